@@ -1,0 +1,46 @@
+"""Find a learning rate live in a notebook: watch the loss, drag a marker, use the number.
+
+>>> from lrwidget import LRFinderWidget
+>>> w = LRFinderWidget(model, optimizer, loss_fn, train_loader)  # show it, press Start
+>>> w.lr  # the chosen rate
+
+Without a notebook: ``records = lr_find(model, optimizer, loss_fn, train_loader)``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lrwidget.find import lr_find
+    from lrwidget.records import LRRecords
+    from lrwidget.suggest import suggest
+    from lrwidget.task import TrainingTask
+    from lrwidget.widget import LRFinderWidget
+
+__all__ = ["LRFinderWidget", "LRRecords", "TrainingTask", "lr_find", "suggest"]
+
+__version__ = "0.1.0"
+
+# Loaded when first asked for (PEP 562), so that the engine can be used where no Jupyter package is
+# wanted: in a script, on a server.
+_MODULES = {
+    "LRFinderWidget": "lrwidget.widget",
+    "LRRecords": "lrwidget.records",
+    "TrainingTask": "lrwidget.task",
+    "lr_find": "lrwidget.find",
+    "suggest": "lrwidget.suggest",
+}
+
+
+def __getattr__(name: str) -> object:
+    try:
+        module = _MODULES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
