@@ -10,10 +10,13 @@ Without a notebook: ``records = lr_find(model, optimizer, loss_fn, train_loader)
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+# Not lazy: the module has the function's name, and whoever imports it first would otherwise put the
+# module in the function's place. It needs numpy alone.
+from lrwidget.suggest import suggest
+
 if TYPE_CHECKING:
     from lrwidget.find import lr_find
     from lrwidget.records import LRRecords
-    from lrwidget.suggest import suggest
     from lrwidget.task import TrainingTask
     from lrwidget.widget import LRFinderWidget
 
@@ -28,7 +31,6 @@ _MODULES = {
     "LRRecords": "lrwidget.records",
     "TrainingTask": "lrwidget.task",
     "lr_find": "lrwidget.find",
-    "suggest": "lrwidget.suggest",
 }
 
 
