@@ -1,0 +1,74 @@
+"""One Jupyter server and one browser for all tests, one notebook and one kernel for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, sync_playwright
+
+from tests.browser.harness.browser import launch
+from tests.browser.harness.lab import Lab
+from tests.browser.harness.server import JupyterServer
+
+HERE = Path(__file__).parent
+FAILURES = HERE.parents[1] / "test-results"  # pictures of the page at each failure
+
+failed = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("browser")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the fixture know that its test failed."""
+    report = yield
+    if report.when == "call":
+        item.stash[failed] = report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A JupyterLab server, ended with the tests."""
+    server = JupyterServer(tmp_path_factory.mktemp("jupyter"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def context() -> Iterator[BrowserContext]:
+    """A real Chromium that starts without a past; its cache serves all tests."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser.new_context(
+            viewport={"width": 1200, "height": 900},
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        browser.close()
+
+
+@pytest.fixture
+def lab(
+    server: JupyterServer, context: BrowserContext, request: pytest.FixtureRequest
+) -> Iterator[Lab]:
+    """A notebook to be opened in JupyterLab; fails the test on any error in the page."""
+    name = re.sub(r"\W+", "-", request.node.name)
+    lab = Lab(server, context.new_page(), name)
+    try:
+        yield lab
+        if request.node.stash.get(failed, False):
+            FAILURES.mkdir(exist_ok=True)
+            lab.page.screenshot(path=FAILURES / f"{name}.png")
+    finally:
+        lab.close()
+    assert not lab.errors, "the page wrote errors:\n" + "\n".join(lab.errors)

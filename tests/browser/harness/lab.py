@@ -1,0 +1,257 @@
+"""One notebook open in JupyterLab in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
+
+from playwright.sync_api import ConsoleMessage, Error, Page
+
+from tests.browser.harness.kernel import Kernel
+from tests.browser.harness.server import JupyterServer
+
+TIMEOUT = 90.0  # seconds for one fact to come true; matters only where it never does
+
+# Console errors that JupyterLab itself writes, each with its reason. Nothing of ours belongs here.
+LABS_OWN_ERRORS = (
+    # A kernel restart drops the debugger's question to the old kernel.
+    "Could not restore the debugger state: Canceled future for debug_request",
+)
+
+T = TypeVar("T")
+
+# Defined in the page before each load. `labTest.run` does not wait for the cell.
+PAGE_SCRIPT = """
+window.labTest = {
+  panel() {
+    const panels = [...jupyterapp.shell.widgets('main')].filter((w) => w.content?.rendermime
+      && w.content?.activeCell !== undefined && w.sessionContext);
+    return panels[0];
+  },
+  // Whether the notebook is open and its kernel connected, and with `idle` waiting for work.
+  async ready(idle) {
+    if (!window.jupyterapp) return false;
+    await jupyterapp.started;
+    const panel = labTest.panel();
+    if (!panel) return false;
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    await panel.revealed;
+    const kernel = panel.sessionContext.session?.kernel;
+    return kernel?.connectionStatus === 'connected' && (!idle || kernel.status === 'idle');
+  },
+  cell(index) { return labTest.panel().content.widgets[index]; },
+  async run(index) {
+    labTest.panel().content.activeCellIndex = index;
+    labTest.panel().content.deselectAll();
+    await jupyterapp.commands.execute('notebook:run-cell');
+  },
+  // `[*]` while a cell runs or waits for its turn, `[3]` afterwards, `[ ]` before.
+  prompt(index) {
+    return labTest.cell(index).node.querySelector('.jp-InputPrompt').textContent.trim();
+  },
+  outputs(index) { return labTest.cell(index).model.outputs?.toJSON() ?? []; },
+  viewMime: 'application/vnd.jupyter.widget-view+json',
+  async manager() {
+    const renderer = labTest.panel().content.rendermime.createRenderer(labTest.viewMime);
+    return await renderer._manager.promise;
+  },
+  modelIds() {
+    const ids = [];
+    labTest.panel().content.widgets.forEach((_, index) => {
+      for (const output of labTest.outputs(index)) {
+        const view = output.data?.[labTest.viewMime];
+        if (view) ids.push(view.model_id);
+      }
+    });
+    return ids;
+  },
+};
+"""
+
+
+class Lab:
+    """A notebook in JupyterLab: opens it, runs its cells, reads the page and its kernel.
+
+    Every console error and every uncaught exception of the page is kept in `errors`.
+    """
+
+    def __init__(self, server: JupyterServer, page: Page, folder: str) -> None:
+        self.server = server
+        self.page = page
+        self.folder = server.notebooks / folder
+        self.folder.mkdir()
+        self.errors: list[str] = []
+        self._notebook = f"{folder}/notebook.ipynb"
+        self._kernel: Kernel | None = None
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        # "Leave site?" of a page with unsaved changes: a reload in a test means it.
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.add_init_script(PAGE_SCRIPT)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(text in message.text for text in LABS_OWN_ERRORS):
+            self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    # The notebook.
+
+    def open(self, *cells: str, shell: Literal["notebook", "lab"] = "notebook") -> None:
+        """Write a notebook of these cells and open it with a fresh kernel.
+
+        `shell` is JupyterLab's view of a single document or the whole of it, which second
+        views need.
+        """
+        steps = Path(__file__).with_name("steps.py")
+        shutil.copy(steps, self.folder)
+        notebook = {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+            "cells": [_code_cell(number, cell) for number, cell in enumerate(cells)],
+        }
+        (self.server.notebooks / self._notebook).write_text(json.dumps(notebook))
+        # A workspace of its own: the whole view would otherwise open earlier notebooks again.
+        place = "doc" if shell == "notebook" else f"lab/workspaces/{self.folder.name}"
+        query = urlencode({"token": self.server.token})
+        self.page.goto(f"{self.server.url}/{place}/tree/{self._notebook}?{query}")
+        self._wait_until_ready(idle=True)
+
+    def _wait_until_ready(self, idle: bool) -> None:
+        self.wait_for(
+            "the notebook is open and its kernel ready",
+            lambda: self.page.evaluate("(idle) => labTest.ready(idle)", idle),
+        )
+
+    def run_cell(self, index: int, wait: bool = True) -> None:
+        """Run one cell; with `wait`, until it is done and fails if it raised."""
+        self.page.evaluate("(index) => { labTest.run(index) }", index)
+        if wait:
+            self.wait_for_cell(index)
+
+    def run_all(self, wait: bool = True) -> None:
+        """Run all cells; with `wait`, until they are done and fails if one raised."""
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
+        if wait:
+            count = self.page.evaluate("labTest.panel().content.widgets.length")
+            for index in range(count):
+                self.wait_for_cell(index)
+
+    def is_busy(self, index: int) -> bool:
+        """Whether a cell runs or waits for its turn."""
+        return bool(self.page.evaluate("(index) => labTest.prompt(index) === '[*]:'", index))
+
+    def wait_for_cell(self, index: int) -> None:
+        """Wait until a cell has been run; AssertionError with the traceback if it raised."""
+        self.page.wait_for_function(
+            "(index) => /[0-9]/.test(labTest.prompt(index))", arg=index, timeout=TIMEOUT * 1000
+        )
+        for output in self.outputs(index):
+            if output["output_type"] == "error":
+                raise AssertionError("\n".join(output["traceback"]))
+
+    def outputs(self, index: int) -> list[dict[str, Any]]:
+        """The outputs of a cell, as the notebook file would hold them."""
+        outputs: list[dict[str, Any]] = self.page.evaluate(
+            "(index) => labTest.outputs(index)", index
+        )
+        return outputs
+
+    def text(self, index: int) -> str:
+        """What a cell printed."""
+        return "".join(o["text"] for o in self.outputs(index) if o["output_type"] == "stream")
+
+    # Gates: see steps.py.
+
+    def allow(self, gate: str, times: int) -> None:
+        """Let a gate be passed so many times in all."""
+        new = self.folder / f"{gate}.new"
+        new.write_text(str(times))
+        new.replace(self.folder / gate)  # at once: the kernel reads it at any moment
+
+    # The kernel.
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel of this notebook, through a client beside the page."""
+        if self._kernel is None:
+            self._kernel = Kernel(self.server.connection_file(self._notebook))
+        return self._kernel
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel, as the menu does, without its question."""
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+        self.page.evaluate("labTest.panel().sessionContext.session.kernel.restart()")
+        self._wait_until_ready(idle=True)
+
+    # The page.
+
+    def wait_for(self, what: str, fact: Callable[[], T], timeout: float = TIMEOUT) -> T:
+        """Ask `fact` again and again until it is truthy and return it; `what` says it in words."""
+        deadline = time.monotonic() + timeout
+        while not (value := fact()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {timeout:g} s: {what}")
+            self.page.wait_for_timeout(30)  # lets the page's events in, unlike time.sleep
+        return value
+
+    def theme(self, name: Literal["light", "dark"]) -> None:
+        """Switch JupyterLab's theme and wait until the page has it."""
+        self.page.evaluate(
+            "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })",
+            f"JupyterLab {name.title()}",
+        )
+        self.page.wait_for_function(
+            "(light) => document.body.dataset.jpThemeLight === light",
+            arg="true" if name == "light" else "false",
+            timeout=TIMEOUT * 1000,
+        )
+
+    def save(self) -> None:
+        """Save the notebook with its outputs."""
+        self.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+
+    def reload(self) -> None:
+        """Save the notebook, without which its outputs would be gone, and reload the page."""
+        self.save()
+        self.page.reload()
+        self._wait_until_ready(idle=False)
+
+    def open_second_view(self, index: int) -> None:
+        """Do "Create New View for Cell Output" on a cell; needs `shell="lab"`."""
+        self.page.evaluate(
+            """async (index) => {
+                labTest.panel().content.activeCellIndex = index;
+                await jupyterapp.commands.execute('notebook:create-output-view');
+            }""",
+            index,
+        )
+
+    def close(self) -> None:
+        """Close the page and end its kernel."""
+        try:
+            if self._kernel is not None:
+                self._kernel.close()
+            self.page.close()
+        except Error:
+            pass  # the browser is gone already
+        finally:
+            self.server.shut_down_kernels(self._notebook)
+
+
+def _code_cell(number: int, source: str) -> dict[str, object]:
+    return {
+        "cell_type": "code",
+        "id": f"cell-{number}",
+        "source": source.strip("\n"),
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
+    }

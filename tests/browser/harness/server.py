@@ -1,0 +1,144 @@
+"""A Jupyter server of its own: own port, own token, own directories."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+START_TIMEOUT = 120.0  # seconds; matters only where the server does not come up
+
+# What JupyterLab would ask or fetch by itself, switched off: it would cover the page and reach
+# for the network.
+SETTINGS: dict[str, dict[str, object]] = {
+    "@jupyterlab/apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+}
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class JupyterServer:
+    """A running `jupyter lab` over an empty directory; `close()` ends it and its kernels.
+
+    `home` is an empty directory that takes everything the server writes; the notebooks live in
+    its subdirectory `notebooks`.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.notebooks = home / "notebooks"
+        self.runtime = home / "runtime"
+        self.token = secrets.token_hex(16)
+        self.log_file = home / "server.log"
+        settings = home / "settings"
+        for folder in (self.notebooks, self.runtime, settings):
+            folder.mkdir()
+        for name, values in SETTINGS.items():
+            file = settings / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        environment = os.environ | {
+            "JUPYTER_CONFIG_DIR": str(home / "config"),
+            "JUPYTER_DATA_DIR": str(home / "data"),
+            "JUPYTER_RUNTIME_DIR": str(self.runtime),
+            "IPYTHONDIR": str(home / "ipython"),
+            "MPLCONFIGDIR": str(home / "matplotlib"),
+        }
+        command = [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={self.token}",
+            f"--ServerApp.root_dir={self.notebooks}",
+            "--ServerApp.terminals_enabled=False",
+            f"--LabApp.user_settings_dir={settings}",
+            f"--LabApp.workspaces_dir={home / 'workspaces'}",
+            "--LabApp.extension_manager=readonly",
+            # Gives the page `window.jupyterapp`, through which the tests run commands.
+            "--LabApp.expose_app_in_browser=True",
+        ]
+        self._log = self.log_file.open("wb")
+        self._process = subprocess.Popen(
+            command,
+            cwd=home,
+            env=environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the test, which calls close()
+        )
+        try:
+            self._wait_until_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"JupyterLab ended at once:\n{self.log_file.read_text()}")
+            try:
+                self.request("GET", "/api/status")
+                return
+            except (urllib.error.URLError, ConnectionError) as error:
+                if time.monotonic() > deadline:
+                    log = self.log_file.read_text()
+                    raise TimeoutError(f"JupyterLab did not come up ({error}):\n{log}") from error
+            time.sleep(0.1)
+
+    def request(self, method: str, path: str) -> Any:
+        """Ask the server's REST interface; the decoded JSON, None for an empty answer."""
+        request = urllib.request.Request(
+            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            body = response.read()
+        return json.loads(body) if body else None
+
+    def sessions(self, notebook: str) -> list[dict[str, Any]]:
+        """The sessions of one notebook, by its path below `notebooks`."""
+        return [s for s in self.request("GET", "/api/sessions") if s["path"] == notebook]
+
+    def connection_file(self, notebook: str) -> Path:
+        """The connection file of the kernel that runs a notebook; LookupError if none does."""
+        sessions = self.sessions(notebook)
+        if len(sessions) != 1:
+            raise LookupError(f"{notebook} has {len(sessions)} kernel sessions instead of one")
+        return self.runtime / f"kernel-{sessions[0]['kernel']['id']}.json"
+
+    def shut_down_kernels(self, notebook: str) -> None:
+        """End the kernels of one notebook."""
+        for session in self.sessions(notebook):
+            self.request("DELETE", f"/api/sessions/{session['id']}")
+
+    def close(self) -> None:
+        """End the server; it ends its kernels, and a kernel whose server is gone ends itself."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
