@@ -1,0 +1,187 @@
+// The stream of rows from the kernel: what has arrived, what is missing, what to ask for again.
+// Nothing here knows of a page; a row is (learning rate, raw loss).
+
+/** Rows of one run as a message or the saved state carries them. */
+export interface Rows {
+  run: number;
+  /** Index of the first row in `data`. */
+  offset: number;
+  /** Offsets where each sweep of the run begins. */
+  starts: readonly number[];
+  /** Pairs lr, loss, one after the other. */
+  data: Float64Array;
+}
+
+export interface Resync {
+  run: number;
+  from: number;
+}
+
+interface Hole {
+  from: number;
+  to: number;
+}
+
+/** The table of one run. Rows never change once written; a place not yet filled holds NaN. */
+export class RunTable {
+  /** Offsets where each sweep begins, ascending, the first one 0. */
+  starts: readonly number[] = [0];
+  /** Grows with every change; equal revisions mean equal rows. */
+  revision = 0;
+  private columns = { lr: new Float64Array(256), loss: new Float64Array(256) };
+  private end = 0;
+  private expected = 0;
+  private holes: Hole[] = [];
+
+  constructor(readonly run: number) {}
+
+  /** One past the last row held, holes included. */
+  get length(): number {
+    return this.end;
+  }
+
+  /** The rates of all rows, in order, NaN where a row is missing. A view: read it, do not keep it. */
+  get lr(): Float64Array {
+    return this.columns.lr.subarray(0, this.end);
+  }
+
+  /** The raw losses of all rows, in order, NaN where a row is missing. */
+  get loss(): Float64Array {
+    return this.columns.loss.subarray(0, this.end);
+  }
+
+  /** The first row that exists in the kernel and not here; null when nothing is known to be missing. */
+  get missing(): number | null {
+    return this.holes[0]?.from ?? (this.end < this.expected ? this.end : null);
+  }
+
+  /** Notes that the kernel holds at least this many rows. */
+  expect(count: number): void {
+    this.expected = Math.max(this.expected, count);
+  }
+
+  /** Writes rows at their offset; what is already held is skipped. Returns whether anything is new. */
+  write(offset: number, data: Float64Array): boolean {
+    const stop = offset + data.length / 2;
+    if (stop === offset) return false;
+    let changed = false;
+    const holes: Hole[] = [];
+    for (const hole of this.holes) {
+      const from = Math.max(hole.from, offset);
+      const to = Math.min(hole.to, stop);
+      if (from >= to) {
+        holes.push(hole);
+        continue;
+      }
+      this.copy(from, to, offset, data);
+      changed = true;
+      if (hole.from < from) holes.push({ from: hole.from, to: from });
+      if (to < hole.to) holes.push({ from: to, to: hole.to });
+    }
+    if (stop > this.end) {
+      this.reserve(stop);
+      if (offset > this.end) {
+        holes.push({ from: this.end, to: offset });
+        this.columns.lr.fill(NaN, this.end, offset);
+        this.columns.loss.fill(NaN, this.end, offset);
+      }
+      this.copy(Math.max(offset, this.end), stop, offset, data);
+      this.end = stop;
+      changed = true;
+    }
+    this.holes = holes;
+    if (changed) this.revision++;
+    return changed;
+  }
+
+  /** The rows as pairs lr, loss in a buffer of their own. */
+  pairs(): Float64Array<ArrayBuffer> {
+    const pairs = new Float64Array(2 * this.end);
+    for (let i = 0; i < this.end; i++) {
+      pairs[2 * i] = this.columns.lr[i]!;
+      pairs[2 * i + 1] = this.columns.loss[i]!;
+    }
+    return pairs;
+  }
+
+  private copy(from: number, to: number, offset: number, data: Float64Array): void {
+    const { lr, loss } = this.columns;
+    for (let i = from; i < to; i++) {
+      lr[i] = data[2 * (i - offset)]!;
+      loss[i] = data[2 * (i - offset) + 1]!;
+    }
+  }
+
+  private reserve(size: number): void {
+    const { lr, loss } = this.columns;
+    if (size <= lr.length) return;
+    const capacity = Math.max(size, 2 * lr.length);
+    this.columns = { lr: new Float64Array(capacity), loss: new Float64Array(capacity) };
+    this.columns.lr.set(lr.subarray(0, this.end));
+    this.columns.loss.set(loss.subarray(0, this.end));
+  }
+}
+
+/** How long an answer to a resync may take before it is asked for again, in milliseconds. */
+const PATIENCE = 1000;
+
+/** The tables of all runs, by number; the highest number is the run in hand. */
+export class RowStore {
+  readonly runs = new Map<number, RunTable>();
+  current: RunTable | null = null;
+  private asked: (Resync & { at: number }) | null = null;
+
+  /** The table of a run; a new number makes a new table. */
+  table(run: number): RunTable {
+    let table = this.runs.get(run);
+    if (!table) {
+      table = new RunTable(run);
+      this.runs.set(run, table);
+      if (!this.current || run > this.current.run) this.current = table;
+    }
+    return table;
+  }
+
+  /** Takes rows in. Returns whether anything changed; rows that cannot be right are refused. */
+  accept(rows: Rows): boolean {
+    const { run, offset, starts, data } = rows;
+    if (!isCount(run) || !isCount(offset) || data.length % 2 !== 0) return false;
+    const before = this.current;
+    const table = this.table(run);
+    let changed = table !== before && table === this.current;
+    if (starts.length > table.starts.length && starts.every(isCount)) {
+      table.starts = [...starts];
+      table.revision++;
+      changed = true;
+    }
+    return table.write(offset, data) || changed;
+  }
+
+  /** What to ask the kernel for at this moment (milliseconds), if anything: each gap once a second. */
+  resync(now: number): Resync | null {
+    const table = this.current;
+    const from = table?.missing ?? null;
+    if (!table || from === null) {
+      this.asked = null;
+      return null;
+    }
+    const { asked } = this;
+    if (asked?.run === table.run && asked.from === from && now - asked.at < PATIENCE) return null;
+    this.asked = { run: table.run, from, at: now };
+    return { run: table.run, from };
+  }
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** The pairs in a buffer from the wire (little-endian float64, alignment not guaranteed). */
+export function decodeRows(buffer: DataView | ArrayBuffer | Uint8Array | undefined): Float64Array {
+  if (!buffer) return new Float64Array(0);
+  const bytes = ArrayBuffer.isView(buffer)
+    ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+    : new Uint8Array(buffer);
+  const whole = bytes.length - (bytes.length % 16);
+  return new Float64Array(bytes.slice(0, whole).buffer);
+}
