@@ -1,0 +1,16 @@
+"""What all tests share."""
+
+import os
+
+import pytest
+import torch
+
+# Before anything imports matplotlib: no window may open, here or in a child process.
+os.environ["MPLBACKEND"] = "agg"
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_a_seed() -> None:
+    """Small models are fastest on one thread, and a failure must come again on the next run."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)

