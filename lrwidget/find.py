@@ -1,0 +1,71 @@
+"""The range test in a script: no widget, a progress bar."""
+
+from typing import Any
+
+from lrwidget.records import LRRecords
+from lrwidget.sweep import sweep
+from lrwidget.task import task_and_options
+
+
+def lr_find(
+    model: Any,
+    optimizer: Any = None,
+    loss_fn: Any = None,
+    data: Any = None,
+    *,
+    progress: bool = True,
+    **options: Any,
+) -> LRRecords:
+    """Run a learning rate range test and return its records; the model is afterwards as before.
+
+    Args:
+        model: a `torch.nn.Module`, or a TrainingTask, which carries everything.
+        optimizer: an optimizer over its parameters, or a class or factory such as torch.optim.Adam.
+        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
+        data: a DataLoader, a Dataset or any iterable of batches.
+        progress: show a progress bar (tqdm).
+        options: see `SweepOptions` (start_lr, end_lr, steps, ...) and `TrainingTask`
+            (accumulate, autocast, ...).
+
+    Returns:
+        The records, also after KeyboardInterrupt, which ends the sweep and keeps its rows.
+
+    Raises:
+        TypeError, ValueError: bad input, in words.
+        Exception: whatever the model raises; the rows so far are in its attribute `records`.
+    """
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress is {progress!r}; expected True or False")
+    task, sweep_options = task_and_options(model, optimizer, loss_fn, data, **options)
+    records = LRRecords()
+    steps = sweep(task, sweep_options, records)
+    bar = _progress_bar(sweep_options.steps * sweep_options.repeats) if progress else None
+    try:
+        for _ in steps:
+            if bar is not None:
+                bar.update()
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:
+        error.records = records  # type: ignore[attr-defined]
+        error.add_note(
+            f"lr_find ended after {len(records)} steps; the model is as it was before, and the "
+            "rows are in this error's attribute `records`"
+        )
+        raise
+    finally:
+        # Not left to the garbage collector: an interrupt between two steps leaves it suspended.
+        steps.close()
+        if bar is not None:
+            bar.close()
+    return records
+
+
+def _progress_bar(total: int) -> Any:
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg, misc]
+        # tqdm's monitor is a thread that would stay behind.
+        monitor_interval = 0
+
+    return Bar(total=total, desc="learning rate sweep", unit="step", leave=False)

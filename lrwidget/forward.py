@@ -1,0 +1,151 @@
+"""From a batch to its loss, for every form of batch that needs no custom step."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+HANDLED = (
+    "a pair (input, target), a longer tuple (*inputs, target), a mapping or an object with a "
+    f"target under one of {', '.join(TARGET_NAMES)}, or a single tensor that the model "
+    "reconstructs; for anything else give TrainingTask(..., step=lambda batch: loss)"
+)
+
+_NO_TARGET: Any = object()
+
+
+def outputs_and_loss(
+    model: Callable[..., Any], loss_fn: Callable[..., Any] | None, batch: Any
+) -> tuple[Any, Any, Any]:
+    """Run the model on one batch.
+
+    Args:
+        model: called with the batch's inputs (`*inputs` or `**inputs`).
+        loss_fn: `loss_fn(output, target)`, `loss_fn(output)`, or None where the model returns its
+            own loss (a tensor, a tuple that begins with it, or `loss` as key or attribute).
+        batch: one batch, on the device.
+
+    Returns:
+        The model's output, the target (None where there is none) and the loss, not yet checked.
+
+    Raises:
+        TypeError: a batch of a form that is not handled.
+    """
+    if loss_fn is None:
+        output = _call(model, batch)
+        return output, _find_target(batch), loss_in(output)
+    inputs, target = split(model, batch)
+    output = _call(model, inputs)
+    if target is not _NO_TARGET:
+        return output, target, loss_fn(output, target)
+    if _takes_output_only(loss_fn):
+        return output, None, loss_fn(output)
+    single = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
+    if isinstance(single, torch.Tensor) and getattr(output, "shape", None) == single.shape:
+        return output, single, loss_fn(output, single)
+    raise TypeError(f"a batch is {_describe(batch)} and has no target; expected {HANDLED}")
+
+
+def split(model: Any, batch: Any) -> tuple[Any, Any]:
+    """A batch as the model's inputs and the target of the loss.
+
+    The target is a private marker where the batch holds none.
+    """
+    if isinstance(batch, torch.Tensor):
+        return (batch,), _NO_TARGET
+    if isinstance(batch, Mapping):
+        for name in TARGET_NAMES:
+            if name in batch:
+                rest = {k: v for k, v in batch.items() if k != name or _requires(model, name)}
+                return rest, batch[name]
+        return batch, _NO_TARGET
+    if isinstance(batch, (tuple, list)) and batch:
+        if len(batch) == 1:
+            return _inputs(batch[0]), _NO_TARGET
+        return _inputs(batch[0]) if len(batch) == 2 else tuple(batch[:-1]), batch[-1]
+    target = _find_target(batch)
+    if target is not None:
+        return (batch,), target
+    raise TypeError(f"a batch is {_describe(batch)}; expected {HANDLED}")
+
+
+def loss_in(output: Any) -> Any:
+    """The loss in the output of a model that computes its own.
+
+    Raises:
+        TypeError: the output holds no loss.
+    """
+    if isinstance(output, torch.Tensor):
+        return output
+    if isinstance(output, Mapping) and "loss" in output:
+        return output["loss"]
+    if getattr(output, "loss", None) is not None:
+        return output.loss
+    if isinstance(output, (tuple, list)) and output and isinstance(output[0], torch.Tensor):
+        return output[0]
+    raise TypeError(
+        f"loss_fn is None, so the model must return its loss, but it returned {_describe(output)}; "
+        "expected a tensor, a tuple that begins with the loss, or an output with `loss`: "
+        "give a loss_fn(output, target), or targets that make the model compute its loss"
+    )
+
+
+def _inputs(value: Any) -> Any:
+    return value if isinstance(value, (tuple, list, Mapping)) else (value,)
+
+
+def _call(model: Callable[..., Any], inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, (tuple, list)):
+        return model(*inputs)
+    return model(inputs)
+
+
+def _find_target(batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return next((batch[name] for name in TARGET_NAMES if name in batch), None)
+    if isinstance(batch, (tuple, list)):
+        return batch[-1] if len(batch) > 1 else None
+    if isinstance(batch, (torch.Tensor, str, bytes, int, float)):
+        return None
+    found = (getattr(batch, name, None) for name in TARGET_NAMES)
+    return next((target for target in found if target is not None), None)
+
+
+def _requires(model: Any, name: str) -> bool:
+    """Whether the model cannot be called without the keyword `name`."""
+    try:
+        parameters = inspect.signature(getattr(model, "forward", model)).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in parameters and parameters[name].default is inspect.Parameter.empty
+
+
+def _takes_output_only(loss_fn: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(getattr(loss_fn, "forward", loss_fn)).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = [
+        p
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+        and p.default is p.empty
+    ]
+    return len(positional) == 1 and positional[0].kind is not inspect.Parameter.VAR_POSITIONAL
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        inner = ", ".join(type(item).__name__ for item in value[:4])
+        return (
+            f"a {type(value).__name__} of {len(value)} ({inner}{', …' if len(value) > 4 else ''})"
+        )
+    if isinstance(value, Mapping):
+        return f"a mapping with the keys {list(value)[:8]}"
+    return f"a {type(value).__name__}"

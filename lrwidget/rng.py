@@ -1,0 +1,51 @@
+"""The random generators that training draws from: remember them, seed them, put them back."""
+
+import random
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+
+
+def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
+    """Remember torch (CPU and devices in use), numpy, python and the loader's `own` generators.
+
+    Returns:
+        A function that puts all of them back, as often as it is called.
+    """
+    cpu = torch.get_rng_state()
+    # A device that nobody has used yet has no state to keep, and asking would start it.
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global generator is the subject
+    python_state = random.getstate()
+    loader = [(generator, generator.get_state()) for generator in own]
+
+    def put_back() -> None:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+        for generator, state in loader:
+            generator.set_state(state)
+
+    return put_back
+
+
+def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
+    """Seed the generators that `remember_generators` remembers.
+
+    Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    for generator in own:
+        generator.manual_seed(seed)

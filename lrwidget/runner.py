@@ -1,0 +1,190 @@
+"""A sweep in the background: start, pause, resume, stop, wait.
+
+Who owns what: the sweep's thread alone writes the records, the state, the error and the clock;
+callers set the state once, to running, before it starts, and from then on only raise flags (`_go`,
+`_stop`), which the thread looks at between two steps.
+"""
+
+import contextlib
+import contextvars
+import enum
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import torch
+
+from lrwidget.options import SweepOptions
+from lrwidget.records import LRRecords, StopReason
+from lrwidget.snapshot import refuse_if_in_use
+from lrwidget.sweep import sweep
+from lrwidget.task import TrainingTask
+
+
+class RunState(enum.StrEnum):
+    """Where a run is."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+ENDED = {
+    StopReason.FINISHED: RunState.FINISHED,
+    StopReason.DIVERGED: RunState.DIVERGED,
+    StopReason.NON_FINITE: RunState.DIVERGED,
+    StopReason.STOPPED: RunState.STOPPED,
+    StopReason.EXHAUSTED: RunState.FINISHED,
+    StopReason.FAILED: RunState.FAILED,
+}
+
+
+class SweepRunner:
+    """One sweep of a task in a thread of its own.
+
+    Args:
+        task: what is trained.
+        options: the range, its density, and when to end.
+
+    Attributes:
+        records: the rows so far; may be read at any time.
+        state: where the run is.
+        error: the exception that ended it, or None; `traceback` is its text.
+        on_change: called from the sweep's thread after each change of `state`.
+    """
+
+    def __init__(self, task: TrainingTask, options: SweepOptions) -> None:
+        self.steps = options.steps * options.repeats
+        self.records = LRRecords()
+        self.state = RunState.IDLE
+        self.error: BaseException | None = None
+        self.traceback: str | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        self._work: tuple[TrainingTask, SweepOptions] | None = (task, options)
+        self._go = threading.Event()
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._running_for = 0.0
+        self._running_since: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the sweep has been running, without pauses."""
+        since = self._running_since
+        return self._running_for + (0.0 if since is None else time.monotonic() - since)
+
+    def start(self) -> None:
+        """Start the sweep; returns at once.
+
+        Raises:
+            RuntimeError: it was started before, or another sweep of the model is running.
+        """
+        if self._thread is not None or self._work is None:
+            raise RuntimeError(
+                f"this sweep is {self.state.value}; a sweep starts once: make another runner"
+            )
+        refuse_if_in_use(self._work[0])
+        self._go.set()
+        # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that talks.
+        # Devices are per thread in torch, so the thread takes over those of the caller.
+        context = contextvars.copy_context()
+        devices = torch.get_default_device(), _cuda_device()
+        self._running_since = time.monotonic()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run, *devices), name="lrwidget sweep", daemon=True
+        )
+        self.state = RunState.RUNNING
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Pause after the step in hand; nothing happens unless it is running."""
+        self._go.clear()
+
+    def resume(self) -> None:
+        """Go on after a pause; nothing happens unless it is paused."""
+        self._go.set()
+
+    def stop(self) -> None:
+        """End the sweep after the step in hand and keep its rows; returns at once."""
+        self._stop.set()
+        self._go.set()
+
+    def wait(self, timeout: float | None = None) -> LRRecords:
+        """Block until the sweep has ended and everything is restored.
+
+        Args:
+            timeout: seconds to wait at most; None waits without end.
+
+        Raises:
+            RuntimeError: the sweep was never started.
+            TimeoutError: it has not ended in time; it goes on.
+            Exception: what the task raised.
+        """
+        if self._thread is None:
+            raise RuntimeError("the sweep has not been started; call start() first")
+        if not self._ended.wait(timeout):
+            raise TimeoutError(f"the sweep has not ended within {timeout} seconds; it goes on")
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+        return self.records
+
+    def close(self) -> None:
+        """Stop, wait for the thread to end, and let go of model, optimizer and data."""
+        self.stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._work = None
+        self.on_change = lambda: None
+
+    def _run(self, device: torch.device, cuda: int | None) -> None:
+        assert self._work is not None
+        try:
+            with device if device.type != "cpu" else contextlib.nullcontext():
+                if cuda is not None:
+                    torch.cuda.set_device(cuda)
+                self._climb(*self._work)
+        except BaseException as error:  # wait() raises it, whatever it is
+            self.error = error
+            self.traceback = "".join(traceback.format_exception(error))
+        finally:
+            self._work = None
+            self._clock(False)
+            assert self.records.stop_reason is not None
+            self.state = ENDED[self.records.stop_reason]
+            self._ended.set()
+            self.on_change()
+
+    def _climb(self, task: TrainingTask, options: SweepOptions) -> None:
+        with contextlib.closing(sweep(task, options, self.records)) as steps:
+            self.on_change()
+            for _ in steps:
+                if not self._go.is_set():
+                    self._pause()
+                if self._stop.is_set():
+                    return
+
+    def _pause(self) -> None:
+        self._clock(False)
+        self.state = RunState.PAUSED
+        self.on_change()
+        self._go.wait()
+        if not self._stop.is_set():
+            self._clock(True)
+            self.state = RunState.RUNNING
+            self.on_change()
+
+    def _clock(self, running: bool) -> None:
+        if self._running_since is not None:
+            self._running_for += time.monotonic() - self._running_since
+        self._running_since = time.monotonic() if running else None
+
+
+def _cuda_device() -> int | None:
+    return torch.cuda.current_device() if torch.cuda.is_initialized() else None

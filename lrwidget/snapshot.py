@@ -1,0 +1,167 @@
+"""Take the state before a sweep, put it back however the sweep ends.
+
+Two ways. Where model and optimizer can be deep-copied together, the copy is swept and the user's
+own objects are never touched. Otherwise (a task with a step of its own, hooks, compiled or
+distributed models, a loss function that uses the model from outside, views of one storage, or an
+explicit `snapshot=`) the model itself is swept and restored from a backup. Both leave the random
+generators as they were.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from lrwidget.backup import Backup
+from lrwidget.batches import loader_generators
+from lrwidget.copying import NotCopied, copy_together
+from lrwidget.rng import remember_generators, seed_generators
+from lrwidget.task import TrainingTask
+
+
+@dataclasses.dataclass(slots=True)
+class Parts:
+    """What a sweep trains: the task's own objects, or copies of them."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    other_optimizers: list[torch.optim.Optimizer]
+    loss_fn: Any
+    scaler: Any
+    metric: Any
+    ran_on: Literal["copy", "model"]
+    why: str
+
+
+# Models that are being swept, by id. Written only under the lock, by the sweeps themselves.
+_in_use: set[int] = set()
+_in_use_lock = threading.Lock()
+
+
+@contextmanager
+def exclusive(task: TrainingTask) -> Iterator[None]:
+    """Refuse a second sweep of the same model while one runs.
+
+    Raises:
+        RuntimeError: the model is being swept.
+    """
+    key = id(task.model)
+    with _in_use_lock:
+        _refuse(task)
+        _in_use.add(key)
+    try:
+        yield
+    finally:
+        with _in_use_lock:
+            _in_use.discard(key)
+
+
+def refuse_if_in_use(task: TrainingTask) -> None:
+    """Raise the RuntimeError of `exclusive` at once where the model is being swept."""
+    with _in_use_lock:
+        _refuse(task)
+
+
+def _refuse(task: TrainingTask) -> None:
+    if id(task.model) in _in_use:
+        raise RuntimeError(
+            f"this {type(task.model).__name__} is being swept already; "
+            "wait for that sweep to end, or stop it"
+        )
+
+
+@contextmanager
+def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
+    """What to sweep; when the block ends everything is as before, bit for bit.
+
+    Args:
+        task: what is trained.
+        seed: for all random generators; None goes on from their present state.
+    """
+    generators = loader_generators(task.data) + loader_generators(task.val_data)
+    put_generators_back = remember_generators(generators)
+    backup: Backup | None = None
+    try:
+        parts = _copy_of(task)
+        if isinstance(parts, NotCopied):
+            backup = _backup_of(task)
+            parts = _originals(task, str(parts))
+        if seed is not None:
+            seed_generators(seed, generators)
+        with torch.enable_grad():
+            yield parts
+    finally:
+        _uninterrupted(backup, put_generators_back)
+
+
+def _copy_of(task: TrainingTask) -> Parts | NotCopied:
+    if task.snapshot != "auto":
+        return NotCopied(f"snapshot={task.snapshot!r} was asked for")
+    try:
+        copies = copy_together(task)
+    except NotCopied as why_not:
+        return why_not
+    if task.device != next(task.model.parameters()).device:
+        copies["model"].to(task.device)
+        if isinstance(copies["loss_fn"], nn.Module):
+            copies["loss_fn"].to(task.device)
+        _state_to(copies["optimizer"], task.device)
+    copies["other_optimizers"] = list(copies["other_optimizers"])
+    return Parts(**copies, ran_on="copy", why="")
+
+
+def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Move an optimizer's state after its parameters (they move in place, it does not)."""
+    for state in optimizer.state.values():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.dim() > 0:
+                state[name] = value.to(device)
+
+
+def _originals(task: TrainingTask, why: str) -> Parts:
+    return Parts(
+        task.model,
+        task.optimizer,
+        list(task.other_optimizers),
+        task.loss_fn,
+        task.scaler,
+        task.metric,
+        "model",
+        why,
+    )
+
+
+def _backup_of(task: TrainingTask) -> Backup:
+    here = next(task.model.parameters()).device
+    if task.device != here:
+        raise ValueError(
+            f"device is {task.device} and the model, which is swept in place, is on {here}; "
+            f"move it with model.to({str(task.device)!r}) before making its optimizer"
+        )
+    modules = [task.model]
+    if isinstance(task.loss_fn, nn.Module):
+        modules.append(task.loss_fn)
+    place = "device" if task.snapshot == "auto" else task.snapshot
+    others = [] if task.scaler is None else [task.scaler]
+    return Backup(modules, [task.optimizer, *task.other_optimizers], others, place)
+
+
+def _uninterrupted(backup: Backup | None, put_generators_back: Any) -> None:
+    """Restore to the end, even when KeyboardInterrupt comes in the middle; then let it through."""
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            if backup is not None:
+                backup.restore()
+            put_generators_back()
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if backup is not None:
+        backup.close()
+    if interrupt is not None:
+        raise interrupt

@@ -1,0 +1,217 @@
+"""One training step, as the task describes it."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from lrwidget.batches import to_device
+from lrwidget.forward import outputs_and_loss
+from lrwidget.snapshot import Parts
+from lrwidget.task import TrainingTask
+
+
+class TrainingStep:
+    """Trains the parts of a task, one optimizer step a call.
+
+    Args:
+        task: what to do in a step.
+        parts: what to do it with: the task's own objects or copies of them.
+    """
+
+    def __init__(self, task: TrainingTask, parts: Parts) -> None:
+        self._task = task
+        self._parts = parts
+        self._model = parts.model
+        self._optimizer = parts.optimizer
+        self._device = task.device
+        self._stepped = False
+        self._checked = False
+        self._steps_itself = False
+        self._needs_closure = _needs_closure(parts.optimizer)
+        if self._needs_closure and parts.scaler is not None:
+            raise ValueError(
+                f"{type(parts.optimizer).__name__} evaluates the loss in a closure, which a "
+                "GradScaler cannot follow; leave scaler out"
+            )
+        optimizers = [parts.optimizer]
+        if task.others == "follow":
+            optimizers += parts.other_optimizers
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        first = float(groups[0]["lr"])
+        self._groups = [(g, float(g["lr"]) / first if first else 1.0) for g in groups]
+        self._params = [p for g in parts.optimizer.param_groups for p in g["params"]]
+        if not parts.model.training:
+            parts.model.train()
+
+    def watch_optimizer(self) -> Any:
+        """Begin to notice whether the optimizer steps; returns the handle that ends it."""
+
+        def stepped(*_: Any) -> None:
+            self._stepped = True
+
+        return self._optimizer.register_step_post_hook(stepped)
+
+    def set_rate(self, lr: float) -> None:
+        """Set the first param group to `lr`, the others in their ratio to it."""
+        for group, ratio in self._groups:
+            held = group["lr"]
+            if isinstance(
+                held, torch.Tensor
+            ):  # capturable and compiled optimizers read it in place
+                held.fill_(lr * ratio)
+            else:
+                group["lr"] = lr * ratio
+
+    def __call__(self, batches: Sequence[Any]) -> torch.Tensor | None:
+        """Take one optimizer step.
+
+        Args:
+            batches: the micro-batches of the step, as the loader gave them.
+
+        Returns:
+            The mean loss of the batches before the step, a detached scalar that is not waited for;
+            None where the scaler skipped the step.
+        """
+        batches = [to_device(batch, self._device) for batch in batches]
+        self._stepped = False
+        if self._task.step is not None:
+            return self._custom(self._task.step, batches)
+        if self._needs_closure:
+            return self._with_closure(batches)
+        for optimizer in (self._optimizer, *self._parts.other_optimizers):
+            optimizer.zero_grad()
+        loss = self._accumulate(self._losses(batches), len(batches))
+        return loss if self._update() else None
+
+    def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
+        """The mean loss, and metric, over the validation batches, in eval mode without gradients."""
+        modes = [(module, module.training) for module in self._model.modules()]
+        self._model.eval()
+        losses, metrics = [], []
+        try:
+            with torch.no_grad(), self._autocast():
+                for batch in batches:
+                    output, target, loss = outputs_and_loss(
+                        self._model, self._parts.loss_fn, to_device(batch, self._device)
+                    )
+                    losses.append(float(loss))
+                    if self._parts.metric is not None:
+                        metrics.append(float(self._parts.metric(output, target)))
+        finally:
+            for module, training in modes:
+                module.training = training
+        row = {"val_loss": sum(losses) / len(losses)}
+        if metrics:
+            row["metric"] = sum(metrics) / len(metrics)
+        return row
+
+    def _losses(self, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
+        for batch in batches:
+            with self._autocast():
+                _, _, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
+            yield self._check(loss)
+
+    def _accumulate(self, losses: Iterator[torch.Tensor], count: int) -> torch.Tensor:
+        """Add up the gradients of the mean of `count` losses; returns the mean, detached."""
+        total: torch.Tensor | None = None
+        for loss in losses:
+            part = loss / count if count > 1 else loss
+            scaled = part if self._parts.scaler is None else self._parts.scaler.scale(part)
+            scaled.backward()
+            total = part.detach() if total is None else total + part.detach()
+        assert total is not None
+        return total
+
+    def _update(self) -> bool:
+        """Clip and step; False where the scaler found infinite gradients and skipped the step."""
+        scaler, clip = self._parts.scaler, self._task.clip_grad_norm
+        if clip is not None:
+            if scaler is not None:
+                scaler.unscale_(self._optimizer)
+            torch.nn.utils.clip_grad_norm_(self._params, clip)
+        if scaler is None:
+            self._optimizer.step()
+            return True
+        before = scaler.get_scale()
+        scaler.step(self._optimizer)
+        scaler.update()
+        # A fused optimizer is called even when it then skips by itself; the scale tells.
+        return self._stepped and scaler.get_scale() >= before
+
+    def _with_closure(self, batches: Sequence[Any]) -> torch.Tensor:
+        first: list[torch.Tensor] = []
+
+        def closure() -> torch.Tensor:
+            self._optimizer.zero_grad()
+            loss = self._accumulate(self._losses(batches), len(batches))
+            if self._task.clip_grad_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self._params, self._task.clip_grad_norm)
+            first.append(loss)
+            return loss
+
+        self._optimizer.step(closure)
+        return first[0]
+
+    def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
+        self._optimizer.zero_grad()
+        losses: list[torch.Tensor] = []
+        for batch in batches:
+            with self._autocast():
+                loss = step(batch)
+            if self._stepped or self._steps_itself or self._has_gradients(losses):
+                # The whole step is the task's own. Where it ran backward and yet the optimizer did
+                # not step, its scaler skipped the step.
+                self._steps_itself = True
+                losses.append(torch.as_tensor(loss).detach().reshape(()))
+            else:
+                losses.append(self._accumulate(iter([self._check(loss)]), 1))
+        mean = torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+        if self._steps_itself:
+            return mean if self._stepped else None
+        if len(batches) > 1:
+            for p in self._params:
+                if p.grad is not None:
+                    p.grad.div_(len(batches))
+        return mean if self._update() else None
+
+    def _has_gradients(self, micro_batches_done: Sequence[Any]) -> bool:
+        """Whether the step in hand has run backward itself, seen at its first micro-batch."""
+        return not micro_batches_done and any(p.grad is not None for p in self._params)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        wanted = self._task.autocast
+        if wanted is None or wanted is False:
+            return nullcontext()
+        dtype = wanted if isinstance(wanted, torch.dtype) else None
+        return torch.autocast(self._device.type, dtype=dtype)
+
+    def _check(self, loss: Any) -> torch.Tensor:
+        """`loss` as a scalar tensor with a graph, or an error that says what it is instead."""
+        if self._checked:
+            return loss if loss.dim() == 0 else loss.reshape(())
+        if not isinstance(loss, torch.Tensor):
+            raise TypeError(
+                f"the loss is {loss!r}, a {type(loss).__name__}; expected a scalar tensor that "
+                "requires grad (return the tensor, not loss.item())"
+            )
+        if loss.numel() != 1:
+            raise ValueError(
+                f"the loss has the shape {tuple(loss.shape)}; expected a scalar: "
+                "take its mean, or use reduction='mean' in the loss function"
+            )
+        if not loss.requires_grad:
+            raise ValueError(
+                "the loss does not require grad, so no gradient reaches the model; remove "
+                ".detach(), .item() or torch.no_grad() on the way from the parameters to the loss"
+            )
+        self._checked = True
+        return loss.reshape(())
+
+
+def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `optimizer.step` cannot be called without a closure (LBFGS)."""
+    parameter = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return parameter is not None and parameter.default is inspect.Parameter.empty

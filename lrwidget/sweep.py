@@ -1,0 +1,185 @@
+"""The range test: raise the learning rate every step, record the loss met at it.
+
+Smith, "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.3.
+"""
+
+import platform
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import torch
+
+from lrwidget.batches import BatchSource, Exhausted
+from lrwidget.divergence import DivergenceRule
+from lrwidget.options import SweepOptions
+from lrwidget.readback import GroupedReader, ImmediateReader, Reading, reader_for
+from lrwidget.records import LRRecords, StopReason
+from lrwidget.schedule import Ladder
+from lrwidget.snapshot import Parts, exclusive, prepared
+from lrwidget.step import TrainingStep
+from lrwidget.task import TrainingTask
+
+# A scaler that starts at 65536 halves its scale at each skip; more skips than this mean that no
+# scale will do, because the loss itself has overflown.
+MOST_SKIPS = 32
+
+
+def sweep(
+    task: TrainingTask, options: SweepOptions, records: LRRecords
+) -> Generator[None, None, None]:
+    """Run the range test, one optimizer step for each `next`; rows go to `records`.
+
+    However it ends - at the end of the ladder, by divergence, when the caller closes it, by an
+    exception - the task's own objects and the random generators are bit for bit as before, and
+    `records.stop_reason` says how it ended.
+
+    Args:
+        task: what is trained.
+        options: the range, its density, and when to end.
+        records: an empty table; gets the rows and their meta.
+
+    Raises:
+        RuntimeError: the model is being swept already.
+        Exception: whatever the task raises.
+    """
+    reason = StopReason.FAILED
+    try:
+        with exclusive(task):
+            for repeat in range(options.repeats):
+                records.begin_sweep()
+                with prepared(task, _seed(options, repeat)) as parts:
+                    records.meta.update(meta_of(task, options), ran_on=parts.ran_on)
+                    reason = yield from _one_sweep(task, options, records, parts)
+                if reason is StopReason.EXHAUSTED:
+                    break
+    except (GeneratorExit, KeyboardInterrupt):
+        reason = StopReason.STOPPED
+        raise
+    except BaseException:
+        reason = StopReason.FAILED
+        raise
+    finally:
+        records.stop_reason = reason
+
+
+def _one_sweep(
+    task: TrainingTask, options: SweepOptions, records: LRRecords, parts: Parts
+) -> Generator[None, None, StopReason]:
+    """Climb the ladder once; returns the reason why it ended."""
+    step = TrainingStep(task, parts)
+    reader = reader_for(task.device)
+    ladder = Ladder(options)
+    judge = _Judge(records, options.stop_at_divergence)
+    source = BatchSource(task.data, on_epoch=judge.mark_epoch)
+    watch = step.watch_optimizer()
+    try:
+        held_out = _held_out(task)
+        for number, lr in enumerate(ladder):
+            extra = None
+            if held_out and number % task.val_every == 0:
+                extra = step.evaluate(held_out)
+            step.set_rate(lr)
+            loss = None
+            for _ in range(MOST_SKIPS):
+                loss = step([next(source) for _ in range(task.accumulate)])
+                if loss is not None:
+                    break
+                judge.mark_skip(lr)
+            if loss is None:
+                return StopReason.NON_FINITE
+            reason = judge.add(reader.push(lr, loss, extra))
+            if reason is not None:
+                return reason
+            judge.step += 1
+            yield
+        return judge.add(reader.flush()) or StopReason.FINISHED
+    except Exhausted:
+        return judge.add(reader.flush()) or StopReason.EXHAUSTED
+    except BaseException:
+        _keep_what_was_read(judge, reader)
+        raise
+    finally:
+        watch.remove()
+        source.close()
+
+
+class _Judge:
+    """Takes rows into the records until one of them ends the sweep; drops the rows after it."""
+
+    def __init__(self, records: LRRecords, stop_at_divergence: bool) -> None:
+        self.step = len(records)
+        self._records = records
+        self._rule = DivergenceRule() if stop_at_divergence else None
+
+    def add(self, readings: Iterable[Reading]) -> StopReason | None:
+        for lr, loss, extra in readings:
+            self._records.append(lr, loss, extra)
+            if loss - loss != 0.0:  # NaN or infinite
+                return StopReason.NON_FINITE
+            if self._rule is not None and self._rule.diverged(lr, loss):
+                return StopReason.DIVERGED
+        return None
+
+    def mark_epoch(self) -> None:
+        self._records.meta.setdefault("epochs_begin_at", []).append(self.step)
+
+    def mark_skip(self, lr: float) -> None:
+        self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])
+
+
+def _keep_what_was_read(judge: _Judge, reader: ImmediateReader | GroupedReader) -> None:
+    try:
+        judge.add(reader.flush())
+    except RuntimeError:
+        # The device itself is broken: its losses are lost, and the first error is the one to tell.
+        return
+
+
+def _held_out(task: TrainingTask) -> list[Any]:
+    """The first batches of the validation data, read once and used each time."""
+    if task.val_data is None:
+        return []
+    source = BatchSource(task.val_data, on_epoch=lambda: None)
+    batches: list[Any] = []
+    try:
+        while len(batches) < task.val_batches:
+            batches.append(next(source))
+    except Exhausted:
+        pass
+    finally:
+        source.close()
+    return batches
+
+
+def _seed(options: SweepOptions, repeat: int) -> int | None:
+    """Without a seed the first sweep goes on from where the generators are; the others differ."""
+    if options.seed is not None:
+        return options.seed + repeat
+    return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
+
+
+def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
+    """What a reader of the records wants to know of the sweep, as plain JSON values."""
+    from lrwidget import __version__
+
+    group = task.optimizer.param_groups[0]
+    settings = {
+        name: value
+        for name, value in group.items()
+        if name not in ("params", "lr") and isinstance(value, (bool, int, float, str, tuple))
+    }
+    return {
+        "versions": {
+            "lrwidget": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "options": {name: getattr(options, name) for name in options.__dataclass_fields__},
+        "model": type(task.model).__name__,
+        "optimizer": type(task.optimizer).__name__,
+        "optimizer_settings": settings,
+        "batch_size": task.batch_size,
+        "accumulate": task.accumulate,
+        "device": str(task.device),
+        "seed": options.seed,
+    }

@@ -1,0 +1,237 @@
+"""What is trained: a model, its optimizer, its batches, and what one training step does."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from lrwidget.batches import as_loader
+from lrwidget.options import SweepOptions, whole_number
+
+Others = Literal["keep", "follow"]
+SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
+
+SWEEP_OPTIONS = tuple(SweepOptions.__dataclass_fields__)
+
+
+class TrainingTask:
+    """Everything that one training step needs.
+
+    Args:
+        model: the module to train.
+        optimizer: an optimizer over the model's parameters, or a class or factory that is called
+            with the trainable parameters (and `lr=` where it takes one).
+        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
+        data: a DataLoader, a Dataset, or any iterable of batches; read again when it ends.
+        step: `step(batch) -> loss`, in place of the usual step. It gets a batch on the device and
+            either only computes the loss (the rest is done for it), or does all of it, up to
+            `optimizer.step()`; which of the two is seen from whether the optimizer stepped. A task
+            with a step of its own is swept in place, since the step holds on to its own model.
+        batch_size, loader_options: for the DataLoader made of a Dataset (32; shuffled).
+        accumulate: batches whose gradients are averaged in one optimizer step (1). The loss that is
+            recorded is the mean of theirs.
+        autocast: None, True (the device's default) or a dtype: run the forward pass in autocast.
+        scaler: a `torch.amp.GradScaler`. A step that it skips is tried again at the same rate.
+        clip_grad_norm: clip the norm of all gradients at this value before each step.
+        val_data: batches (as `data`) for a validation loss, measured in eval mode.
+        val_batches: how many batches of `val_data` are used, the same ones each time (4).
+        val_every: steps of the sweep between two measurements (10).
+        metric: `metric(output, target) -> number`, averaged over the validation batches.
+        device: where the sweep runs; by default where the model is.
+        other_optimizers: optimizers that a custom `step` also uses, such as a discriminator's.
+        others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
+        snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
+            everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
+            and keep the copy there.
+
+    Raises:
+        TypeError, ValueError: what was given, what is expected, and how to mend it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | Callable[..., torch.optim.Optimizer],
+        loss_fn: Callable[..., Any] | None = None,
+        data: Any = None,
+        *,
+        step: Callable[[Any], Any] | None = None,
+        batch_size: int = 32,
+        loader_options: Mapping[str, Any] | None = None,
+        accumulate: int = 1,
+        autocast: bool | torch.dtype | None = None,
+        scaler: Any = None,
+        clip_grad_norm: float | None = None,
+        val_data: Any = None,
+        val_batches: int = 4,
+        val_every: int = 10,
+        metric: Callable[[Any, Any], Any] | None = None,
+        device: torch.device | str | None = None,
+        other_optimizers: Sequence[torch.optim.Optimizer] = (),
+        others: Others = "keep",
+        snapshot: SnapshotPlace = "auto",
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model is a {type(model).__name__}; expected a torch.nn.Module or a TrainingTask"
+            )
+        for name, function in (("loss_fn", loss_fn), ("step", step), ("metric", metric)):
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} is {function!r}; expected a function or None")
+        if data is None:
+            raise TypeError("data is missing; expected a DataLoader, a Dataset or batches")
+        if val_data is None and metric is not None:
+            raise ValueError("metric is measured on val_data, which is None; give val_data too")
+        if autocast is not None and not isinstance(autocast, (bool, torch.dtype)):
+            raise TypeError(
+                f"autocast is {autocast!r}; expected True, False, a dtype such as "
+                "torch.bfloat16, or None"
+            )
+        if clip_grad_norm is not None and not clip_grad_norm > 0:
+            raise ValueError(f"clip_grad_norm is {clip_grad_norm!r}; expected a positive norm")
+        if others not in get_args(Others):
+            raise ValueError(f"others is {others!r}; expected 'keep' or 'follow'")
+        if snapshot not in get_args(SnapshotPlace):
+            raise ValueError(
+                f"snapshot is {snapshot!r}; expected 'auto', 'device', 'cpu' or 'disk'"
+            )
+        batch_size = whole_number("batch_size", batch_size, 1)
+        self.model = model
+        self.loss_fn = loss_fn
+        self.data = as_loader(data, batch_size, loader_options)
+        self.step = step
+        self.accumulate = whole_number("accumulate", accumulate, 1)
+        self.autocast = autocast
+        self.scaler = scaler
+        self.clip_grad_norm = clip_grad_norm
+        self.val_data = None if val_data is None else as_loader(val_data, batch_size, None)
+        self.val_batches = whole_number("val_batches", val_batches, 1)
+        self.val_every = whole_number("val_every", val_every, 1)
+        self.metric = metric
+        self.optimizer_is_ours = not isinstance(optimizer, torch.optim.Optimizer)
+        self.optimizer = _ready_optimizer(optimizer, model, loss_fn)
+        self.other_optimizers = tuple(other_optimizers)
+        self.others: Others = others
+        self.snapshot: SnapshotPlace = snapshot
+        self.device = _device_of(model) if device is None else torch.device(device)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples in a batch, where the loader says so."""
+        size = getattr(self.data, "batch_size", None)
+        return size if isinstance(size, int) else None
+
+
+TASK_OPTIONS = tuple(
+    name
+    for name, parameter in inspect.signature(TrainingTask).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY and name != "step"
+)
+
+
+def task_and_options(
+    model: Any, optimizer: Any = None, loss_fn: Any = None, data: Any = None, **options: Any
+) -> tuple[TrainingTask, SweepOptions]:
+    """The task and the options of a sweep, from the arguments of `lr_find` and the widget.
+
+    Args:
+        model: a module, with `optimizer`, `loss_fn` and `data`; or a TrainingTask, alone.
+        options: any option of `SweepOptions`, and of `TrainingTask` unless one is given.
+
+    Raises:
+        TypeError: an unknown keyword, or arguments beside a TrainingTask that it carries itself.
+    """
+    known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(
+            f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
+            f"expected some of {', '.join(sorted(known))}"
+        )
+    sweep = SweepOptions(**{name: options[name] for name in SWEEP_OPTIONS if name in options})
+    rest = {name: value for name, value in options.items() if name not in SWEEP_OPTIONS}
+    if isinstance(model, TrainingTask):
+        positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
+        beside = [name for name, value in positional.items() if value is not None] + list(rest)
+        if beside:
+            raise TypeError(
+                f"{', '.join(beside)} beside a TrainingTask, which carries everything; "
+                "give them to TrainingTask(...) instead"
+            )
+        return model, sweep
+    if optimizer is None:
+        raise TypeError(
+            "optimizer is missing; expected an optimizer over the model's parameters, or a class "
+            "such as torch.optim.Adam"
+        )
+    if not isinstance(optimizer, torch.optim.Optimizer) and callable(optimizer):
+        factory = optimizer
+        optimizer = lambda parameters: _made_by(factory, parameters, sweep.start_lr)  # noqa: E731
+    return TrainingTask(model, optimizer, loss_fn, data, **rest), sweep
+
+
+def _made_by(
+    factory: Callable[..., Any], parameters: list[nn.Parameter], lr: float | None = None
+) -> Any:
+    if lr is None or not _takes_lr(factory):
+        return factory(parameters)
+    return factory(parameters, lr=lr)
+
+
+def _takes_lr(factory: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
+    return "lr" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.optim.Optimizer:
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    own = list(model.parameters())
+    if isinstance(loss_fn, nn.Module):
+        trainable += [p for p in loss_fn.parameters() if p.requires_grad]
+        own += list(loss_fn.parameters())
+    if not trainable:
+        raise ValueError(
+            f"model {type(model).__name__} has no trainable parameter ({len(own)} in all); "
+            "set requires_grad = True on those to train"
+        )
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        if not callable(optimizer):
+            raise TypeError(
+                f"optimizer is {optimizer!r}; expected an optimizer over the model's parameters, "
+                "or a class or factory such as torch.optim.Adam"
+            )
+        made = _made_by(optimizer, trainable)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise TypeError(
+                f"optimizer returned a {type(made).__name__}; expected a torch.optim.Optimizer"
+            )
+        optimizer = made
+    known = {id(p) for p in own}
+    swept = [p for group in optimizer.param_groups for p in group["params"]]
+    if not any(id(p) in known for p in swept):
+        raise ValueError(
+            f"optimizer {type(optimizer).__name__} holds {len(swept)} parameters, none of them "
+            f"the model's; make it from model.parameters() of this {type(model).__name__}"
+        )
+    if not any(p.requires_grad for p in swept):
+        raise ValueError(
+            f"no trainable parameter: optimizer {type(optimizer).__name__} holds {len(swept)}, "
+            "all with requires_grad = False"
+        )
+    first = float(optimizer.param_groups[0]["lr"])
+    if first == 0 and any(float(group["lr"]) != 0 for group in optimizer.param_groups):
+        raise ValueError(
+            "the first param group has lr 0 and others do not, so their ratio to it is undefined; "
+            "give the first group a rate"
+        )
+    return optimizer
+
+
+def _device_of(model: Iterable[Any] | nn.Module) -> torch.device:
+    assert isinstance(model, nn.Module)
+    return next(model.parameters()).device
