@@ -1,4 +1,4 @@
-# make demo   JupyterLab on the quickstart
+# make demo   JupyterLab on the quickstart (in a container: make demo LAB_ARGS=--ip=0.0.0.0)
 # make test   everything that is checked before a change is accepted
 # make dev    JupyterLab with live reload of js/
 # The environment (.venv) and the front end (lrwidget/static) are made when they are missing or old.
@@ -9,21 +9,24 @@ BIN := $(VENV)/bin
 NODE_MODULES := js/node_modules/.package-lock.json
 BUNDLE := lrwidget/static/widget.js
 JS_SOURCES := $(filter-out js/node_modules/%,$(wildcard js/*.* js/src/* js/src/*/*))
-JUPYTER_LAB = $(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root)
-# A text browser in the terminal would hide JupyterLab's own log, and with it the URL.
-BROWSER_OR_URL = $$([ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && echo --no-browser)
+# JupyterLab takes the next port where one is taken, refuses root unless told, and prints its URL. A
+# text browser that opens in the terminal would hide that URL, hence --no-browser without a screen.
+JUPYTER_LAB = $(BIN)/jupyter lab --ServerApp.root_dir=examples \
+	--LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB_ARGS) \
+	$$(test "$$(id -u)" != 0 || echo --allow-root) \
+	$$(test "$$(uname)" != Linux || test -n "$$DISPLAY$$WAYLAND_DISPLAY" || echo --no-browser)
 
 .PHONY: demo test dev lint check-js pytest bench-suggest format clean
 
 demo: $(VENV)/.examples
-	@echo "JupyterLab opens examples/quickstart.ipynb; where no browser opens, use the URL it prints below."
-	$(JUPYTER_LAB) $(BROWSER_OR_URL) examples/quickstart.ipynb
+	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
+	@$(JUPYTER_LAB)
 
 test: lint check-js pytest
 
 dev: $(VENV)/.test
 	@cd js && npm run watch & watcher=$$!; trap 'kill $$watcher' EXIT INT TERM; \
-	ANYWIDGET_HMR=1 $(JUPYTER_LAB) $(BROWSER_OR_URL) examples/quickstart.ipynb
+	ANYWIDGET_HMR=1 $(JUPYTER_LAB)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
