@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 Place = Literal["device", "cpu", "disk"]
@@ -38,7 +39,9 @@ class Backup:
         place: Place,
     ) -> None:
         self._place = place
-        self._file: Any = tempfile.TemporaryFile() if place == "disk" else None
+        self._file: Any = None
+        if place == "disk":
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close(); has no name
         self._storages: dict[tuple[torch.device, int], PutBack] = {}
         self._seen: set[int] = set()
         self._put_back: list[PutBack] = []
@@ -87,7 +90,7 @@ class Backup:
         self._put_back.append(put_back)
 
     def _remember_parameter(self, tensor: torch.Tensor) -> None:
-        """A parameter or buffer: its values, what its `.data` points to, its flags, its gradient."""
+        """A parameter or buffer: its values, its storage, its flags, its gradient."""
         if id(tensor) in self._seen:  # tied weights; the optimizer's parameters are the model's
             return
         self._seen.add(id(tensor))
@@ -107,7 +110,7 @@ class Backup:
         self._put_back.append(put_back)
 
     def _remember(self, value: Any) -> PutBack:
-        """Remember containers with all that is in them; returns what restores and returns `value`."""
+        """Remember a container with all that is in it; gives what restores and returns it."""
         if isinstance(value, torch.Tensor):
             return self._remember_tensor(value)
         if isinstance(value, dict):
@@ -144,16 +147,15 @@ class Backup:
         return lambda: value
 
     def _remember_tensor(self, tensor: torch.Tensor) -> PutBack:
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             raise ValueError(
                 "the model has lazy parameters without a shape yet; "
                 "run it once on a batch before the sweep"
             )
-        if is_traceable_wrapper_subclass(
-            tensor
-        ):  # a DTensor, a quantized tensor: its inner tensors
-            names, _ = tensor.__tensor_flatten__()
-            inner = [self._remember_tensor(getattr(tensor, name)) for name in names]
+        whole: Any = tensor
+        if is_traceable_wrapper_subclass(whole):  # a DTensor, a quantized tensor
+            names, _ = whole.__tensor_flatten__()
+            inner = [self._remember_tensor(getattr(whole, name)) for name in names]
 
             def put_back_inner() -> torch.Tensor:
                 for put_back in inner:
@@ -180,7 +182,7 @@ class Backup:
 
         return put_back
 
-    def _remember_storage(self, storage: torch.UntypedStorage) -> None:
+    def _remember_storage(self, storage: Any) -> None:
         key = (storage.device, storage.data_ptr())
         if not key[1] or key in self._storages:
             return
@@ -191,21 +193,16 @@ class Backup:
         saved = storage.clone() if stays else storage.cpu()
         self._storages[key] = lambda: storage.copy_(saved)
 
-    def _to_file(self, storage: torch.UntypedStorage) -> PutBack:
+    def _to_file(self, storage: Any) -> PutBack:
         file = self._file
         start = file.seek(0, os.SEEK_END)
-        file.write(_bytes_of(storage.cpu()))
+        flat = torch.empty(0, dtype=torch.uint8).set_(storage.cpu())
+        file.write(memoryview(flat.numpy()))  # type: ignore[arg-type]
 
         def put_back() -> Any:
             file.seek(start)
-            saved = torch.UntypedStorage(storage.nbytes())
-            file.readinto(_bytes_of(saved))
-            return storage.copy_(saved)
+            saved = torch.empty(storage.nbytes(), dtype=torch.uint8)
+            file.readinto(memoryview(saved.numpy()))  # type: ignore[arg-type]
+            return storage.copy_(saved.untyped_storage())
 
         return put_back
-
-
-def _bytes_of(storage: torch.UntypedStorage) -> memoryview:
-    """The bytes of a CPU storage, for reading and writing in place."""
-    flat = torch.empty(0, dtype=torch.uint8).set_(storage)
-    return memoryview(flat.numpy())

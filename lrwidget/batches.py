@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 
-class Exhausted(Exception):
+class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is
     """The data ended for good: a generator, or an iterable that can be read only once."""
 
 
@@ -35,14 +35,12 @@ def as_loader(data: Any, batch_size: int, loader_options: Mapping[str, Any] | No
         if "batch_sampler" in options:
             del options["batch_size"]
         return DataLoader(data, **options)
-    if isinstance(data, (str, bytes, Mapping, torch.Tensor)) or not isinstance(data, Iterable):
-        if not hasattr(data, "__getitem__") or isinstance(
-            data, (str, bytes, Mapping, torch.Tensor)
-        ):
-            raise TypeError(
-                f"data is a {type(data).__name__}; expected a DataLoader, a Dataset or an "
-                "iterable of batches, such as DataLoader(TensorDataset(x, y), batch_size=32)"
-            )
+    readable = isinstance(data, Iterable) or hasattr(data, "__getitem__")
+    if not readable or isinstance(data, (str, bytes, Mapping, torch.Tensor)):
+        raise TypeError(
+            f"data is a {type(data).__name__}; expected a DataLoader, a Dataset or an "
+            "iterable of batches, such as DataLoader(TensorDataset(x, y), batch_size=32)"
+        )
     refuse_empty(data)
     return data
 

@@ -2,14 +2,15 @@
 
 import copy
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch._dynamo.eval_frame import OptimizedModule  # noqa: PLC2701 - what torch.compile returns
+from torch._dynamo.eval_frame import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.task import TrainingTask
 
@@ -17,7 +18,7 @@ from lrwidget.task import TrainingTask
 _DEPTH = 4
 
 
-class NotCopied(Exception):
+class NotCopied(Exception):  # noqa: N818 - a finding, not a fault
     """Why the task cannot be copied, in words; it is then swept in place."""
 
 
@@ -109,7 +110,7 @@ def _storages(model: nn.Module) -> set[int]:
 
 
 def _pointers(tensor: torch.Tensor) -> list[int]:
-    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+    if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
         return []
     try:
         pointer = tensor.untyped_storage().data_ptr()

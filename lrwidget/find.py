@@ -64,7 +64,7 @@ def lr_find(
 def _progress_bar(total: int) -> Any:
     from tqdm.auto import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg, misc]
+    class Bar(tqdm):  # type: ignore[type-arg]
         # tqdm's monitor is a thread that would stay behind.
         monitor_interval = 0
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -17,15 +18,14 @@ VERSION = 1
 
 def write(path: str | os.PathLike[str], records: "LRRecords") -> None:
     """Write `records` to `path`, whole or not at all."""
-    temporary = f"{os.fspath(path)}.part"
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.part")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines(records))
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def lines(records: "LRRecords") -> Iterator[str]:
@@ -50,7 +50,7 @@ def lines(records: "LRRecords") -> Iterator[str]:
         yield json.dumps(row, allow_nan=False)
 
 
-def read(path: str | os.PathLike[str], make: "type[R]") -> "R":
+def read(path: str | os.PathLike[str], make: type[R]) -> R:
     """Read records from `path` into a new `make`.
 
     Raises:
@@ -58,7 +58,7 @@ def read(path: str | os.PathLike[str], make: "type[R]") -> "R":
     """
     from lrwidget.records import StopReason
 
-    with open(path, encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8") as file:
         head = _parsed(path, 1, file.readline())
         if head.get("format") != FORMAT:
             raise ValueError(

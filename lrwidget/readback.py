@@ -34,8 +34,8 @@ class ImmediateReader:
 class GroupedReader:
     """For accelerators: losses cross in groups of up to `GROUP`, copied while the device works on.
 
-    A group is stacked on the device, copied to pinned memory without blocking and read once an event
-    says that it has arrived, so no step waits for its loss.
+    A group is stacked on the device, copied to pinned memory without blocking and read once an
+    event says that it has arrived, so no step waits for its loss.
     """
 
     def __init__(self, device: torch.device) -> None:

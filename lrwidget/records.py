@@ -33,8 +33,8 @@ class StopReason(enum.StrEnum):
 class LRRecords:
     """Learning rates and the losses met at them, row by row.
 
-    The thread that sweeps is the only writer; any thread may read at any time and sees the rows that
-    were complete when it asked.
+    The thread that sweeps is the only writer; any thread may read at any time and sees the rows
+    that were complete when it asked.
 
     Args:
         meta: what is worth knowing of the sweep: versions, options, optimizer, batch size, seed.
@@ -44,8 +44,8 @@ class LRRecords:
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.stop_reason: StopReason | None = None
         self.sweep_starts: list[int] = [0]
-        # A writer puts the row in first and counts it after, and replaces the array when it grows: a
-        # reader that takes the count before the array never sees a half-written row.
+        # The writer puts a row in first and counts it after, and replaces the array when it grows:
+        # a reader that takes the count before the array never sees a half-written row.
         self._table = np.empty((256, 2))
         self._count = 0
         self._extra: dict[str, dict[int, float]] = {}
@@ -119,7 +119,7 @@ class LRRecords:
 
     @property
     def suggestion(self) -> Suggestion:
-        """The learning rate that the curve carries: `.lr` (None where it carries none), `.reason`."""
+        """The learning rate that the curve carries: `.lr`, or None, and the `.reason`."""
         count = self._count
         if self._suggested is None or self._suggested[0] != count:
             self._suggested = (count, suggest(*self._curve(count)))

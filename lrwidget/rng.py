@@ -7,6 +7,11 @@ import numpy as np
 import torch
 
 
+def cuda_in_use() -> bool:
+    """Whether this process has begun to use CUDA; asking does not begin it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
     """Remember torch (CPU and devices in use), numpy, python and the loader's `own` generators.
 
@@ -15,7 +20,7 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
     """
     cpu = torch.get_rng_state()
     # A device that nobody has used yet has no state to keep, and asking would start it.
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global generator is the subject
     python_state = random.getstate()
@@ -41,7 +46,7 @@ def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
     Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
     """
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
+    if cuda_in_use():
         torch.cuda.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)

@@ -17,6 +17,7 @@ import torch
 
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
+from lrwidget.rng import cuda_in_use
 from lrwidget.snapshot import refuse_if_in_use
 from lrwidget.sweep import sweep
 from lrwidget.task import TrainingTask
@@ -150,7 +151,7 @@ class SweepRunner:
                 if cuda is not None:
                     torch.cuda.set_device(cuda)
                 self._climb(*self._work)
-        except BaseException as error:  # wait() raises it, whatever it is
+        except BaseException as error:  # noqa: BLE001 - wait() raises it, whatever it is
             self.error = error
             self.traceback = "".join(traceback.format_exception(error))
         finally:
@@ -187,4 +188,4 @@ class SweepRunner:
 
 
 def _cuda_device() -> int | None:
-    return torch.cuda.current_device() if torch.cuda.is_initialized() else None
+    return torch.cuda.current_device() if cuda_in_use() else None

@@ -10,7 +10,7 @@ import torch
 from lrwidget.batches import to_device
 from lrwidget.forward import outputs_and_loss
 from lrwidget.snapshot import Parts
-from lrwidget.task import TrainingTask
+from lrwidget.task import TrainingTask, rate_groups, set_rate
 
 
 class TrainingStep:
@@ -39,9 +39,7 @@ class TrainingStep:
         optimizers = [parts.optimizer]
         if task.others == "follow":
             optimizers += parts.other_optimizers
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        first = float(groups[0]["lr"])
-        self._groups = [(g, float(g["lr"]) / first if first else 1.0) for g in groups]
+        self._groups = rate_groups(optimizers)
         self._params = [p for g in parts.optimizer.param_groups for p in g["params"]]
         if not parts.model.training:
             parts.model.train()
@@ -56,14 +54,7 @@ class TrainingStep:
 
     def set_rate(self, lr: float) -> None:
         """Set the first param group to `lr`, the others in their ratio to it."""
-        for group, ratio in self._groups:
-            held = group["lr"]
-            if isinstance(
-                held, torch.Tensor
-            ):  # capturable and compiled optimizers read it in place
-                held.fill_(lr * ratio)
-            else:
-                group["lr"] = lr * ratio
+        set_rate(self._groups, lr)
 
     def __call__(self, batches: Sequence[Any]) -> torch.Tensor | None:
         """Take one optimizer step.
@@ -87,7 +78,7 @@ class TrainingStep:
         return loss if self._update() else None
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
-        """The mean loss, and metric, over the validation batches, in eval mode without gradients."""
+        """The mean loss, and metric, over validation batches in eval mode, without gradients."""
         modes = [(module, module.training) for module in self._model.modules()]
         self._model.eval()
         losses, metrics = [], []
@@ -152,7 +143,7 @@ class TrainingStep:
             first.append(loss)
             return loss
 
-        self._optimizer.step(closure)
+        self._optimizer.step(closure)  # type: ignore[arg-type]  # LBFGS takes float() of it
         return first[0]
 
     def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
@@ -190,7 +181,7 @@ class TrainingStep:
 
     def _check(self, loss: Any) -> torch.Tensor:
         """`loss` as a scalar tensor with a graph, or an error that says what it is instead."""
-        if self._checked:
+        if self._checked and isinstance(loss, torch.Tensor):
             return loss if loss.dim() == 0 else loss.reshape(())
         if not isinstance(loss, torch.Tensor):
             raise TypeError(

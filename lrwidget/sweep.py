@@ -47,7 +47,7 @@ def sweep(
         with exclusive(task):
             for repeat in range(options.repeats):
                 records.begin_sweep()
-                with prepared(task, _seed(options, repeat)) as parts:
+                with task.session(), prepared(task, _seed(options, repeat)) as parts:
                     records.meta.update(meta_of(task, options), ran_on=parts.ran_on)
                     reason = yield from _one_sweep(task, options, records, parts)
                 if reason is StopReason.EXHAUSTED:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -117,11 +118,56 @@ class TrainingTask:
         self.snapshot: SnapshotPlace = snapshot
         self.device = _device_of(model) if device is None else torch.device(device)
 
+    def session(self) -> AbstractContextManager[None]:
+        """Entered around every sweep, by the thread that sweeps, before anything is remembered.
+
+        For tasks made from another framework's objects, which prepare there what that framework's
+        training step needs, and put it back.
+        """
+        return nullcontext()
+
+    def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Set `lr` on the first param group and the others in their ratio to it.
+
+        Args:
+            lr: a learning rate.
+            optimizer: which optimizer; by default the task's own.
+
+        Raises:
+            ValueError: the task made its optimizer from a class or factory, so nobody else holds it.
+        """
+        if optimizer is None and self.optimizer_is_ours:
+            raise ValueError(
+                f"the {type(self.optimizer).__name__} was made for the sweep from a class or "
+                "factory; give the optimizer that you train with: apply(optimizer)"
+            )
+        set_rate(rate_groups([self.optimizer if optimizer is None else optimizer]), lr)
+
     @property
     def batch_size(self) -> int | None:
         """Samples in a batch, where the loader says so."""
         size = getattr(self.data, "batch_size", None)
         return size if isinstance(size, int) else None
+
+
+RateGroups = list[tuple[dict[str, Any], float]]
+
+
+def rate_groups(optimizers: Iterable[torch.optim.Optimizer]) -> RateGroups:
+    """Every param group with the ratio of its rate to the first group's."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    first = float(groups[0]["lr"])
+    return [(group, float(group["lr"]) / first if first else 1.0) for group in groups]
+
+
+def set_rate(groups: RateGroups, lr: float) -> None:
+    """Set the first of `groups` to `lr`, the others in their ratio to it."""
+    for group, ratio in groups:
+        held = group["lr"]
+        if isinstance(held, torch.Tensor):  # capturable optimizers read it in place
+            held.fill_(lr * ratio)
+        else:
+            group["lr"] = lr * ratio
 
 
 TASK_OPTIONS = tuple(
@@ -199,39 +245,38 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             f"model {type(model).__name__} has no trainable parameter ({len(own)} in all); "
             "set requires_grad = True on those to train"
         )
+    ready = optimizer
     if not isinstance(optimizer, torch.optim.Optimizer):
         if not callable(optimizer):
             raise TypeError(
                 f"optimizer is {optimizer!r}; expected an optimizer over the model's parameters, "
                 "or a class or factory such as torch.optim.Adam"
             )
-        made = _made_by(optimizer, trainable)
-        if not isinstance(made, torch.optim.Optimizer):
+        ready = _made_by(optimizer, trainable)
+        if not isinstance(ready, torch.optim.Optimizer):
             raise TypeError(
-                f"optimizer returned a {type(made).__name__}; expected a torch.optim.Optimizer"
+                f"optimizer returned a {type(ready).__name__}; expected a torch.optim.Optimizer"
             )
-        optimizer = made
     known = {id(p) for p in own}
-    swept = [p for group in optimizer.param_groups for p in group["params"]]
+    swept = [p for group in ready.param_groups for p in group["params"]]
     if not any(id(p) in known for p in swept):
         raise ValueError(
-            f"optimizer {type(optimizer).__name__} holds {len(swept)} parameters, none of them "
+            f"optimizer {type(ready).__name__} holds {len(swept)} parameters, none of them "
             f"the model's; make it from model.parameters() of this {type(model).__name__}"
         )
     if not any(p.requires_grad for p in swept):
         raise ValueError(
-            f"no trainable parameter: optimizer {type(optimizer).__name__} holds {len(swept)}, "
+            f"no trainable parameter: optimizer {type(ready).__name__} holds {len(swept)}, "
             "all with requires_grad = False"
         )
-    first = float(optimizer.param_groups[0]["lr"])
-    if first == 0 and any(float(group["lr"]) != 0 for group in optimizer.param_groups):
+    first = float(ready.param_groups[0]["lr"])
+    if first == 0 and any(float(group["lr"]) != 0 for group in ready.param_groups):
         raise ValueError(
             "the first param group has lr 0 and others do not, so their ratio to it is undefined; "
             "give the first group a rate"
         )
-    return optimizer
+    return ready
 
 
-def _device_of(model: Iterable[Any] | nn.Module) -> torch.device:
-    assert isinstance(model, nn.Module)
+def _device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
