@@ -1,0 +1,130 @@
+"""The chosen rate goes out: into a variable of the notebook, or onto an optimizer."""
+
+import builtins
+import keyword
+import numbers
+import unicodedata
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+QUEUED = "A cell that is already queued still has the old value."
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written where."""
+
+    name: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value!r}. {QUEUED}"
+
+
+def export_rate(name: str, value: float | None) -> Exported:
+    """Write `value` as a plain float into the variable `name` of the running notebook.
+
+    The name is only ever used as a key of the notebook's namespace, never as code.
+
+    Raises:
+        TypeError: the name is not text.
+        ValueError: the name is not one that Python code could use, or would hide a builtin; there
+            is no rate yet; or the variable exists and holds anything but a number.
+        RuntimeError: this is not IPython, so there is no notebook to write to.
+    """
+    from IPython import get_ipython
+
+    name = checked_name(name)
+    if value is None:
+        raise ValueError(
+            f"there is no learning rate to write to {name} yet; run the sweep or pick one first"
+        )
+    shell = get_ipython()
+    if shell is None:
+        raise RuntimeError(
+            "this is not an IPython session, so there is no notebook namespace to write to; "
+            f"use {name} = w.lr instead"
+        )
+    return write(shell.user_ns, name, float(value))
+
+
+def write(namespace: MutableMapping[str, Any], name: str, value: float) -> Exported:
+    """Write a checked name, unless that would destroy something that is not a number.
+
+    A number, or None, is what a rate may have been before. Anything else under that name (a model,
+    a function, a module) took somebody work, and a click on a button must not throw it away.
+    """
+    if name in namespace:
+        held = namespace[name]
+        is_number = isinstance(held, numbers.Real) and not isinstance(held, bool)
+        if held is not None and not is_number:
+            raise ValueError(
+                f"{name} already holds a {type(held).__name__}, not a number; "
+                f"choose another name, or `del {name}` first"
+            )
+    namespace[name] = value
+    return Exported(name, value)
+
+
+def checked_name(name: object) -> str:
+    """`name` as Python itself would read it (NFKC), if an assignment to it is harmless.
+
+    Raises:
+        TypeError, ValueError: as `export_rate`.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the variable name is {name!r}; expected text such as 'lr'")
+    # Python folds identifiers this way: without it, "ｌｒ" would make a variable no cell can read,
+    # and "ｉｆ" would pass as a name.
+    folded = unicodedata.normalize("NFKC", name.strip())
+    if not folded.isidentifier():
+        raise ValueError(
+            f"{shown(name)} is not a variable name; expected letters, digits and _, "
+            "not beginning with a digit, such as lr"
+        )
+    if keyword.iskeyword(folded):
+        raise ValueError(f"{folded} is a keyword of Python; choose another name, such as lr")
+    if folded.startswith("__") and folded.endswith("__"):
+        raise ValueError(
+            f"{shown(folded)} is a name with a meaning of its own in Python; "
+            "choose another one, such as lr"
+        )
+    if hasattr(builtins, folded):
+        raise ValueError(
+            f"{folded} is a builtin of Python, which a variable would hide; "
+            "choose another name, such as lr"
+        )
+    return folded
+
+
+def shown(name: str) -> str:
+    """The name in quotes, at a length that a sentence can carry."""
+    return repr(name if len(name) <= 40 else name[:40] + "…")
+
+
+def apply_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the first param group of `optimizer` to `lr`, the others in their ratio to it.
+
+    Learning rates that are tensors are filled in place: capturable and compiled optimizers hold on
+    to the tensor. Where the first group stands at 0 there is no ratio: all are set to `lr`.
+
+    Raises:
+        TypeError: not an optimizer.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer is {optimizer!r}; expected the torch.optim.Optimizer that trains the model"
+        )
+    groups = optimizer.param_groups
+    first = float(groups[0]["lr"])
+    # All ratios before the first change: groups may share one tensor.
+    rates = [lr * float(group["lr"]) / first if first else lr for group in groups]
+    rates[0] = lr
+    for group, rate in zip(groups, rates, strict=True):
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -1,0 +1,212 @@
+"""Rows on their way to the page: the format of the messages, and the thread that sends them.
+
+A message to the page is a small JSON object and at most one buffer: little-endian float64 pairs
+(lr, loss), 16 bytes a row. Every message says which run it belongs to and at which row it begins,
+so the page notices what it missed and asks again, and what arrives twice does no harm.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrwidget.livetraits import mark_background
+
+logger = logging.getLogger(__name__)
+
+# 22 messages/s: with what the traits add (at most two updates/s) the page gets no more than 25.
+INTERVAL = 0.045
+# While paused only a change of state is news, and that wakes the sender.
+PAUSED_INTERVAL = 0.5
+# How often the traits hear of new steps, for observers in Python.
+NEWS_INTERVAL = 0.5
+# A page whose code is still loading loses messages, and its hello waits as long as the kernel's
+# main thread is busy. So the run is sent again from its beginning, seconds after its start, until a
+# page has said hello.
+REPEATS = (1.0, 3.0, 10.0)
+
+Message = tuple[dict[str, Any], list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What there is to say about a run, apart from its rows.
+
+    `elapsed` is in seconds, without pauses; `detail` is the value of the widget's `_detail`.
+    """
+
+    run: int
+    state: str
+    step: int
+    steps: int
+    elapsed: float
+    error: str | None
+    suggestion: float | None
+    detail: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Page:
+    """What the sender's thread shares with the widget. Plain values, so no lock is needed."""
+
+    send: Callable[[dict[str, Any], list[bytes]], None]
+    catch_up_soon: Callable[[], None]
+    clamp: Callable[[float | None], float | None]
+    greeted: bool = False  # a page has said hello
+    picked: bool = False  # the user has chosen a rate: the program leaves it alone
+
+
+class Rows(Protocol):
+    """The growing table of a run; all of it may be called from any thread."""
+
+    def rows(self, offset: int = 0) -> NDArray[np.float64]:
+        """A copy of the rows (n, 2) from `offset` on."""
+
+    @property
+    def sweep_starts(self) -> list[int]:
+        """Where each repeat begins."""
+
+
+class Run(Protocol):
+    """What the sender needs of a run."""
+
+    @property
+    def records(self) -> Rows:
+        """Its table."""
+
+    @property
+    def over(self) -> bool:
+        """Whether its last row is in the table."""
+
+    def settle(self) -> None:
+        """Work out and publish what it came to."""
+
+    def status(self) -> Status:
+        """What there is to say."""
+
+
+def encode(rows: NDArray[np.float64]) -> bytes:
+    """Rows (n, 2) as they go over the wire; a copy, since buffers are sent later."""
+    return np.ascontiguousarray(rows, dtype="<f8").tobytes()
+
+
+def table(run: int, records: Rows) -> dict[str, Any]:
+    """All rows of a run: the value of the synced trait `_rows`."""
+    rows = records.rows(0)
+    return {"run": run, "starts": _starts(records, len(rows)), "data": encode(rows)}
+
+
+def rows_message(
+    status: Status,
+    records: Rows,
+    offset: int,
+    *,
+    kind: str = "rows",
+    detail: bool = False,
+    **more: Any,
+) -> Message:
+    """A message with the rows from `offset` on; without a buffer where there are none."""
+    rows = records.rows(offset)
+    content: dict[str, Any] = {
+        "type": kind,
+        "run": status.run,
+        "offset": offset,
+        "starts": _starts(records, offset + len(rows)),
+        "state": status.state,
+        "step": max(status.step, offset + len(rows)),
+        "steps": status.steps,
+        "elapsed": round(status.elapsed, 3),
+        "error": status.error,
+        "suggestion": status.suggestion,
+        **more,
+    }
+    if detail:
+        content["detail"] = status.detail
+    return content, [encode(rows)] if len(rows) else []
+
+
+def _starts(records: Rows, end: int) -> list[int]:
+    # The next repeat may have begun since the rows were copied.
+    return [start for start in records.sweep_starts if start <= end]
+
+
+@dataclass
+class Sender:
+    """A thread that sends the rows of one run while it runs, and ends with it.
+
+    It calls `page.send`, which touches no trait, and sets none itself. What the run came to is
+    worked out here (`run.settle`), so that neither the sweep nor the kernel's main thread waits.
+    """
+
+    run: Run
+    page: Page
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin. The thread keeps the caller's context: ipykernel 7.0 looks its parent up there."""
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._work,), name="lrwidget-sender", daemon=True
+        )
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at once: the state has changed."""
+        self._wake.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait, at most so many seconds, until the run is over and all is sent; whether it is."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _work(self) -> None:
+        mark_background()
+        began = news_told = time.monotonic()
+        repeats = list(REPEATS)
+        sent = 0
+        told: tuple[Any, ...] = ()
+        while True:
+            self._wake.clear()
+            # Asked before the rows are read, so that the last look sees all of them.
+            over = self.run.over
+            if over:
+                self.run.settle()
+            now = time.monotonic()
+            if self.page.greeted:
+                repeats.clear()
+            elif repeats and now - began >= repeats[0]:
+                repeats.pop(0)
+                sent, told = 0, ()
+            status = self.run.status()
+            news = (status.state, status.error, status.detail)
+            if over or news != told or status.step > sent:
+                sent = self._send(status, sent, detail=news != told, over=over)
+                told = news
+            if over:
+                self.page.catch_up_soon()
+                return
+            if now - news_told >= NEWS_INTERVAL:
+                news_told = now
+                self.page.catch_up_soon()
+            self._wake.wait(PAUSED_INTERVAL if status.state == "paused" else INTERVAL)
+
+    def _send(self, status: Status, offset: int, *, detail: bool, over: bool) -> int:
+        """Send what is new; returns where the next message begins."""
+        moved = {}
+        if over and not self.page.picked:
+            moved["lr"] = self.page.clamp(status.suggestion)
+        content, buffers = rows_message(status, self.run.records, offset, detail=detail, **moved)
+        try:
+            self.page.send(content, buffers)
+        except Exception:
+            # The page asks again for what it misses; the sweep must go on.
+            logger.exception("a message to the page was not sent")
+            return offset
+        return offset + len(buffers[0]) // 16 if buffers else offset
