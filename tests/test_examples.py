@@ -1,6 +1,7 @@
 """The example notebooks, executed from the first cell to the last in a real kernel."""
 
 import ast
+import os
 import struct
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def execute(
     question = ", ".join(f"{key!r}: {expression}" for key, expression in facts.items())
     notebook.cells.append(nbformat.v4.new_code_cell(f"{{{question}}}"))
     client = NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}})
-    client.execute()
+    # As a user's kernel: figures are shown in the notebook.
+    client.execute(env={key: value for key, value in os.environ.items() if key != "MPLBACKEND"})
     answer = notebook.cells.pop().outputs[0].data["text/plain"]
     return notebook, ast.literal_eval(answer)
 
