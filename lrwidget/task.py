@@ -134,7 +134,7 @@ class TrainingTask:
             optimizer: which optimizer; by default the task's own.
 
         Raises:
-            ValueError: the task made its optimizer from a class or factory, so nobody else holds it.
+            ValueError: the task made its optimizer itself, from a class or factory.
         """
         if optimizer is None and self.optimizer_is_ours:
             raise ValueError(
@@ -245,7 +245,7 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             f"model {type(model).__name__} has no trainable parameter ({len(own)} in all); "
             "set requires_grad = True on those to train"
         )
-    ready = optimizer
+    ready: Any = optimizer
     if not isinstance(optimizer, torch.optim.Optimizer):
         if not callable(optimizer):
             raise TypeError(
@@ -275,7 +275,8 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             "the first param group has lr 0 and others do not, so their ratio to it is undefined; "
             "give the first group a rate"
         )
-    return ready
+    made: torch.optim.Optimizer = ready
+    return made
 
 
 def _device_of(model: nn.Module) -> torch.device:
