@@ -1,0 +1,68 @@
+"""The range test in a script."""
+
+import signal
+import threading
+from typing import Any
+
+import pytest
+import torch
+
+from lrwidget import TrainingTask, lr_find
+from lrwidget.records import StopReason
+from tests.tasks import problem
+
+
+def test_it_returns_the_records_of_the_whole_ladder() -> None:
+    records = lr_find(*problem(), start_lr=1e-6, end_lr=1e-2, steps=40, progress=False)
+    assert (len(records), records.stop_reason) == (40, StopReason.FINISHED)
+    assert list(records.frame.columns) == ["lr", "loss"]
+
+
+def test_the_progress_bar_counts_the_steps_and_leaves_no_thread(capsys: Any) -> None:
+    threads = threading.active_count()
+    lr_find(*problem(), start_lr=1e-6, end_lr=1e-2, steps=40)
+    assert threading.active_count() == threads
+    assert "/40" in capsys.readouterr().err
+    lr_find(*problem(), start_lr=1e-6, end_lr=1e-2, steps=40, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_unknown_keywords_and_a_progress_that_is_no_flag_are_refused() -> None:
+    with pytest.raises(TypeError, match="unknown option 'num_iter'"):
+        lr_find(*problem(), num_iter=3)
+    with pytest.raises(TypeError, match="progress is 1"):
+        lr_find(*problem(), progress=1)
+
+
+def test_an_interrupt_ends_the_sweep_and_keeps_its_rows() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    before = [p.clone() for p in model.parameters()]
+    seen = 0
+
+    def interrupted(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        nonlocal seen
+        seen += 1
+        if seen == 20:
+            signal.raise_signal(signal.SIGINT)
+        return loss_fn(output, target)
+
+    records = lr_find(model, optimizer, interrupted, loader, progress=False)
+    assert (len(records), records.stop_reason) == (19, StopReason.STOPPED)
+    assert records.suggestion.reason
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_an_exception_comes_out_with_the_rows_so_far() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    batches = [*list(loader)[:4], "bad"]
+    with pytest.raises(TypeError, match="a batch is a str") as caught:
+        lr_find(model, optimizer, loss_fn, batches, progress=False)
+    assert len(caught.value.records) == 4
+    assert "ended after 4 steps" in caught.value.__notes__[0]
+
+
+def test_it_works_where_gradients_are_switched_off() -> None:
+    with torch.no_grad():
+        records = lr_find(TrainingTask(*problem()), steps=3, progress=False)
+        assert not torch.is_grad_enabled()
+    assert len(records) == 3
