@@ -22,14 +22,13 @@ interface ScaleView {
 export interface MarkView {
   model: RealModel;
   scales: { x?: ScaleView; y?: ScaleView };
-  send: (content: unknown) => void;
+  send: (content: { event: string }) => void;
   touch: () => void;
 }
 
 /** What is used of the view of a bqplot figure. */
 export interface FigureView {
   el: HTMLElement;
-  rendered?: boolean;
   mark_views?: { views: Promise<MarkView>[] };
   trigger(event: string): void;
   remove(): void;
@@ -77,16 +76,21 @@ export async function showFigure(
 }
 
 /**
- * The views of a figure's marks, once drawn, told not to write to the kernel: every move of the mouse
- * would otherwise send a message, and nothing in the kernel listens to marks.
+ * The views of a figure's marks, once drawn. They are kept from writing to the kernel: every move of
+ * the mouse would send a message, and nothing there listens to marks. What they meant to say, such
+ * as "drag_start" and "drag_end", is told to the listener instead.
  */
-export async function quietMarks(view: FigureView): Promise<MarkView[]> {
+export async function quietMarks(
+  view: FigureView,
+  listener: (mark: MarkView, event: string) => void,
+): Promise<MarkView[]> {
   while (!view.mark_views) await new Promise(requestAnimationFrame);
   const marks = await Promise.all(view.mark_views.views);
-  const quiet = (): void => undefined;
   for (const mark of marks) {
-    mark.send = quiet;
-    mark.touch = quiet;
+    mark.send = (content) => {
+      listener(mark, content.event);
+    };
+    mark.touch = () => undefined;
   }
   return marks;
 }

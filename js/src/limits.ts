@@ -66,12 +66,15 @@ function ordered(min: number, max: number): Range {
   return { min: low - step, max: low + step };
 }
 
-/** What the slider can reach: from a sliver above the lowest loss to all that was seen. */
+/**
+ * What the slider can reach: from a sliver above the lowest loss to all that was seen, but not so far
+ * into the explosion that the useful limits shrink to a corner of the slider.
+ */
 export function limitSpan(auto: Range, loss: Float64Array): Range {
   const span = auto.max - auto.min;
-  let most = auto.max;
-  for (const value of loss) if (Number.isFinite(value) && value > most) most = value;
-  return ordered(auto.min + 0.05 * span, Math.max(most, auto.min + 4 * span));
+  let most = auto.min + 4 * span;
+  for (const value of loss) if (value > most) most = value;
+  return ordered(auto.min + 0.05 * span, Math.min(most, auto.min + 100 * span));
 }
 
 /** The limit at a slider position of 0 to 1: equal steps multiply the height above the lowest loss. */
@@ -89,7 +92,11 @@ export function positionOf(limit: number, auto: Range, span: Range): number {
   return Number.isFinite(position) ? Math.min(Math.max(position, 0), 1) : 0;
 }
 
+/** Of many values a sample tells enough, and sorting stays cheap while rows stream in. */
+const SAMPLE = 4096;
+
 function quantile(values: Float64Array, q: number): number {
-  const sorted = values.slice().sort();
+  const stride = Math.ceil(values.length / SAMPLE);
+  const sorted = values.filter((_, i) => i % stride === 0).sort();
   return sorted[Math.round(q * (sorted.length - 1))]!;
 }

@@ -122,14 +122,16 @@ export class RunTable {
   }
 }
 
-/** How long an answer to a resync may take before it is asked for again, in milliseconds. */
+/** How long an answer may take before it is asked for again, in milliseconds; doubles each time. */
 const PATIENCE = 1000;
+/** A busy kernel answers every one of them, only later: patience grows up to this. */
+const MOST_PATIENCE = 30_000;
 
 /** The tables of all runs, by number; the highest number is the run in hand. */
 export class RowStore {
   readonly runs = new Map<number, RunTable>();
   current: RunTable | null = null;
-  private asked: (Resync & { at: number }) | null = null;
+  private asked: (Resync & { until: number; patience: number }) | null = null;
 
   /** The table of a run; a new number makes a new table. */
   table(run: number): RunTable {
@@ -157,7 +159,7 @@ export class RowStore {
     return table.write(offset, data) || changed;
   }
 
-  /** What to ask the kernel for at this moment (milliseconds), if anything: each gap once a second. */
+  /** What to ask the kernel for at this moment (milliseconds), if anything. */
   resync(now: number): Resync | null {
     const table = this.current;
     const from = table?.missing ?? null;
@@ -165,9 +167,10 @@ export class RowStore {
       this.asked = null;
       return null;
     }
-    const { asked } = this;
-    if (asked?.run === table.run && asked.from === from && now - asked.at < PATIENCE) return null;
-    this.asked = { run: table.run, from, at: now };
+    const same = this.asked?.run === table.run && this.asked.from === from ? this.asked : null;
+    if (same && now < same.until) return null;
+    const patience = same ? Math.min(2 * same.patience, MOST_PATIENCE) : PATIENCE;
+    this.asked = { run: table.run, from, until: now + patience, patience };
     return { run: table.run, from };
   }
 }

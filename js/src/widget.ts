@@ -1,13 +1,135 @@
-import type { Render } from "@anywidget/types";
-import { realModel, showFigure } from "./host";
+// The wiring: one session and one chart per widget model, one view for each place it is shown.
+import type { AnyWidget } from "@anywidget/types";
+import { Chart } from "./chart";
+import { realModel, type RealModel } from "./host";
+import { hasEnded, type Model, type Traits } from "./protocol";
+import { Session } from "./session";
+import { View } from "./view";
 import "./widget.css";
 
-const render: Render<{ figure: string }> = async ({ model, el, signal }) => {
-  const root = document.createElement("div");
-  root.className = "lrwidget";
-  el.append(root);
-  const figure = await realModel(model, model.get("figure"));
-  if (figure) await showFigure(model, figure, root, signal);
-};
+const NO_HOST =
+  "This front-end cannot show a bqplot figure inside another widget. " +
+  "Use lr_find(...) and records.plot() here, or open the notebook in JupyterLab.";
 
-export default { render };
+/** What the views of one model share. */
+class Shared {
+  readonly session: Session;
+  private readonly views = new Set<View>();
+  private readonly gone = new AbortController();
+  private frame: number | null = null;
+  private chart: Promise<{ chart: Chart; figure: RealModel } | null> | null = null;
+  private drawn: Chart | null = null;
+  private saved: readonly unknown[] = [];
+
+  constructor(
+    private readonly model: Model,
+    signal: AbortSignal,
+  ) {
+    this.session = new Session(model);
+    signal.addEventListener("abort", () => {
+      this.gone.abort();
+    });
+    this.session.onChange(() => {
+      this.schedule();
+    }, this.gone.signal);
+  }
+
+  async show(el: HTMLElement, signal: AbortSignal): Promise<void> {
+    this.chart ??= this.open();
+    const opened = await this.chart;
+    if (signal.aborted) return;
+    if (!opened) {
+      el.textContent = NO_HOST;
+      return;
+    }
+    const view = new View(this.session, opened.chart);
+    el.append(view.el);
+    this.views.add(view);
+    const resized = new ResizeObserver(() => {
+      this.schedule();
+    });
+    resized.observe(view.el);
+    signal.addEventListener("abort", () => {
+      resized.disconnect();
+      this.views.delete(view);
+    });
+    this.schedule();
+    const shown = await view.show(this.model, opened.figure, signal);
+    if (!shown) el.textContent = NO_HOST;
+  }
+
+  private async open(): Promise<{ chart: Chart; figure: RealModel } | null> {
+    const figure = await realModel(this.model, this.session.figure);
+    if (!figure) return null;
+    this.drawn = new Chart(figure);
+    // Our own model comes as a proxy that does not tell whether its kernel lives; the figure does.
+    const look = (): void => {
+      this.session.setConnected(figure.comm_live !== false);
+    };
+    look();
+    figure.on("comm_live_update", look, this);
+    this.gone.signal.addEventListener("abort", () => {
+      figure.off(null, null, this);
+    });
+    return { chart: this.drawn, figure };
+  }
+
+  /** Once per frame however much has changed; never in a hidden tab, which has no frames. */
+  private schedule(): void {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    const { session, drawn: chart, views } = this;
+    if (!chart || views.size === 0) return;
+    chart.draw({
+      table: session.store.current,
+      span: session.span,
+      smoothing: session.smoothing,
+      showRaw: session.showRaw,
+      limit: session.limit,
+      lr: session.lr,
+      suggestion: session.status.suggestion,
+      columns: Math.max(...[...views].map((view) => view.plot.columns)),
+    });
+    for (const view of views) view.update();
+    void this.keep();
+  }
+
+  /**
+   * Puts the rows of an ended run among the attributes of the widget's own model, from where the
+   * front-end saves them into the notebook. Nothing is sent: the kernel has them.
+   */
+  private async keep(): Promise<void> {
+    const { session, model } = this;
+    const table = session.store.current;
+    if (!table || session.modelId === null || !hasEnded(session.status.state)) return;
+    const now = [table, table.revision];
+    if (now.every((part, i) => part === this.saved[i])) return;
+    this.saved = now;
+    const real = await realModel(model, session.modelId);
+    if (!real) return;
+    const rows: Traits["_rows"] = {
+      run: table.run,
+      starts: [...table.starts],
+      data: new DataView(table.pairs().buffer),
+    };
+    real.attributes._rows = rows;
+  }
+}
+
+/** A widget of its own for every model: the host calls this once for each. */
+export default function lrwidget(): AnyWidget<Traits> {
+  let shared: Shared | null = null;
+  return {
+    initialize({ model, signal }) {
+      shared = new Shared(model, signal);
+    },
+    async render({ el, signal }) {
+      await shared?.show(el, signal);
+    },
+  };
+}

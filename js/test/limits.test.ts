@@ -74,13 +74,19 @@ describe("shownRange", () => {
 });
 
 describe("the loss limit slider", () => {
-  const loss = rangeTest(100, 1e4);
+  const loss = rangeTest(100, 300);
   const auto = autoRange(loss);
   const span = limitSpan(auto, loss);
 
   it("reaches everything that was seen", () => {
     expect(limitAt(1, auto, span)).toBeCloseTo(Math.max(...loss), 6);
     expect(limitAt(0, auto, span)).toBeLessThan(auto.max / 4);
+  });
+
+  it("keeps room for useful limits whatever the explosion", () => {
+    const huge = rangeTest(100, 1e30);
+    const shown = autoRange(huge);
+    expect(positionOf(shown.max, shown, limitSpan(shown, huge))).toBeGreaterThan(0.3);
   });
 
   it("goes up with the position and comes back to it", () => {

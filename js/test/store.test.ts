@@ -20,7 +20,7 @@ describe("RowStore", () => {
     expect(store.resync(0)).toBeNull();
   });
 
-  it("keeps and shows rows beyond a gap, and asks for the gap once a second", () => {
+  it("keeps and shows rows beyond a gap, and asks for the gap with growing patience", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 2));
     store.accept(rowsOf(1, 5, 7));
@@ -30,11 +30,21 @@ describe("RowStore", () => {
     expect(store.resync(0)).toEqual({ run: 1, from: 2 });
     expect(store.resync(999)).toBeNull();
     expect(store.resync(1000)).toEqual({ run: 1, from: 2 });
+    expect(store.resync(2999)).toBeNull();
+    expect(store.resync(3000)).toEqual({ run: 1, from: 2 });
     store.accept(rowsOf(1, 2, 4));
-    expect(store.resync(1001)).toEqual({ run: 1, from: 4 });
+    expect(store.resync(3001)).toEqual({ run: 1, from: 4 });
     store.accept(rowsOf(1, 0, 7));
     expect(store.resync(5000)).toBeNull();
     expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 7).data);
+  });
+
+  it("asks ever more rarely for a gap that nobody fills", () => {
+    const store = new RowStore();
+    store.accept(rowsOf(1, 3, 4));
+    const asked: number[] = [];
+    for (let now = 0; now <= 121_000; now += 500) if (store.resync(now)) asked.push(now / 1000);
+    expect(asked).toEqual([0, 1, 3, 7, 15, 31, 61, 91, 121]);
   });
 
   it("asks for a tail that the kernel is known to hold", () => {
@@ -107,7 +117,7 @@ describe("RowStore", () => {
         if (ask) onTheWay.push(rowsOf(ask.run, ask.from, sent));
       }
       store.table(3).expect(total);
-      for (let ask = store.resync((clock += 2000)); ask; ask = store.resync((clock += 2000))) {
+      for (let ask = store.resync((clock += 60_000)); ask; ask = store.resync((clock += 60_000))) {
         onTheWay.push(rowsOf(ask.run, ask.from, total));
         while (onTheWay.length && random() < 0.8) deliver();
       }

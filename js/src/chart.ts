@@ -1,0 +1,137 @@
+// Puts the picture into bqplot's models, which draw it in every view. Only this file knows them.
+// Models are set without save_changes: what is drawn never depends on the kernel, nor troubles it.
+import type { RealModel } from "./host";
+import { autoRange, shownRange, type Range } from "./limits";
+import { smoothed } from "./smoothing";
+import type { RunTable } from "./store";
+import { thinned, type Span } from "./thin";
+import { lossTicks, rateTicks } from "./ticks";
+
+/** What is to be seen. */
+export interface Picture {
+  table: RunTable | null;
+  span: Span;
+  smoothing: number;
+  showRaw: boolean;
+  /** Upper end of the loss axis; null is automatic. */
+  limit: number | null;
+  lr: number | null;
+  suggestion: number | null;
+  /** Width of the widest view's plot in pixels. */
+  columns: number;
+}
+
+const NOTHING = new Float64Array(0);
+
+/** Runs an effect only when one of its reasons has changed. */
+class Memo {
+  private reasons: readonly unknown[] = [NaN];
+
+  when(reasons: readonly unknown[], effect: () => void): void {
+    const same =
+      reasons.length === this.reasons.length &&
+      reasons.every((reason, i) => Object.is(reason, this.reasons[i]));
+    if (same) return;
+    this.reasons = reasons;
+    effect();
+  }
+}
+
+export class Chart {
+  /** The automatic range of the loss axis. */
+  auto: Range = autoRange(NOTHING);
+  /** The smoothed loss of every row. */
+  smoothed = new Float64Array(0);
+  private readonly marks: Map<string, RealModel>;
+  private readonly axes: RealModel[];
+  private readonly memos = {
+    auto: new Memo(),
+    raw: new Memo(),
+    smoothed: new Memo(),
+    span: new Memo(),
+    limit: new Memo(),
+    visible: new Memo(),
+    marker: new Memo(),
+    suggestion: new Memo(),
+  };
+
+  constructor(figure: RealModel) {
+    const marks = figure.get("marks") as RealModel[];
+    this.marks = new Map(marks.map((mark) => [(mark.get("labels") as string[])[0] ?? "", mark]));
+    this.axes = figure.get("axes") as RealModel[];
+  }
+
+  /** A mark's model by its name in chart.py. */
+  mark(name: string): RealModel {
+    const mark = this.marks.get(name);
+    if (!mark) throw new Error(`the figure has no mark "${name}"`);
+    return mark;
+  }
+
+  draw(picture: Picture): void {
+    const { table, span, smoothing, showRaw, limit, lr, suggestion, columns } = picture;
+    const { memos } = this;
+    const rates = table?.lr ?? NOTHING;
+    const loss = table?.loss ?? NOTHING;
+    const starts = table?.starts ?? [0];
+    const rows = [table, table?.revision];
+    memos.span.when([span.low, span.high], () => {
+      this.setSpan(span);
+    });
+    memos.auto.when(rows, () => {
+      this.auto = autoRange(loss, starts);
+    });
+    const range = shownRange(this.auto, limit);
+    memos.limit.when([range.min, range.max], () => {
+      this.setRange(range);
+    });
+    memos.raw.when([...rows, span.low, span.high, columns], () => {
+      this.mark("raw loss").set({ ...thinned(rates, loss, starts, span, columns) });
+    });
+    memos.smoothed.when([...rows, span.low, span.high, columns, smoothing], () => {
+      this.smoothed = smoothed(loss, smoothing, starts);
+      const points = thinned(rates, this.smoothed, starts, span, columns);
+      this.mark("smoothed loss").set({ ...points });
+    });
+    memos.visible.when([showRaw], () => {
+      this.mark("raw loss").set({ visible: showRaw });
+    });
+    memos.suggestion.when([suggestion], () => {
+      this.mark("suggestion").set(upright(suggestion));
+    });
+    memos.marker.when([lr], () => {
+      this.mark("rule").set(upright(lr));
+      this.placeMarker(lr);
+    });
+  }
+
+  /** Puts the marker where the rate is, also where a drag has taken it somewhere else. */
+  placeMarker(lr: number | null): void {
+    const marker = this.mark("marker");
+    const at = (marker.get("x") as ArrayLike<number>)[0] ?? null;
+    if (at === lr) return;
+    const one = (value: number | null): Float64Array =>
+      value === null ? NOTHING : Float64Array.of(value);
+    marker.set({ x: one(lr), y: one(lr === null ? null : 0) });
+  }
+
+  private setSpan(span: Span): void {
+    const scales = this.mark("marker").get("scales") as { x: RealModel };
+    scales.x.set({ min: span.low, max: span.high });
+    const { values, labels } = rateTicks(span);
+    this.axes[0]?.set({ tick_values: values, tick_labels: labels });
+  }
+
+  private setRange(range: Range): void {
+    const scales = this.mark("raw loss").get("scales") as { y: RealModel };
+    scales.y.set({ ...range });
+    const { values, labels } = lossTicks(range);
+    this.axes[1]?.set({ tick_values: values, tick_labels: labels });
+  }
+}
+
+/** A line from the bottom to the top of the plot at a rate; nothing without one. */
+function upright(lr: number | null): { x: Float64Array; y: Float64Array } {
+  if (lr === null) return { x: NOTHING, y: NOTHING };
+  return { x: Float64Array.of(lr, lr), y: Float64Array.of(0, 1) };
+}

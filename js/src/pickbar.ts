@@ -1,0 +1,162 @@
+// The bar at the bottom: the chosen rate as a number, and the ways to take it away.
+import { h, setText } from "./dom";
+import { clampRate, formatRate, parseRate } from "./format";
+import type { Session } from "./session";
+
+let fields = 0;
+
+export class PickBar {
+  readonly el: HTMLElement;
+  private readonly rate = textField("Learning rate", "lrw-rate");
+  private readonly variable = textField("Variable", "lrw-variable");
+  private readonly complaint = h(
+    "div",
+    { className: "lrw-complaint", id: `lrw-complaint-${++fields}` },
+    { role: "alert" },
+  );
+  private readonly exporting = h(
+    "button",
+    { type: "button", className: "lrw-button" },
+    {},
+    "Export",
+  );
+  private readonly copying = h("button", { type: "button", className: "lrw-button" }, {}, "Copy");
+  /** Whether somebody is typing: what is typed must not be overwritten. */
+  private typing = false;
+  private shown: number | null = null;
+
+  constructor(private readonly session: Session) {
+    const { rate, variable } = this;
+    rate.inputMode = "decimal";
+    rate.setAttribute("aria-describedby", this.complaint.id);
+    rate.addEventListener("input", () => {
+      this.typing = true;
+    });
+    rate.addEventListener("change", () => {
+      this.applyRate();
+    });
+    onEnter(rate, () => {
+      this.applyRate();
+    });
+    variable.addEventListener("change", () => {
+      session.setVariable(variable.value);
+    });
+    onEnter(variable, () => {
+      this.export();
+    });
+    this.exporting.addEventListener("click", () => {
+      this.export();
+    });
+    this.copying.addEventListener("click", () => {
+      void this.copy();
+    });
+    this.el = h(
+      "div",
+      { className: "lrw-pick" },
+      {},
+      h(
+        "div",
+        { className: "lrw-bar" },
+        {},
+        h("label", null, {}, "Learning rate", rate),
+        h(
+          "div",
+          { className: "lrw-field" },
+          {},
+          h("label", null, {}, "Variable", variable),
+          this.exporting,
+          this.copying,
+        ),
+      ),
+      this.complaint,
+      h(
+        "div",
+        { className: "lrw-hint" },
+        {},
+        "Export writes the rate into that variable of the notebook. A cell that is already queued still reads the old one.",
+      ),
+    );
+  }
+
+  update(): void {
+    const { lr, variable, connected } = this.session;
+    if (lr !== this.shown) {
+      // The rate was chosen in some other way: a bad one that still stands here is over and done.
+      if (this.rate !== document.activeElement) this.complain("");
+      this.shown = lr;
+    }
+    if (!this.typing) this.rate.value = lr === null ? "" : formatRate(lr, 3);
+    if (document.activeElement !== this.variable) this.variable.value = variable;
+    const idle = lr === null;
+    this.exporting.disabled = !connected || idle;
+    this.copying.disabled = idle;
+    this.exporting.classList.toggle("lrw-primary", !idle && !this.busy);
+  }
+
+  private get busy(): boolean {
+    const { state } = this.session.status;
+    return state === "running" || state === "paused";
+  }
+
+  private applyRate(): void {
+    if (!this.typing) return;
+    const lr = parseRate(this.rate.value);
+    if (typeof lr === "string") {
+      this.complain(lr);
+      return;
+    }
+    const { span } = this.session;
+    const ends = `${formatRate(span.low)} to ${formatRate(span.high)}`;
+    const inside = clampRate(lr, span) === lr;
+    this.complain(inside ? "" : `${formatRate(lr, 3)} lies outside of the sweep, ${ends}.`);
+    this.typing = false;
+    this.session.pick(lr);
+    this.update();
+  }
+
+  /** Says what is wrong with what was typed, which stays to be mended; nothing to say ends that. */
+  private complain(text: string): void {
+    setText(this.complaint, text);
+    this.rate.setAttribute("aria-invalid", String(text !== ""));
+    if (text === "") this.typing = false;
+  }
+
+  private export(): void {
+    if (this.exporting.disabled) return;
+    this.session.export(this.variable.value);
+  }
+
+  private async copy(): Promise<void> {
+    const { lr } = this.session;
+    if (lr === null) return;
+    const text = `${this.variable.value.trim() || "lr"} = ${String(lr)}`;
+    const copied = await writeClipboard(text);
+    this.session.say(copied, copied ? `Copied: ${text}` : `The browser refuses to copy: ${text}`);
+  }
+}
+
+/** Puts text on the clipboard; whether the browser allows it. */
+async function writeClipboard(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function textField(name: string, className: string): HTMLInputElement {
+  return h(
+    "input",
+    { type: "text", className, spellcheck: false, autocomplete: "off" },
+    { "aria-label": name },
+  );
+}
+
+function onEnter(input: HTMLInputElement, action: () => void): void {
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    action();
+  });
+}

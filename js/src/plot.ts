@@ -1,0 +1,216 @@
+// One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
+// invitation while there is nothing to see.
+import type { Chart } from "./chart";
+import { h, setAttribute, setText } from "./dom";
+import { clampRate, formatLoss, formatRate, fractionOf, rateAt } from "./format";
+import { quietMarks, type FigureView, type MarkView, type RealModel } from "./host";
+import type { Session } from "./session";
+
+interface Place {
+  /** Edges of the x axis' range and of the plot, in pixels within this element. */
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+}
+
+export class Plot {
+  /** Where the figure goes. */
+  readonly figure = h("div", { className: "lrw-figure" });
+  private readonly empty = h("div", { className: "lrw-empty" });
+  private readonly twin = h("input", {
+    type: "range",
+    className: "lrw-twin",
+    min: "0",
+    max: "1",
+    step: "0.001",
+  });
+  private readonly hairline = h("div", { className: "lrw-hairline", hidden: true });
+  private readonly tip = h("div", { className: "lrw-tip", hidden: true });
+  readonly el = h(
+    "div",
+    { className: "lrw-chart" },
+    {},
+    this.figure,
+    this.empty,
+    this.hairline,
+    this.tip,
+    this.twin,
+  );
+  private marker: MarkView | null = null;
+
+  constructor(
+    private readonly session: Session,
+    private readonly chart: Chart,
+  ) {
+    this.twin.setAttribute("aria-label", "Chosen learning rate");
+    this.twin.addEventListener("input", () => {
+      session.pick(rateAt(Number(this.twin.value), session.span));
+    });
+    this.twin.addEventListener("keydown", (event) => {
+      this.step(event);
+    });
+    this.el.addEventListener("pointermove", (event) => {
+      this.hover(event);
+    });
+    this.el.addEventListener("pointerleave", () => {
+      this.leave();
+    });
+  }
+
+  /** Takes the figure's view once it is drawn, until the signal aborts. */
+  async attach(view: FigureView, signal: AbortSignal): Promise<void> {
+    const marks = await quietMarks(view, (mark, event) => {
+      if (mark.model !== this.chart.mark("marker")) return;
+      if (event === "drag_start") {
+        this.leave();
+        this.session.startDrag();
+      } else if (event === "drag_end") this.session.endDrag();
+    });
+    if (signal.aborted) return;
+    const model = this.chart.mark("marker");
+    this.marker = marks.find((mark) => mark.model === model) ?? null;
+    const moved = (): void => {
+      this.markerMoved(model);
+    };
+    model.on("change:x", moved, this);
+    signal.addEventListener("abort", () => {
+      model.off(null, null, this);
+    });
+    this.session.changed();
+  }
+
+  /** Width of the plot in pixels. */
+  get columns(): number {
+    const place = this.place();
+    return place ? Math.max(50, Math.round(place.right - place.left)) : 800;
+  }
+
+  update(): void {
+    const { lr, span, status, store } = this.session;
+    this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, span));
+    const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
+    setAttribute(this.twin, "aria-valuetext", text);
+    const place = this.place();
+    if (place) {
+      this.twin.style.left = `${place.left - THUMB / 2}px`;
+      this.twin.style.width = `${place.right - place.left + THUMB}px`;
+      this.twin.style.top = `${place.bottom - THUMB / 2}px`;
+    }
+    this.empty.hidden = Boolean(store.current?.length);
+    const waiting =
+      status.state === "idle" ? "Press Start to see the loss here, step by step." : "";
+    setText(this.empty, waiting);
+  }
+
+  /** The marker was moved by a drag, or by us. */
+  private markerMoved(model: RealModel): void {
+    if (!this.session.dragging) return;
+    const at = (model.get("x") as ArrayLike<number>)[0];
+    if (at === undefined) return;
+    // Beyond the end of what a number can hold there is the end of the axis.
+    const lr = at > 0 ? clampRate(at, this.session.span) : this.session.span.low;
+    this.session.pick(tidy(lr, this.session.span));
+    this.chart.placeMarker(this.session.lr);
+  }
+
+  /** Arrows move by 1% of the range, with Shift (or Page keys) by 10%. */
+  private step(event: KeyboardEvent): void {
+    const stride = event.shiftKey ? 0.1 : 0.01;
+    const steps: Record<string, number> = {
+      ArrowLeft: -stride,
+      ArrowDown: -stride,
+      ArrowRight: stride,
+      ArrowUp: stride,
+      PageDown: -0.1,
+      PageUp: 0.1,
+      Home: -Infinity,
+      End: Infinity,
+    };
+    const by = steps[event.key];
+    if (by === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const { lr, span } = this.session;
+    this.session.pick(rateAt((lr === null ? 0.5 : fractionOf(lr, span)) + by, span));
+  }
+
+  private hover(event: PointerEvent): void {
+    const place = this.place();
+    const table = this.session.store.current;
+    if (!place || !table?.length || this.session.dragging || event.buttons > 0) {
+      this.leave();
+      return;
+    }
+    const box = this.el.getBoundingClientRect();
+    const x = event.clientX - box.left;
+    const y = event.clientY - box.top;
+    if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) {
+      this.leave();
+      return;
+    }
+    const { span } = this.session;
+    const lr = rateAt((x - place.left) / (place.right - place.left), span);
+    const row = nearest(table.lr, lr);
+    const at = place.left + fractionOf(table.lr[row]!, span) * (place.right - place.left);
+    const smoothed = this.chart.smoothed[row] ?? NaN;
+    setText(
+      this.tip,
+      [
+        `step ${row + 1}`,
+        `lr ${formatRate(table.lr[row]!, 3)}`,
+        `loss ${formatLoss(table.loss[row]!)}`,
+        ...(Number.isFinite(smoothed) ? [`smoothed ${formatLoss(smoothed)}`] : []),
+      ].join("\n"),
+    );
+    this.tip.hidden = this.hairline.hidden = false;
+    this.hairline.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
+    const flip = at > (place.left + place.right) / 2;
+    this.tip.style.left = `${at + (flip ? -10 - this.tip.offsetWidth : 10)}px`;
+    this.tip.style.top = `${place.top + 8}px`;
+  }
+
+  private leave(): void {
+    this.tip.hidden = this.hairline.hidden = true;
+  }
+
+  /** Where the axis lies within this element; null until the figure is drawn. */
+  private place(): Place | null {
+    const scale = this.marker?.scales.x;
+    const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
+    if (!scale || !plot?.width) return null;
+    const box = this.el.getBoundingClientRect();
+    const { low, high } = this.session.span;
+    const left = plot.left - box.left + scale.offset;
+    return {
+      left: left + scale.scale(low),
+      right: left + scale.scale(high),
+      top: plot.top - box.top,
+      bottom: plot.bottom - box.top,
+    };
+  }
+}
+
+/** Width of a slider's thumb as set in widget.css, in pixels. */
+const THUMB = 16;
+
+/** A dragged rate without the digits that no hand can place; the ends of the range stay exact. */
+function tidy(lr: number, span: { low: number; high: number }): number {
+  if (lr === span.low || lr === span.high) return lr;
+  const decades = Math.log10(span.high / span.low);
+  const digits = Math.min(3 + Math.max(0, Math.ceil(-Math.log10(decades))), 15);
+  return clampRate(Number(lr.toPrecision(digits)), span);
+}
+
+/** The row whose rate is nearest. */
+function nearest(rates: Float64Array, lr: number): number {
+  let best = 0;
+  let least = Infinity;
+  for (let i = 0; i < rates.length; i++) {
+    const distance = Math.abs(rates[i]! - lr);
+    if (distance < least) {
+      least = distance;
+      best = i;
+    }
+  }
+  return best;
+}

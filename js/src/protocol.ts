@@ -1,0 +1,82 @@
+// What passes between kernel and page, as types.
+import type { AnyModel } from "@anywidget/types";
+
+export type RunState =
+  "idle" | "running" | "paused" | "finished" | "diverged" | "stopped" | "failed";
+
+export type Command = "start" | "pause" | "resume" | "stop" | "reset" | "apply";
+
+/** What a run leaves to say beyond numbers. */
+export interface Detail {
+  reason?: string | null;
+  traceback?: string | null;
+  stop_reason?: string | null;
+  suggestions?: Record<string, number | null>;
+  elapsed?: number;
+  label?: string;
+  notice?: string;
+}
+
+/** The rows as the saved state carries them. */
+export interface SavedRows {
+  run: number;
+  starts: number[];
+  data: DataView | ArrayBuffer | Uint8Array;
+}
+
+/** The traits that both sides know. */
+export interface Traits {
+  lr: number | null;
+  lr_range: [number, number] | null;
+  smoothing: number;
+  y_max: number | null;
+  state: RunState;
+  step: number;
+  steps: number;
+  suggestion: number | null;
+  error: string | null;
+  variable: string;
+  figure: string;
+  _range: [number, number];
+  _detail: Detail;
+  _rows: SavedRows | null;
+}
+
+export type Model = AnyModel<Traits>;
+
+/** How a run stands; every message about rows carries it. */
+export interface Status {
+  state: RunState;
+  step: number;
+  steps: number;
+  elapsed: number;
+  error: string | null;
+  suggestion: number | null;
+}
+
+export interface RowsMessage extends Partial<Status> {
+  type: "rows" | "sync";
+  run: number;
+  offset: number;
+  starts?: number[];
+  /** Present only when the program moves the marker. */
+  lr?: number | null;
+  /** Present only when it changed. */
+  detail?: Detail;
+  /** Only in the answer to "hello". */
+  model_id?: string;
+}
+
+export interface ExportedMessage {
+  type: "exported";
+  ok: boolean;
+  text: string;
+}
+
+export type FromKernel = RowsMessage | ExportedMessage;
+
+const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "stopped", "failed"]);
+
+export function hasEnded(state: RunState): boolean {
+  return ENDED.has(state);
+}

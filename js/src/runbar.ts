@@ -1,0 +1,107 @@
+// The bar on top: the buttons that make a run go, its progress, and what went wrong.
+import { h, setAttribute, setText } from "./dom";
+import type { Command, RunState } from "./protocol";
+import type { Session } from "./session";
+import { describeProgress, splitError } from "./words";
+
+/** Which buttons there are in which state; the first one is the one to press. */
+const BUTTONS: Record<RunState, Command[]> = {
+  idle: ["start"],
+  running: ["stop", "pause"],
+  paused: ["resume", "stop"],
+  finished: ["start"],
+  diverged: ["start"],
+  stopped: ["start"],
+  failed: ["start"],
+};
+const LABELS: [Command, string][] = [
+  ["start", "Start"],
+  ["resume", "Resume"],
+  ["pause", "Pause"],
+  ["stop", "Stop"],
+];
+
+export class RunBar {
+  readonly el: HTMLElement;
+  private readonly buttons = new Map<Command, HTMLButtonElement>();
+  private readonly fill = h("div", { className: "lrw-fill" });
+  private readonly progress = h(
+    "div",
+    { className: "lrw-progress" },
+    { role: "progressbar", "aria-label": "Steps", "aria-valuemin": "0" },
+    this.fill,
+  );
+  private readonly facts = h("div", { className: "lrw-facts" });
+
+  constructor(private readonly session: Session) {
+    const group = h("div", { className: "lrw-buttons" }, { role: "group", "aria-label": "Run" });
+    for (const [command, label] of LABELS) {
+      const button = h(
+        "button",
+        { type: "button", className: "lrw-button", hidden: true },
+        {},
+        label,
+      );
+      button.addEventListener("click", () => {
+        session.command(command);
+      });
+      this.buttons.set(command, button);
+      group.append(button);
+    }
+    const progress = h("div", { className: "lrw-run" }, {}, this.progress, this.facts);
+    this.el = h("div", { className: "lrw-bar" }, {}, group, progress);
+  }
+
+  update(): void {
+    const { status, connected, lr } = this.session;
+    const shown = BUTTONS[status.state];
+    const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
+    for (const [command, button] of this.buttons) {
+      button.hidden = !shown.includes(command);
+      button.disabled = !connected;
+      // At the end of a run the thing to do is to take the rate, unless there is none.
+      const primary = shown[0] === command && (command !== "start" || lr === null);
+      button.classList.toggle("lrw-primary", primary);
+    }
+    // A button that goes away hands the focus to the one that took its place.
+    if (focused?.hidden) this.buttons.get(shown[0] ?? "start")?.focus();
+
+    const { step, steps } = status;
+    setAttribute(this.progress, "aria-valuemax", String(steps));
+    setAttribute(this.progress, "aria-valuenow", String(Math.min(step, steps)));
+    setAttribute(this.progress, "aria-valuetext", `step ${step} of ${steps}`);
+    this.fill.style.transform = `scaleX(${steps > 0 ? Math.min(step / steps, 1) : 0})`;
+    this.progress.dataset.state = status.state;
+    const table = this.session.store.current;
+    const last = (table?.length ?? 0) - 1;
+    setText(this.facts, describeProgress(status, table?.lr[last] ?? NaN, table?.loss[last] ?? NaN));
+  }
+}
+
+/** Type and message of the exception that ended a run, and its traceback to unfold. */
+export class ErrorBox {
+  private readonly type = h("strong", null);
+  private readonly message = h("span", null);
+  private readonly pre = h("pre", { tabIndex: 0 }, { "aria-label": "Traceback" });
+  private readonly details = h("details", null, {}, h("summary", null, {}, "Traceback"), this.pre);
+  readonly el = h(
+    "div",
+    { className: "lrw-error", hidden: true },
+    { role: "group", "aria-label": "Error" },
+    h("div", null, {}, this.type, this.message),
+    this.details,
+  );
+
+  constructor(private readonly session: Session) {}
+
+  update(): void {
+    const { status, detail } = this.session;
+    this.el.hidden = status.state !== "failed" || status.error === null;
+    if (status.error === null) return;
+    const { type, message } = splitError(status.error);
+    setText(this.type, type);
+    setText(this.message, message && `: ${message}`);
+    this.details.hidden = !detail.traceback;
+    setText(this.pre, detail.traceback ?? "");
+  }
+}

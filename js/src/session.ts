@@ -1,0 +1,291 @@
+// One per widget model, shared by all its views: the rows, how the run stands, what the user chose,
+// and the conversation with the kernel. Views read it and are told when it changed.
+import { clampRate } from "./format";
+import {
+  hasEnded,
+  type Command,
+  type Detail,
+  type FromKernel,
+  type Model,
+  type RowsMessage,
+  type SavedRows,
+  type Status,
+  type Traits,
+} from "./protocol";
+import { decodeRows, RowStore } from "./store";
+import type { Span } from "./thin";
+import { Throttle } from "./throttle";
+
+/** While something is dragged the kernel hears of it this often at most, in milliseconds. */
+const SEND_EVERY = 50;
+/** After this long without an answer the kernel counts as busy, in milliseconds. */
+const BUSY_AFTER = 1000;
+
+/** What waits for the kernel. */
+interface Request {
+  name: Command | "export";
+  late: boolean;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+export class Session {
+  readonly store = new RowStore();
+  status: Status;
+  detail: Detail;
+  lr: number | null;
+  smoothing: number;
+  limit: number | null;
+  showRaw = true;
+  dragging = false;
+  /** Whether a kernel is there to answer. */
+  connected = true;
+  /** What the last Export or Copy had to say. */
+  note: { ok: boolean; text: string } | null = null;
+  request: Request | null = null;
+  /** The id of the widget's own model, known once the kernel has answered. */
+  modelId: string | null = null;
+
+  private picked = false;
+  private retry: ReturnType<typeof setTimeout> | null = null;
+  private readonly listeners = new Set<() => void>();
+  private readonly sendLr = new Throttle<number>((lr) => {
+    this.save({ lr });
+  }, SEND_EVERY);
+  private readonly sendSmoothing = new Throttle<number>((beta) => {
+    this.save({ smoothing: beta });
+  }, SEND_EVERY);
+  private readonly sendLimit = new Throttle<number | null>((limit) => {
+    this.save({ y_max: limit });
+  }, SEND_EVERY);
+
+  constructor(private readonly model: Model) {
+    this.status = this.statusFromTraits();
+    this.detail = model.get("_detail");
+    this.lr = model.get("lr");
+    this.smoothing = model.get("smoothing");
+    this.limit = model.get("y_max");
+    this.takeSaved(model.get("_rows"));
+    this.listen();
+    model.send({ type: "hello" });
+  }
+
+  /** The rates at the ends of the sweep. */
+  get span(): Span {
+    const [low, high] = this.model.get("_range");
+    return { low, high };
+  }
+
+  get variable(): string {
+    return this.model.get("variable");
+  }
+
+  get figure(): string {
+    return this.model.get("figure");
+  }
+
+  /** Calls back after every change, until the signal aborts. */
+  onChange(listener: () => void, signal: AbortSignal): void {
+    this.listeners.add(listener);
+    signal.addEventListener("abort", () => this.listeners.delete(listener));
+  }
+
+  changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  command(name: Command): void {
+    this.expectAnswer(name);
+    this.model.send({ type: "command", name });
+    this.changed();
+  }
+
+  /** Asks the kernel to put the chosen rate into a variable of the notebook. */
+  export(name: string): void {
+    this.sendLr.flush();
+    this.save({ variable: name });
+    this.expectAnswer("export");
+    this.model.send({ type: "export", name });
+    this.changed();
+  }
+
+  /** The user chose a rate; from now on only the user moves the marker. */
+  pick(lr: number): void {
+    this.picked = true;
+    const clamped = clampRate(lr, this.span);
+    if (clamped === this.lr) return;
+    this.lr = clamped;
+    this.note = null;
+    this.sendLr.push(clamped);
+    this.changed();
+  }
+
+  startDrag(): void {
+    this.dragging = true;
+  }
+
+  endDrag(): void {
+    this.dragging = false;
+    this.sendLr.flush();
+  }
+
+  setSmoothing(beta: number): void {
+    this.smoothing = beta;
+    this.sendSmoothing.push(beta);
+    this.changed();
+  }
+
+  setLimit(limit: number | null): void {
+    this.limit = limit;
+    this.sendLimit.push(limit);
+    this.changed();
+  }
+
+  setVariable(variable: string): void {
+    this.save({ variable });
+  }
+
+  setShowRaw(show: boolean): void {
+    this.showRaw = show;
+    this.changed();
+  }
+
+  say(ok: boolean, text: string): void {
+    this.note = { ok, text };
+    this.changed();
+  }
+
+  setConnected(connected: boolean): void {
+    if (connected === this.connected) return;
+    this.connected = connected;
+    this.changed();
+  }
+
+  private save(changes: Partial<Traits>): void {
+    for (const [name, value] of Object.entries(changes)) {
+      this.model.set(name as keyof Traits, value);
+    }
+    this.model.save_changes();
+  }
+
+  private listen(): void {
+    const { model } = this;
+    model.on("msg:custom", (content: FromKernel, buffers: DataView[]) => {
+      switch (content.type) {
+        case "exported":
+          this.takeExported(content.ok, content.text);
+          break;
+        case "rows":
+        case "sync":
+          this.takeRows(content, buffers[0]);
+      }
+    });
+    for (const name of ["state", "step", "steps", "suggestion", "error", "_detail"] as const) {
+      model.on(`change:${name}`, () => {
+        this.detail = model.get("_detail");
+        this.takeStatus(this.statusFromTraits());
+        this.changed();
+      });
+    }
+    model.on("change:lr", () => {
+      const lr = model.get("lr");
+      if (this.dragging || lr === this.lr) return;
+      this.lr = lr;
+      this.changed();
+    });
+    model.on("change:smoothing", () => {
+      this.smoothing = model.get("smoothing");
+      this.changed();
+    });
+    model.on("change:y_max", () => {
+      this.limit = model.get("y_max");
+      this.changed();
+    });
+    model.on("change:_rows", () => {
+      this.takeSaved(model.get("_rows"));
+      this.changed();
+    });
+    for (const name of ["variable", "_range"] as const) {
+      model.on(`change:${name}`, () => {
+        this.changed();
+      });
+    }
+  }
+
+  private takeRows(message: RowsMessage, buffer: DataView | undefined): void {
+    if (message.model_id !== undefined) this.modelId = message.model_id;
+    const { run, offset, starts = [] } = message;
+    this.store.accept({ run, offset, starts, data: decodeRows(buffer) });
+    if (run === this.store.current?.run) {
+      if (message.detail) this.detail = message.detail;
+      if (typeof message.lr === "number" && !this.picked && !this.dragging) this.lr = message.lr;
+      this.takeStatus(message);
+    }
+    this.connected = true;
+    this.askForMissing();
+    this.changed();
+  }
+
+  private takeSaved(saved: SavedRows | null | undefined): void {
+    if (!saved) return;
+    const { run, starts, data } = saved;
+    this.store.accept({ run, offset: 0, starts, data: decodeRows(data) });
+  }
+
+  private takeStatus(news: Partial<Status>): void {
+    const before = this.status;
+    const status = { ...before };
+    for (const key of Object.keys(before) as (keyof Status)[]) {
+      if (news[key] !== undefined) Object.assign(status, { [key]: news[key] });
+    }
+    this.status = status;
+    if (status.state === "idle") this.picked = false;
+    if (hasEnded(status.state)) this.store.current?.expect(status.step);
+    // While a run streams, only a new state answers a button; at rest, any message does.
+    const answered = status.state !== before.state || before.state !== "running";
+    if (answered && this.request?.name !== "export") this.settle();
+  }
+
+  private takeExported(ok: boolean, text: string): void {
+    if (this.request?.name === "export") this.settle();
+    this.say(ok, text);
+  }
+
+  private statusFromTraits(): Status {
+    const { model } = this;
+    return {
+      state: model.get("state"),
+      step: model.get("step"),
+      steps: model.get("steps"),
+      elapsed: model.get("_detail").elapsed ?? 0,
+      error: model.get("error"),
+      suggestion: model.get("suggestion"),
+    };
+  }
+
+  private askForMissing(): void {
+    const ask = this.store.resync(performance.now());
+    if (ask) this.model.send({ type: "resync", ...ask });
+    const missing = this.store.current?.missing ?? null;
+    if (this.retry !== null || missing === null) return;
+    this.retry = setTimeout(() => {
+      this.retry = null;
+      this.askForMissing();
+    }, 500);
+  }
+
+  private expectAnswer(name: Request["name"]): void {
+    this.settle();
+    this.note = null;
+    const timer = setTimeout(() => {
+      if (this.request?.timer !== timer) return;
+      this.request.late = true;
+      this.changed();
+    }, BUSY_AFTER);
+    this.request = { name, late: false, timer };
+  }
+
+  private settle(): void {
+    if (this.request) clearTimeout(this.request.timer);
+    this.request = null;
+  }
+}

@@ -1,0 +1,60 @@
+// Where the axes have ticks and what stands there. bqplot's own choice for a logarithmic axis mixes
+// powers of ten with 2 and 5 times them and writes 1e+0; its labels for a linear axis can be cut off.
+import { formatLoss } from "./format";
+import type { Range } from "./limits";
+import type { Span } from "./thin";
+
+export interface Ticks {
+  values: number[];
+  /** Text by the number as JavaScript writes it: bqplot looks labels up that way. */
+  labels: Record<string, string>;
+}
+
+/** Powers of ten, at most `most` of them; 1, 2 and 5 times powers of ten where fewer than two fit. */
+export function rateTicks({ low, high }: Span, most = 10): Ticks {
+  const inside = (value: number): boolean =>
+    value >= low * (1 - 1e-12) && value <= high * (1 + 1e-12);
+  const exponents: number[] = [];
+  for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+    exponents.push(e);
+  const decades = exponents.filter((e) => inside(power(e)));
+  const stride = Math.ceil(decades.length / most);
+  let values = decades.filter((e) => e % stride === 0).map(power);
+  if (values.length < 2) {
+    values = exponents.flatMap((e) => [1, 2, 5].map((m) => Number(`${m}e${e}`))).filter(inside);
+  }
+  if (values.length < 2) values = [low, high];
+  return { values, labels: labelled(values, powerOfTen) };
+}
+
+/** About `count` round numbers inside the range, never fewer than two. */
+export function lossTicks({ min, max }: Range, count = 6): Ticks {
+  const rough = (max - min) / count;
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  const step = unit * ([1, 2, 5, 10].find((m) => m * unit >= rough * (1 - 1e-9)) ?? 10);
+  let values: number[] = [];
+  for (let i = Math.ceil(min / step); i * step <= max && values.length < 20; i++) {
+    // Through text, so that 3 * 0.1 is 0.3.
+    values.push(Number((i * step).toPrecision(12)));
+  }
+  if (values.length < 2) values = [min, max];
+  return { values, labels: labelled(values, formatLoss) };
+}
+
+function labelled(values: number[], text: (value: number) => string): Record<string, string> {
+  return Object.fromEntries(values.map((value) => [String(value), text(value)]));
+}
+
+function power(exponent: number): number {
+  return Number(`1e${exponent}`);
+}
+
+const SUPERSCRIPT: Record<string, string> = { "-": "⁻" };
+for (let digit = 0; digit <= 9; digit++) SUPERSCRIPT[digit] = "⁰¹²³⁴⁵⁶⁷⁸⁹".charAt(digit);
+
+/** "10⁻³", "2·10⁻³" */
+function powerOfTen(value: number): string {
+  const [mantissa, exponent] = value.toExponential(1).replace(".0", "").split("e");
+  const raised = String(Number(exponent)).replace(/[-\d]/g, (sign) => SUPERSCRIPT[sign] ?? sign);
+  return `${mantissa === "1" ? "" : `${mantissa}·`}10${raised}`;
+}

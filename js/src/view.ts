@@ -1,0 +1,67 @@
+// One view of the widget: its bars and its chart, kept up to date once per frame at most.
+import type { Chart } from "./chart";
+import { h, setText } from "./dom";
+import type { RealModel } from "./host";
+import { showFigure } from "./host";
+import { PickBar } from "./pickbar";
+import { Plot } from "./plot";
+import type { Model } from "./protocol";
+import { ErrorBox, RunBar } from "./runbar";
+import type { Session } from "./session";
+import { ViewBar } from "./viewbar";
+import { describeState, describeWaiting } from "./words";
+
+const NO_KERNEL =
+  "No kernel: this is the recorded curve. Smoothing, loss limit, marker and Copy still work.";
+
+export class View {
+  readonly el: HTMLElement;
+  readonly plot: Plot;
+  private readonly bars: { update(): void }[];
+  // The state comes first and by itself, so that a screen reader hears it and nothing twice.
+  private readonly state = h("div", { className: "lrw-state" }, { "aria-live": "polite" });
+  private readonly note = h("div", { className: "lrw-note" }, { "aria-live": "polite" });
+
+  constructor(
+    private readonly session: Session,
+    chart: Chart,
+  ) {
+    const runBar = new RunBar(session);
+    const error = new ErrorBox(session);
+    const viewBar = new ViewBar(session, chart);
+    const pickBar = new PickBar(session);
+    this.plot = new Plot(session, chart);
+    this.bars = [runBar, error, this.plot, viewBar, pickBar];
+    this.el = h(
+      "div",
+      { className: "lrwidget" },
+      // Without the data attribute JupyterLab takes arrow keys for its own.
+      { role: "group", "aria-label": "Learning rate finder", "data-lm-suppress-shortcuts": "true" },
+      runBar.el,
+      this.state,
+      error.el,
+      this.plot.el,
+      viewBar.el,
+      pickBar.el,
+      this.note,
+    );
+  }
+
+  /** Shows the figure; false where the front-end cannot. */
+  async show(model: Model, figure: RealModel, signal: AbortSignal): Promise<boolean> {
+    const view = await showFigure(model, figure, this.plot.figure, signal);
+    if (view) await this.plot.attach(view, signal);
+    return view !== null;
+  }
+
+  update(): void {
+    const { status, detail, span, request, note, connected } = this.session;
+    for (const bar of this.bars) bar.update();
+    setText(this.state, describeState(status, detail, span));
+    let text = note?.text ?? detail.notice ?? "";
+    if (request?.late) text = describeWaiting(request.name);
+    if (!connected) text = [NO_KERNEL, text].filter(Boolean).join(" ");
+    setText(this.note, text);
+    this.note.classList.toggle("lrw-bad", note?.ok === false && !request?.late);
+  }
+}

@@ -1,0 +1,88 @@
+// The bar below the chart: how it is looked at. All of it works without the kernel.
+import type { Chart } from "./chart";
+import { h, setAttribute, setText } from "./dom";
+import { formatLoss } from "./format";
+import { limitAt, limitSpan, positionOf, shownRange } from "./limits";
+import type { Session } from "./session";
+
+const NOTHING = new Float64Array(0);
+
+export class ViewBar {
+  readonly el: HTMLElement;
+  private readonly smoothing = slider("Smoothing", "0.99");
+  private readonly smoothingText = h("output", null);
+  private readonly limit = slider("Loss limit", "1");
+  private readonly limitText = h("output", null);
+  private readonly auto = h(
+    "input",
+    { type: "checkbox" },
+    { "aria-label": "Automatic loss limit" },
+  );
+  private readonly raw = h("input", { type: "checkbox" }, { "aria-label": "Raw loss" });
+
+  constructor(
+    private readonly session: Session,
+    private readonly chart: Chart,
+  ) {
+    this.smoothing.addEventListener("input", () => {
+      session.setSmoothing(Number(this.smoothing.value));
+    });
+    this.limit.addEventListener("input", () => {
+      const { auto } = chart;
+      const span = limitSpan(auto, session.store.current?.loss ?? NOTHING);
+      session.setLimit(Number(limitAt(Number(this.limit.value), auto, span).toPrecision(3)));
+    });
+    this.auto.addEventListener("change", () => {
+      session.setLimit(this.auto.checked ? null : Number(chart.auto.max.toPrecision(3)));
+    });
+    this.raw.addEventListener("change", () => {
+      session.setShowRaw(this.raw.checked);
+    });
+    const swatch = (kind: string): HTMLElement =>
+      h("span", { className: `lrw-swatch lrw-swatch-${kind}` }, { "aria-hidden": "true" });
+    this.el = h(
+      "div",
+      { className: "lrw-bar lrw-view" },
+      {},
+      h("label", null, {}, swatch("line"), "Smoothing", this.smoothing, this.smoothingText),
+      h(
+        "div",
+        { className: "lrw-field" },
+        {},
+        h("label", null, {}, "Loss limit", this.limit, this.limitText),
+        h("label", { className: "lrw-check" }, {}, this.auto, "auto"),
+      ),
+      h("label", { className: "lrw-check" }, {}, this.raw, swatch("raw"), "raw loss"),
+    );
+  }
+
+  update(): void {
+    const { smoothing, limit, showRaw, store } = this.session;
+    const { auto } = this.chart;
+    setValue(this.smoothing, smoothing);
+    setText(this.smoothingText, smoothing.toFixed(2));
+    const { max } = shownRange(auto, limit);
+    setValue(this.limit, positionOf(max, auto, limitSpan(auto, store.current?.loss ?? NOTHING)));
+    const empty = !store.current?.length;
+    const text = empty && limit === null ? "" : formatLoss(Number(max.toPrecision(3)));
+    setText(this.limitText, text);
+    setAttribute(
+      this.limit,
+      "aria-valuetext",
+      limit === null ? `automatic, ${text || "no loss yet"}` : `loss ${text}`,
+    );
+    this.auto.checked = limit === null;
+    this.raw.checked = showRaw;
+  }
+}
+
+function slider(name: string, max: string): HTMLInputElement {
+  return h("input", null, { type: "range", min: "0", max, step: "0.01", "aria-label": name });
+}
+
+function setValue(input: HTMLInputElement, value: number): void {
+  const text = String(value);
+  if (input.dataset.value === text) return;
+  input.dataset.value = text;
+  input.value = text;
+}

@@ -1,0 +1,76 @@
+// What the widget says about a run, in words.
+import { formatLoss, formatRate, formatTimeLeft } from "./format";
+import type { Command, Detail, Status } from "./protocol";
+import type { Span } from "./thin";
+
+/** The state of a run as the live region says it: short while it runs, with the outcome at its end. */
+export function describeState(status: Status, detail: Detail, span: Span): string {
+  const { state, step, steps } = status;
+  const place = `at step ${step} of ${steps}`;
+  switch (state) {
+    case "idle":
+      return `Ready: ${steps} steps from ${formatRate(span.low)} to ${formatRate(span.high)}. The model is restored afterwards.`;
+    case "running":
+      return "Running.";
+    case "paused":
+      return `Paused ${place}.`;
+    case "finished":
+      return join("Finished.", describeSuggestion(status, detail));
+    case "diverged":
+      return join(`Diverged ${place}.`, describeSuggestion(status, detail));
+    case "stopped":
+      return join(`Stopped ${place}.`, describeSuggestion(status, detail));
+    case "failed":
+      return join(`Failed ${place}; the model is restored.`, describeSuggestion(status, detail));
+  }
+}
+
+function describeSuggestion({ suggestion }: Status, { reason }: Detail): string {
+  if (suggestion === null) return reason ? `No rate to suggest: ${sentence(reason)}` : "";
+  const rate = `Suggested rate ${formatRate(suggestion)}`;
+  return reason ? `${rate}: ${sentence(reason)}` : `${rate}.`;
+}
+
+/** The numbers of the row in hand: "step 43 of 100 · lr 1.2e-3 · loss 0.532 · 12 s left". */
+export function describeProgress(status: Status, lr: number, loss: number): string {
+  const { state, step, steps, elapsed } = status;
+  if (step === 0) return state === "idle" ? "" : `step 0 of ${steps}`;
+  const parts = [`step ${step} of ${steps}`];
+  if (lr > 0) parts.push(`lr ${formatRate(lr)}`, `loss ${formatLoss(loss)}`);
+  if (state === "running" || state === "paused") parts.push(formatTimeLeft(elapsed, step, steps));
+  return parts.filter(Boolean).join(" · ");
+}
+
+const LABEL: Record<Command | "export", string> = {
+  start: "Start",
+  pause: "Pause",
+  resume: "Resume",
+  stop: "Stop",
+  reset: "Reset",
+  apply: "Apply",
+  export: "Export",
+};
+
+/** Why a button that was pressed has had no effect yet. */
+export function describeWaiting(name: Command | "export"): string {
+  if (name === "pause" || name === "stop") {
+    return `${LABEL[name]} waits for the step in hand to end, and for the running cell if the kernel is busy.`;
+  }
+  return `Kernel busy: ${LABEL[name]} will act when the running cell ends.`;
+}
+
+/** "Type: message" in its two parts. */
+export function splitError(error: string): { type: string; message: string } {
+  const at = error.indexOf(": ");
+  return at < 0
+    ? { type: error, message: "" }
+    : { type: error.slice(0, at), message: error.slice(at + 2) };
+}
+
+function join(...parts: string[]): string {
+  return parts.filter(Boolean).join(" ");
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
