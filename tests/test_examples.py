@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from nbclient import NotebookClient
 from sklearn.datasets import load_digits
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,11 +29,17 @@ def execute(
     notebook = nbformat.read(EXAMPLES / name, as_version=4)
     question = ", ".join(f"{key!r}: {expression}" for key, expression in facts.items())
     notebook.cells.append(nbformat.v4.new_code_cell(f"{{{question}}}"))
-    client = NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}})
-    # As a user's kernel: figures are shown in the notebook.
-    client.execute(env={key: value for key, value in os.environ.items() if key != "MPLBACKEND"})
+    run(notebook, folder)
     answer = notebook.cells.pop().outputs[0].data["text/plain"]
     return notebook, ast.literal_eval(answer)
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Execute the notebook in `folder`, as a user's kernel does: figures are shown."""
+    env = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute(
+        env=env
+    )
 
 
 def shown(notebook: nbformat.NotebookNode, kind: str) -> int:
@@ -88,7 +96,7 @@ def test_quickstart(tmp_path: Path) -> None:
     assert pick < 0.5 * facts["first"][1]
     assert pick < tenth
     assert len(facts["trained"]) == 3
-    assert shown(notebook, "application/vnd.jupyter.widget-view+json") == 1
+    assert shown(notebook, WIDGET) == 1
     assert shown(notebook, "image/png") == 1
 
 
@@ -134,6 +142,41 @@ def test_mnist_on_files_in_its_format(tmp_path: Path) -> None:
     assert losses[-5:].mean() > start
     assert facts["lr"] == facts["suggestion"]
     assert 1e-4 < facts["lr"] < 1e-2
-    assert shown(notebook, "application/vnd.jupyter.widget-view+json") == 1
+    assert shown(notebook, WIDGET) == 1
     assert shown(notebook, "image/png") == 1
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*ubyte")} == before
+
+
+# What the README takes for granted before each of its blocks.
+TAKEN_FOR_GRANTED = {
+    "w.start()": """
+loss_fn = nn.CrossEntropyLoss()
+optimizer = torch.optim.Adam(model.parameters())
+train_loader = torch.utils.data.DataLoader(data, batch_size=32)
+""",
+    "def step(batch)": """
+model = nn.Linear(4, 4)
+optimizer = torch.optim.Adam(model.parameters())
+images = [torch.randn(8, 4)] * 5
+""",
+}
+
+
+def test_what_the_readme_shows_runs(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 4
+    notebook = nbformat.v4.new_notebook()
+    for block in blocks:
+        before = [code for mark, code in TAKEN_FOR_GRANTED.items() if mark in block]
+        notebook.cells += [nbformat.v4.new_code_cell(code) for code in (*before, block)]
+    notebook.cells.append(nbformat.v4.new_code_cell("isinstance(lr, float), lr == w.lr"))
+    run(notebook, tmp_path)
+    assert WIDGET in notebook.cells[0].outputs[-1].data
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "(True, True)"
+    assert (tmp_path / "sweep.jsonl").is_file()
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    links = re.findall(r"(?:\]\(|src=\")(?!http)([^)\"#]+)", readme)
+    assert [link for link in links if not (ROOT / link).is_file()] == []
