@@ -16,6 +16,11 @@ JUPYTER_LAB = $(BIN)/jupyter lab --ServerApp.root_dir=examples \
 	$$(test "$$(id -u)" != 0 || echo --allow-root) \
 	$$(test "$$(uname)" != Linux || test -n "$$DISPLAY$$WAYLAND_DISPLAY" || echo --no-browser)
 
+# Where a proxy signs with a certificate of its own, only the system knows it: uv's own list does not.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+
 .PHONY: demo test dev lint check-js pytest bench-suggest format clean
 
 demo: $(VENV)/.examples
