@@ -11,7 +11,8 @@ import enum
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -45,28 +46,38 @@ ENDED = {
 }
 
 
-class SweepRunner:
-    """One sweep of a task in a thread of its own.
+Result = TypeVar("Result")
+
+
+class Runner(Generic[Result]):
+    """Something that trains step by step, in a thread of its own.
 
     Args:
         task: what is trained.
-        options: the range, its density, and when to end.
+        work: makes the generator of steps; its `next` is one step.
+        result: what the steps fill; `wait` returns it.
+        steps: how many there are, when nothing ends them before.
 
     Attributes:
-        records: the rows so far; may be read at any time.
         state: where the run is.
         error: the exception that ended it, or None; `traceback` is its text.
-        on_change: called from the sweep's thread after each change of `state`.
+        on_change: called from the run's thread after each change of `state`.
     """
 
-    def __init__(self, task: TrainingTask, options: SweepOptions) -> None:
-        self.steps = options.steps * options.repeats
-        self.records = LRRecords()
+    def __init__(
+        self,
+        task: TrainingTask,
+        work: Callable[[TrainingTask], Generator[None, None, StopReason]],
+        result: Result,
+        steps: int,
+    ) -> None:
+        self.steps = steps
         self.state = RunState.IDLE
         self.error: BaseException | None = None
         self.traceback: str | None = None
         self.on_change: Callable[[], None] = lambda: None
-        self._work: tuple[TrainingTask, SweepOptions] | None = (task, options)
+        self._result = result
+        self._work: tuple[TrainingTask, Callable[..., Any]] | None = (task, work)
         self._go = threading.Event()
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -88,7 +99,7 @@ class SweepRunner:
         """
         if self._thread is not None or self._work is None:
             raise RuntimeError(
-                f"this sweep is {self.state.value}; a sweep starts once: make another runner"
+                f"this sweep is {self.state.value}; a runner starts once: make another one"
             )
         refuse_if_in_use(self._work[0])
         self._go.set()
@@ -116,7 +127,7 @@ class SweepRunner:
         self._stop.set()
         self._go.set()
 
-    def wait(self, timeout: float | None = None) -> LRRecords:
+    def wait(self, timeout: float | None = None) -> Result:
         """Block until the sweep has ended and everything is restored.
 
         Args:
@@ -134,7 +145,7 @@ class SweepRunner:
         self._thread.join()
         if self.error is not None:
             raise self.error
-        return self.records
+        return self._result
 
     def close(self) -> None:
         """Stop, wait for the thread to end, and let go of model, optimizer and data."""
@@ -146,30 +157,36 @@ class SweepRunner:
 
     def _run(self, device: torch.device, cuda: int | None) -> None:
         assert self._work is not None
+        task, work = self._work
+        reason = StopReason.FAILED
         try:
             with device if device.type != "cpu" else contextlib.nullcontext():
                 if cuda is not None:
                     torch.cuda.set_device(cuda)
-                self._climb(*self._work)
+                reason = self._take_steps(work(task))
         except BaseException as error:  # noqa: BLE001 - wait() raises it, whatever it is
             self.error = error
             self.traceback = "".join(traceback.format_exception(error))
         finally:
             self._work = None
             self._clock(False)
-            assert self.records.stop_reason is not None
-            self.state = ENDED[self.records.stop_reason]
+            self.state = ENDED[reason]
             self._ended.set()
             self.on_change()
 
-    def _climb(self, task: TrainingTask, options: SweepOptions) -> None:
-        with contextlib.closing(sweep(task, options, self.records)) as steps:
+    def _take_steps(self, steps: Generator[None, None, StopReason]) -> StopReason:
+        with contextlib.closing(steps):
             self.on_change()
-            for _ in steps:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    reason: StopReason = end.value
+                    return reason
                 if not self._go.is_set():
                     self._pause()
                 if self._stop.is_set():
-                    return
+                    return StopReason.STOPPED
 
     def _pause(self) -> None:
         self._clock(False)
@@ -185,6 +202,19 @@ class SweepRunner:
         if self._running_since is not None:
             self._running_for += time.monotonic() - self._running_since
         self._running_since = time.monotonic() if running else None
+
+
+class SweepRunner(Runner[LRRecords]):
+    """One sweep of a task in a thread of its own; `records` has the rows so far, at any time."""
+
+    def __init__(self, task: TrainingTask, options: SweepOptions) -> None:
+        self.records = records = LRRecords()
+        super().__init__(
+            task,
+            lambda task: sweep(task, options, records),
+            records,
+            options.steps * options.repeats,
+        )
 
 
 def _cuda_device() -> int | None:

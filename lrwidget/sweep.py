@@ -26,12 +26,12 @@ MOST_SKIPS = 32
 
 def sweep(
     task: TrainingTask, options: SweepOptions, records: LRRecords
-) -> Generator[None, None, None]:
+) -> Generator[None, None, StopReason]:
     """Run the range test, one optimizer step for each `next`; rows go to `records`.
 
     However it ends - at the end of the ladder, by divergence, when the caller closes it, by an
     exception - the task's own objects and the random generators are bit for bit as before, and
-    `records.stop_reason` says how it ended.
+    `records.stop_reason`, which is also returned, says how it ended.
 
     Args:
         task: what is trained.
@@ -49,7 +49,9 @@ def sweep(
                 records.begin_sweep()
                 with task.session(), prepared(task, _seed(options, repeat)) as parts:
                     records.meta.update(meta_of(task, options), ran_on=parts.ran_on)
-                    reason = yield from _one_sweep(task, options, records, parts)
+                    reason = yield from train_at(
+                        task, parts, Ladder(options), records, options.stop_at_divergence
+                    )
                 if reason is StopReason.EXHAUSTED:
                     break
     except (GeneratorExit, KeyboardInterrupt):
@@ -60,21 +62,25 @@ def sweep(
         raise
     finally:
         records.stop_reason = reason
+    return reason
 
 
-def _one_sweep(
-    task: TrainingTask, options: SweepOptions, records: LRRecords, parts: Parts
+def train_at(
+    task: TrainingTask,
+    parts: Parts,
+    rates: Iterable[float],
+    records: LRRecords,
+    stop_at_divergence: bool,
 ) -> Generator[None, None, StopReason]:
-    """Climb the ladder once; returns the reason why it ended."""
+    """Train one step at each of `rates`; returns the reason why it ended."""
     step = TrainingStep(task, parts)
     reader = reader_for(task.device)
-    ladder = Ladder(options)
-    judge = _Judge(records, options.stop_at_divergence)
+    judge = _Judge(records, stop_at_divergence)
     source = BatchSource(task.data, on_epoch=judge.mark_epoch)
     watch = step.watch_optimizer()
     try:
         held_out = _held_out(task)
-        for number, lr in enumerate(ladder):
+        for number, lr in enumerate(rates):
             extra = None
             if held_out and number % task.val_every == 0:
                 extra = step.evaluate(held_out)

@@ -73,13 +73,13 @@ def test_a_run_starts_once() -> None:
         runner.start()
     gate.tokens.release(10)
     runner.wait()
-    with pytest.raises(RuntimeError, match="make another runner"):
+    with pytest.raises(RuntimeError, match="make another one"):
         runner.start()
 
 
 def test_a_model_that_is_being_swept_is_refused_at_start() -> None:
     first, gate = gated()
-    task, options = first._work
+    task, options = first._work[0], SweepOptions(start_lr=1e-6, end_lr=1e-3, steps=10)
     first.start()
     gate.tokens.release(1)
     until(lambda: len(first.records) == 1)

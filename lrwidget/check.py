@@ -1,0 +1,152 @@
+"""Is the suggested rate really better? Train at a few rates and compare.
+
+Each trial trains the same steps on the same batches from the same state, which is put back after
+it, so the curves differ by the rate alone.
+"""
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lrwidget.options import whole_number
+from lrwidget.records import LRRecords, StopReason
+from lrwidget.runner import Runner
+from lrwidget.snapshot import exclusive, prepared
+from lrwidget.sweep import train_at
+from lrwidget.task import TrainingTask
+
+# The last fifth of a trial stands for where it led: single batches are too noisy to compare.
+TAIL = 0.2
+
+
+class CheckResults:
+    """What a few steps of training at each of some rates came to.
+
+    Args:
+        lrs: the rates, each once, in rising order.
+
+    Attributes:
+        trials: the records of each rate, which grow while the check runs.
+    """
+
+    def __init__(self, lrs: Sequence[float]) -> None:
+        self.lrs = sorted({_rate(lr) for lr in lrs})
+        if not self.lrs:
+            raise ValueError("lrs is empty; expected at least one learning rate")
+        self.trials = [LRRecords() for _ in self.lrs]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The raw losses, one row a step: columns lr, step (from 1) and loss."""
+        parts = [trial.rows() for trial in self.trials]
+        rows = np.concatenate(parts)
+        steps = [np.arange(1, len(part) + 1) for part in parts]
+        return pd.DataFrame({"lr": rows[:, 0], "step": np.concatenate(steps), "loss": rows[:, 1]})
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a rate: lr, final_loss (mean of the last fifth, NaN if it broke), stop_reason."""
+        return pd.DataFrame(
+            {
+                "lr": self.lrs,
+                "final_loss": [_final_loss(trial) for trial in self.trials],
+                "stop_reason": [
+                    trial.stop_reason and trial.stop_reason.value for trial in self.trials
+                ],
+            }
+        )
+
+    @property
+    def best(self) -> float | None:
+        """The rate with the lowest final loss; None where no trial came to its end."""
+        finals = self.summary.dropna(subset="final_loss")
+        return None if finals.empty else float(finals.lr.to_numpy()[finals.final_loss.argmin()])
+
+    def __repr__(self) -> str:
+        finals = ", ".join(
+            f"{lr:.1e}: {'-' if math.isnan(final) else format(final, '.3g')}"
+            for lr, final in zip(self.lrs, self.summary.final_loss, strict=True)
+        )
+        best = "none" if self.best is None else f"{self.best:.1e}"
+        return f"CheckResults(final loss {finals}; best {best})"
+
+
+def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> CheckResults:
+    """Train `steps` steps at each rate from the task's present state; the task is then as before.
+
+    Args:
+        task: what is trained.
+        lrs: learning rates for the first param group; the others keep their ratio to it.
+        steps: optimizer steps at each rate, at least 2.
+
+    Returns:
+        The results; a KeyboardInterrupt ends the check and keeps what there is.
+
+    Raises:
+        TypeError, ValueError: bad input, in words.
+        Exception: whatever the task raises.
+    """
+    results = CheckResults(lrs)
+    work = checking(task, whole_number("steps", steps, 2), results)
+    try:
+        for _ in work:
+            pass
+    except KeyboardInterrupt:
+        pass
+    finally:
+        work.close()
+    return results
+
+
+def checking(
+    task: TrainingTask, steps: int, results: CheckResults
+) -> Generator[None, None, StopReason]:
+    """Fill `results`, one optimizer step for each `next`; returns why it ended."""
+    if isinstance(task.data, Iterator):  # not by calling iter(), which draws a random number
+        raise ValueError(
+            f"data is a {type(task.data).__name__}, which can be read only once, but each rate "
+            "needs the same batches; give a DataLoader, a Dataset or a list"
+        )
+    with exclusive(task):
+        for lr, trial in zip(results.lrs, results.trials, strict=True):
+            trial.stop_reason = StopReason.STOPPED
+            try:
+                # No seed: the generators are put back after each trial, so all draw the same.
+                with task.session(), prepared(task, None) as parts:
+                    trial.stop_reason = yield from train_at(
+                        task, parts, repeat(lr, steps), trial, stop_at_divergence=True
+                    )
+            except Exception:
+                trial.stop_reason = StopReason.FAILED
+                raise
+    return StopReason.FINISHED
+
+
+class CheckRunner(Runner[CheckResults]):
+    """A check in a thread of its own; `results` has what there is so far, at any time."""
+
+    def __init__(self, task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> None:
+        self.results = results = CheckResults(lrs)
+        steps = whole_number("steps", steps, 2)
+        super().__init__(
+            task, lambda task: checking(task, steps, results), results, steps * len(results.lrs)
+        )
+
+
+def _rate(lr: Any) -> float:
+    rate = float(lr)
+    if not math.isfinite(rate) or rate <= 0:
+        raise ValueError(f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3")
+    return rate
+
+
+def _final_loss(trial: LRRecords) -> float:
+    """The mean loss of the last steps; NaN for a trial that did not come to its end."""
+    if trial.stop_reason is not StopReason.FINISHED:
+        return math.nan
+    loss = trial.loss
+    return float(loss[-max(1, round(TAIL * len(loss))) :].mean())

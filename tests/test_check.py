@@ -1,0 +1,86 @@
+"""Is the suggested rate really better?"""
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from lrwidget import TrainingTask
+from lrwidget.check import CheckResults, CheckRunner, check_lrs
+from lrwidget.records import StopReason
+from lrwidget.runner import RunState
+from tests.tasks import problem
+
+
+def task(**options: object) -> TrainingTask:
+    return TrainingTask(*problem(**options))
+
+
+def test_the_better_rate_wins_and_an_exploding_one_cannot() -> None:
+    results = check_lrs(task(), [1e-4, 0.1, 1e6], steps=40)
+    assert results.best == 0.1
+    assert results.summary.lr.tolist() == [1e-4, 0.1, 1e6]
+    assert math.isnan(results.summary.final_loss[2])
+    assert results.trials[2].stop_reason in (StopReason.DIVERGED, StopReason.NON_FINITE)
+
+
+def test_all_rates_begin_from_the_same_state_with_the_same_batches() -> None:
+    first, second, third = check_lrs(task(), [1e-9, 2e-9, 1e-1], steps=20).trials
+    assert first.loss[0] == second.loss[0] == third.loss[0]
+    assert first.loss == pytest.approx(second.loss, abs=1e-5)
+    assert len(set(first.loss)) > 10
+
+
+def test_the_frame_has_a_row_for_each_step() -> None:
+    frame = check_lrs(task(), [0.2, 0.1], steps=5).frame
+    assert list(frame.columns) == ["lr", "step", "loss"]
+    assert frame.lr.tolist() == [0.1] * 5 + [0.2] * 5
+    assert frame.step.tolist() == [1, 2, 3, 4, 5] * 2
+    assert np.isfinite(frame.loss).all()
+
+
+def test_the_task_is_afterwards_as_before() -> None:
+    given = task(make=torch.optim.Adam)
+    before = [p.clone() for p in given.model.parameters()]
+    random = torch.get_rng_state()
+    check_lrs(given, [0.1, 0.2], steps=5)
+    assert all(map(torch.equal, before, given.model.parameters()))
+    assert not given.optimizer.state
+    assert torch.equal(random, torch.get_rng_state())
+
+
+def test_equal_rates_are_tried_once_and_bad_ones_refused() -> None:
+    assert CheckResults([0.1, 0.1, 0.01]).lrs == [0.01, 0.1]
+    for bad in ([], [0.0], [-1.0], [math.nan]):
+        with pytest.raises(ValueError, match="lrs"):
+            CheckResults(bad)
+    with pytest.raises(ValueError, match="steps is 1"):
+        check_lrs(task(), [0.1], steps=1)
+
+
+def test_data_that_can_be_read_once_is_refused() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    with pytest.raises(ValueError, match="read only once"):
+        check_lrs(TrainingTask(model, optimizer, loss_fn, iter(loader)), [0.1], steps=2)
+
+
+def test_in_the_background_it_can_be_stopped_and_keeps_what_there_is() -> None:
+    runner = CheckRunner(task(), [0.1, 0.2], steps=100_000)
+    runner.start()
+    while not len(runner.results.trials[0]):
+        time.sleep(0.002)
+    runner.stop()
+    results = runner.wait()
+    assert runner.state is RunState.STOPPED
+    assert results.trials[0].stop_reason is StopReason.STOPPED
+    assert results.trials[1].stop_reason is None
+    assert results.best is None
+    assert "0.1" not in repr(results).split("best")[1]
+
+
+def test_it_prints_what_each_rate_came_to() -> None:
+    text = repr(check_lrs(task(), [1e-3, 1e-1], steps=20))
+    assert text.startswith("CheckResults(final loss 1.0e-03: ")
+    assert text.endswith("best 1.0e-01)")
