@@ -30,7 +30,8 @@ demo: $(VENV)/.examples
 test: lint check-js pytest
 
 dev: $(VENV)/.test
-	@cd js && npm run watch & watcher=$$!; trap 'kill $$watcher' EXIT INT TERM; \
+	@(cd js && exec node build.mjs --watch) & watcher=$$!; \
+	trap 'kill $$watcher 2>/dev/null' EXIT INT TERM; \
 	ANYWIDGET_HMR=1 $(JUPYTER_LAB)
 
 lint: $(VENV)/.test

@@ -44,7 +44,8 @@ if "$python" -m playwright install --with-deps chromium >&2 && of_playwright; th
 say "that did not work; trying apt-get install chromium"
 if command -v apt-get >/dev/null; then
     as_root apt-get update >&2 || say "apt-get update failed; trying with the lists there are"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium >&2 || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        chromium fonts-liberation >&2 || true
     if on_path; then exit 0; fi
 fi
 
