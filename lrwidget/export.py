@@ -1,4 +1,4 @@
-"""The chosen rate goes out: into a variable of the notebook, or onto an optimizer."""
+"""The chosen rate goes into a variable of the notebook."""
 
 import builtins
 import keyword
@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 QUEUED = "A cell that is already queued still has the old value."
 
@@ -103,28 +101,3 @@ def checked_name(name: object) -> str:
 def shown(name: str) -> str:
     """The name in quotes, at a length that a sentence can carry."""
     return repr(name if len(name) <= 40 else name[:40] + "…")
-
-
-def apply_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the first param group of `optimizer` to `lr`, the others in their ratio to it.
-
-    Learning rates that are tensors are filled in place: capturable and compiled optimizers hold on
-    to the tensor. Where the first group stands at 0 there is no ratio: all are set to `lr`.
-
-    Raises:
-        TypeError: not an optimizer.
-    """
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            f"optimizer is {optimizer!r}; expected the torch.optim.Optimizer that trains the model"
-        )
-    groups = optimizer.param_groups
-    first = float(groups[0]["lr"])
-    # All ratios before the first change: groups may share one tensor.
-    rates = [lr * float(group["lr"]) / first if first else lr for group in groups]
-    rates[0] = lr
-    for group, rate in zip(groups, rates, strict=True):
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate

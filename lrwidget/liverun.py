@@ -68,17 +68,17 @@ class LiveRun:
         self._sender.start()
 
     def pause(self) -> None:
-        """Hold after the step in hand; nothing where the run is not running."""
-        if self.state == RunState.RUNNING:
+        """Hold after the step in hand; nothing where the run is not under way."""
+        if self.active:
             self._the_runner().pause()
 
     def resume(self) -> None:
-        """Go on; nothing where the run is not paused."""
-        if self.state == RunState.PAUSED:
+        """Go on, also where a pause still waits for its step; nothing where it is not under way."""
+        if self.active:
             self._the_runner().resume()
 
     def stop(self) -> None:
-        """End after the step in hand; nothing where the run is not active."""
+        """End after the step in hand; nothing where it is not under way."""
         if self.active:
             self._the_runner().stop()
 
@@ -95,8 +95,9 @@ class LiveRun:
         runner = self._runner
         if runner is None:
             return
-        runner.close()
+        runner.stop()
         self._sender.join()
+        runner.close()
         self._runner = None  # it holds the exception, whose frames hold the model
 
     # -- from any thread ------------------------------------------------------------------------

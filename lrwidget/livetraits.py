@@ -70,10 +70,6 @@ class LiveInt(Published, traitlets.Int[Any, Any]):
     """A count."""
 
 
-class LiveNumber(Published, traitlets.Float[Any, Any]):
-    """A float or None."""
-
-
 class LockedText(Locked, traitlets.Unicode[Any, Any]):
     """Text that the user sets."""
 
@@ -90,6 +86,10 @@ class Number(Locked):
     def validate(self, obj: Any, value: Any) -> float:  # noqa: ARG002 - traitlets passes it
         """Raises TraitError in words."""
         return finite(self.name or "value", value)
+
+
+class LiveNumber(Published, Number):
+    """A finite float or None."""
 
 
 class Rate(Live, Number):

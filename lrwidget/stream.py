@@ -147,6 +147,7 @@ class Sender:
     run: Run
     page: Page
     _wake: threading.Event = field(default_factory=threading.Event)
+    _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -162,12 +163,23 @@ class Sender:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait, at most so many seconds, until the run is over and all is sent; whether it is."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-        return self._thread is None or not self._thread.is_alive()
+        if self._thread is None:
+            return True
+        # Not `Thread.join` for the long wait: before Python 3.13 an interrupt in the middle of it
+        # marks the thread as ended (bpo-45274).
+        if not self._ended.wait(timeout):
+            return False
+        self._thread.join()
+        return True
 
     def _work(self) -> None:
         mark_background()
+        try:
+            self._follow()
+        finally:
+            self._ended.set()
+
+    def _follow(self) -> None:
         began = news_told = time.monotonic()
         repeats = list(REPEATS)
         sent = 0

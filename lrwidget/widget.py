@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import bqplot as bq
+import torch
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
-from lrwidget.export import Exported, apply_rate, export_rate
+from lrwidget.export import Exported, export_rate
 from lrwidget.liverun import LiveRun
 from lrwidget.livetraits import (
     LiveAny,
@@ -28,7 +29,7 @@ from lrwidget.pagemessages import Command, Export, Hello, Resync, parse
 from lrwidget.parts import close_figure, new_figure
 from lrwidget.records import LRRecords
 from lrwidget.stream import Page, rows_message, table
-from lrwidget.task import TrainingTask, task_and_options
+from lrwidget.task import TrainingTask, rate_groups, set_rate, task_and_options
 
 logger = logging.getLogger(__name__)
 
@@ -208,28 +209,31 @@ class LRFinderWidget(LiveWidget):
             optimizer: which one; by default the one that the widget was given.
 
         Raises:
-            ValueError: no rate is chosen.
-            TypeError: the widget was given a class or factory, so there is no optimizer of yours.
-            RuntimeError: a sweep is under way, which would take the change for its own and undo it.
+            ValueError: no rate is chosen, or the widget was given a class or factory, so that there
+                is no optimizer of yours.
+            TypeError: not an optimizer.
+            RuntimeError: a sweep is under way, which would undo it; or the widget is closed.
         """
-        lr = self.lr
+        lr, task, run = self.lr, self._task, self._current
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
-        if optimizer is None:
-            if self._task is None:
-                raise RuntimeError("the widget is closed; pass the optimizer: w.apply(optimizer)")
-            if self._task.optimizer_is_ours:
-                raise TypeError(
-                    "the widget was given an optimizer class, so the optimizer that you train with "
-                    f"is not known; pass it: w.apply(optimizer), or make it with lr={lr:.3g}"
-                )
-            optimizer = self._task.optimizer
-        if self._task is not None and optimizer is self._task.optimizer and self._current.active:
+        if isinstance(optimizer, torch.optim.Optimizer):
+            target = optimizer
+        elif optimizer is not None:
+            raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
+        elif task is None:
+            raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")
+        else:
+            target = task.optimizer
+        if task is None:
+            set_rate(rate_groups([target]), lr)
+            return
+        if run.active and target is task.optimizer:
             raise RuntimeError(
-                f"the sweep is {self._current.state} and puts the optimizer back at its end; "
+                f"the sweep is {run.state} and puts the optimizer back at its end; "
                 "wait() for it or stop() it first"
             )
-        apply_rate(optimizer, lr)
+        task.apply(lr, optimizer)
 
     def reset(self) -> None:
         """Back to idle: stop a sweep that is under way, forget the rows, the pick and its range."""
