@@ -1,0 +1,211 @@
+"""Start, pause, resume, stop and wait, from Python and from the page."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import LRFinderWidget
+from tests.widget.fakepage import page_after
+from tests.widget.finder import (
+    Gate,
+    comm_of,
+    finder,
+    training,
+    until,
+)
+
+# -- pause, resume, stop, start again
+
+
+def test_pause_resume_stop(gate: Gate) -> None:
+    w = finder(loss_fn=gate, steps=50)
+    w.start()
+    gate.let(3)
+    until(lambda: len(w.records) >= 2)
+    w.pause()
+    gate.let(2)
+    until(lambda: w.state == "paused")
+    held = len(w.records)
+    gate.let(5)
+    time.sleep(0.1)
+    assert len(w.records) == held
+    with pytest.raises(RuntimeError, match="already paused; resume"):
+        w.start()
+    w.resume()
+    until(lambda: w.state == "running")
+    until(lambda: len(w.records) > held)
+    w.stop()
+    gate.open()
+    records = w.wait()
+    assert (w.state, records.stop_reason) == ("stopped", "stopped")
+    assert 0 < len(records) < 50
+    assert repr(w).startswith(f"LRFinderWidget(stopped, {len(records)} of 50 steps")
+
+
+def test_a_pause_can_be_taken_back_before_it_takes_hold(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    w.pause()
+    w.resume()
+    gate.open()
+    assert len(w.wait(60)) == 20
+
+
+def test_stop_ends_a_pause(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    w.pause()
+    gate.open()
+    until(lambda: w.state == "paused")
+    w.stop()
+    assert w.wait().stop_reason == "stopped"
+    assert w.state == "stopped"
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "stop"])
+def test_buttons_in_the_wrong_state_do_nothing(action: str) -> None:
+    w = finder()
+    getattr(w, action)()
+    assert w.state == "idle"
+    w.start()
+    w.wait()
+    getattr(w, action)()
+    assert w.state == "finished"
+
+
+def test_a_second_start_is_refused_while_it_runs(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    records = w.records
+    with pytest.raises(RuntimeError, match="already running; wait"):
+        w.start()
+    assert w.records is records
+    gate.open()
+    assert w.wait() is records
+
+
+def test_a_start_after_the_end_is_a_new_table() -> None:
+    w = finder()
+    comm_of(w).say(type="hello")
+    w.start()
+    first = w.wait()
+    w.start()
+    second = w.wait()
+    assert second is not first
+    assert second.rows().tolist() == first.rows().tolist()  # same seed, same model
+    page = page_after(comm_of(w).rows_messages)
+    assert page.run == 2
+    assert page.rows == second.rows().tolist()
+
+
+def test_another_sweep_of_the_same_model_is_refused_and_changes_nothing(gate: Gate) -> None:
+    parts = training() | {"loss_fn": gate}
+    first = LRFinderWidget(**parts, steps=5)
+    second = LRFinderWidget(**parts, steps=5)
+    first.start()
+    until(lambda: gate.threads)
+    with pytest.raises(RuntimeError):
+        second.start()
+    assert second.state == "idle"
+    gate.open()
+    first.wait()
+    second.start()
+    assert len(second.wait()) == 5
+
+
+def test_the_state_moves_from_the_page(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    page = comm_of(w)
+    page.say(type="command", name="start")
+    assert w.state == "running"
+    page.say(type="command", name="pause")
+    gate.let(1)
+    until(lambda: w.state == "paused")
+    page.say(type="command", name="resume")
+    page.say(type="command", name="stop")
+    gate.open()
+    w.wait()
+    assert w.state == "stopped"
+    page.say(type="command", name="reset")
+    assert w.state == "idle"
+
+
+# -- wait
+
+
+def test_wait_needs_a_start() -> None:
+    with pytest.raises(RuntimeError, match="no sweep has been started"):
+        finder().wait()
+
+
+def test_wait_can_time_out_and_the_sweep_goes_on(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    with pytest.raises(TimeoutError, match="it goes on"):
+        w.wait(timeout=0.05)
+    with pytest.raises(TimeoutError):
+        w.wait(timeout=0)
+    assert w.state == "running"
+    gate.open()
+    assert len(w.wait(timeout=60)) == 20
+
+
+def test_an_interrupt_ends_only_the_waiting(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        w.wait()
+    timer.join()
+    assert w.state == "running"
+    gate.open()
+    assert len(w.wait()) == 20
+    assert w.state == "finished"
+
+
+def test_traits_move_while_a_cell_waits(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.observe(lambda change: gate.open() if change.new >= 3 else None, "step")
+    w.start()
+    gate.let(4)
+    assert len(w.wait(60)) == 20
+
+
+def test_waiting_for_itself_is_refused() -> None:
+    parts = training()
+    found: list[LRFinderWidget] = []
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        found[0].wait()
+        return nn.functional.cross_entropy(output, target)
+
+    found.append(LRFinderWidget(**parts | {"loss_fn": loss}))
+    found[0].start()
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        found[0].wait()
+
+
+def test_reading_inside_the_sweep_calls_no_observer() -> None:
+    parts = training()
+    found: list[LRFinderWidget] = []
+    threads = set()
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        assert found[0].state in ("idle", "running")
+        assert found[0].step >= 0
+        return nn.functional.cross_entropy(output, target)
+
+    w = LRFinderWidget(**parts | {"loss_fn": loss}, steps=10)
+    found.append(w)
+    w.observe(lambda _: threads.add(threading.current_thread()))
+    w.start()
+    w.wait()
+    assert threads == {threading.current_thread()}

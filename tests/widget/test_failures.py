@@ -1,0 +1,143 @@
+"""What goes wrong is shown, raised and leaves all as it was."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lrwidget import LRFinderWidget
+from tests.widget.fakepage import page_after
+from tests.widget.finder import (
+    ENDED,
+    Gate,
+    OutOfLuckError,
+    comm_of,
+    everything,
+    finder,
+    training,
+    until,
+)
+
+# -- failures
+
+
+def test_an_exception_is_shown_raised_and_leaves_all_as_it_was(gate: Gate) -> None:
+    parts = training() | {"loss_fn": gate}
+    before = everything(parts)
+    w = LRFinderWidget(**parts, steps=30)
+    w.start()
+    gate.let(7)
+    until(lambda: gate.calls == 7)
+    gate.error = OutOfLuckError("no\nluck at step 8")
+    gate.open()
+    with pytest.raises(OutOfLuckError) as raised:
+        w.wait()
+    assert raised.value is gate.error
+    assert everything(parts) == before
+    assert (w.state, w.error) == ("failed", "OutOfLuckError: no luck at step 8")
+    assert w.records.stop_reason == "failed"
+    assert len(w.records) == 7
+    text = w._detail["traceback"]
+    assert "OutOfLuckError" in text
+    assert 'File "finder.py"' in text
+    assert os.sep + "lrwidget" + os.sep not in text  # no folders of this machine
+    last = page_after(comm_of(w).rows_messages).last
+    assert (last["state"], last["error"]) == ("failed", w.error)
+    assert last["detail"]["traceback"] == text
+    # Again, and well.
+    gate.error = None
+    w.start()
+    assert w.error is None
+    assert len(w.wait()) == 30
+    assert w._detail["traceback"] is None
+    assert everything(parts) == before
+
+
+def test_a_loader_without_a_batch_is_said_in_words() -> None:
+    class Nothing(torch.utils.data.IterableDataset[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            return iter(())
+
+    with pytest.raises(ValueError, match="without a single batch"):
+        finder(data=[])
+    w = finder(data=Nothing())
+    w.start()
+    with pytest.raises(ValueError, match="without a single batch"):
+        w.wait()
+    assert w.state == "failed"
+    assert "without a single batch" in w.error
+
+
+def test_a_curve_without_a_suggestion_leaves_the_marker_away(gate: Gate) -> None:
+    gate.losses = lambda call: 1.0
+    gate.open()
+    w = finder(loss_fn=gate)
+    w.start()
+    w.wait()
+    assert (w.state, w.suggestion, w.lr) == ("finished", None, None)
+    assert w._detail["reason"]
+    assert page_after(comm_of(w).rows_messages).last["lr"] is None
+
+
+def test_a_loss_that_becomes_nan_diverges_and_stays_json(gate: Gate) -> None:
+    gate.losses = lambda call: 1.0 if call < 12 else float("nan")
+    gate.open()
+    w = finder(loss_fn=gate)
+    w.start()
+    records = w.wait()
+    assert (w.state, records.stop_reason) == ("diverged", "non-finite")
+    assert w._detail["stop_reason"] == "non-finite"
+    assert np.isnan(np.array(page_after(comm_of(w).rows_messages).rows)[-1, 1])
+
+
+def test_rules_that_fail_are_logged_and_the_run_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("in the rule")
+
+    monkeypatch.setattr("lrwidget.records.suggest", broken)
+    w = finder()
+    w.start()
+    assert len(w.wait()) == 20
+    assert (w.state, w.suggestion) == ("finished", None)
+    assert "the log has the details" in w._detail["reason"]
+    assert "in the rule" in caplog.text
+
+
+# -- from several threads at once
+
+
+def test_page_changes_from_another_thread_do_not_disturb_reads(gate: Gate) -> None:
+    w = finder(loss_fn=gate, steps=2000, stop_at_divergence=False)
+    gate.open()
+    seen: list[float] = []
+    w.observe(lambda change: seen.append(change.new), "smoothing")
+    problems: list[BaseException] = []
+
+    def subshell() -> None:
+        try:
+            for i in itertools.count():
+                comm_of(w).set(smoothing=(i % 90) / 100, lr=2.0 if i % 3 else "bad")
+                if w.state in ENDED:
+                    return
+        except BaseException as problem:  # noqa: BLE001 - it is asserted below
+            problems.append(problem)
+
+    w.start()
+    thread = threading.Thread(target=subshell)
+    thread.start()
+    while w.state == "running":
+        w.y_max = w.step + 1.0
+    thread.join()
+    assert problems == []
+    assert len(w.wait()) == 2000
+    assert w.lr == 1.0
+    assert w.smoothing == seen[-1]

@@ -1,0 +1,170 @@
+"""What can be picked and set, and what is refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+
+from lrwidget import LRFinderWidget
+from tests.widget.fakepage import page_after
+from tests.widget.finder import (
+    Gate,
+    comm_of,
+    everything,
+    finder,
+    training,
+    until,
+)
+
+STATES = ["state", "step", "steps", "suggestion", "error", "lr"]
+
+
+def test_the_users_pick_is_never_overwritten(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    gate.let(5)
+    comm_of(w).set(lr=3e-3)
+    gate.open()
+    w.wait()
+    assert w.lr == 3e-3
+    w.start()
+    w.wait()
+    assert w.lr == 3e-3
+    assert all("lr" not in m.content for m in comm_of(w).rows_messages)
+
+
+def test_picking_the_value_it_has_is_a_pick(gate: Gate) -> None:
+    gate.open()
+    w = finder(loss_fn=gate)
+    w.start()
+    w.wait()
+    suggested = w.lr
+    w.lr = suggested
+    gate.losses = lambda call: 1.0
+    w.start()
+    w.wait()
+    assert w.suggestion is None
+    assert w.lr == suggested
+
+
+def test_as_long_as_nobody_picks_the_marker_follows(gate: Gate) -> None:
+    gate.open()
+    w = finder(loss_fn=gate)
+    w.start()
+    w.wait()
+    assert w.lr is not None
+    gate.losses = lambda call: 1.0
+    w.start()
+    w.wait()
+    assert w.lr is None
+
+
+def test_a_refused_value_is_no_pick() -> None:
+    w = finder()
+    with pytest.raises(traitlets.TraitError):
+        w.lr = float("nan")
+    comm_of(w).set(lr="fast")
+    w.start()
+    w.wait()
+    assert w.lr == w.suggestion is not None
+
+
+def test_reset_forgets_rows_and_pick() -> None:
+    w = finder()
+    comm_of(w).say(type="hello")
+    w.start()
+    w.wait()
+    w.lr, w.lr_range, w.smoothing = 1e-2, (1e-3, 1e-2), 0.5
+    w.reset()
+    assert [getattr(w, name) for name in STATES] == ["idle", 0, 20, None, None, None]
+    assert (w.lr_range, w.smoothing) == (None, 0.5)
+    assert len(w.records) == 0
+    page = page_after(comm_of(w).rows_messages)
+    assert (page.run, page.rows, page.last["state"]) == (2, [], "idle")
+    w.start()
+    w.wait()
+    assert w.lr == w.suggestion
+
+
+def test_reset_stops_a_sweep_under_way(gate: Gate) -> None:
+    parts = training() | {"loss_fn": gate}
+    before = everything(parts)
+    w = LRFinderWidget(**parts)
+    w.start()
+    gate.let(3)
+    until(lambda: gate.calls == 3)
+    gate.open()
+    w.reset()
+    assert (w.state, len(w.records)) == ("idle", 0)
+    assert everything(parts) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (1e-3, 1e-3),
+        (5, 1.0),
+        (0, 1e-5),
+        (-1.0, 1e-5),
+        (np.float32(0.5), 0.5),
+        (torch.tensor(0.25), 0.25),
+        (None, None),
+    ],
+)
+def test_lr_is_a_plain_float_in_the_range(given: Any, kept: float | None) -> None:
+    w = finder()
+    w.lr = given
+    assert w.lr == kept
+    assert type(w.lr) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("lr", "1e-3"),
+        ("lr", True),
+        ("lr", [1e-3]),
+        ("lr", torch.ones(2)),
+        ("smoothing", 1.0),
+        ("smoothing", -0.1),
+        ("smoothing", None),
+        ("smoothing", float("nan")),
+        ("y_max", float("inf")),
+        ("y_max", "auto"),
+        ("lr_range", (1e-2, 1e-3)),
+        ("lr_range", (1e-3, 1e-3)),
+        ("lr_range", (1e-3,)),
+        ("lr_range", 1e-3),
+        ("lr_range", (1e-3, float("nan"))),
+        ("lr_range", (2.0, 3.0)),
+        ("variable", 5),
+        ("variable", None),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_in_words(name: str, value: Any) -> None:
+    w = finder()
+    before = getattr(w, name)
+    with pytest.raises(traitlets.TraitError) as refused:
+        setattr(w, name, value)
+    assert name in str(refused.value)
+    assert getattr(w, name) == before
+
+
+def test_lr_range_is_ordered_and_in_the_range() -> None:
+    w = finder()
+    w.lr_range = [1e-3, 5]
+    assert w.lr_range == (1e-3, 1.0)
+    w.y_max = -2  # losses may be negative
+    assert w.y_max == -2.0
+
+
+@pytest.mark.parametrize("name", ["state", "step", "steps", "suggestion", "error"])
+def test_what_the_kernel_owns_cannot_be_assigned(name: str) -> None:
+    with pytest.raises(traitlets.TraitError, match="read-only"):
+        setattr(finder(), name, None)
