@@ -82,8 +82,8 @@ export class Chart {
       this.auto = autoRange(loss, starts);
     });
     const range = shownRange(this.auto, limit);
-    memos.limit.when([range.min, range.max], () => {
-      this.setRange(range);
+    memos.limit.when([range.min, range.max, rates.length > 0], () => {
+      this.setRange(range, rates.length > 0);
     });
     memos.raw.when([...rows, span.low, span.high, columns], () => {
       this.mark("raw loss").set({ ...thinned(rates, loss, starts, span, columns) });
@@ -96,8 +96,10 @@ export class Chart {
     memos.visible.when([showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
     });
-    memos.suggestion.when([suggestion], () => {
-      this.mark("suggestion").set(upright(suggestion));
+    // Under the marker's rule it would only blur it.
+    const apart = suggestion === lr ? null : suggestion;
+    memos.suggestion.when([apart], () => {
+      this.mark("suggestion").set(upright(apart));
     });
     memos.marker.when([lr], () => {
       this.mark("rule").set(upright(lr));
@@ -122,10 +124,12 @@ export class Chart {
     this.axes[0]?.set({ tick_values: values, tick_labels: labels });
   }
 
-  private setRange(range: Range): void {
+  private setRange(range: Range, labelled: boolean): void {
     const scales = this.mark("raw loss").get("scales") as { y: RealModel };
     scales.y.set({ ...range });
     const { values, labels } = lossTicks(range);
+    // Numbers beside an empty plot would be made up.
+    if (!labelled) for (const key of Object.keys(labels)) labels[key] = "";
     this.axes[1]?.set({ tick_values: values, tick_labels: labels });
   }
 }

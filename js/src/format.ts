@@ -1,12 +1,15 @@
 // Numbers as people read them, and rates as people type them.
 import type { Span } from "./thin";
 
-/** A rate with two (or more) significant digits: "1.2e-3", "1e-3". */
+/** A rate with two (or more) significant digits: "1.2e-3", "1e-3"; from 1 on in plain notation. */
 export function formatRate(lr: number, digits = 2): string {
-  return lr
-    .toExponential(digits - 1)
-    .replace(/\.?0+e/, "e")
-    .replace("e+", "e");
+  if (lr >= 1 && lr < 1e4) return String(Number(lr.toPrecision(digits)));
+  return exponential(lr, digits);
+}
+
+function exponential(value: number, digits: number): string {
+  const text = value.toExponential(digits - 1);
+  return text.replace(/\.?0+e/, "e").replace("e+", "e");
 }
 
 /** A loss with four significant digits, in plain notation where that is short. */
@@ -14,7 +17,7 @@ export function formatLoss(loss: number): string {
   if (Number.isNaN(loss)) return "not a number";
   if (!Number.isFinite(loss)) return loss > 0 ? "infinite" : "minus infinite";
   const size = Math.abs(loss);
-  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return formatRate(loss, 3);
+  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return exponential(loss, 3);
   return String(Number(loss.toPrecision(4)));
 }
 

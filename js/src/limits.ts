@@ -35,7 +35,7 @@ function tellingRange(loss: Float64Array): Range | null {
   const bottom = average.indexOf(average.reduce((least, value) => Math.min(least, value)));
   // Until the smoothed loss is lowest nothing has exploded: noise there is worth seeing whole.
   const before = finite.subarray(0, bottom + 1);
-  const low = Math.min(quantile(before, 0.02), average[bottom]!);
+  const low = before.reduce((least, value) => Math.min(least, value));
   const high = Math.max(quantile(before, 0.98), average[0]!);
   // A curve that only rises has next to no "before": show its lower half.
   const half = quantile(finite, 0.5);

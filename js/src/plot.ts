@@ -27,12 +27,17 @@ export class Plot {
   });
   private readonly hairline = h("div", { className: "lrw-hairline", hidden: true });
   private readonly tip = h("div", { className: "lrw-tip", hidden: true });
+  // What these two say is in the twin's value and in the state already.
+  private readonly chosen = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
+  private readonly suggested = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
   readonly el = h(
     "div",
     { className: "lrw-chart" },
     {},
     this.figure,
     this.empty,
+    this.chosen,
+    this.suggested,
     this.hairline,
     this.tip,
     this.twin,
@@ -97,10 +102,31 @@ export class Plot {
       this.twin.style.width = `${place.right - place.left + THUMB}px`;
       this.twin.style.top = `${place.bottom - THUMB / 2}px`;
     }
+    const suggestion = status.suggestion === lr ? null : status.suggestion;
+    this.label(this.chosen, lr, lr === null ? "" : formatRate(lr, 3), place, 0);
+    const words = suggestion === null ? "" : `suggested ${formatRate(suggestion)}`;
+    this.label(this.suggested, suggestion, words, place, 1);
     this.empty.hidden = Boolean(store.current?.length);
     const waiting =
       status.state === "idle" ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
+  }
+
+  /** Writes beside a vertical line, on the side where there is room. */
+  private label(
+    element: HTMLElement,
+    lr: number | null,
+    text: string,
+    place: Place | null,
+    row: number,
+  ): void {
+    element.hidden = lr === null || !place;
+    if (lr === null || !place) return;
+    setText(element, text);
+    const at = place.left + fractionOf(lr, this.session.span) * (place.right - place.left);
+    const beyond = at + 6 + element.offsetWidth > place.right;
+    element.style.left = `${beyond ? at - 6 - element.offsetWidth : at + 6}px`;
+    element.style.top = `${place.top + row * 20}px`;
   }
 
   /** The marker was moved by a drag, or by us. */

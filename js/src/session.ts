@@ -21,6 +21,15 @@ const SEND_EVERY = 50;
 /** After this long without an answer the kernel counts as busy, in milliseconds. */
 const BUSY_AFTER = 1000;
 
+const NEW: Status = {
+  state: "idle",
+  step: 0,
+  steps: 0,
+  elapsed: 0,
+  error: null,
+  suggestion: null,
+};
+
 /** What waits for the kernel. */
 interface Request {
   name: Command | "export";
@@ -59,7 +68,7 @@ export class Session {
   }, SEND_EVERY);
 
   constructor(private readonly model: Model) {
-    this.status = this.statusFromTraits();
+    this.status = { ...NEW, ...this.statusFromTraits() };
     this.detail = model.get("_detail");
     this.lr = model.get("lr");
     this.smoothing = model.get("smoothing");
@@ -250,13 +259,15 @@ export class Session {
     this.say(ok, text);
   }
 
-  private statusFromTraits(): Status {
+  private statusFromTraits(): Partial<Status> {
     const { model } = this;
+    // The traits know the time only at the end of a run; until then messages tell it.
+    const { elapsed } = model.get("_detail");
     return {
+      ...(elapsed ? { elapsed } : {}),
       state: model.get("state"),
       step: model.get("step"),
       steps: model.get("steps"),
-      elapsed: model.get("_detail").elapsed ?? 0,
       error: model.get("error"),
       suggestion: model.get("suggestion"),
     };
