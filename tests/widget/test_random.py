@@ -1,0 +1,182 @@
+"""Random actions from a seed, against a model of what must hold whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from typing import Any
+
+import pytest
+import traitlets
+
+from tests.widget.fakepage import page_after
+from tests.widget.finder import ENDED, Gate, OutOfLuckError, comm_of, everything, finder, training
+
+ACTIVE = {"running", "paused"}
+JUNK = [None, 3, {"type": "resync"}, {"type": "command", "name": "close"}, {"type": ["hello"]}]
+
+
+class Player:
+    """Plays actions on a widget and knows what must hold between them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.gate = Gate()
+        self.parts = training() | {"loss_fn": self.gate}
+        self.before = everything(self.parts)
+        self.w = finder(**self.parts, steps=12, repeats=self.dice.choice([1, 2]))
+        self.page = comm_of(self.w)
+        self.state = "idle"
+        self.pick: Any = ...  # ... means: nobody has picked
+        self.log: list[str] = []
+        self.observers: set[threading.Thread] = set()
+        self.w.observe(lambda _: self.observers.add(threading.current_thread()))
+
+    def play(self, actions: int) -> None:
+        names = sorted(name for name in dir(self) if name.startswith("do_"))
+        for _ in range(actions):
+            name = self.dice.choice(names)
+            self.log.append(name)
+            getattr(self, name)()
+            self.check()
+        self.finish()
+
+    def check(self) -> None:
+        """The state has moved along an allowed edge, and the pick is the user's."""
+        state = self.w.state
+        if self.state in ACTIVE:
+            assert state in ACTIVE | ENDED, self.log
+        else:
+            # Only start and reset, which say so themselves, move a widget at rest.
+            assert state == self.state, self.log
+        self.state = state
+        if self.pick is not ...:
+            assert self.w.lr == self.pick, self.log
+        elif state in ENDED:
+            assert self.w.lr == self.w.suggestion, self.log
+        assert self.w.step <= len(self.w.records) <= self.w.steps
+
+    def finish(self) -> None:
+        """Whatever was played, the end is clean and the page has every row."""
+        self.gate.open()
+        self.w.stop()
+        if self.state != "idle":
+            failed: str | None = None
+            try:
+                self.w.wait(60)
+            except OutOfLuckError as error:
+                failed = f"OutOfLuckError: {error}"
+            assert self.w.error == failed
+        self.check()
+        page = page_after(self.page.rows_messages)
+        if self.state != "idle":
+            assert page.rows == self.w.records.rows().tolist(), self.log
+            assert page.last["state"] == self.w.state
+        assert self.observers <= {threading.current_thread()}
+        assert everything(self.parts) == self.before, self.log
+        self.edges()
+
+    def edges(self) -> None:
+        """Within a run the page was never told of a state after the end."""
+        ended: dict[int, str] = {}
+        for message in self.page.rows_messages:
+            run, state = message.content["run"], message.content["state"]
+            if run in ended:
+                assert state == ended[run], self.log
+            elif state in ENDED:
+                ended[run] = state
+
+    # -- the kernel's side
+
+    def do_start(self) -> None:
+        if self.w.state in ACTIVE:
+            with pytest.raises(RuntimeError, match="already"):
+                self.w.start()
+            return
+        self.gate.error = None
+        self.w.start()
+        self.state = "running"
+
+    def do_let_steps(self) -> None:
+        self.gate.let(self.dice.randint(1, 6))
+        time.sleep(self.dice.choice([0, 0.001, 0.01]))
+
+    do_let_more_steps = do_let_steps
+
+    def do_pause(self) -> None:
+        self.w.pause()
+
+    def do_resume(self) -> None:
+        self.w.resume()
+
+    def do_stop(self) -> None:
+        if self.dice.random() < 0.3:
+            self.w.stop()
+
+    def do_fail(self) -> None:
+        if self.dice.random() < 0.2:
+            self.gate.error = OutOfLuckError(f"after {len(self.log)} actions")
+
+    def do_reset(self) -> None:
+        if self.dice.random() < 0.3:
+            self.gate.let(30)  # reset waits for the step in hand
+            self.w.reset()
+            self.state, self.pick = "idle", ...
+
+    def do_pick(self) -> None:
+        self.pick = self.w.lr = self.dice.choice([1e-4, 1e-3, 0.5])
+
+    def do_pick_nonsense(self) -> None:
+        with pytest.raises(traitlets.TraitError):
+            self.w.lr = float("nan")
+
+    def do_wait_a_moment(self) -> None:
+        if self.state == "idle":
+            with pytest.raises(RuntimeError, match="no sweep"):
+                self.w.wait(0.001)
+            return
+        with contextlib.suppress(TimeoutError, OutOfLuckError):
+            self.w.wait(0.001)
+
+    # -- the page's side
+
+    def do_page_drag(self) -> None:
+        lr = self.dice.choice([1e-6, 2e-3, 40.0])
+        self.page.set(lr=lr)
+        self.pick = min(max(lr, 1e-5), 1.0)
+
+    def do_page_slide(self) -> None:
+        self.page.set(smoothing=self.dice.choice([0.0, 0.5, 0.99, 4, "x"]), y_max=2.5)
+        assert 0 <= self.w.smoothing <= 0.99
+        assert self.w.y_max == 2.5
+
+    def do_page_reload(self) -> None:
+        self.page.receive({"method": "request_state"})
+        self.page.say(type="hello")
+
+    def do_page_resync(self) -> None:
+        run, start = self.dice.randint(0, 3), self.dice.randint(0, 30)
+        self.page.say(type="resync", run=run, **{"from": start})
+
+    def do_page_button(self) -> None:
+        self.page.say(type="command", name=self.dice.choice(["pause", "resume"]))
+
+    def do_page_apply(self) -> None:
+        self.page.say(type="command", name="apply")
+        if self.w._detail["notice"].startswith("The optimizer's learning rate is now"):
+            self.before = everything(self.parts)  # at rest: this is where sweeps return to now
+
+    def do_page_junk(self) -> None:
+        self.page.receive({"method": "custom", "content": self.dice.choice(JUNK)})
+        self.page.receive(self.dice.choice(JUNK))
+
+    def do_page_lies(self) -> None:
+        self.page.set(state="finished", step=99, _rows=None, error="no")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_played_the_promises_hold(seed: int) -> None:
+    player = Player(seed)
+    player.play(150)
