@@ -1,7 +1,10 @@
 """The range test in a script: no widget, a progress bar."""
 
+import contextlib
+import os
 from typing import Any
 
+from lrwidget.jsonl import Log
 from lrwidget.records import LRRecords
 from lrwidget.sweep import sweep
 from lrwidget.task import task_and_options
@@ -14,6 +17,7 @@ def lr_find(
     data: Any = None,
     *,
     progress: bool = True,
+    log: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> LRRecords:
     """Run a learning rate range test and return its records; the model is afterwards as before.
@@ -24,6 +28,8 @@ def lr_find(
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
         data: a DataLoader, a Dataset or any iterable of batches.
         progress: show a progress bar (tqdm).
+        log: a file that gets the rows as they come, flushed row by row, in the format of
+            `LRRecords.save`; it can be followed from elsewhere while the sweep runs.
         options: see `SweepOptions` (start_lr, end_lr, steps, ...) and `TrainingTask`
             (accumulate, autocast, ...).
 
@@ -41,9 +47,15 @@ def lr_find(
     steps = sweep(task, sweep_options, records)
     bar = _progress_bar(sweep_options.steps * sweep_options.repeats) if progress else None
     try:
-        for _ in steps:
-            if bar is not None:
-                bar.update()
+        with contextlib.ExitStack() as stack:
+            written = None if log is None else stack.enter_context(Log(log, records))
+            # Not left to the garbage collector: an interrupt between two steps leaves it suspended.
+            stack.enter_context(contextlib.closing(steps))
+            for _ in steps:
+                if bar is not None:
+                    bar.update()
+                if written is not None:
+                    written.update()
     except KeyboardInterrupt:
         pass
     except Exception as error:
@@ -54,8 +66,6 @@ def lr_find(
         )
         raise
     finally:
-        # Not left to the garbage collector: an interrupt between two steps leaves it suspended.
-        steps.close()
         if bar is not None:
             bar.close()
     return records

@@ -2,6 +2,7 @@
 
 import enum
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -78,6 +79,12 @@ class LRRecords:
         """The rows from `offset` on, shape (n, 2), columns lr and loss, as a copy."""
         count = self._count
         return self._table[offset:count].copy()
+
+    def numbered(self, offset: int = 0) -> Iterator[tuple[float, float, dict[str, float]]]:
+        """The rows from `offset` on, each as lr, loss and what else was measured in it."""
+        for number, (lr, loss) in enumerate(self.rows(offset).tolist(), start=offset):
+            extra = {name: c[number] for name, c in list(self._extra.items()) if number in c}
+            yield lr, loss, extra
 
     @property
     def lr(self) -> Floats:

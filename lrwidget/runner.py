@@ -50,10 +50,10 @@ Result = TypeVar("Result")
 
 
 class Runner(Generic[Result]):
-    """Something that trains step by step, in a thread of its own.
+    """Something that goes on step by step, in a thread of its own.
 
     Args:
-        task: what is trained.
+        task: what is trained; None where nothing is.
         work: makes the generator of steps; its `next` is one step.
         result: what the steps fill; `wait` returns it.
         steps: how many there are, when nothing ends them before.
@@ -66,8 +66,8 @@ class Runner(Generic[Result]):
 
     def __init__(
         self,
-        task: TrainingTask,
-        work: Callable[[TrainingTask], Generator[None, None, StopReason]],
+        task: TrainingTask | None,
+        work: Callable[[Any], Generator[None, None, StopReason]],
         result: Result,
         steps: int,
     ) -> None:
@@ -77,7 +77,7 @@ class Runner(Generic[Result]):
         self.traceback: str | None = None
         self.on_change: Callable[[], None] = lambda: None
         self._result = result
-        self._work: tuple[TrainingTask, Callable[..., Any]] | None = (task, work)
+        self._work: tuple[TrainingTask | None, Callable[..., Any]] | None = (task, work)
         self._go = threading.Event()
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -101,7 +101,8 @@ class Runner(Generic[Result]):
             raise RuntimeError(
                 f"this sweep is {self.state.value}; a runner starts once: make another one"
             )
-        refuse_if_in_use(self._work[0])
+        if self._work[0] is not None:
+            refuse_if_in_use(self._work[0])
         self._go.set()
         # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that talks.
         # Devices are per thread in torch, so the thread takes over those of the caller.

@@ -2,12 +2,13 @@
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from lrwidget import TrainingTask, lr_find
+from lrwidget import LRRecords, TrainingTask, lr_find
 from lrwidget.records import StopReason
 from tests.tasks import problem
 
@@ -66,3 +67,30 @@ def test_it_works_where_gradients_are_switched_off() -> None:
         records = lr_find(TrainingTask(*problem()), steps=3, progress=False)
         assert not torch.is_grad_enabled()
     assert len(records) == 3
+
+
+def test_a_log_gets_each_row_as_it_comes_and_then_how_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    model, optimizer, loss_fn, loader = problem()
+    lines: list[int] = []
+
+    def counting(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        lines.append(len(path.read_text().splitlines()))
+        return loss_fn(output, target)
+
+    options = {"start_lr": 1e-6, "end_lr": 1e-3, "steps": 5, "repeats": 2, "progress": False}
+    records = lr_find(model, optimizer, counting, loader, log=path, **options)
+    # The head comes with the first row; each step sees the rows of the steps before it.
+    assert lines == [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    loaded = LRRecords.load(path)
+    assert loaded.frame.equals(records.frame)
+    assert (loaded.stop_reason, loaded.meta) == (StopReason.FINISHED, records.meta)
+
+
+def test_the_log_of_a_failed_sweep_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    model, optimizer, loss_fn, loader = problem()
+    with pytest.raises(TypeError):
+        lr_find(model, optimizer, loss_fn, [next(iter(loader)), 7], log=path, progress=False)
+    loaded = LRRecords.load(path)
+    assert (len(loaded), loaded.stop_reason) == (1, StopReason.FAILED)

@@ -142,9 +142,10 @@ def test_the_file_is_strict_json_a_meta_line_then_a_row_a_line(tmp_path: Path) -
         for line in path.read_text().splitlines()
     ]
     assert head["meta"] == {"seed": None}
-    assert head["sweep_starts"] == [0, 4]
+    assert head["stop_reason"] is None
     assert rows[1] == {"lr": 1e-2, "loss": "nan"}
     assert rows[3] == {"lr": 1.0, "loss": 1.0, "val_loss": 0.5}
+    assert rows[4] == {"lr": 1e-3, "loss": 2.0, "sweep": 1}
     loaded = LRRecords.load(path)
     assert loaded.sweep_starts == [0, 4]
     assert loaded.frame.equals(records.frame)
@@ -164,7 +165,10 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1 is not JSON"),
+        ("", "the file is empty"),
+        ("{\n", "line 1 is not JSON"),
+        ('HEAD\n{"stop_reason": "tired", "meta": {}}\n', "line 2 has no proper .*'tired'"),
+        ('HEAD\n{"stop_reason": "finished"}\n', "line 2 has no proper meta"),
         ("[1]\n", "line 1 is not a JSON object"),
         ('{"lr": 1}\n', "line 1 is not the head"),
         ('{"format": "lrwidget-records", "version": 99, "meta": {}}\n', "version 99; expected 1"),
@@ -176,6 +180,6 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "other.jsonl"
     head = {"format": "lrwidget-records", "version": 1, "meta": {}, "stop_reason": None}
-    path.write_text(text.replace("HEAD", json.dumps({**head, "sweep_starts": [0]})))
+    path.write_text(text.replace("HEAD", json.dumps(head)))
     with pytest.raises(ValueError, match=words):
         LRRecords.load(path)

@@ -1,0 +1,166 @@
+"""Follow a file that a sweep elsewhere is writing."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrwidget import LRRecords
+from lrwidget.follow import Follower
+from lrwidget.jsonl import Log
+from lrwidget.records import StopReason
+from lrwidget.runner import RunState
+
+HEAD = json.dumps(
+    {
+        "format": "lrwidget-records",
+        "version": 1,
+        "stop_reason": None,
+        "meta": {"options": {"steps": 4, "repeats": 2}},
+    }
+)
+END = json.dumps({"stop_reason": "finished", "meta": {}})
+
+
+def row(lr: float) -> str:
+    return json.dumps({"lr": lr, "loss": 2 * lr})
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "this never came about"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sweep.jsonl"
+
+
+@pytest.fixture
+def follower(path: Path) -> Iterator[Follower]:
+    follower = Follower(path)
+    follower.start()
+    yield follower
+    follower.close()
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def rates(follower: Follower) -> list[float]:
+    return follower.records.lr.tolist()
+
+
+def test_it_waits_for_a_file_that_does_not_exist_yet(path: Path, follower: Follower) -> None:
+    time.sleep(0.12)
+    assert (follower.state, len(follower.records)) == (RunState.RUNNING, 0)
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(follower) == [1.0])
+    assert follower.steps == 8
+    append(path, f"{row(2.0)}\n{END}\n")
+    assert follower.wait(60).lr.tolist() == [1.0, 2.0]
+    assert follower.state is RunState.FINISHED
+
+
+def test_a_torn_last_line_is_waited_for(path: Path, follower: Follower) -> None:
+    append(path, f"{HEAD[:20]}")
+    time.sleep(0.12)
+    append(path, f"{HEAD[20:]}\n{row(1.0)}\n{row(2.0)[:5]}")
+    until(lambda: rates(follower) == [1.0])
+    time.sleep(0.12)
+    assert rates(follower) == [1.0]
+    append(path, f"{row(2.0)[5:]}\n")
+    until(lambda: rates(follower) == [1.0, 2.0])
+
+
+def test_a_truncated_file_is_a_new_sweep(path: Path, follower: Follower) -> None:
+    append(path, f"{HEAD}\n{row(1.0)}\n{row(2.0)}\n")
+    until(lambda: rates(follower) == [1.0, 2.0])
+    first = follower.records
+    path.write_text(f"{HEAD}\n")
+    until(lambda: follower.restarts == 1)
+    append(path, f"{row(5.0)}\n")
+    until(lambda: rates(follower) == [5.0])
+    assert first.lr.tolist() == [1.0, 2.0]
+
+
+def test_a_file_written_anew_and_already_longer_is_a_new_sweep(
+    path: Path, follower: Follower
+) -> None:
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(follower) == [1.0])
+    other = json.dumps({**json.loads(HEAD), "id": "another"})
+    with path.open("r+") as file:  # in one write, so that no shorter file is ever there
+        file.write(f"{other}\n{row(5.0)}\n{row(6.0)}\n{row(7.0)}\n")
+    until(lambda: rates(follower) == [5.0, 6.0, 7.0])
+
+
+def test_a_rotated_file_is_a_new_sweep(path: Path, follower: Follower) -> None:
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(follower) == [1.0])
+    path.rename(path.with_suffix(".old"))
+    time.sleep(0.12)
+    assert rates(follower) == [1.0]
+    append(path, f"{HEAD}\n{row(7.0)}\n{row(8.0)}\n{row(9.0)}\n{END}\n")
+    assert follower.wait(60).lr.tolist() == [7.0, 8.0, 9.0]
+    assert follower.restarts == 1
+
+
+def test_repeats_are_told_apart(path: Path, follower: Follower) -> None:
+    append(path, f'{HEAD}\n{row(1.0)}\n{{"lr": 1.0, "loss": 3.0, "sweep": 1}}\n')
+    until(lambda: rates(follower) == [1.0, 1.0])
+    assert follower.records.sweep_starts == [0, 1]
+
+
+def test_a_file_that_is_not_ours_fails_with_the_line(path: Path, follower: Follower) -> None:
+    append(path, "nonsense\n")
+    with pytest.raises(ValueError, match="line 1 is not JSON"):
+        follower.wait(60)
+    assert follower.state is RunState.FAILED
+
+
+def test_it_can_be_stopped(path: Path, follower: Follower) -> None:
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(follower) == [1.0])
+    follower.stop()
+    assert len(follower.wait(60)) == 1
+    assert follower.state is RunState.STOPPED
+
+
+def test_a_sweep_in_another_process_is_followed_to_the_last_bit(
+    path: Path, follower: Follower
+) -> None:
+    code = """
+import sys
+from lrwidget import lr_find
+from tests.tasks import problem
+options = dict(start_lr=1e-6, end_lr=1e-2, steps=60, seed=1, progress=False)
+lr_find(*problem(), log=sys.argv[1], **options).save(sys.argv[2])
+"""
+    saved = path.with_name("saved.jsonl")
+    subprocess.run([sys.executable, "-c", code, str(path), str(saved)], check=True)
+    followed = follower.wait(60)
+    assert np.array_equal(followed.rows(), LRRecords.load(saved).rows())
+    assert followed.stop_reason is StopReason.FINISHED
+    assert followed.meta["optimizer"] == "SGD"
+
+
+def test_what_a_log_writes_is_followed_row_by_row(path: Path, follower: Follower) -> None:
+    records = LRRecords({"options": {"steps": 2, "repeats": 1}})
+    with Log(path, records) as log:
+        for lr in (1.0, 2.0):
+            records.append(lr, float("nan"))
+            log.update()
+            until(lambda: len(follower.records) == len(records))
+        records.stop_reason = StopReason.DIVERGED
+    follower.wait(60)
+    assert follower.state is RunState.DIVERGED
