@@ -5,10 +5,11 @@ strides and any dtype come back exactly, at the addresses that fused and compile
 memory is that of one copy of the weights, buffers and optimizer states.
 """
 
+import collections
+import contextlib
 import os
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
@@ -17,47 +18,49 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 Place = Literal["device", "cpu", "disk"]
-PutBack = Callable[[], Any]
+PutBack = Callable[[], object]
 
 
 class Backup:
-    """The state of some models and optimizers at one moment.
+    """The state of some models and optimizers at one moment; making it changes nothing.
 
     Args:
-        modules: models, and loss functions with parameters.
-        optimizers: optimizers over them.
-        others: further objects that training changes, such as a GradScaler.
+        subjects: models, loss functions with parameters, optimizers over them, and further objects
+            that training changes, such as a GradScaler. Each is remembered with all that is in it:
+            tensors with their gradients and flags, plain attributes, lists and dicts.
         place: where the copies of tensors are kept: on their own device, in CPU memory, or in a
             temporary file.
+
+    Attributes:
+        nbytes: bytes of the copies.
     """
 
-    def __init__(
-        self,
-        modules: list[nn.Module],
-        optimizers: list[torch.optim.Optimizer],
-        others: list[Any],
-        place: Place,
-    ) -> None:
+    def __init__(self, subjects: Iterable[Any], place: Place) -> None:
+        self.nbytes = 0
         self._place = place
         self._file: Any = None
         if place == "disk":
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close(); has no name
         self._storages: dict[tuple[torch.device, int], PutBack] = {}
-        self._seen: set[int] = set()
+        # By id, with the objects themselves, so that no id is used again.
+        self._seen: dict[int, Any] = {}
         self._put_back: list[PutBack] = []
-        for module in modules:
-            for part in module.modules():
-                self._remember_module(part)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    self._remember_parameter(parameter)
-            self._put_back.append(self._remember(vars(optimizer)))
-        for other in others:
-            self._put_back.append(self._remember(vars(other)))
+        try:
+            for subject in subjects:
+                self._remember(subject)
+                self._remember(vars(subject))
+        except BaseException:
+            self.close()
+            raise
+
+    def set_gradients_aside(self) -> None:
+        """Take the gradients off the tensors; `restore` puts the same objects back."""
+        for value in self._seen.values():
+            if isinstance(value, torch.Tensor) and value.is_leaf:
+                value.grad = None
 
     def restore(self) -> None:
-        """Put everything back; may be called again, to begin once more from the same state."""
+        """Put everything back; may be called again, also when it was broken off in the middle."""
         with torch.no_grad():
             for put_back in self._put_back:
                 put_back()
@@ -68,85 +71,96 @@ class Backup:
         """Let go of the copies."""
         self._put_back.clear()
         self._storages.clear()
+        self._seen.clear()
         if self._file is not None:
             self._file.close()
 
-    def _remember_module(self, module: nn.Module) -> None:
-        training = module.training
-        parameters, buffers = dict(module._parameters), dict(module._buffers)
-        plain = {k: v for k, v in vars(module).items() if isinstance(v, (bool, int, float, str))}
-        for tensor in (*parameters.values(), *buffers.values()):
-            if tensor is not None:
-                self._remember_parameter(tensor)
+    def _remember(self, value: Any) -> None:
+        remember = _MUTABLE.get(type(value))
+        if remember is None:
+            if isinstance(value, torch.Tensor):
+                remember = Backup._remember_tensor
+            elif isinstance(value, (nn.Module, torch.optim.Optimizer)):
+                remember = Backup._remember_attributes
+            elif isinstance(value, tuple):
+                remember = Backup._remember_items
+            else:
+                return
+        if id(value) not in self._seen:  # tied weights; the optimizer's parameters are the model's
+            self._seen[id(value)] = value
+            remember(self, value)
+
+    def _remember_attributes(self, value: Any) -> None:
+        self._remember(vars(value))
+
+    def _remember_items(self, value: Iterable[Any]) -> None:
+        for item in value:
+            self._remember(item)
+
+    def _remember_dict(self, value: dict[Any, Any]) -> None:
+        kept = dict(value)
+        self._remember_items(kept.values())
 
         def put_back() -> None:
-            module._parameters.clear()
-            module._parameters.update(parameters)
-            module._buffers.clear()
-            module._buffers.update(buffers)
-            vars(module).update(plain)
-            module.training = training
+            # Never empty in between: another thread may be using the model.
+            for key in [key for key in value if key not in kept]:
+                del value[key]
+            for key, item in kept.items():
+                if key not in value or value[key] is not item:
+                    value[key] = item
+            if list(value) != list(kept):
+                value.clear()
+                value.update(kept)
 
         self._put_back.append(put_back)
 
-    def _remember_parameter(self, tensor: torch.Tensor) -> None:
-        """A parameter or buffer: its values, its storage, its flags, its gradient."""
-        if id(tensor) in self._seen:  # tied weights; the optimizer's parameters are the model's
-            return
-        self._seen.add(id(tensor))
-        put_values_back = self._remember_tensor(tensor)
+    def _remember_list(self, value: list[Any] | collections.deque[Any]) -> None:
+        kept = list(value)
+        self._remember_items(kept)
+
+        def put_back() -> None:
+            if isinstance(value, list):
+                value[:] = kept
+            else:
+                value.clear()
+                value.extend(kept)
+
+        self._put_back.append(put_back)
+
+    def _remember_set(self, value: set[Any]) -> None:
+        kept = set(value)
+
+        def put_back() -> None:
+            value.intersection_update(kept)
+            value.update(kept)
+
+        self._put_back.append(put_back)
+
+    def _remember_generator(self, value: torch.Generator) -> None:
+        kept = value.get_state()
+        self._put_back.append(lambda: value.set_state(kept))
+
+    def _remember_tensor(self, tensor: torch.Tensor) -> None:
+        """Its values, its storage, its flags, its gradient."""
+        put_values_back = self._values_of(tensor)
         if not tensor.is_leaf:
             self._put_back.append(put_values_back)
             return
         requires_grad, grad = tensor.requires_grad, tensor.grad
-        # Set aside, not copied: the sweep makes gradients of its own.
-        tensor.grad = None
 
         def put_back() -> None:
+            if not tensor.is_leaf:  # a buffer that was updated in place with a graph
+                tensor.detach_()
             put_values_back()
-            tensor.requires_grad_(requires_grad)
-            tensor.grad = grad
+            if tensor.requires_grad is not requires_grad:
+                tensor.requires_grad_(requires_grad)
+            # The gradient was set aside, not copied: the sweep made gradients of its own.
+            if tensor.grad is not grad:
+                tensor.grad = grad
 
         self._put_back.append(put_back)
 
-    def _remember(self, value: Any) -> PutBack:
-        """Remember a container with all that is in it; gives what restores and returns it."""
-        if isinstance(value, torch.Tensor):
-            return self._remember_tensor(value)
-        if isinstance(value, dict):
-            entries = [(key, self._remember(item)) for key, item in value.items()]
-
-            def put_back_dict() -> Any:
-                kept = [(key, put_back()) for key, put_back in entries]
-                value.clear()
-                value.update(kept)
-                return value
-
-            return put_back_dict
-        if isinstance(value, list):
-            items = [self._remember(item) for item in value]
-
-            def put_back_list() -> Any:
-                value[:] = [put_back() for put_back in items]
-                return value
-
-            return put_back_list
-        if isinstance(value, torch.optim.Optimizer):  # an optimizer inside an optimizer (SAM)
-            inner = self._remember(vars(value))
-
-            def put_back_optimizer() -> Any:
-                inner()
-                return value
-
-            return put_back_optimizer
-        if isinstance(value, (tuple, defaultdict)) and any(
-            isinstance(item, torch.Tensor) for item in value
-        ):
-            for item in value:
-                self._remember(item)
-        return lambda: value
-
-    def _remember_tensor(self, tensor: torch.Tensor) -> PutBack:
+    def _values_of(self, tensor: torch.Tensor) -> PutBack:
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             raise ValueError(
                 "the model has lazy parameters without a shape yet; "
@@ -155,30 +169,22 @@ class Backup:
         whole: Any = tensor
         if is_traceable_wrapper_subclass(whole):  # a DTensor, a quantized tensor
             names, _ = whole.__tensor_flatten__()
-            inner = [self._remember_tensor(getattr(whole, name)) for name in names]
-
-            def put_back_inner() -> torch.Tensor:
-                for put_back in inner:
-                    put_back()
-                return tensor
-
-            return put_back_inner
+            inner = [self._values_of(getattr(whole, name)) for name in names]
+            return lambda: [put_back() for put_back in inner]
         if tensor.layout is not torch.strided:
             saved = tensor.detach().clone()
+            self.nbytes += _sparse_bytes(saved)
 
-            def put_back_sparse() -> torch.Tensor:
+            def put_back_sparse() -> None:
                 tensor.data = saved.clone()
-                return tensor
 
             return put_back_sparse
         self._remember_storage(tensor.untyped_storage())
         data = tensor.detach()
 
-        def put_back() -> torch.Tensor:
-            moved = tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape
-            if moved or tensor.stride() != data.stride():
+        def put_back() -> None:
+            if _geometry(tensor) != _geometry(data):
                 tensor.data = data
-            return tensor
 
         return put_back
 
@@ -186,6 +192,7 @@ class Backup:
         key = (storage.device, storage.data_ptr())
         if not key[1] or key in self._storages:
             return
+        self.nbytes += storage.nbytes()
         if self._file is not None:
             self._storages[key] = self._to_file(storage)
             return
@@ -206,3 +213,26 @@ class Backup:
             return storage.copy_(saved.untyped_storage())
 
         return put_back
+
+
+def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+
+
+def _sparse_bytes(tensor: torch.Tensor) -> int:
+    with contextlib.suppress(RuntimeError, NotImplementedError):
+        return tensor.values().nbytes
+    return tensor._values().nbytes
+
+
+# Exact types: subclasses may refuse to be changed in ways that their bases allow.
+_MUTABLE: dict[type, Callable[[Backup, Any], None]] = {
+    dict: Backup._remember_dict,
+    collections.OrderedDict: Backup._remember_dict,
+    collections.defaultdict: Backup._remember_dict,
+    collections.Counter: Backup._remember_dict,
+    list: Backup._remember_list,
+    collections.deque: Backup._remember_list,
+    set: Backup._remember_set,
+    torch.Generator: Backup._remember_generator,
+}

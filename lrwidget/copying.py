@@ -33,12 +33,15 @@ def copy_together(task: TrainingTask) -> dict[str, Any]:
             original model, so that a sweep of the copy would change it.
     """
     _refuse_what_leads_back(task)
-    memo: dict[int, Any] = {}
+    memo = _results_kept_on(task.model)
     parts = ("model", "optimizer", "other_optimizers", "loss_fn", "scaler", "metric")
     try:
         copies = {name: copy.deepcopy(getattr(task, name), memo) for name in parts}
         for optimizer in (task.optimizer, *task.other_optimizers):
             _complete(memo[id(optimizer)], optimizer, memo)
+        for parameter in task.model.parameters():
+            # Marks that people set on parameters, such as `no_weight_decay`.
+            vars(memo[id(parameter)]).update(copy.deepcopy(vars(parameter), memo))
     except KeyboardInterrupt:
         raise
     except Exception as error:  # any class may refuse to be copied, in any way
@@ -56,6 +59,19 @@ def _complete(made: torch.optim.Optimizer, original: torch.optim.Optimizer, memo
             setattr(made, name, copy.deepcopy(value, memo))
 
 
+def _results_kept_on(model: nn.Module) -> dict[int, Any]:
+    """Copies, by id, of tensors with a graph that modules keep from their last forward pass.
+
+    They cannot be deep-copied, and only their values can matter to the next pass.
+    """
+    return {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+
+
 def _refuse_what_leads_back(task: TrainingTask) -> None:
     if task.step is not None:
         raise NotCopied("its own step holds on to it")
@@ -69,6 +85,9 @@ def _refuse_what_leads_back(task: TrainingTask) -> None:
             raise NotCopied(f"{type(module).__name__} has hooks, which may hold on to it")
         if "FSDP" in type(module).__name__:
             raise NotCopied("its parameters are spread over processes")
+        for parameter in module.parameters(recurse=False):
+            if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+                raise NotCopied("a parameter has hooks, which a copy would lose")
     _refuse_shared_storage(task.model)
     for optimizer in (task.optimizer, *task.other_optimizers):
         if any(value for name, value in vars(optimizer).items() if name.endswith("_hooks")):
@@ -99,7 +118,10 @@ _HOOKS = (
 def _refuse_shared_storage(model: nn.Module) -> None:
     """Two tensors over one storage stay two views of it only in the original."""
     seen: dict[int, int] = {}
-    for tensor in [*model.parameters(), *model.buffers()]:
+    tensors = [*model.parameters(), *model.buffers()]
+    for module in model.modules():
+        tensors += [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    for tensor in tensors:
         for pointer in _pointers(tensor):
             if seen.setdefault(pointer, id(tensor)) != id(tensor):
                 raise NotCopied("some of its tensors are views of one storage")

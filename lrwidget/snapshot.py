@@ -7,6 +7,7 @@ explicit `snapshot=`) the model itself is swept and restored from a backup. Both
 generators as they were.
 """
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
@@ -37,8 +38,9 @@ class Parts:
     why: str
 
 
-# Models that are being swept, by id. Written only under the lock, by the sweeps themselves.
-_in_use: set[int] = set()
+# The parameters that are being swept, by id, and by which sweep (any object that is its own).
+# Parameters, not models: a compiled model and its original, or a part of it, are the same weights.
+_in_use: dict[int, object] = {}
 _in_use_lock = threading.Lock()
 
 
@@ -49,15 +51,21 @@ def exclusive(task: TrainingTask) -> Iterator[None]:
     Raises:
         RuntimeError: the model is being swept.
     """
-    key = id(task.model)
-    with _in_use_lock:
-        _refuse(task)
-        _in_use.add(key)
+    keys = [id(p) for p in task.model.parameters()]
+    this = object()
     try:
+        with _in_use_lock:
+            _refuse(task)
+            for key in keys:
+                _in_use[key] = this
         yield
     finally:
-        with _in_use_lock:
-            _in_use.discard(key)
+        # No lock, and every step may be done again: an interrupt must not leave the model locked.
+        while any(_in_use.get(key) is this for key in keys):
+            with contextlib.suppress(KeyboardInterrupt):
+                for key in keys:
+                    if _in_use.get(key) is this:
+                        del _in_use[key]
 
 
 def refuse_if_in_use(task: TrainingTask) -> None:
@@ -67,7 +75,7 @@ def refuse_if_in_use(task: TrainingTask) -> None:
 
 
 def _refuse(task: TrainingTask) -> None:
-    if id(task.model) in _in_use:
+    if any(id(p) in _in_use for p in task.model.parameters()):
         raise RuntimeError(
             f"this {type(task.model).__name__} is being swept already; "
             "wait for that sweep to end, or stop it"
@@ -83,19 +91,33 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
         seed: for all random generators; None goes on from their present state.
     """
     generators = loader_generators(task.data) + loader_generators(task.val_data)
-    put_generators_back = remember_generators(generators)
     backup: Backup | None = None
+    put_generators_back = remember_generators(generators)
     try:
         parts = _copy_of(task)
         if isinstance(parts, NotCopied):
             backup = _backup_of(task)
+            backup.set_gradients_aside()
             parts = _originals(task, str(parts))
         if seed is not None:
             seed_generators(seed, generators)
         with torch.enable_grad():
             yield parts
     finally:
-        _uninterrupted(backup, put_generators_back)
+        # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
+                if backup is not None:
+                    backup.restore()
+                put_generators_back()
+                if backup is not None:
+                    backup.close()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 def _copy_of(task: TrainingTask) -> Parts | NotCopied:
@@ -142,26 +164,9 @@ def _backup_of(task: TrainingTask) -> Backup:
             f"device is {task.device} and the model, which is swept in place, is on {here}; "
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
-    modules = [task.model]
-    if isinstance(task.loss_fn, nn.Module):
-        modules.append(task.loss_fn)
     place = "device" if task.snapshot == "auto" else task.snapshot
-    others = [] if task.scaler is None else [task.scaler]
-    return Backup(modules, [task.optimizer, *task.other_optimizers], others, place)
-
-
-def _uninterrupted(backup: Backup | None, put_generators_back: Any) -> None:
-    """Restore to the end, even when KeyboardInterrupt comes in the middle; then let it through."""
-    interrupt: KeyboardInterrupt | None = None
-    while True:
-        try:
-            if backup is not None:
-                backup.restore()
-            put_generators_back()
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if backup is not None:
-        backup.close()
-    if interrupt is not None:
-        raise interrupt
+    subjects = [task.model, task.optimizer, *task.other_optimizers]
+    subjects += [part for part in (task.loss_fn, task.metric) if isinstance(part, nn.Module)]
+    if task.scaler is not None:
+        subjects.append(task.scaler)
+    return Backup(subjects, place)
