@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from lrwidget.collation import collate_at_once
+
 
 class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is
     """The data ended for good: a generator, or an iterable that can be read only once."""
@@ -93,6 +95,7 @@ class BatchSource:
             # progress in its `_iterator`, which iter() would reset and leave behind.
             data = copy.copy(data)
             data._iterator = None
+            collate_at_once(data)
         self._data = data
         self._on_epoch = on_epoch
         self._batches: Iterator[Any] = iter(data)
