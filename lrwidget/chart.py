@@ -83,7 +83,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
             ),
             bq.Axis(
                 scale=loss,
-                orientation="vertical",
+                side="left",
                 label="loss",
                 label_offset="44px",
                 grid_lines="solid",

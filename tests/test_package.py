@@ -29,7 +29,7 @@ def run(*command: str | Path, **options: object) -> str:
 
 def python(code: str, **options: object) -> str:
     """Run the code in a fresh interpreter."""
-    return run(sys.executable, "-P", "-W", "error", "-c", code, cwd="/", **options).strip()
+    return run(sys.executable, "-P", "-c", code, cwd="/", **options).strip()
 
 
 # What an import loads
@@ -67,9 +67,9 @@ def test_version_is_the_one_of_the_package() -> None:
     assert f'\nversion = "{lrwidget.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
-@pytest.mark.parametrize("module", ENGINE)
-def test_the_engine_loads_no_jupyter_package(module: str) -> None:
-    assert loaded_by(f"import lrwidget.{module}", *JUPYTER, *EXTRAS) == set()
+def test_the_engine_loads_no_jupyter_package() -> None:
+    statement = "import " + ", ".join(f"lrwidget.{module}" for module in ENGINE)
+    assert loaded_by(statement, *JUPYTER, *EXTRAS, "torch") == {"torch"}
 
 
 def test_the_widget_loads_only_runtime_dependencies() -> None:
