@@ -25,11 +25,12 @@ class DivergenceRule:
     Nothing ends within the start, the first half decade. A curve that does neither runs to the end
     of its ladder.
 
-    Where the constants come from: on the 130 recorded sweeps of ``benchmarks/suggest`` the end comes
-    0.7 to 2.9 decades above the best rate, 1.7 in the median, or with the ladder, and the suggestion
-    for the curve that was cut scores as the one for the whole. From 1.5 to 3 ranges nothing changes
-    but the length. Of 200 curves of pure noise each (normal, exponential, log-normal, Student's t
-    with 2 and 3 degrees of freedom; 50 to 3,000 steps) at most 1.5% ended early.
+    Where the constants come from: on the 130 recorded sweeps of ``benchmarks/suggest`` the end
+    comes with the ladder or at least 0.7 decades above the best rate, 1.7 in the median, and the
+    suggestion for the curve that was cut scores as the one for the whole. From 1.5 to 3 ranges
+    nothing changes but the length. Of 200 curves of pure noise each (normal, exponential,
+    log-normal, Student's t with 2 and 3 degrees of freedom; 50 to 3,000 steps) at most 1.5% ended
+    early.
 
     A call takes about half a microsecond and the object does not grow.
     """
