@@ -66,7 +66,7 @@ $(VENV)/.%: pyproject.toml scripts/uv.sh | $(BUNDLE)
 	@touch $@
 
 $(NODE_MODULES): js/package.json js/package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' && npm --version >/dev/null \
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' && npm --version >/dev/null \
 	  || { echo "Node >= 20 with npm is needed on PATH to build the front end." >&2; exit 1; }
 	cd js && npm ci --no-audit --no-fund
 	@touch $@
