@@ -183,12 +183,20 @@ def task_and_options(
     """The task and the options of a sweep, from the arguments of `lr_find` and the widget.
 
     Args:
-        model: a module, with `optimizer`, `loss_fn` and `data`; or a TrainingTask, alone.
+        model: a module, with `optimizer`, `loss_fn` and `data`; a TrainingTask, alone; or another
+            framework's object, in one of the forms that `lrwidget.adapters` lists.
         options: any option of `SweepOptions`, and of `TrainingTask` unless one is given.
 
     Raises:
         TypeError: an unknown keyword, or arguments beside a TrainingTask that it carries itself.
     """
+    from lrwidget.adapters import ACCEPTED, adapt
+
+    sweep = SweepOptions(**{name: options[name] for name in SWEEP_OPTIONS if name in options})
+    rest = {name: value for name, value in options.items() if name not in SWEEP_OPTIONS}
+    adapted = adapt(model, optimizer, loss_fn, data, rest)
+    if adapted is not None:
+        return adapted, sweep
     known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
     unknown = [name for name in options if name not in known]
     if unknown:
@@ -196,8 +204,6 @@ def task_and_options(
             f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
             f"expected some of {', '.join(sorted(known))}"
         )
-    sweep = SweepOptions(**{name: options[name] for name in SWEEP_OPTIONS if name in options})
-    rest = {name: value for name, value in options.items() if name not in SWEEP_OPTIONS}
     if isinstance(model, TrainingTask):
         positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
         beside = [name for name, value in positional.items() if value is not None] + list(rest)
@@ -207,6 +213,8 @@ def task_and_options(
                 "give them to TrainingTask(...) instead"
             )
         return model, sweep
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}")
     if optimizer is None:
         raise TypeError(
             "optimizer is missing; expected an optimizer over the model's parameters, or a class "

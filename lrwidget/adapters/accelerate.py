@@ -1,0 +1,118 @@
+"""Model, optimizer and loader prepared by Accelerate: its precision, accumulation and loss scaling.
+
+The step is the documented loop: `backward` on the loss divided by the accumulation steps and scaled
+where there is a scaler, gradients synchronized in the last batch of a step, and the prepared
+optimizer's `step`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrwidget.adapters.framework import (
+    FrameworkTask,
+    StepBatches,
+    StepData,
+    grouped,
+    mean_of,
+    private_loader,
+)
+from lrwidget.adapters.restore import at_initial_rates, put_back_after
+from lrwidget.forward import outputs_and_loss
+
+
+class AccelerateTask(FrameworkTask):
+    """A task from what `accelerator.prepare` returned.
+
+    Args:
+        model, optimizer, loader: prepared.
+        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
+        clip_grad_norm: as in `accelerator.clip_grad_norm_`, before each step.
+
+    Raises:
+        TypeError, ValueError: what is missing or cannot be swept, in words.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        loss_fn: Callable[..., Any] | None,
+        loader: Any,
+        clip_grad_norm: float | None = None,
+    ) -> None:
+        if loader is None:
+            raise TypeError("data is missing; expected the loader that Accelerate prepared")
+        if loss_fn is not None and not callable(loss_fn):
+            raise TypeError(f"loss_fn is {loss_fn!r}; expected a function or None")
+        self._state = optimizer.gradient_state
+        self._prepared = optimizer
+        self._loader = loader
+        self._reading: Any = None
+        super().__init__(
+            model,
+            optimizer.optimizer,
+            StepData(loader, self._steps),
+            self._train,
+            optimizer.accelerator_state.device,
+        )
+        self.loss_fn = loss_fn
+        self.scaler = optimizer.scaler
+        self.clip_grad_norm = clip_grad_norm
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Put back what Accelerate shares between all its objects, and the loader's place."""
+        with ExitStack() as stack:
+            self._reading = loader = private_loader(self._loader)
+            samplers = [s for s in _samplers(loader) if hasattr(s, "__dict__")]
+            objects = [self._state, self._prepared, *samplers]
+            generators = [s.generator for s in samplers if hasattr(s, "generator")]
+            generators = [g for g in generators if isinstance(g, torch.Generator)]
+            modules = [m for m in (self.model, self.loss_fn) if isinstance(m, nn.Module)]
+            stack.enter_context(put_back_after(modules, objects, generators))
+            stack.enter_context(at_initial_rates([self.optimizer]))
+            stack.callback(self._let_go)
+            yield
+
+    def _let_go(self) -> None:
+        self._reading = None
+
+    def _steps(self) -> Iterator[StepBatches]:
+        return grouped(self._reading, self._state.num_steps)
+
+    def _train(self, step: StepBatches) -> torch.Tensor:
+        losses = []
+        for number, batch in enumerate(step.batches, start=1):
+            last = number == len(step.batches)
+            self._state._set_sync_gradients(last)
+            no_sync = getattr(self.model, "no_sync", None)
+            with nullcontext() if last or no_sync is None else no_sync():
+                _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
+                part = loss / self._state.num_steps
+                (part if self.scaler is None else self.scaler.scale(part)).backward()
+            losses.append(loss.detach().reshape(()))
+        if self.clip_grad_norm is not None:
+            if self.scaler is not None:
+                self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+        self._prepared.step()
+        self._prepared.zero_grad()
+        return mean_of(losses)
+
+
+def _samplers(loader: Any) -> list[Any]:
+    """The samplers behind a prepared loader, which count epochs and draw from generators."""
+    found: list[Any] = []
+    waiting = [loader]
+    while waiting:
+        held = vars(waiting.pop()) if len(found) < 16 else {}
+        for name in ("sampler", "batch_sampler", "base_dataloader"):
+            inner = held.get(name)
+            if inner is not None and not any(inner is known for known in found):
+                found.append(inner)
+                waiting.append(inner)
+    return found

@@ -1,0 +1,247 @@
+"""A fastai Learner: its own `one_batch`, on a shallow copy with the callbacks that are the step.
+
+In fastai precision, accumulation, clipping and mixup are callbacks. Those take part; all others,
+such as recorders, trackers, loggers and schedulers, do not.
+"""
+
+import copy
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrwidget.adapters.framework import (
+    FrameworkTask,
+    OptimizerStandIn,
+    StepBatches,
+    StepData,
+    mean_of,
+    private_loader,
+)
+from lrwidget.adapters.restore import put_back_after
+
+# Where the callbacks that belong to a training step are; a subclass of one of them belongs too.
+STEP_CALLBACKS = {
+    "fastai.callback.core": ("TrainEvalCallback",),
+    "fastai.learner": ("CastToTensor",),
+    "fastai.callback.fp16": ("MixedPrecision", "ModelToHalf", "NonNativeMixedPrecision"),
+    "fastai.callback.training": ("GradientAccumulation", "GradientClip", "BnFreeze"),
+    "fastai.callback.mixup": ("MixHandler",),
+    "fastai.callback.rnn": ("ModelResetter", "RNNCallback", "RNNRegularizer"),
+    "fastai.callback.channelslast": ("ChannelsLast",),
+}
+
+
+class FastaiTask(FrameworkTask):
+    """A task from a fastai Learner, with a copy of the optimizer that it has or would create.
+
+    Args:
+        learn: a `fastai.learner.Learner`.
+
+    Raises:
+        TypeError, ValueError: what cannot be swept, in words.
+    """
+
+    def __init__(self, learn: Any) -> None:
+        self._learn = learn
+        self._private: Any = None
+        self._watch: Any = None
+        self._loader: Any = learn.dls.train
+        self._left_over: list[Any] = []
+        # Seeded by the engine where a seed is asked for.
+        self._seed = torch.Generator()
+        self._passes = 0
+        # A Learner makes its optimizer when it fits; until then nothing is known of it.
+        self._unmade = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
+        super().__init__(learn.model, self._unmade, self._data(), self._train)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Begin a fit on a private Learner; then put all of it back."""
+        learn = self._learn
+        with ExitStack() as stack:
+            self._loader = loader = private_loader(learn.dls.train)
+            loss = learn.loss_func
+            inner = getattr(loss, "func", None)  # fastai's losses wrap torch's
+            modules = [m for m in (learn.model, loss, inner) if isinstance(m, nn.Module)]
+            stack.enter_context(put_back_after(modules, [loader]))
+            stack.enter_context(_same_order(loader))
+            stack.callback(self._let_go)
+            self._private = private = self._private_learner()
+            self._begin(private)
+            groups = zip(private.opt.param_lists, private.opt.hypers, strict=True)
+            self.optimizer = OptimizerStandIn((list(p), float(h["lr"])) for p, h in groups)
+            self.device = next(private.model.parameters()).device
+            yield
+
+    def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Set `learn.lr`, which `fit` trains with; a slice keeps its ratio and begins at `lr`."""
+        if optimizer is not None:
+            super().apply(lr, optimizer)
+            return
+        learn = self._learn
+        held = learn.lr
+        rate: Any = lr
+        if isinstance(held, slice) and held.start:
+            rate = slice(lr, lr * held.stop / held.start)
+        learn.lr = rate
+        # From there `create_opt` would take the rate again.
+        function = learn.opt_func
+        if isinstance(function, partial) and "lr" in function.keywords:
+            keywords = {**function.keywords, "lr": rate}
+            learn.opt_func = partial(function.func, *function.args, **keywords)
+
+    # -- the private Learner --------------------------------------------------------------------
+
+    def _private_learner(self) -> Any:
+        learn = self._learn
+        private: Any = object.__new__(type(learn))
+        private.__setstate__(learn.__getstate__())  # shares everything but the lock
+        for callback in learn.cbs:  # each is also an attribute of the Learner
+            vars(private).pop(callback.name, None)
+        private.cbs = type(learn.cbs)()
+        private.logger, private.create_mbar = _nothing, False
+        kinds = _step_callbacks()
+        for callback in learn.cbs:
+            if isinstance(callback, kinds):
+                private.add_cb(copy.copy(callback))
+        self._watch = _watcher()
+        private.add_cb(self._watch)
+        parameters = {id(p): p for p in learn.model.parameters()}
+        if learn.opt is not None:
+            private.opt = copy.deepcopy(learn.opt, parameters)  # over the same parameters
+            return private
+        if not callable(learn.opt_func):  # a built optimizer, whose state create_opt would clear
+            private.opt_func = copy.deepcopy(learn.opt_func, parameters)
+        private.create_opt()
+        return private
+
+    def _begin(self, private: Any) -> None:
+        """As `Learner.fit` up to its first batch."""
+        if private.wd is not None:
+            private.opt.set_hypers(wd=private.wd)
+        private.opt.set_hypers(lr=private.lr)
+        private.n_epoch, private.epoch, private.dl = 1, 0, self._loader
+        try:
+            private.n_iter = len(self._loader)
+        except TypeError:
+            private.n_iter = 1
+        self._seed = torch.Generator()
+        self._passes = 0
+        self.data = self._data()
+        for event in ("before_fit", "before_epoch", "before_train"):
+            private(event)
+
+    def _let_go(self) -> None:
+        if self._watch is not None and self._watch.in_forward:
+            # An exception in the model has left fastai's autocast switched on.
+            context = getattr(getattr(self._private, "mixed_precision", None), "autocast", None)
+            if context is not None:
+                context.__exit__(None, None, None)
+        self._private = self._watch = None
+        self._left_over = []
+        self._loader = self._learn.dls.train
+        self.optimizer, self.data = self._unmade, self._data()
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def _data(self) -> StepData:
+        data = StepData(self._loader, self._steps)
+        data.batch_size, data.generator = getattr(self._loader, "bs", data.batch_size), self._seed
+        return data
+
+    def _steps(self) -> Iterator[StepBatches]:
+        """Batches until the optimizer steps; what is short at the end of a pass joins the next."""
+        loader = self._loader
+        seeded = self._seed.initial_seed() != torch.Generator().initial_seed()
+        if seeded and self._passes == 0 and hasattr(loader, "rng"):
+            loader.rng = random.Random(self._seed.initial_seed())
+        self._passes += 1
+        wanted = self._samples_in_step()
+        for batch in loader:
+            self._left_over.append(batch)
+            if wanted == 0 or sum(map(self._samples, self._left_over)) >= wanted:
+                group, self._left_over = self._left_over, []
+                yield StepBatches(group)
+
+    def _samples_in_step(self) -> int:
+        accumulation = getattr(self._private, "gradient_accumulation", None)
+        return 0 if accumulation is None else int(accumulation.n_acc)
+
+    def _samples(self, batch: Any) -> int:
+        inputs = getattr(self._private.dls, "n_inp", 1 if len(batch) == 1 else len(batch) - 1)
+        return int(sys.modules["fastai.torch_core"].find_bs(batch[inputs:]))
+
+    def _train(self, step: StepBatches) -> torch.Tensor:
+        private, watch = self._private, self._watch
+        private.opt.set_hyper("lr", [float(group["lr"]) for group in self.optimizer.param_groups])
+        watch.losses.clear()
+        watch.stepped = False
+        for batch in step.batches:
+            private.one_batch(private.train_iter % private.n_iter, batch)
+        if not watch.losses:
+            raise TypeError("the Learner computed no loss; a batch needs a target")
+        if watch.stepped:
+            self.optimizer.step()
+        return mean_of(watch.losses)
+
+
+def _watcher() -> Any:
+    """A callback that keeps the losses and sees the optimizer step."""
+    base: Any = sys.modules["fastai.callback.core"].Callback
+
+    class Watcher(base):  # type: ignore[misc]
+        order = -100  # before accumulation and loss scaling
+
+        def __init__(self) -> None:
+            self.losses: list[torch.Tensor] = []
+            self.in_forward = self.stepped = self.cancelled = False
+
+        def before_batch(self) -> None:
+            self.in_forward = True
+
+        def after_loss(self) -> None:
+            self.in_forward = False
+            self.losses.append(self.learn.loss.detach().reshape(()))
+
+        def after_cancel_step(self) -> None:
+            self.cancelled = True
+
+        def after_step(self) -> None:
+            self.stepped, self.cancelled = not self.cancelled, False
+
+    return Watcher()
+
+
+def _step_callbacks() -> tuple[type, ...]:
+    found = [
+        getattr(sys.modules[module], name, None)
+        for module, names in STEP_CALLBACKS.items()
+        if module in sys.modules
+        for name in names
+    ]
+    return tuple(kind for kind in found if kind is not None)
+
+
+@contextmanager
+def _same_order(loader: Any) -> Iterator[None]:
+    """fastai's loaders shuffle with one of Python's generators, of their own."""
+    generator = getattr(loader, "rng", None)
+    if not isinstance(generator, random.Random):
+        yield
+        return
+    state = generator.getstate()
+    try:
+        yield
+    finally:
+        generator.setstate(state)
+        loader.rng = generator
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """In the place of the logger."""

@@ -1,0 +1,107 @@
+"""What the tasks made from other frameworks' objects have in common."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lrwidget.task import TrainingTask
+
+
+class StepBatches:
+    """The batches of one optimizer step, closed to the engine: moving them is the framework's."""
+
+    __slots__ = ("batches", "short")
+
+    def __init__(self, batches: list[Any], short: bool = False) -> None:
+        self.batches = batches
+        self.short = short
+
+
+class StepData:
+    """A framework's loader, read one optimizer step at a time.
+
+    Args:
+        loader: where the batches come from; tells the batch size and the random generators.
+        steps: gives the steps of one pass over it.
+    """
+
+    def __init__(self, loader: Any, steps: Callable[[], Iterator[StepBatches]]) -> None:
+        self.batch_size = getattr(loader, "batch_size", None)
+        # Where the engine looks for generators to seed and to put back.
+        self.generator = getattr(loader, "generator", None)
+        self.sampler = getattr(loader, "sampler", None)
+        self.batch_sampler = getattr(loader, "batch_sampler", None)
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[StepBatches]:
+        return self._steps()
+
+
+class FrameworkTask(TrainingTask):
+    """A task whose step, from the batch to the optimizer, is the framework's own.
+
+    Args:
+        model: what is swept, in place: the framework's objects hold on to it.
+        optimizer: a torch optimizer over it; the framework's step may drive another one.
+        data: the steps' batches.
+        train: takes one optimizer step on its batches; returns the mean of their losses.
+        device: where the sweep runs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        data: StepData,
+        train: Callable[[StepBatches], torch.Tensor],
+        device: torch.device | None = None,
+    ) -> None:
+        super().__init__(model, optimizer, data=data, step=train, device=device)
+
+
+class OptimizerStandIn(torch.optim.Optimizer):
+    """A torch optimizer in the place of one that is no torch optimizer, or does not exist yet.
+
+    The engine sets its rates and watches its step; it changes no parameter.
+    """
+
+    def __init__(self, groups: Iterable[tuple[Iterable[torch.Tensor], float]]) -> None:
+        super().__init__([{"params": list(p), "lr": lr} for p, lr in groups], {"lr": 0.0})
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Say that the real optimizer has stepped."""
+
+
+def grouped(batches: Iterable[Any], size: int) -> Iterator[StepBatches]:
+    """`size` batches a step; the last step of a pass takes what is left."""
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield StepBatches(group)
+            group = []
+    if group:
+        yield StepBatches(group, short=True)
+
+
+def private_loader(loader: Any) -> Any:
+    """A loader over the same data, so that the user's own keeps an iteration in progress.
+
+    A DataLoader with persistent workers holds its iterator, which iter() would reset.
+    """
+    if not isinstance(loader, DataLoader):
+        return loader
+    copied: Any = object.__new__(type(loader))
+    vars(copied).update(vars(loader), _iterator=None)
+    inner = vars(loader).get("base_dataloader")  # Accelerate's wrap another
+    if inner is not None:
+        vars(copied)["base_dataloader"] = private_loader(inner)
+    return copied
+
+
+def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:
+    """The mean of scalar losses, without waiting for them."""
+    return torch.stack(losses).mean() if len(losses) > 1 else losses[0]

@@ -1,0 +1,321 @@
+"""A LightningModule with a Trainer or its data: Lightning's own step on one batch at a time.
+
+A private Trainer, made like the given one but without callbacks, loggers and checkpoints, is set
+up as `fit` does it, and its training loop is advanced by hand. The given Trainer is not touched.
+"""
+
+import copy
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from lrwidget.adapters.framework import (
+    FrameworkTask,
+    OptimizerStandIn,
+    StepBatches,
+    StepData,
+    grouped,
+    mean_of,
+    private_loader,
+)
+from lrwidget.adapters.restore import at_initial_rates, put_back_after
+from lrwidget.task import rate_groups, set_rate
+
+RATES = ("lr", "learning_rate")
+
+
+class LightningTask(FrameworkTask):
+    """A task from a LightningModule; its optimizer is what `configure_optimizers` returns.
+
+    Args:
+        module: the LightningModule.
+        trainer: a Trainer, for precision, accumulation, clipping, device and limits; without one,
+            Lightning's defaults.
+        data: a training loader, or a LightningDataModule; without one, the module's own
+            `train_dataloader`.
+        datamodule: a LightningDataModule, where `data` is none.
+
+    Raises:
+        TypeError, ValueError: what is missing or cannot be swept, in words.
+    """
+
+    def __init__(
+        self, module: Any, trainer: Any = None, data: Any = None, datamodule: Any = None
+    ) -> None:
+        # `lightning.pytorch` and `pytorch_lightning` are two packages with the same content.
+        self._package = _package_of(module)
+        pl = sys.modules[self._package]
+        if trainer is not None and not isinstance(trainer, pl.Trainer):
+            raise TypeError(
+                f"trainer is a {type(trainer).__name__}; expected a {self._package}.Trainer"
+            )
+        if datamodule is None and isinstance(data, pl.LightningDataModule):
+            datamodule, data = data, None
+        if datamodule is not None and not isinstance(datamodule, pl.LightningDataModule):
+            raise TypeError(
+                f"datamodule is a {type(datamodule).__name__}; expected a LightningDataModule, "
+                "or a loader as data="
+            )
+        if data is not None and datamodule is not None:
+            raise TypeError("data and datamodule are both given; expected one of them")
+        if trainer is not None and datamodule is None and data is None:
+            datamodule = trainer.datamodule
+        if data is None and datamodule is None and not _has_loader(pl, module):
+            raise TypeError(
+                f"{type(module).__name__} has no train_dataloader; give data=train_loader or "
+                "datamodule=..."
+            )
+        if trainer is not None and trainer.world_size > 1:
+            raise ValueError(
+                f"the trainer runs on {trainer.world_size} devices; "
+                "give one with devices=1 for the sweep"
+            )
+        self._module = module
+        self._trainer = trainer
+        self._given_data = data
+        self._datamodule = datamodule
+        self._private: Any = None
+        self._loss = _LossKeeper(pl.Callback)
+        self._modes: list[tuple[Any, bool]] = []
+        self._begins_pass = False
+        trainable = [p for p in module.parameters() if p.requires_grad]
+        # The optimizer comes into being in a session; until then nothing is known of it.
+        self._unmade = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
+        super().__init__(module, self._unmade, StepData(data, self._steps), self._train)
+        self.optimizer_is_ours = True
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Set the module up as `fit` does, on a private Trainer; then put all of it back."""
+        with ExitStack() as stack:
+            stack.enter_context(put_back_after([self._module]))
+            stack.enter_context(_quiet(self._package))
+            trainer = self._private_trainer()
+            self._private = trainer
+            stack.callback(self._let_go)
+            self._set_up(trainer)
+            first, *others = trainer.strategy.optimizers
+            stack.enter_context(at_initial_rates([first, *others]))
+            self.optimizer, self.other_optimizers = first, tuple(others)
+            self.device = trainer.strategy.root_device
+            loaders = trainer.fit_loop._combined_loader.flattened
+            self.data = StepData(loaders[0] if loaders else None, self._steps)
+            self._modes = [(m, m.training) for m in self._module.modules()]
+            yield
+
+    def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Set `lr` or `learning_rate` wherever the module, its hparams or its data keep it.
+
+        Raises:
+            ValueError: the module keeps its rate under neither name.
+        """
+        if optimizer is not None:
+            super().apply(lr, optimizer)
+            return
+        places = [self._module, getattr(self._module, "hparams", None)]
+        places += [self._datamodule, getattr(self._datamodule, "hparams", None)]
+        name = next((n for n in RATES if any(_holds(p, n) for p in places)), None)
+        if name is None:
+            raise ValueError(
+                f"{type(self._module).__name__} has neither lr nor learning_rate, as an attribute "
+                f"or in hparams; let configure_optimizers read self.lr, or use {lr!r} there"
+            )
+        for place in places:
+            if _holds(place, name):
+                if isinstance(place, dict):
+                    place[name] = lr
+                else:
+                    setattr(place, name, lr)
+        if self._trainer is not None:  # one that has fitted holds its optimizers still
+            for held in self._trainer.optimizers[:1]:
+                set_rate(rate_groups([held]), lr)
+
+    # -- the private Trainer --------------------------------------------------------------------
+
+    def _private_trainer(self) -> Any:
+        pl = sys.modules[self._package]
+        loggers = import_module(f"{self._package}.loggers.logger")
+        options: dict[str, Any] = {
+            "callbacks": [self._loss.callback],
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "limit_val_batches": 0,
+            "devices": 1,
+        }
+        given = self._trainer
+        if given is not None:
+            device = given.strategy.root_device
+            options |= {
+                "accelerator": device.type,
+                "devices": 1 if device.index is None else [device.index],
+                # A copy, for its loss scaler is a state of the given one.
+                "plugins": [copy.deepcopy(given.precision_plugin)],
+                # A module that talks to self.logger gets one that keeps nothing.
+                "logger": loggers.DummyLogger() if given.loggers else False,
+                "log_every_n_steps": 1,
+                "accumulate_grad_batches": _accumulation(pl, given),
+                "gradient_clip_val": given.gradient_clip_val,
+                "gradient_clip_algorithm": given.gradient_clip_algorithm,
+                "limit_train_batches": given.limit_train_batches,
+                "overfit_batches": given.overfit_batches,
+                "max_epochs": given.max_epochs,
+                "max_steps": given.max_steps,
+                "detect_anomaly": given._detect_anomaly,
+                "default_root_dir": given.default_root_dir,
+            }
+        return pl.Trainer(**options)
+
+    def _set_up(self, trainer: Any) -> None:
+        """As `Trainer.fit` up to its first batch."""
+        states = import_module(f"{self._package}.trainer.states")
+        call = import_module(f"{self._package}.trainer.call")
+        trainer.state.fn = states.TrainerFn.FITTING
+        trainer.state.status = states.TrainerStatus.RUNNING
+        trainer.training = True
+        loops = import_module(f"{self._package}.loops.utilities")
+        trainer.fit_loop.min_epochs, trainer.fit_loop.max_epochs = loops._parse_loop_limits(
+            trainer.min_steps, trainer.max_steps, trainer.min_epochs, trainer.max_epochs, trainer
+        )
+        trainer._data_connector.attach_data(
+            self._module,
+            train_dataloaders=private_loader(self._given_data),
+            datamodule=copy.copy(self._datamodule),
+        )
+        trainer.strategy.connect(self._module)
+        trainer.strategy.setup_environment()
+        trainer._data_connector.prepare_data()
+        call._call_setup_hook(trainer)
+        call._call_configure_model(trainer)
+        trainer._logger_connector.reset_results()
+        trainer._logger_connector.reset_metrics()
+        trainer.strategy.setup(trainer)
+        if not trainer.strategy.optimizers:
+            raise ValueError(
+                f"{type(self._module).__name__}.configure_optimizers returned no optimizer; "
+                "the sweep sets the learning rate of one"
+            )
+        # The ladder sets the rate.
+        trainer.strategy.lr_scheduler_configs = []
+        call._call_lightning_module_hook(trainer, "on_fit_start")
+        trainer.fit_loop.setup_data()
+        trainer.fit_loop.epoch_loop.reset()
+        trainer.fit_loop.epoch_loop._results.to(device=self._module.device)
+        call._call_lightning_module_hook(trainer, "on_train_start")
+        call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+
+    def _let_go(self) -> None:
+        trainer, self._private = self._private, None
+        self._modes = []
+        self.optimizer, self.other_optimizers = self._unmade, ()
+        self.data = StepData(self._given_data, self._steps)
+        if trainer.fit_loop._data_fetcher is not None:
+            trainer.fit_loop._data_fetcher.teardown()  # ends the loader's workers
+        self._loss.losses.clear()
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def _steps(self) -> Iterator[StepBatches]:
+        trainer = self._private
+        fetcher = trainer.fit_loop._data_fetcher
+        automatic = self._module.automatic_optimization
+        self._begins_pass = True
+        return grouped(iter(fetcher), trainer.accumulate_grad_batches if automatic else 1)
+
+    def _train(self, step: StepBatches) -> torch.Tensor:
+        for module, training in self._modes:  # a part in eval mode stays so, as in `fit`
+            module.training = training
+        self._modes = []
+        losses = self._loss.losses
+        losses.clear()
+        loop = self._private.fit_loop.epoch_loop
+        if self._begins_pass:
+            loop.batch_progress.reset_on_run()
+            self._begins_pass = False
+        feed = _Feed(step)
+        for _ in step.batches:
+            loop.advance(feed)
+            if len(losses) == 0:
+                raise TypeError(
+                    f"{type(self._module).__name__}.training_step returned no loss for a batch; "
+                    "the sweep records one for each: return it, also in manual optimization"
+                )
+        mean = mean_of(losses)
+        if self._module.automatic_optimization:
+            # Lightning reports a loss divided by the batches of an optimizer step.
+            mean = mean * self._private.accumulate_grad_batches
+        return mean
+
+
+class _Feed:
+    """Stands for Lightning's data fetcher: hands the step's batches to the loop."""
+
+    def __init__(self, step: StepBatches) -> None:
+        self._batches = iter(step.batches)
+        self._left = len(step.batches)
+        self._short = step.short
+
+    def __next__(self) -> Any:
+        self._left -= 1
+        return next(self._batches)
+
+    @property
+    def done(self) -> bool:
+        """Whether the pass is over: Lightning then steps with fewer batches than it accumulates."""
+        return self._short and self._left == 0
+
+
+class _LossKeeper:
+    """The only callback of the private Trainer: keeps the losses of a step."""
+
+    def __init__(self, base: type) -> None:
+        self.losses: list[torch.Tensor] = []
+
+        def keep(_self: Any, _trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+            if isinstance(loss, torch.Tensor):
+                self.losses.append(loss.detach().reshape(()))
+
+        self.callback: Any = type("KeepLosses", (base,), {"on_train_batch_end": keep})()
+
+
+@contextmanager
+def _quiet(package: str) -> Iterator[None]:
+    """Without the notes that a Trainer logs when it is made: nobody made one."""
+    logger = logging.getLogger(f"{package}.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _package_of(module: Any) -> str:
+    names = (base.__module__ for base in type(module).__mro__ if base.__name__ == "LightningModule")
+    return "pytorch_lightning" if next(names).startswith("pytorch_") else "lightning.pytorch"
+
+
+def _has_loader(pl: Any, module: Any) -> bool:
+    return type(module).train_dataloader is not pl.LightningModule.train_dataloader
+
+
+def _accumulation(pl: Any, trainer: Any) -> int:
+    """Of the first epoch, where a scheduler changes it later."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, pl.callbacks.GradientAccumulationScheduler):
+            return int(callback.get_accumulate_grad_batches(0))
+    return int(trainer.accumulate_grad_batches)
+
+
+def _holds(place: Any, name: str) -> bool:
+    if isinstance(place, dict):
+        return name in place
+    return place is not None and hasattr(place, name)

@@ -1,0 +1,185 @@
+"""Put back what a framework changes around a sweep and the engine's own backup does not know of.
+
+A framework sets attributes on modules (its trainer, running metrics, lists of outputs), moves and
+casts parameters before the first step, and draws random numbers while it prepares. All of that
+happens before the engine takes its backup, so it is remembered and put back here.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrwidget.rng import remember_generators
+
+PutBack = Callable[[], Any]
+
+
+@contextmanager
+def put_back_after(
+    modules: Iterable[nn.Module | None],
+    objects: Iterable[Any] = (),
+    generators: Iterable[torch.Generator] = (),
+) -> Iterator[None]:
+    """Put modules, other objects and the random generators back when the block ends.
+
+    Args:
+        modules: whole trees: their attributes, and of their parameters the values' place, the
+            gradients and `requires_grad`. The values themselves are the engine's to restore, in
+            the storage that they have during the sweep.
+        objects: their attributes, with what is in plain lists, dicts and sets.
+        generators: a loader's own, beside the global ones.
+    """
+    restore = [remember_generators(generators)]
+    seen: set[int] = set()
+    try:
+        for module in modules:
+            for part in module.modules() if module is not None else ():
+                if id(part) not in seen:
+                    seen.add(id(part))
+                    restore.append(_remember_module(part))
+        restore += [remember_attributes(thing) for thing in objects]
+        yield
+    finally:
+        uninterrupted(restore)
+
+
+def uninterrupted(restore: Iterable[PutBack]) -> None:
+    """Call all of `restore`, also when KeyboardInterrupt comes in between; then let it through."""
+    interrupt: KeyboardInterrupt | None = None
+    for put_back in restore:
+        while True:
+            try:
+                put_back()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
+
+
+@contextmanager
+def at_initial_rates(optimizers: Iterable[torch.optim.Optimizer]) -> Iterator[None]:
+    """Undo what a scheduler has made of the rates, so that param groups have their real ratios.
+
+    A warm-up leaves every group at 0, a finished decay too; `initial_lr` holds what was configured.
+    """
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    held = [(group, group["lr"]) for group in groups if "initial_lr" in group]
+    for group, _ in held:
+        group["lr"] = group["initial_lr"]
+    try:
+        yield
+    finally:
+        for group, lr in held:
+            group["lr"] = lr
+
+
+@contextmanager
+def same_state_objects(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Put back the very `state` and `param_groups` of an optimizer.
+
+    Accelerate loads an optimizer's own state into it, which makes new dicts around the same
+    tensors. The tensors' values are the engine's to restore.
+    """
+    state, groups = optimizer.state, optimizer.param_groups
+    entries = {key: dict(entry) for key, entry in state.items()}
+    rates = [dict(group) for group in groups]
+    try:
+        yield
+    finally:
+        optimizer.state, optimizer.param_groups = state, groups
+        for key, entry in entries.items():
+            _refill(state[key], entry)
+        for group, held in zip(groups, rates, strict=True):
+            _refill(group, held)
+
+
+def remember_attributes(thing: Any) -> PutBack:
+    """What puts an object's attributes back, with what is in plain containers and tensors."""
+    put_back = _remember(vars(thing), set())
+    assert put_back is not None  # it is a dict
+    return put_back
+
+
+def _remember_module(module: nn.Module) -> PutBack:
+    attributes = remember_attributes(module)
+    parameters = [
+        (parameter, parameter.data, parameter.grad, parameter.requires_grad)
+        for parameter in module.parameters(recurse=False)
+    ]
+    for parameter, *_ in parameters:
+        parameter.grad = None  # moving a module moves its gradients too
+
+    def put_back() -> None:
+        attributes()
+        for parameter, data, grad, requires_grad in parameters:
+            parameter.grad = None
+            if _moved(parameter, data):
+                parameter.data = data
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = grad
+
+    return put_back
+
+
+def _moved(parameter: nn.Parameter, data: torch.Tensor) -> bool:
+    now = parameter.data
+    if now.device != data.device or now.dtype != data.dtype:
+        return True
+    try:
+        return now.data_ptr() != data.data_ptr()
+    except RuntimeError:  # a tensor without a storage of its own: lazy, sparse, wrapped
+        return False
+
+
+def _remember(value: Any, known: set[int]) -> PutBack | None:
+    """What restores a plain container or tensor in place; None for what cannot change in place."""
+    if id(value) in known:
+        return None
+    if isinstance(value, torch.Tensor):
+        known.add(id(value))
+        return _remember_tensor(value)
+    if not isinstance(value, dict) and type(value) not in (list, deque, set):
+        return None
+    known.add(id(value))
+    inner = value.values() if isinstance(value, dict) else value
+    nested = [found for item in inner if (found := _remember(item, known)) is not None]
+    content = dict(value) if isinstance(value, dict) else list(value)
+
+    def put_back() -> None:
+        _refill(value, content)
+        for restore in nested:
+            restore()
+
+    return put_back
+
+
+def _refill(container: Any, content: Any) -> None:
+    if isinstance(container, dict):
+        if list(container) != list(content):
+            container.clear()
+        container.update(content)
+        return
+    container.clear()
+    if isinstance(container, set):
+        container.update(content)
+    else:
+        container.extend(content)
+
+
+def _remember_tensor(tensor: torch.Tensor) -> PutBack | None:
+    """A running metric or a buffer, which training changes in place."""
+    if isinstance(tensor, nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    data, saved = tensor.data, tensor.detach().clone()
+
+    def put_back() -> None:
+        data.copy_(saved)
+        if tensor.data_ptr() != data.data_ptr() or tensor.dtype != data.dtype:
+            tensor.data = data
+
+    return put_back

@@ -1,0 +1,103 @@
+"""A skorch net with its data: its own `train_step`, training split and iterator.
+
+A net that is initialized is swept as it stands, one that is not, as `initialize` would make it.
+Either way the step runs on a shallow copy without callbacks; gradient clipping, which skorch has as
+a callback, takes part.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrwidget.adapters.framework import (
+    FrameworkTask,
+    StepBatches,
+    StepData,
+    private_loader,
+)
+from lrwidget.adapters.restore import at_initial_rates, put_back_after
+from lrwidget.task import rate_groups, set_rate
+
+
+class SkorchTask(FrameworkTask):
+    """A task from a skorch net.
+
+    Args:
+        net: a `skorch.NeuralNet`, initialized or not.
+        X, y: as for `net.fit`; X may be a data set that holds the targets.
+
+    Raises:
+        TypeError, ValueError: what is missing or cannot be swept, in words.
+    """
+
+    def __init__(self, net: Any, X: Any, y: Any = None) -> None:  # noqa: N803 - sklearn's name
+        if X is None:
+            raise TypeError(
+                f"{type(net).__name__} is given without data; expected lr_find(net, X, y)"
+            )
+        self._net = net
+        # What initializing and splitting draw and set must leave no trace.
+        with put_back_after([]):
+            self._private = private = _without_callbacks(net)
+            private.check_data(X, y)
+            training, _ = private.get_split_datasets(X, y)
+            self._loader = private_loader(private.get_iterator(training, training=True))
+        names = [*private._modules, *private._criteria]
+        parts = {name: getattr(private, name + "_") for name in names}
+        self._modules = {n: part for n, part in parts.items() if isinstance(part, nn.Module)}
+        trained = {
+            n: part for n, part in self._modules.items() if any(True for _ in part.parameters())
+        }
+        model = next(iter(trained.values())) if len(trained) == 1 else nn.ModuleDict(trained)
+        data = StepData(self._loader, self._steps)
+        super().__init__(model, private.optimizer_, data, self._train)
+        others = [name for name in private._optimizers if name != "optimizer"]
+        self.other_optimizers = tuple(getattr(private, name + "_") for name in others)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nothing to prepare; modules and criteria are put back."""
+        with ExitStack() as stack:
+            stack.enter_context(put_back_after(self._modules.values()))
+            stack.enter_context(at_initial_rates([self.optimizer, *self.other_optimizers]))
+            yield
+
+    def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Set `net.lr`, or `optimizer__lr` where that is set, also in an initialized net."""
+        if optimizer is not None:
+            super().apply(lr, optimizer)
+            return
+        net = self._net
+        net.lr = lr
+        if "optimizer__lr" in vars(net):
+            net.optimizer__lr = lr
+        if net.initialized_:
+            set_rate(rate_groups([net.optimizer_]), lr)
+
+    def _steps(self) -> Iterator[StepBatches]:
+        for batch in self._loader:
+            yield StepBatches([batch])
+
+    def _train(self, step: StepBatches) -> torch.Tensor:
+        loss: torch.Tensor = self._private.train_step(step.batches[0])["loss"]
+        return loss.detach()
+
+
+def _without_callbacks(net: Any) -> Any:
+    """An initialized copy with the same modules, if there are any; it keeps what skorch sets."""
+    private: Any = object.__new__(type(net))
+    vars(private).update(vars(net), history_=sys.modules["skorch.history"].History())
+    given = net.callbacks
+    if not net.initialized_:
+        vars(private)["callbacks"] = "disable"
+        private.initialize()
+    pairs = [] if given in (None, "disable") else list(given)
+    kept = [pair[1] if isinstance(pair, tuple) else pair for pair in pairs]
+    clipping = sys.modules["skorch.callbacks"].GradientNormClipping
+    clips = [c() if c is clipping else c for c in kept if c is clipping or isinstance(c, clipping)]
+    vars(private)["callbacks_"] = [(f"clip_{n}", callback) for n, callback in enumerate(clips)]
+    return private

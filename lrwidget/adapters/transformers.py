@@ -1,0 +1,170 @@
+"""A Hugging Face Trainer: its own `training_step`, loss scaling, precision, clipping and collation.
+
+The step runs on a shallow copy of the Trainer with an empty callback handler and an accelerator of
+its own, so that the given one, subclassed or not, keeps everything it has.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from lrwidget.adapters.framework import FrameworkTask, StepBatches, StepData
+from lrwidget.adapters.restore import put_back_after, same_state_objects
+from lrwidget.task import rate_groups, set_rate
+
+
+class TransformersTask(FrameworkTask):
+    """A task from a Hugging Face Trainer, with the optimizer that it has or would create.
+
+    Args:
+        trainer: a `transformers.Trainer` with a training data set.
+
+    Raises:
+        TypeError, ValueError: what is missing or cannot be swept, in words.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        if trainer.train_dataset is None:
+            raise TypeError("the Trainer has no train_dataset; give Trainer(train_dataset=...)")
+        devices = max(trainer.accelerator.num_processes, trainer.args.n_gpu)
+        if devices > 1:
+            raise ValueError(f"the Trainer runs on {devices} devices; run the sweep on one")
+        if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+            raise ValueError(
+                "the Trainer uses DeepSpeed or FSDP, which spread a model over processes; "
+                "run the sweep without"
+            )
+        self._trainer = trainer
+        self._private: Any = None
+        self._model: Any = None
+        self._loader: Any = None
+        self._passes = 0
+        optimizer = trainer.optimizer
+        if optimizer is None:
+            creating = copy.copy(trainer)
+            creating.create_optimizer()
+            optimizer = creating.optimizer
+        # One that has trained is wrapped by Accelerate.
+        self._raw: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+        super().__init__(
+            trainer.model,
+            self._raw,
+            StepData(None, self._steps),
+            self._train,
+            trainer.args.device,
+        )
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples in a batch."""
+        return int(self._trainer._train_batch_size)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Prepare model, optimizer and loader as `train` does; then put all of it back."""
+        trainer = self._trainer
+        with ExitStack() as stack:
+            gradient_state = trainer.accelerator.gradient_state
+            stack.enter_context(put_back_after([trainer.model], [trainer, gradient_state]))
+            stack.enter_context(same_state_objects(self._raw))
+            self._private = private = _without_callbacks(trainer)
+            stack.callback(self._let_go)
+            _prepare_model(private)
+            self._loader = private.get_train_dataloader()
+            self._model, private.optimizer = private.accelerator.prepare(private.model, self._raw)
+            private.model_wrapped = self._model
+            for group in self._raw.param_groups:  # what a scheduler has made of the rates
+                group["lr"] = group.get("initial_lr", group["lr"])
+            self.data = StepData(self._loader, self._steps)
+            yield
+
+    def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Set `TrainingArguments.learning_rate`, and the optimizer that the Trainer has already."""
+        if optimizer is not None:
+            super().apply(lr, optimizer)
+            return
+        self._trainer.args.learning_rate = lr
+        if self._trainer.optimizer is not None:
+            for group in self._raw.param_groups:
+                group["lr"] = group.get("initial_lr", group["lr"])
+            set_rate(rate_groups([self._raw]), lr)
+            for group in self._raw.param_groups:
+                if "initial_lr" in group:  # where a new scheduler begins
+                    group["initial_lr"] = group["lr"]
+
+    def _let_go(self) -> None:
+        self._private = self._model = self._loader = None
+        self._passes = 0
+        self.data = StepData(None, self._steps)
+
+    def _steps(self) -> Iterator[StepBatches]:
+        private = self._private
+        if hasattr(self._loader, "set_epoch"):
+            self._loader.set_epoch(self._passes)
+        self._passes += 1
+        batches = iter(self._loader)
+        size, device = private.args.gradient_accumulation_steps, private.args.device
+        while True:
+            group, items = private.get_batch_samples(batches, size, device)
+            if not group:
+                return
+            yield StepBatches([group, items])
+
+    def _train(self, step: StepBatches) -> torch.Tensor:
+        """As in the Trainer's loop over the batches of one update."""
+        private, model = self._private, self._model
+        group, items = step.batches
+        private.current_gradient_accumulation_steps = len(group)
+        losses = []
+        for number, inputs in enumerate(group, start=1):
+            private.accelerator.gradient_state._set_sync_gradients(number == len(group))
+            losses.append(private.training_step(model, inputs, items))
+        if private.args.max_grad_norm:
+            private.accelerator.clip_grad_norm_(model.parameters(), private.args.max_grad_norm)
+        private.optimizer.step()
+        model.zero_grad()
+        private.state.global_step += 1
+        # Each loss is already divided, by the number of batches or by all their items.
+        return torch.stack(losses).sum()
+
+
+def _without_callbacks(trainer: Any) -> Any:
+    """A shallow copy that can step: nothing that it sets reaches the given Trainer."""
+    callbacks = import_module("transformers.trainer_callback")
+    private = copy.copy(trainer)
+    private.callback_handler = callbacks.CallbackHandler(
+        # This one only says when to log and save, which is asked in the loop that does not run.
+        [callbacks.DefaultFlowCallback],
+        trainer.model,
+        getattr(trainer, "processing_class", None),
+        None,
+        None,
+    )
+    private.control = callbacks.TrainerControl()
+    private.state = copy.deepcopy(trainer.state)
+    private.is_in_train = True
+    private.accelerator = accelerator = copy.copy(trainer.accelerator)
+    for name in ("_models", "_optimizers", "_schedulers", "_dataloaders"):
+        setattr(accelerator, name, [])
+    accelerator.scaler = copy.deepcopy(accelerator.scaler)
+    return private
+
+
+def _prepare_model(private: Any) -> None:
+    """What `train` switches on in the model first: checkpointed activations, noisy embeddings."""
+    args, model = private.args, private.model
+    if getattr(args, "activation_checkpointing", False):
+        options = dict(args.activation_checkpointing_kwargs or {})
+        every, offload = options.pop("every_n_layers", 1), options.pop("offload", False)
+        model.activation_checkpointing_enable(
+            activation_checkpointing_kwargs=options or None, every_n_layers=every, offload=offload
+        )
+    elif getattr(args, "gradient_checkpointing", False):
+        model.gradient_checkpointing_enable(args.gradient_checkpointing_kwargs)
+    if private.neftune_noise_alpha is not None:
+        neftune = import_module("transformers.integrations.neftune")
+        neftune.activate_neftune(model, private.neftune_noise_alpha, private.accelerator)
