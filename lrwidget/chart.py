@@ -42,8 +42,9 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
         raise ValueError(
             f"the chart needs 0 < start_lr < end_lr, both finite; got {start_lr!r} and {end_lr!r}"
         )
-    lr = bq.LogScale(min=start_lr, max=end_lr)
-    loss = bq.LinearScale(min=0.0, max=1.0)
+    # No padding: the plot ends where the sweep does, and a pixel is the same rate for every mark.
+    lr = bq.LogScale(min=start_lr, max=end_lr, allow_padding=False)
+    loss = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
     # Marker and rule must not move when the loss axis is clipped: they have a scale of their own.
     upright = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
     on_curve = {"x": lr, "y": loss}
@@ -56,7 +57,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
                 "suggestion",
                 upon_axis,
                 "var(--lrw-suggestion, #57606a)",
-                stroke_width=1.5,
+                stroke_width=2.0,
                 line_style="dotted",
             ),
             _line("rule", upon_axis, "var(--lrw-marker, #b3261e)", stroke_width=1.5),

@@ -5,7 +5,7 @@ import { autoRange, shownRange, type Range } from "./limits";
 import { smoothed } from "./smoothing";
 import type { RunTable } from "./store";
 import { thinned, type Span } from "./thin";
-import { lossTicks, rateTicks } from "./ticks";
+import { lossTicks, rateTicks, type Ticks } from "./ticks";
 
 /** What is to be seen. */
 export interface Picture {
@@ -119,18 +119,23 @@ export class Chart {
 
   private setSpan(span: Span): void {
     const scales = this.mark("marker").get("scales") as { x: RealModel };
+    this.setTicks(0, rateTicks(span));
     scales.x.set({ min: span.low, max: span.high });
-    const { values, labels } = rateTicks(span);
-    this.axes[0]?.set({ tick_values: values, tick_labels: labels });
   }
 
   private setRange(range: Range, labelled: boolean): void {
     const scales = this.mark("raw loss").get("scales") as { y: RealModel };
-    scales.y.set({ ...range });
-    const { values, labels } = lossTicks(range);
+    const ticks = lossTicks(range);
     // Numbers beside an empty plot would be made up.
-    if (!labelled) for (const key of Object.keys(labels)) labels[key] = "";
-    this.axes[1]?.set({ tick_values: values, tick_labels: labels });
+    if (!labelled) for (const key of Object.keys(ticks.labels)) ticks.labels[key] = "";
+    this.setTicks(1, ticks);
+    scales.y.set({ ...range });
+  }
+
+  private setTicks(axis: 0 | 1, { values, labels }: Ticks): void {
+    // In this order: new positions are drawn a moment later, with the labels of right now.
+    this.axes[axis]?.set({ tick_labels: labels });
+    this.axes[axis]?.set({ tick_values: values });
   }
 }
 

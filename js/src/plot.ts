@@ -100,7 +100,7 @@ export class Plot {
     if (place) {
       this.twin.style.left = `${place.left - THUMB / 2}px`;
       this.twin.style.width = `${place.right - place.left + THUMB}px`;
-      this.twin.style.top = `${place.bottom - THUMB / 2}px`;
+      this.twin.style.top = `${place.bottom - THUMB}px`;
     }
     const suggestion = status.suggestion === lr ? null : status.suggestion;
     this.label(this.chosen, lr, lr === null ? "" : formatRate(lr, 3), place, 0);
@@ -137,7 +137,10 @@ export class Plot {
     // Beyond the end of what a number can hold there is the end of the axis.
     const lr = at > 0 ? clampRate(at, this.session.span) : this.session.span.low;
     this.session.pick(tidy(lr, this.session.span));
-    this.chart.placeMarker(this.session.lr);
+    // Later: a value put back inside its own change event is no change, and nothing would move.
+    queueMicrotask(() => {
+      this.chart.placeMarker(this.session.lr);
+    });
   }
 
   /** Arrows move by 1% of the range, with Shift (or Page keys) by 10%. */

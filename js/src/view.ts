@@ -35,8 +35,7 @@ export class View {
     this.el = h(
       "div",
       { className: "lrwidget" },
-      // Without the data attribute JupyterLab takes arrow keys for its own.
-      { role: "group", "aria-label": "Learning rate finder", "data-lm-suppress-shortcuts": "true" },
+      { role: "group", "aria-label": "Learning rate finder" },
       runBar.el,
       this.state,
       error.el,
@@ -45,6 +44,7 @@ export class View {
       pickBar.el,
       this.note,
     );
+    for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
   }
 
   /** Shows the figure; false where the front-end cannot. */
@@ -64,4 +64,15 @@ export class View {
     setText(this.note, text);
     this.note.classList.toggle("lrw-bad", note?.ok === false && !request?.late);
   }
+}
+
+/**
+ * JupyterLab binds arrows, Enter and single letters to whatever is focused in a notebook, unless that
+ * very element says otherwise. Its chords (save, run the cell) go on working from our controls.
+ */
+function keepKeys(event: Event): void {
+  const chord =
+    event instanceof KeyboardEvent &&
+    (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter"));
+  (event.target as Element).toggleAttribute("data-lm-suppress-shortcuts", !chord);
 }
