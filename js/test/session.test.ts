@@ -1,0 +1,200 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Model, RowsMessage, Traits } from "../src/protocol";
+import { Session } from "../src/session";
+
+/** A widget model as the host gives it to us, with the kernel's end in the test's hands. */
+class FakeModel {
+  sent: Record<string, unknown>[] = [];
+  saved: Partial<Traits>[] = [];
+  private pending: Partial<Traits> = {};
+  private readonly handlers = new Map<string, ((...args: unknown[]) => void)[]>();
+  readonly traits: Traits = {
+    lr: null,
+    lr_range: null,
+    smoothing: 0.9,
+    y_max: null,
+    state: "idle",
+    step: 0,
+    steps: 100,
+    suggestion: null,
+    error: null,
+    variable: "lr",
+    figure: "IPY_MODEL_figure",
+    _range: [1e-6, 1],
+    _detail: {},
+    _rows: null,
+  };
+
+  get<K extends keyof Traits>(name: K): Traits[K] {
+    return this.traits[name];
+  }
+  set<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    this.pending[name] = value;
+    this.change({ [name]: value });
+  }
+  save_changes(): void {
+    this.saved.push(this.pending);
+    this.pending = {};
+  }
+  send(content: Record<string, unknown>): void {
+    this.sent.push(content);
+  }
+  on(event: string, handler: (...args: unknown[]) => void): void {
+    this.handlers.set(event, [...(this.handlers.get(event) ?? []), handler]);
+  }
+
+  /** The kernel sets traits. */
+  change(traits: Partial<Traits>): void {
+    Object.assign(this.traits, traits);
+    for (const name of Object.keys(traits)) this.emit(`change:${name}`);
+  }
+  /** The kernel sends rows from `offset` on. */
+  rows(message: Partial<RowsMessage>, losses: number[] = []): void {
+    const pairs = Float64Array.from(losses.flatMap((loss, i) => [1e-3 * (i + 1), loss]));
+    const content = { type: "rows", run: 1, offset: 0, starts: [0], ...message };
+    this.emit("msg:custom", content, losses.length ? [new DataView(pairs.buffer)] : []);
+  }
+  emit(event: string, ...args: unknown[]): void {
+    for (const handler of this.handlers.get(event) ?? []) handler(...args);
+  }
+}
+
+function open(traits: Partial<Traits> = {}): { model: FakeModel; session: Session } {
+  const model = new FakeModel();
+  Object.assign(model.traits, traits);
+  return { model, session: new Session(model as unknown as Model) };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("what the kernel says", () => {
+  it("is asked for with hello, once", () => {
+    const { model } = open();
+    expect(model.sent).toEqual([{ type: "hello" }]);
+  });
+
+  it("is taken from the saved state first", () => {
+    const data = new DataView(Float64Array.of(1e-5, 2, 1e-4, 1).buffer);
+    const { session } = open({ state: "finished", step: 2, _rows: { run: 4, starts: [0], data } });
+    expect([...session.store.current!.loss]).toEqual([2, 1]);
+    expect(session.status.state).toBe("finished");
+  });
+
+  it("moves state, step and rows", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", step: 2, steps: 100, elapsed: 1 }, [2, 1]);
+    expect(session.status).toMatchObject({ state: "running", step: 2, elapsed: 1 });
+    expect([...session.store.current!.loss]).toEqual([2, 1]);
+  });
+
+  it("about an earlier run changes nothing that is shown", () => {
+    const { model, session } = open();
+    model.rows({ run: 2, state: "running", step: 1 }, [2]);
+    model.rows({ run: 1, state: "finished", step: 9, lr: 0.5 }, [2]);
+    expect(session.status.state).toBe("running");
+    expect(session.lr).toBeNull();
+  });
+
+  it("is asked for again where rows are missing, and at the end of the run", () => {
+    const { model } = open();
+    model.rows({ offset: 3, state: "running", step: 4 }, [1]);
+    expect(model.sent.at(-1)).toEqual({ type: "resync", run: 1, from: 0 });
+    model.rows({ offset: 0, state: "running", step: 4 }, [4, 3, 2, 1]);
+    const before = model.sent.length;
+    model.rows({ offset: 4, state: "finished", step: 6 });
+    expect(model.sent.slice(before)).toEqual([{ type: "resync", run: 1, from: 4 }]);
+    vi.advanceTimersByTime(2000);
+    expect(model.sent.length).toBeGreaterThan(before + 1);
+    model.rows({ offset: 4, state: "finished", step: 6 }, [1, 1]);
+    const settled = model.sent.length;
+    vi.advanceTimersByTime(60_000);
+    expect(model.sent.length).toBe(settled);
+  });
+});
+
+describe("the marker", () => {
+  it("follows the program until the user picks", () => {
+    const { model, session } = open();
+    model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
+    expect(session.lr).toBe(0.02);
+    session.pick(0.3);
+    model.rows({ state: "finished", step: 1, lr: 0.02 });
+    expect(session.lr).toBe(0.3);
+    model.rows({ run: 2, state: "idle", step: 0 });
+    model.rows({ run: 3, state: "finished", step: 1, lr: 0.02 }, [1]);
+    expect(session.lr).toBe(0.02);
+  });
+
+  it("placed by the program is not sent back as a pick", () => {
+    const { model, session } = open();
+    model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
+    session.setSmoothing(0.5);
+    expect(model.saved).toEqual([{ smoothing: 0.5 }]);
+  });
+
+  it("stays in the hand that drags it", () => {
+    const { model, session } = open({ lr: 0.01 });
+    session.startDrag();
+    session.pick(0.1);
+    model.change({ lr: 0.02 });
+    expect(session.lr).toBe(0.1);
+    session.endDrag();
+    model.change({ lr: 0.05 });
+    expect(session.lr).toBe(0.05);
+  });
+
+  it("is clamped to the sweep and sent every 50 ms at most, the last value for certain", () => {
+    const { model, session } = open();
+    session.startDrag();
+    for (let i = 0; i < 20; i++) {
+      session.pick(0.1 * 1.2 ** i);
+      vi.advanceTimersByTime(5);
+    }
+    session.endDrag();
+    expect(session.lr).toBe(1);
+    expect(model.saved.length).toBeLessThanOrEqual(4);
+    expect(model.saved.at(-1)).toEqual({ lr: 1 });
+  });
+});
+
+describe("a button", () => {
+  it("says that it waits when the kernel has not answered for a second", () => {
+    const { model, session } = open();
+    session.command("start");
+    expect(model.sent.at(-1)).toEqual({ type: "command", name: "start" });
+    vi.advanceTimersByTime(900);
+    expect(session.request?.late).toBe(false);
+    vi.advanceTimersByTime(200);
+    expect(session.request?.late).toBe(true);
+    model.rows({ state: "running", step: 0 });
+    expect(session.request).toBeNull();
+  });
+
+  it("pressed during a run is answered by a new state, not by more rows", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", step: 1 }, [1]);
+    session.command("stop");
+    model.rows({ state: "running", step: 2 }, [1, 1]);
+    expect(session.request?.name).toBe("stop");
+    model.rows({ state: "stopped", step: 2 });
+    expect(session.request).toBeNull();
+  });
+
+  it("Export sends the rate first, then the name, and tells what was written", () => {
+    const { model, session } = open();
+    session.pick(0.1);
+    session.pick(0.2);
+    session.export("best");
+    expect(model.saved).toEqual([{ lr: 0.1 }, { lr: 0.2 }, { variable: "best" }]);
+    expect(model.sent.at(-1)).toEqual({ type: "export", name: "best" });
+    model.emit("msg:custom", { type: "exported", ok: true, text: "best = 0.2" }, []);
+    expect(session.note).toEqual({ ok: true, text: "best = 0.2" });
+    vi.advanceTimersByTime(5000);
+    expect(session.request).toBeNull();
+  });
+});
