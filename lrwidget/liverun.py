@@ -4,7 +4,6 @@ import logging
 import math
 import re
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 from lrwidget.livetraits import mark_background
@@ -201,11 +200,7 @@ def describe(error: BaseException) -> str:
 
 def without_folders(traceback: str) -> str:
     """A traceback with bare file names: what is shown is saved and shared with the notebook."""
-    return re.sub(
-        r'(?m)^(\s*File ")([^"]+)(")',
-        lambda found: found[1] + PurePath(found[2].replace("\\", "/")).name + found[3],
-        traceback,
-    )
+    return re.sub(r'\bFile "[^"\n]*[\\/]([^"\\/\n]+)"', r'File "\1"', traceback)
 
 
 def number_or_none(value: float | None) -> float | None:

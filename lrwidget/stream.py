@@ -32,6 +32,7 @@ NEWS_INTERVAL = 0.5
 REPEATS = (1.0, 3.0, 10.0)
 
 Message = tuple[dict[str, Any], list[bytes]]
+News = tuple[str, str | None, dict[str, Any]]  # state, error, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,42 +184,47 @@ class Sender:
         began = news_told = time.monotonic()
         repeats = list(REPEATS)
         sent = 0
-        told: tuple[Any, ...] = ()
+        told: News | None = None
         while True:
             self._wake.clear()
             # Asked before the rows are read, so that the last look sees all of them.
             over = self.run.over
-            if over:
-                self.run.settle()
             now = time.monotonic()
             if self.page.greeted:
                 repeats.clear()
             elif repeats and now - began >= repeats[0]:
                 repeats.pop(0)
-                sent, told = 0, ()
-            status = self.run.status()
-            news = (status.state, status.error, status.detail)
-            if over or news != told or status.step > sent:
-                sent = self._send(status, sent, detail=news != told, over=over)
-                told = news
+                sent, told = 0, None
+            sent, told = self._send_news(sent, told)
             if over:
+                self.run.settle()  # takes a moment, for which the last rows should not wait
+                self._send_news(sent, told, last=True)
                 self.page.catch_up_soon()
                 return
             if now - news_told >= NEWS_INTERVAL:
                 news_told = now
                 self.page.catch_up_soon()
-            self._wake.wait(PAUSED_INTERVAL if status.state == "paused" else INTERVAL)
+            paused = told is not None and told[0] == "paused"
+            self._wake.wait(PAUSED_INTERVAL if paused else INTERVAL)
 
-    def _send(self, status: Status, offset: int, *, detail: bool, over: bool) -> int:
-        """Send what is new; returns where the next message begins."""
+    def _send_news(
+        self, sent: int, told: News | None, *, last: bool = False
+    ) -> tuple[int, News | None]:
+        """Send what is new, if anything; returns what has been sent and told by now."""
+        status = self.run.status()
+        news = (status.state, status.error, status.detail)
+        if not last and news == told and status.step <= sent:
+            return sent, news
         moved = {}
-        if over and not self.page.picked:
+        if last and not self.page.picked:
             moved["lr"] = self.page.clamp(status.suggestion)
-        content, buffers = rows_message(status, self.run.records, offset, detail=detail, **moved)
+        content, buffers = rows_message(
+            status, self.run.records, sent, detail=news != told, **moved
+        )
         try:
             self.page.send(content, buffers)
         except Exception:
             # The page asks again for what it misses; the sweep must go on.
             logger.exception("a message to the page was not sent")
-            return offset
-        return offset + len(buffers[0]) // 16 if buffers else offset
+            return sent, told
+        return sent + sum(map(len, buffers)) // 16, news

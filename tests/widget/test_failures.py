@@ -6,13 +6,17 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget
+from lrwidget.liverun import without_folders
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     ENDED,
@@ -58,6 +62,37 @@ def test_an_exception_is_shown_raised_and_leaves_all_as_it_was(gate: Gate) -> No
     assert len(w.wait()) == 30
     assert w._detail["traceback"] is None
     assert everything(parts) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            '  File "/home/me/project/train.py", line 3, in step',
+            '  File "train.py", line 3, in step',
+        ),
+        ('  | File "C:\\Users\\me\\train.py", line 3', '  | File "train.py", line 3'),
+        ('  File "<string>", line 1', '  File "<string>", line 1'),
+        ("ValueError: a/b", "ValueError: a/b"),
+    ],
+)
+def test_tracebacks_name_files_without_their_folders(line: str, shown: str) -> None:
+    assert without_folders(f"Traceback:\n{line}\n") == f"Traceback:\n{shown}\n"
+
+
+def test_what_is_saved_holds_no_path_and_no_environment(gate: Gate) -> None:
+    gate.error = OutOfLuckError("no luck")
+    gate.open()
+    w = finder(loss_fn=gate)
+    w.start()
+    with pytest.raises(OutOfLuckError):
+        w.wait()
+    saved = str(ipywidgets.Widget.get_manager_state(widgets=_instances.values()))
+    assert "no luck" in saved
+    assert str(Path(__file__).parents[2]) not in saved
+    for name in ("HOME", "PWD", "PATH", "VIRTUAL_ENV"):
+        if len(os.environ.get(name, "")) > 1:
+            assert os.environ[name] not in saved
 
 
 def test_a_loader_without_a_batch_is_said_in_words() -> None:
