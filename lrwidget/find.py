@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from lrwidget.jsonl import Log
-from lrwidget.records import LRRecords
+from lrwidget.records import LRRecords, StopReason
 from lrwidget.sweep import sweep
 from lrwidget.task import task_and_options
 
@@ -68,6 +68,8 @@ def lr_find(
     finally:
         if bar is not None:
             bar.close()
+    if records.stop_reason is None:  # interrupted before the first step
+        records.stop_reason = StopReason.STOPPED
     return records
 
 
