@@ -40,7 +40,8 @@ class TrainingStep:
         if task.others == "follow":
             optimizers += parts.other_optimizers
         self._groups = rate_groups(optimizers)
-        self._params = [p for g in parts.optimizer.param_groups for p in g["params"]]
+        trained = [parts.optimizer, *parts.other_optimizers]
+        self._params = [p for o in trained for g in o.param_groups for p in g["params"]]
         if not parts.model.training:
             parts.model.train()
 
@@ -119,15 +120,19 @@ class TrainingStep:
     def _update(self) -> bool:
         """Clip and step; False where the scaler found infinite gradients and skipped the step."""
         scaler, clip = self._parts.scaler, self._task.clip_grad_norm
+        optimizers = (self._optimizer, *self._parts.other_optimizers)
         if clip is not None:
             if scaler is not None:
-                scaler.unscale_(self._optimizer)
+                for optimizer in optimizers:
+                    scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(self._params, clip)
         if scaler is None:
-            self._optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             return True
         before = scaler.get_scale()
-        scaler.step(self._optimizer)
+        for optimizer in optimizers:
+            scaler.step(optimizer)
         scaler.update()
         # A fused optimizer is called even when it then skips by itself; the scale tells.
         return self._stepped and scaler.get_scale() >= before

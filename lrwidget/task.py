@@ -41,7 +41,8 @@ class TrainingTask:
         val_every: steps of the sweep between two measurements (10).
         metric: `metric(output, target) -> number`, averaged over the validation batches.
         device: where the sweep runs; by default where the model is.
-        other_optimizers: optimizers that a custom `step` also uses, such as a discriminator's.
+        other_optimizers: optimizers of the same training step that are not swept, such as a
+            discriminator's; they step with the swept one unless `step` steps them itself.
         others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
         snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
             everything back on the model's device; "device", "cpu" and "disk" sweep the model itself

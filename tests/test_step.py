@@ -174,6 +174,17 @@ def test_validation_adds_columns_measured_in_eval_mode_on_the_same_batches() -> 
     assert seen == [(False, False)] * 6
 
 
+def test_other_optimizers_step_too() -> None:
+    model, _, loss_fn, loader = problem()
+    first = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    second = torch.optim.SGD(model[2].parameters(), lr=0.1)
+    stepped: list[torch.optim.Optimizer] = []
+    for optimizer in (first, second):
+        optimizer.register_step_post_hook(lambda o, *_: stepped.append(o))
+    swept(TrainingTask(model, first, loss_fn, loader, other_optimizers=[second]))
+    assert stepped == [first, second] * 8
+
+
 def test_groups_keep_their_ratios_and_other_optimizers_follow_when_asked() -> None:
     rates: list[list[float]] = []
     model, _, loss_fn, loader = problem()
