@@ -86,13 +86,14 @@ class AccelerateTask(FrameworkTask):
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         losses = []
+        size = self._state.num_steps
         for number, batch in enumerate(step.batches, start=1):
-            last = number == len(step.batches)
+            last = number == size or getattr(self._reading, "end_of_dataloader", False)
             self._state._set_sync_gradients(last)
             no_sync = getattr(self.model, "no_sync", None)
             with nullcontext() if last or no_sync is None else no_sync():
                 _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
-                part = loss / self._state.num_steps
+                part = loss / size
                 (part if self.scaler is None else self.scaler.scale(part)).backward()
             losses.append(loss.detach().reshape(()))
         if self.clip_grad_norm is not None:

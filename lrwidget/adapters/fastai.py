@@ -52,7 +52,7 @@ class FastaiTask(FrameworkTask):
         self._private: Any = None
         self._watch: Any = None
         self._loader: Any = learn.dls.train
-        self._left_over: list[Any] = []
+        self._reading: Iterator[Any] = iter(())
         # Seeded by the engine where a seed is asked for.
         self._seed = torch.Generator()
         self._passes = 0
@@ -144,7 +144,7 @@ class FastaiTask(FrameworkTask):
             if context is not None:
                 context.__exit__(None, None, None)
         self._private = self._watch = None
-        self._left_over = []
+        self._reading = iter(())
         self._loader = self._learn.dls.train
         self.optimizer, self.data = self._unmade, self._data()
 
@@ -156,18 +156,33 @@ class FastaiTask(FrameworkTask):
         return data
 
     def _steps(self) -> Iterator[StepBatches]:
-        """Batches until the optimizer steps; what is short at the end of a pass joins the next."""
         loader = self._loader
         seeded = self._seed.initial_seed() != torch.Generator().initial_seed()
         if seeded and self._passes == 0 and hasattr(loader, "rng"):
             loader.rng = random.Random(self._seed.initial_seed())
         self._passes += 1
+        self._reading = iter(loader)
+        while True:
+            try:
+                first = next(self._reading)
+            except StopIteration:
+                return
+            yield StepBatches(self._until_step(first))
+
+    def _until_step(self, first: Any) -> Iterator[Any]:
+        """Batches until there are samples enough, begun anew where a pass ends in between."""
         wanted = self._samples_in_step()
-        for batch in loader:
-            self._left_over.append(batch)
-            if wanted == 0 or sum(map(self._samples, self._left_over)) >= wanted:
-                group, self._left_over = self._left_over, []
-                yield StepBatches(group)
+        batch, have = first, 0
+        while True:
+            have += self._samples(batch) if wanted else 1
+            yield batch
+            if have >= wanted:
+                return
+            try:
+                batch = next(self._reading)
+            except StopIteration:
+                self._reading = iter(self._loader)
+                batch = next(self._reading)
 
     def _samples_in_step(self) -> int:
         accumulation = getattr(self._private, "gradient_accumulation", None)

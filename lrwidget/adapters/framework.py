@@ -1,6 +1,7 @@
 """What the tasks made from other frameworks' objects have in common."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -11,13 +12,16 @@ from lrwidget.task import TrainingTask
 
 
 class StepBatches:
-    """The batches of one optimizer step, closed to the engine: moving them is the framework's."""
+    """The batches of one optimizer step, closed to the engine: moving them is the framework's.
 
-    __slots__ = ("batches", "short")
+    They may be read only while the step runs, so that reading and training take turns in drawing
+    random numbers as they do in the framework's own loop.
+    """
 
-    def __init__(self, batches: list[Any], short: bool = False) -> None:
+    __slots__ = ("batches",)
+
+    def __init__(self, batches: Iterable[Any] = ()) -> None:
         self.batches = batches
-        self.short = short
 
 
 class StepData:
@@ -77,14 +81,9 @@ class OptimizerStandIn(torch.optim.Optimizer):
 
 def grouped(batches: Iterable[Any], size: int) -> Iterator[StepBatches]:
     """`size` batches a step; the last step of a pass takes what is left."""
-    group: list[Any] = []
-    for batch in batches:
-        group.append(batch)
-        if len(group) == size:
-            yield StepBatches(group)
-            group = []
-    if group:
-        yield StepBatches(group, short=True)
+    reading = iter(batches)
+    for first in reading:
+        yield StepBatches(chain((first,), islice(reading, size - 1)))
 
 
 def private_loader(loader: Any) -> Any:

@@ -19,11 +19,11 @@ from lrwidget.adapters.framework import (
     OptimizerStandIn,
     StepBatches,
     StepData,
-    grouped,
     mean_of,
     private_loader,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
+from lrwidget.batches import loader_generators
 from lrwidget.task import rate_groups, set_rate
 
 RATES = ("lr", "learning_rate")
@@ -82,7 +82,6 @@ class LightningTask(FrameworkTask):
         self._private: Any = None
         self._loss = _LossKeeper(pl.Callback)
         self._modes: list[tuple[Any, bool]] = []
-        self._begins_pass = False
         trainable = [p for p in module.parameters() if p.requires_grad]
         # The optimizer comes into being in a session; until then nothing is known of it.
         self._unmade = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
@@ -98,13 +97,11 @@ class LightningTask(FrameworkTask):
             trainer = self._private_trainer()
             self._private = trainer
             stack.callback(self._let_go)
-            self._set_up(trainer)
+            self._set_up(trainer, stack)
             first, *others = trainer.strategy.optimizers
             stack.enter_context(at_initial_rates([first, *others]))
             self.optimizer, self.other_optimizers = first, tuple(others)
             self.device = trainer.strategy.root_device
-            loaders = trainer.fit_loop._combined_loader.flattened
-            self.data = StepData(loaders[0] if loaders else None, self._steps)
             self._modes = [(m, m.training) for m in self._module.modules()]
             yield
 
@@ -173,7 +170,7 @@ class LightningTask(FrameworkTask):
             }
         return pl.Trainer(**options)
 
-    def _set_up(self, trainer: Any) -> None:
+    def _set_up(self, trainer: Any, stack: ExitStack) -> None:
         """As `Trainer.fit` up to its first batch."""
         states = import_module(f"{self._package}.trainer.states")
         call = import_module(f"{self._package}.trainer.call")
@@ -193,6 +190,7 @@ class LightningTask(FrameworkTask):
         trainer.strategy.setup_environment()
         trainer._data_connector.prepare_data()
         call._call_setup_hook(trainer)
+        self._find_loaders(trainer, stack)
         call._call_configure_model(trainer)
         trainer._logger_connector.reset_results()
         trainer._logger_connector.reset_metrics()
@@ -205,11 +203,23 @@ class LightningTask(FrameworkTask):
         # The ladder sets the rate.
         trainer.strategy.lr_scheduler_configs = []
         call._call_lightning_module_hook(trainer, "on_fit_start")
-        trainer.fit_loop.setup_data()
         trainer.fit_loop.epoch_loop.reset()
         trainer.fit_loop.epoch_loop._results.to(device=self._module.device)
         call._call_lightning_module_hook(trainer, "on_train_start")
         call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+
+    def _find_loaders(self, trainer: Any, stack: ExitStack) -> None:
+        """Get the loaders, but do not begin to read: that is for the engine, after its backup."""
+        connectors = f"{self._package}.trainer.connectors.data_connector"
+        source = trainer.fit_loop._data_source
+        loaders = import_module(connectors)._request_dataloader(source)
+        source.instance = loaders
+        combined = import_module(f"{self._package}.utilities.combined_loader").CombinedLoader
+        if not isinstance(loaders, combined):
+            loaders = combined(loaders)
+        found = [generator for one in loaders.flattened for generator in loader_generators(one)]
+        stack.enter_context(put_back_after([], generators=found))
+        self.data = StepData(loaders.flattened[0] if loaders.flattened else None, self._steps)
 
     def _let_go(self) -> None:
         trainer, self._private = self._private, None
@@ -223,53 +233,36 @@ class LightningTask(FrameworkTask):
     # -- one step -------------------------------------------------------------------------------
 
     def _steps(self) -> Iterator[StepBatches]:
-        trainer = self._private
-        fetcher = trainer.fit_loop._data_fetcher
-        automatic = self._module.automatic_optimization
-        self._begins_pass = True
-        return grouped(iter(fetcher), trainer.accumulate_grad_batches if automatic else 1)
+        """Only says whether there is a step to take: Lightning's loop reads its batches itself."""
+        loop = self._private.fit_loop
+        if loop._combined_loader is None:
+            loop.setup_data()  # which begins the first pass
+        else:
+            iter(loop._data_fetcher)
+        loop.epoch_loop.batch_progress.reset_on_run()
+        while not loop._data_fetcher.done:
+            yield StepBatches()
 
-    def _train(self, step: StepBatches) -> torch.Tensor:
+    def _train(self, _step: StepBatches) -> torch.Tensor:
         for module, training in self._modes:  # a part in eval mode stays so, as in `fit`
             module.training = training
         self._modes = []
-        losses = self._loss.losses
+        trainer, losses = self._private, self._loss.losses
         losses.clear()
-        loop = self._private.fit_loop.epoch_loop
-        if self._begins_pass:
-            loop.batch_progress.reset_on_run()
-            self._begins_pass = False
-        feed = _Feed(step)
-        for _ in step.batches:
-            loop.advance(feed)
-            if len(losses) == 0:
+        fetcher = trainer.fit_loop._data_fetcher
+        automatic = self._module.automatic_optimization
+        for number in range(1, 1 + (trainer.accumulate_grad_batches if automatic else 1)):
+            trainer.fit_loop.epoch_loop.advance(fetcher)
+            if len(losses) < number:
                 raise TypeError(
                     f"{type(self._module).__name__}.training_step returned no loss for a batch; "
                     "the sweep records one for each: return it, also in manual optimization"
                 )
+            if fetcher.done:
+                break
+        # Lightning reports a loss divided by the batches that it accumulates.
         mean = mean_of(losses)
-        if self._module.automatic_optimization:
-            # Lightning reports a loss divided by the batches of an optimizer step.
-            mean = mean * self._private.accumulate_grad_batches
-        return mean
-
-
-class _Feed:
-    """Stands for Lightning's data fetcher: hands the step's batches to the loop."""
-
-    def __init__(self, step: StepBatches) -> None:
-        self._batches = iter(step.batches)
-        self._left = len(step.batches)
-        self._short = step.short
-
-    def __next__(self) -> Any:
-        self._left -= 1
-        return next(self._batches)
-
-    @property
-    def done(self) -> bool:
-        """Whether the pass is over: Lightning then steps with fewer batches than it accumulates."""
-        return self._short and self._left == 0
+        return mean * trainer.accumulate_grad_batches if automatic else mean
 
 
 class _LossKeeper:

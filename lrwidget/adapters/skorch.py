@@ -83,7 +83,8 @@ class SkorchTask(FrameworkTask):
             yield StepBatches([batch])
 
     def _train(self, step: StepBatches) -> torch.Tensor:
-        loss: torch.Tensor = self._private.train_step(step.batches[0])["loss"]
+        (batch,) = step.batches
+        loss: torch.Tensor = self._private.train_step(batch)["loss"]
         return loss.detach()
 
 
