@@ -215,7 +215,7 @@ class Sender:
         news = (status.state, status.error, status.detail)
         if not last and news == told and status.step <= sent:
             return sent, news
-        moved = {}
+        moved: dict[str, Any] = {}
         if last and not self.page.picked:
             moved["lr"] = self.page.clamp(status.suggestion)
         content, buffers = rows_message(
