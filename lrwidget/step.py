@@ -73,8 +73,7 @@ class TrainingStep:
             return self._custom(self._task.step, batches)
         if self._needs_closure:
             return self._with_closure(batches)
-        for optimizer in (self._optimizer, *self._parts.other_optimizers):
-            optimizer.zero_grad()
+        self._zero_grad()
         loss = self._accumulate(self._losses(batches), len(batches))
         return loss if self._update() else None
 
@@ -117,6 +116,10 @@ class TrainingStep:
         assert total is not None
         return total
 
+    def _zero_grad(self) -> None:
+        for optimizer in (self._optimizer, *self._parts.other_optimizers):
+            optimizer.zero_grad()
+
     def _update(self) -> bool:
         """Clip and step; False where the scaler found infinite gradients and skipped the step."""
         scaler, clip = self._parts.scaler, self._task.clip_grad_norm
@@ -152,7 +155,9 @@ class TrainingStep:
         return first[0]
 
     def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
-        self._optimizer.zero_grad()
+        # Not before the step but after ours below: a step of its own may accumulate over calls. The
+        # first one finds no gradients, since a task with a step is swept in place, with them set
+        # aside.
         losses: list[torch.Tensor] = []
         for batch in batches:
             with self._autocast():
@@ -171,7 +176,9 @@ class TrainingStep:
             for p in self._params:
                 if p.grad is not None:
                     p.grad.div_(len(batches))
-        return mean if self._update() else None
+        updated = self._update()
+        self._zero_grad()
+        return mean if updated else None
 
     def _has_gradients(self, micro_batches_done: Sequence[Any]) -> bool:
         """Whether the step in hand has run backward itself, seen at its first micro-batch."""
