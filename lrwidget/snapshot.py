@@ -7,7 +7,6 @@ explicit `snapshot=`) the model itself is swept and restored from a backup. Both
 generators as they were.
 """
 
-import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
@@ -60,12 +59,18 @@ def exclusive(task: TrainingTask) -> Iterator[None]:
                 _in_use[key] = this
         yield
     finally:
-        # No lock, and every step may be done again: an interrupt must not leave the model locked.
-        while any(_in_use.get(key) is this for key in keys):
-            with contextlib.suppress(KeyboardInterrupt):
+        # Without the lock, so that it can be done again: no interrupt leaves the model locked.
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
                 for key in keys:
                     if _in_use.get(key) is this:
                         del _in_use[key]
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 def refuse_if_in_use(task: TrainingTask) -> None:

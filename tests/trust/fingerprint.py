@@ -84,7 +84,7 @@ def _walk(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
         # repr tells NaN from numbers, -0.0 from 0.0 and 1 from 1.0 and True.
         yield path, repr(value)
         return
-    yield path, Same(value)
+    yield path, (Same(value), Same(type(value)))
     if id(value) in seen:
         return
     seen.add(id(value))

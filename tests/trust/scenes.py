@@ -124,6 +124,15 @@ def warm_adam() -> Scene:
     return made
 
 
+def partly_optimized() -> Scene:
+    """An optimizer over a part of the model; the other part gathers gradients."""
+    model = _mlp()
+    made = scene(model, SGD, parameters=model[2].parameters(), momentum=0.9)
+    made.train(2)
+    assert model[0].weight.grad is not None
+    return made
+
+
 def scheduled() -> Scene:
     """In the middle of a schedule that also moves the momentum."""
     made = scene(_mlp(), SGD, momentum=0.9)
@@ -285,6 +294,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
         fresh,
         batchnorm_dropout,
         warm_adam,
+        partly_optimized,
         scheduled,
         scheduled_unused,
         tied,
