@@ -2,7 +2,6 @@
 
 import logging
 import time
-from pathlib import Path
 from typing import Any, ClassVar
 
 import bqplot as bq
@@ -10,6 +9,7 @@ import torch
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
+from lrwidget.bundle import NOT_BUILT, bundled
 from lrwidget.export import Exported, export_rate
 from lrwidget.liverun import LiveRun
 from lrwidget.livetraits import (
@@ -33,14 +33,6 @@ from lrwidget.task import TrainingTask, rate_groups, set_rate, task_and_options
 
 logger = logging.getLogger(__name__)
 
-_BUNDLE = Path(__file__).parent / "static"
-_BUILT = (_BUNDLE / "widget.js").is_file()
-_NO_BUNDLE = """
-const text = "lrwidget's front end is not built: run `npm ci && npm run build` in js/, "
-  + "then restart the kernel.";
-export default { render({ el }) { el.textContent = text; } };
-"""
-
 
 class LRFinderWidget(LiveWidget):
     """A learning rate range test to watch live, with a marker to drag to the rate to use.
@@ -59,8 +51,8 @@ class LRFinderWidget(LiveWidget):
         TypeError, ValueError: what was given, what is expected, and how to mend it.
     """
 
-    _esm = _BUNDLE / "widget.js" if _BUILT else _NO_BUNDLE
-    _css = _BUNDLE / "widget.css" if _BUILT else ""
+    _esm = bundled("widget.js", otherwise=NOT_BUILT)
+    _css = bundled("widget.css", otherwise="")
 
     # -- set by the user, in Python or in the page
     lr = Rate(None, allow_none=True, help="The chosen learning rate, in the sweep's range.").tag(

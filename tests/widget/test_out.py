@@ -167,11 +167,16 @@ def test_close_ends_a_sweep_and_restores(gate: Gate) -> None:
     assert everything(parts) == before
 
 
-def test_many_widgets_leave_nothing_in_the_registry() -> None:
+def test_a_closed_widget_is_collected() -> None:
     before = set(_instances)
+    alive = []
     for _ in range(3):
         w = finder()
         w.start()
         w.wait()
         w.close()
+        alive.append(weakref.ref(w))
+    del w
+    gc.collect()
+    assert [ref() for ref in alive] == [None] * 3
     assert set(_instances) == before

@@ -228,6 +228,18 @@ def test_a_link_to_the_rate_works_both_ways() -> None:
     assert log.value == pytest.approx(1e-2)
 
 
+def test_links_in_the_page_and_interactive_output() -> None:
+    w = finder()
+    text, rate = ipywidgets.FloatText(), ipywidgets.FloatLogSlider(value=1e-2, min=-5, max=0)
+    for name in ("lr", "step", "suggestion"):
+        ipywidgets.jslink((w, name), (text, "value"))
+    traitlets.link((rate, "value"), (w, "lr"))
+    seen = []
+    ipywidgets.interactive_output(lambda lr: seen.append(lr), {"lr": rate})
+    w.lr = 1e-3
+    assert seen == [1e-2, 1e-3]
+
+
 def test_an_observer_that_fails_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
     w = finder()
 

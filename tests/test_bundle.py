@@ -1,0 +1,33 @@
+"""How the built front end gets into the widget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lrwidget import bundle
+from lrwidget.bundle import bundled
+
+
+@pytest.fixture
+def static(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(bundle, "STATIC", tmp_path)
+    monkeypatch.delenv("ANYWIDGET_HMR", raising=False)
+    return tmp_path
+
+
+def test_text_of_the_bundle(static: Path) -> None:
+    (static / "widget.js").write_text("export default {}; // ä.js", "utf-8")
+    assert bundled("widget.js", otherwise="") == "export default {}; // ä.js\n"
+
+
+def test_file_for_live_reloading(static: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (static / "widget.js").write_text("export default {}", "utf-8")
+    monkeypatch.setenv("ANYWIDGET_HMR", "1")
+    assert bundled("widget.js", otherwise="") == static / "widget.js"
+
+
+def test_sentence_where_nothing_is_built(static: Path) -> None:
+    assert bundled("widget.js", otherwise=bundle.NOT_BUILT) == bundle.NOT_BUILT
+    assert "npm run build" in bundle.NOT_BUILT
