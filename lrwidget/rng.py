@@ -1,6 +1,8 @@
 """The random generators that training draws from: remember them, seed them, put them back."""
 
 import random
+import threading
+import weakref
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -16,15 +18,44 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
     """Remember torch (CPU and devices in use), numpy, python and the loader's `own` generators.
 
     Returns:
-        A function that puts all of them back, as often as it is called.
+        A function that puts all of them back, as often as it is called. Where sweeps of several
+        models overlap, the last one to end puts the shared generators back to where they were
+        before the first.
     """
+    loader = [(generator, generator.get_state()) for generator in own]
+    this = _Sweep()
+    with _sweeps_lock:
+        shared = next(iter(_sweeps.values()), None) or _remember_shared()
+        _sweeps[this] = shared
+
+    def put_back() -> None:
+        with _sweeps_lock:
+            if this in _sweeps and len(_sweeps) == 1:
+                shared()
+            _sweeps.pop(this, None)
+        for generator, state in loader:
+            generator.set_state(state)
+
+    return put_back
+
+
+class _Sweep:
+    """One sweep in progress."""
+
+
+# What puts the shared generators back, by the sweeps in progress. The keys are weak, so that one
+# that is broken off before its caller holds it does not count.
+_sweeps: weakref.WeakKeyDictionary[_Sweep, Callable[[], None]] = weakref.WeakKeyDictionary()
+_sweeps_lock = threading.Lock()
+
+
+def _remember_shared() -> Callable[[], None]:
     cpu = torch.get_rng_state()
     # A device that nobody has used yet has no state to keep, and asking would start it.
     cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global generator is the subject
     python_state = random.getstate()
-    loader = [(generator, generator.get_state()) for generator in own]
 
     def put_back() -> None:
         torch.set_rng_state(cpu)
@@ -34,8 +65,6 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
             torch.mps.set_rng_state(mps)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
-        for generator, state in loader:
-            generator.set_state(state)
 
     return put_back
 
