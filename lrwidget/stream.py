@@ -106,14 +106,20 @@ def table(run: int, records: Rows) -> dict[str, Any]:
 def rows_message(
     status: Status,
     records: Rows,
-    offset: int,
+    offset: int | None,
     *,
     kind: str = "rows",
     detail: bool = False,
     **more: Any,
 ) -> Message:
-    """A message with the rows from `offset` on; without a buffer where there are none."""
-    rows = records.rows(offset)
+    """A message with the rows from `offset` on; without a buffer where there are none.
+
+    With an offset of None it is only about the status, and leaves the rows to the sender.
+    """
+    if offset is None:
+        offset, rows = status.step, np.empty((0, 2))
+    else:
+        rows = records.rows(offset)
     content: dict[str, Any] = {
         "type": kind,
         "run": status.run,

@@ -348,7 +348,9 @@ class LRFinderWidget(LiveWidget):
             case Command(name):
                 action = self._apply_in_words if name == "apply" else getattr(self, name)
                 ok, text = self._attempt(action)
-                self._notice("" if text is None else text)
+                self._current.notice = "" if text is None else text
+                self._catch_up()
+                self._tell(offset=None)  # also where nothing was to be done: the page waits
 
     def _attempt(self, action: Any) -> tuple[bool, Any]:
         """Do what a button asks for; what goes wrong is for the page, not for the running cell."""
@@ -367,14 +369,7 @@ class LRFinderWidget(LiveWidget):
         self.apply()
         return f"The optimizer's learning rate is now {self.lr!r}."
 
-    def _notice(self, text: str) -> None:
-        run = self._current
-        if text != run.notice:
-            run.notice = text
-            self._catch_up()
-            self._tell(offset=len(run.records))
-
-    def _tell(self, kind: str = "rows", offset: int = 0, **more: Any) -> None:
+    def _tell(self, kind: str = "rows", offset: int | None = 0, **more: Any) -> None:
         """Send the rows from `offset` on, and all there is to say."""
         run = self._current
         if run.outcome is not None and not self._page.picked:

@@ -81,6 +81,11 @@ def test_offset_beyond_the_end_gives_no_rows() -> None:
     assert (content["offset"], buffers) == (9, [])
 
 
+def test_message_about_the_status_alone() -> None:
+    content, buffers = rows_message(status(step=3), records_of(4), None)
+    assert (content["offset"], content["step"], buffers) == (3, 3, [])
+
+
 def test_usual_message_stays_within_300_bytes() -> None:
     records = records_of(100_000)
     full = status(

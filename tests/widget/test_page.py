@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,22 @@ def test_errors_of_buttons_are_told_to_the_page(gate: Gate) -> None:
     assert "already running" in page_after(page.rows_messages).last["detail"]["notice"]
     page.say(type="command", name="pause")
     assert w._detail["notice"] == ""
+
+
+def test_every_button_is_answered_and_leaves_the_rows_to_the_stream(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    page = comm_of(w)
+    for name in ("pause", "resume", "stop", "reset"):
+        already = len(page.rows_messages)
+        page.say(type="command", name=name)
+        assert page.rows_messages[already:][-1].content["state"] == "idle"
+    w.start()
+    gate.let(5)
+    until(lambda: len(w.records) >= 4)
+    page.say(type="command", name="resume")
+    answers = [m for m in page.rows_messages if m.thread is threading.current_thread()]
+    assert answers[-1].content["state"] == "running"
+    assert answers[-1].buffers == []
 
 
 def test_a_button_that_breaks_is_logged_and_told(
