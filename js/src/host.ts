@@ -31,6 +31,8 @@ export interface FigureView {
   el: HTMLElement;
   mark_views?: { views: Promise<MarkView>[] };
   trigger(event: string): void;
+  on(event: string, callback: () => void, context: unknown): void;
+  off(event: null, callback: null, context: unknown): void;
   remove(): void;
 }
 

@@ -79,8 +79,17 @@ export class Plot {
       this.markerMoved(model);
     };
     model.on("change:x", moved, this);
+    // bqplot settles on a new size a moment after the element has it.
+    view.on(
+      "margin_updated",
+      () => {
+        this.session.changed();
+      },
+      this,
+    );
     signal.addEventListener("abort", () => {
       model.off(null, null, this);
+      view.off(null, null, this);
     });
     this.session.changed();
   }
@@ -103,29 +112,34 @@ export class Plot {
       this.twin.style.top = `${place.bottom - THUMB}px`;
     }
     const suggestion = status.suggestion === lr ? null : status.suggestion;
-    this.label(this.chosen, lr, lr === null ? "" : formatRate(lr, 3), place, 0);
-    const words = suggestion === null ? "" : `suggested ${formatRate(suggestion)}`;
-    this.label(this.suggested, suggestion, words, place, 1);
+    const chosen = lr === null ? "" : formatRate(lr, 3);
+    const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}`;
+    // Each on its line's far side from the other line.
+    const first = lr !== null && suggestion !== null && lr < suggestion;
+    this.label(this.chosen, lr, chosen, place, 0, first);
+    this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
     this.empty.hidden = Boolean(store.current?.length);
     const waiting =
       status.state === "idle" ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
   }
 
-  /** Writes beside a vertical line, on the side where there is room. */
+  /** Writes beside a vertical line, on its other side where there is no room. */
   private label(
     element: HTMLElement,
     lr: number | null,
     text: string,
     place: Place | null,
     row: number,
+    left: boolean,
   ): void {
     element.hidden = lr === null || !place;
     if (lr === null || !place) return;
     setText(element, text);
     const at = place.left + fractionOf(lr, this.session.span) * (place.right - place.left);
-    const beyond = at + 6 + element.offsetWidth > place.right;
-    element.style.left = `${beyond ? at - 6 - element.offsetWidth : at + 6}px`;
+    const width = element.offsetWidth + 6;
+    const toLeft = left ? at - width >= place.left : at + width > place.right;
+    element.style.left = `${toLeft ? at - width : at + 6}px`;
     element.style.top = `${place.top + row * 20}px`;
   }
 
