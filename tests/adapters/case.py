@@ -1,0 +1,105 @@
+"""What the tests know of each framework: one object of it, and its own way to train."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrwidget import TrainingTask
+from lrwidget.task import task_and_options
+from tests.trust.fingerprint import fingerprint
+from tests.trust.plan import Data, Eventful, Loss, Plan
+
+LR = 0.05
+BATCH = 8
+SAMPLES = 20
+
+
+@dataclasses.dataclass
+class Case:
+    """A user's object of some framework.
+
+    Attributes:
+        arguments, keywords: what `lr_find` is given.
+        subjects: what must be as before, for `fingerprint`.
+        fired: what callbacks, loggers and checkpoints have noted.
+        train: trains with the framework's own loop at these rates, one a step; gives the losses.
+        rate_of_training: the rate of the first step of a training as the user would start it.
+    """
+
+    plan: Plan
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    subjects: Callable[[], dict[str, Any]]
+    fired: list[str]
+    train: Callable[[list[float]], list[float]]
+    rate_of_training: Callable[[], float]
+
+    def task(self) -> TrainingTask:
+        """The task that `lr_find` and the widget make of it."""
+        return task_and_options(*self.arguments, **self.keywords)[0]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything of it, and of the process, that a sweep could change."""
+        return fingerprint(**self.subjects())
+
+
+def model(plan: Plan) -> Eventful:
+    """With buffers that every pass changes, draws from the generator, and a frozen layer."""
+    layers = nn.Sequential(
+        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2)
+    )
+    layers[4].bias.requires_grad_(False)
+    return Eventful(layers, plan)
+
+
+def data(plan: Plan) -> Data:
+    """20 samples, whose reading draws random numbers."""
+    return Data(plan, torch.randn(SAMPLES, 4))
+
+
+def noting(base: type, fired: list[str], prefixes: tuple[str, ...] = ("on_",)) -> Any:
+    """A subclass of a callback's class whose every event is noted."""
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda *_, **__: fired.append(name)
+
+    names = [name for name in dir(base) if name.startswith(prefixes)]
+    return type(f"Noting{base.__name__}", (base,), {name: note(name) for name in names})
+
+
+FRAMEWORKS = ("lightning", "transformers", "fastai", "skorch", "accelerate")
+
+
+def make(framework: str, folder: Path, **options: Any) -> Case:
+    """The case of a framework, which is imported only now; in `folder` nothing may be written."""
+    module = importlib.import_module(f"tests.adapters.{framework}_case")
+    case: Case = getattr(module, f"{framework}_case")(folder, **options)
+    return case
+
+
+def forget_accelerate() -> None:
+    """Accelerate keeps one state for the whole process, which the first Accelerator decides on."""
+    state = importlib.import_module("accelerate.state")
+    state.AcceleratorState._reset_state(reset_partial_state=True)
+    state.GradientState._reset_state()
+
+
+__all__ = [
+    "BATCH",
+    "FRAMEWORKS",
+    "LR",
+    "SAMPLES",
+    "Case",
+    "Loss",
+    "Plan",
+    "data",
+    "forget_accelerate",
+    "make",
+    "model",
+    "noting",
+]
