@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
-from tests.browser.harness.lab import Lab
+from tests.browser.harness.lab import TIMEOUT, Lab
 
 Rows = list[list[float]]  # pairs of learning rate and loss
 
-# `figure` is bqplot's model of the chart; `view` its view inside this very element, since a
-# widget may be shown more than once.
-MARKS = """
-async (root, [viewId, name]) => {
+# The chart's marks by their labels, each with its view inside this very element: a widget may be
+# shown more than once.
+FIND_MARK = """
+async (root, [widgetId, name]) => {
   const manager = await labTest.manager();
-  const widget = await manager.get_model(viewId);
-  const found = widget.get('figure');
-  const figure = typeof found === 'string'
+  const model = async (found) => typeof found === 'string'
     ? await manager.get_model(found.replace('IPY_MODEL_', '')) : found;
-  for (const mark of figure.get('marks')) {
+  const widget = await manager.get_model(widgetId);
+  for (const reference of (await model(widget.get('figure'))).get('marks')) {
+    const mark = await model(reference);
     if (mark.get('labels')[0] !== name) continue;
-    const views = await Promise.all(Object.values(mark.views));
-    const view = views.find((view) => root.contains(view.el));
-    if (!view) return null;
-    const scale = (key) => mark.get('scales')[key];
-    return {
-      x: Array.from(mark.get('x')), y: Array.from(mark.get('y')), visible: mark.get('visible'),
-      path: view.el.querySelector('path.line')?.getAttribute('d') ?? null,
-      x_range: [scale('x').get('min'), scale('x').get('max')],
-      y_range: [scale('y').get('min'), scale('y').get('max')],
-    };
+    const views = await Promise.all(Object.values(mark.views ?? {}));
+    return { mark, view: views.find((view) => root.contains(view.el)) };
   }
-  return null;
+  return {};
 }
+"""
+MARK = f"""
+async (root, wanted) => {{
+  const {{ mark, view }} = await ({FIND_MARK})(root, wanted);
+  if (!view) return null;
+  const range = (key) => ['min', 'max'].map((end) => mark.get('scales')[key].get(end));
+  return {{
+    x: Array.from(mark.get('x')), y: Array.from(mark.get('y')),
+    path: view.el.querySelector('path.line')?.getAttribute('d') ?? null,
+    x_range: range('x'), y_range: range('y'),
+  }};
+}}
+"""
+MARKER_ELEMENT = f"""
+async (root, widgetId) => (await ({FIND_MARK})(root, [widgetId, 'marker'])).view.el
+  .querySelector('.object_grp path, .dot_grp path, .dot')
 """
 
 
@@ -44,10 +54,9 @@ class Mark:
 
     x: list[float]
     y: list[float]
-    visible: bool
     path: str | None  # the `d` of the SVG path
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
+    x_range: list[float]
+    y_range: list[float]
 
 
 class Finder:
@@ -86,16 +95,93 @@ class Finder:
             raise AssertionError(f"the chart in this view has no mark {name!r}")
         return found
 
+    @property
+    def _model_id(self) -> str:
+        model_id: str = self.lab.page.evaluate("labTest.modelIds()")[self._model]
+        return model_id
+
     def _find_mark(self, name: str) -> Mark | None:
-        view_id = self.lab.page.evaluate("labTest.modelIds()")[self._model]
-        found: dict[str, Any] | None = self.root.evaluate(MARKS, [view_id, name])
+        found: dict[str, Any] | None = self.root.evaluate(MARK, [self._model_id, name])
         if found is None:
             return None
-        ranges = {key: tuple(found.pop(key)) for key in ("x_range", "y_range")}
-        return Mark(**found, **ranges)
+        return Mark(**found)
 
     @property
     def rows(self) -> Rows:
         """The raw rows that are drawn."""
-        raw = self.mark("raw")
+        raw = self.mark("raw loss")
         return [[lr, loss] for lr, loss in zip(raw.x, raw.y, strict=True)]
+
+    @property
+    def chosen(self) -> float | None:
+        """The rate at which the marker stands, None where there is no marker."""
+        at = self.mark("marker").x
+        return at[0] if at else None
+
+    def drag_marker_to(self, lr: float) -> float:
+        """Drag the marker to where a rate is, or would be; returns the pixels of the x axis."""
+        marker = self.root.evaluate_handle(MARKER_ELEMENT, self._model_id).as_element()
+        assert marker is not None
+        marker.scroll_into_view_if_needed()
+        handle = marker.bounding_box()
+        plot = self.root.locator(".plotarea_background").bounding_box()
+        viewport = self.lab.page.viewport_size
+        assert handle is not None
+        assert plot is not None
+        assert viewport is not None
+        low, high = self.mark("marker").x_range
+        x = plot["x"] + plot["width"] * math.log(lr / low) / math.log(high / low)
+        y = handle["y"] + handle["height"] / 2
+        mouse = self.lab.page.mouse
+        mouse.move(handle["x"] + handle["width"] / 2, y)
+        mouse.down()
+        mouse.move(min(max(x, 1), viewport["width"] - 1), y, steps=8)
+        mouse.up()
+        return plot["width"]
+
+    def type_lr(self, text: str) -> None:
+        """Type into the field of the rate."""
+        field = self.field("Learning rate")
+        field.fill(text)
+        field.press("Enter")
+
+    # The kernel.
+
+    @property
+    def kernel_rows(self) -> Rows:
+        """The rows that the kernel holds."""
+        rows: Rows = self.lab.kernel.value("w.records.rows().tolist()")
+        return rows
+
+    # Waiting.
+
+    def wait_until_drawn(self) -> None:
+        """Wait until the chart is there with its marks."""
+        self.root.wait_for(timeout=TIMEOUT * 1000)
+        self.lab.wait_for("the chart is drawn", lambda: self._find_mark("raw loss"))
+
+    def wait_for_rows(self, count: int) -> None:
+        """Wait until so many rows are drawn."""
+        self.wait_until_drawn()
+        self.lab.wait_for(f"{count} rows are drawn", lambda: len(self.rows) == count)
+
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the live region says the state."""
+        self.wait_until_drawn()
+        status = self.root.locator("[aria-live=polite]").first
+        expect(status).to_have_text(re.compile(state, re.IGNORECASE), timeout=TIMEOUT * 1000)
+
+    def wait_for_text(self, text: str) -> None:
+        """Wait until the widget says something."""
+        expect(self.root).to_contain_text(text, timeout=TIMEOUT * 1000)
+
+    def wait_for_kernel(self) -> float:
+        """Wait until the kernel's rate is the one that the page shows, and return it."""
+
+        def agreed() -> bool:
+            shown = self.chosen
+            return shown is not None and bool(self.lab.kernel.value("w.lr") == shown)
+
+        self.lab.wait_for("page and kernel have the same rate", agreed)
+        lr: float = self.lab.kernel.value("w.lr")
+        return lr

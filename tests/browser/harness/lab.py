@@ -24,6 +24,7 @@ LABS_OWN_ERRORS = (
 )
 
 T = TypeVar("T")
+Shell = Literal["notebook", "lab"]
 
 # Defined in the page before each load. `labTest.run` does not wait for the cell.
 PAGE_SCRIPT = """
@@ -101,7 +102,7 @@ class Lab:
 
     # The notebook.
 
-    def open(self, *cells: str, shell: Literal["notebook", "lab"] = "notebook") -> None:
+    def open(self, *cells: str, shell: Shell = "notebook") -> None:
         """Write a notebook of these cells and open it with a fresh kernel.
 
         `shell` is JupyterLab's view of a single document or the whole of it, which second
@@ -116,6 +117,7 @@ class Lab:
             "cells": [_code_cell(number, cell) for number, cell in enumerate(cells)],
         }
         (self.server.notebooks / self._notebook).write_text(json.dumps(notebook))
+        self.server.give_kernel(self._notebook)
         # A workspace of its own: the whole view would otherwise open earlier notebooks again.
         place = "doc" if shell == "notebook" else f"lab/workspaces/{self.folder.name}"
         query = urlencode({"token": self.server.token})

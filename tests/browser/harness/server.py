@@ -15,6 +15,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.browser.harness.kernel import Kernel
+
 START_TIMEOUT = 120.0  # seconds; matters only where the server does not come up
 
 # What JupyterLab would ask or fetch by itself, switched off: it would cover the page and reach
@@ -27,6 +29,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+IMPORTS = "import torch, lrwidget.widget"
 
 
 def free_port() -> int:
@@ -57,6 +60,7 @@ class JupyterServer:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
 
+        self._spare: str | None = None
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = os.environ | {
@@ -108,25 +112,53 @@ class JupyterServer:
                     raise TimeoutError(f"JupyterLab did not come up ({error}):\n{log}") from error
             time.sleep(0.1)
 
-    def request(self, method: str, path: str) -> Any:
+    def request(self, method: str, path: str, body: object = None) -> Any:
         """Ask the server's REST interface; the decoded JSON, None for an empty answer."""
         request = urllib.request.Request(
-            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
+            self.url + path,
+            method=method,
+            headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
+            data=None if body is None else json.dumps(body).encode(),
         )
         with urllib.request.urlopen(request, timeout=30) as response:
-            body = response.read()
-        return json.loads(body) if body else None
+            answer = response.read()
+        return json.loads(answer) if answer else None
 
     def sessions(self, notebook: str) -> list[dict[str, Any]]:
         """The sessions of one notebook, by its path below `notebooks`."""
         return [s for s in self.request("GET", "/api/sessions") if s["path"] == notebook]
+
+    def give_kernel(self, notebook: str) -> None:
+        """Give a notebook that is not open yet a fresh kernel that has done its imports.
+
+        Importing torch takes longer than most tests. The next kernel gets ready while the test
+        that asked for this one runs.
+        """
+        kernel, self._spare = self._spare or self._new_kernel(), None
+        session = {"path": notebook, "name": "", "type": "notebook", "kernel": {"id": kernel}}
+        self.request("POST", "/api/sessions", session)
+        folder = (self.notebooks / notebook).parent
+        client = Kernel(self._connection_file(kernel))
+        client.run(f"__import__('os').chdir({str(folder)!r})")
+        client.close()
+        self._spare = self._new_kernel()
+
+    def _new_kernel(self) -> str:
+        kernel: str = self.request("POST", "/api/kernels", {"name": "python3"})["id"]
+        client = Kernel(self._connection_file(kernel))
+        client.begin(IMPORTS)
+        client.close()
+        return kernel
+
+    def _connection_file(self, kernel: str) -> Path:
+        return self.runtime / f"kernel-{kernel}.json"
 
     def connection_file(self, notebook: str) -> Path:
         """The connection file of the kernel that runs a notebook; LookupError if none does."""
         sessions = self.sessions(notebook)
         if len(sessions) != 1:
             raise LookupError(f"{notebook} has {len(sessions)} kernel sessions instead of one")
-        return self.runtime / f"kernel-{sessions[0]['kernel']['id']}.json"
+        return self._connection_file(sessions[0]["kernel"]["id"])
 
     def shut_down_kernels(self, notebook: str) -> None:
         """End the kernels of one notebook."""

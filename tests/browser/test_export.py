@@ -1,0 +1,60 @@
+"""From the chosen rate to a variable of the notebook."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.browser.harness.cells import open_finder
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+
+
+@pytest.fixture
+def picked(lab: Lab) -> Finder:
+    """A finder whose rate is chosen."""
+    finder = open_finder(lab)
+    finder.type_lr("0.0125")
+    lab.wait_for("the kernel has it", lambda: lab.kernel.value("w.lr") == 0.0125)
+    return finder
+
+
+def test_export_makes_a_variable(lab: Lab, picked: Finder) -> None:
+    picked.field("Variable").fill("best_rate")
+    picked.button("Export").click()
+    lab.wait_for("the variable", lambda: lab.kernel.value("globals().get('best_rate')"))
+    assert lab.kernel.value("[best_rate, type(best_rate).__name__]") == [0.0125, "float"]
+    picked.wait_for_text("best_rate = 0.0125")
+
+
+def test_enter_in_the_name_exports_too(lab: Lab, picked: Finder) -> None:
+    picked.field("Variable").fill("by_key")
+    picked.field("Variable").press("Enter")
+    lab.wait_for("the variable", lambda: lab.kernel.value("globals().get('by_key')") == 0.0125)
+
+
+def test_a_bad_name_says_so_and_makes_nothing(lab: Lab, picked: Finder) -> None:
+    names = lab.kernel.value("sorted(globals())")
+    for name, complaint in {
+        "2fast": "'2fast' is not a variable name",
+        "class": "class is a keyword",
+        "a b": "'a b' is not a variable name",
+        "made = 1": "'made = 1' is not a variable name",
+        "": "'' is not a variable name",
+    }.items():
+        picked.field("Variable").fill(name)
+        picked.button("Export").click()
+        picked.wait_for_text(complaint)
+    assert lab.kernel.value("sorted(globals())") == names
+
+
+def test_copy_puts_the_rate_on_the_clipboard(lab: Lab, picked: Finder) -> None:
+    picked.field("Variable").fill("rate")
+    picked.button("Copy").click()
+    text = lab.wait_for(
+        "the clipboard has it", lambda: lab.page.evaluate("navigator.clipboard.readText()")
+    )
+    name, value = text.split("=")
+    assert name.strip() == "rate"
+    assert ast.literal_eval(value.strip()) == 0.0125
