@@ -97,7 +97,7 @@ def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
             "lr must have shape (steps,) and loss (steps,) or (sweeps, steps), "
             f"got {rates.shape} and {np.shape(loss)}"
         )
-    usable = np.isfinite(rates) & (rates > 0)
+    usable = (rates > 0) & (rates < 1e300)  # beyond it, 10**log10(rate) may overflow
     order = np.flatnonzero(usable)[np.argsort(rates[usable], kind="stable")]
     losses = losses[:, order]
     # An explosion is as high as numbers go whose differences and squares are still numbers.
@@ -118,8 +118,9 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     plateau = decades <= first + PLATEAU_SHARE * (last - first)
     plateau[:PLATEAU_STEPS] = True
     levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in losses])
-    # Where the plateau is free of noise, rounding is what remains of it.
-    rounding = 1e-12 * float(np.median(np.abs(losses))) + 1e-300
+    # Where the plateau is free of noise, rounding is what remains of it; never so little that a
+    # quotient would overflow.
+    rounding = 1e-12 * float(np.median(np.abs(losses))) + 1e-140
     noise = max(float(np.sqrt(np.mean(noises**2))), rounding)
 
     scores = (losses - levels[:, None]) / noise
@@ -129,13 +130,16 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     x, y, errors = _smooth(decades, scores.mean(axis=0))
 
     height = max(CLIMB_NOISE, CLIMB_SHARE * -float(y.min()))
-    above = np.flatnonzero(y > height)
-    climb = int(above[0]) if len(above) else None
+    risen = np.flatnonzero((y[:-1] <= height) & (y[1:] > height))
+    before = int(risen[0]) + 1 if len(risen) else len(y)
     # What comes after the climb is chaos, and may be lower than anything before.
-    low = int(y[:climb].argmin()) if climb else int(y.argmin())
-    # The loss falls from the plateau, or from the highest it has been since, where that is lower: a
-    # curve that only climbs has its minimum at its start and no fall.
-    top = min(0.0, float(y[: low + 1].max()))
+    low = int(y[:before].argmin())
+    # The loss falls from the plateau, but from no more than it has been before the minimum: a curve
+    # that only climbs has its minimum at its start. One that begins above its plateau falls from
+    # its first steps on, and from there.
+    top = float(y[: low + 1].max())
+    if top <= height:
+        top = min(0.0, top)
     depth = top - float(y[low])
     error = float(errors[low]) / math.sqrt(len(losses))
 
@@ -165,7 +169,7 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
         minimum=float(x[low]),
         lost=last if lost is None else lost,
         half_lost=loses(0.5),
-        climbs=_crossing(x, y, height),
+        climbs=_crossing(x[before - 1 :], y[before - 1 :], height),
     )
 
 

@@ -39,7 +39,7 @@ def minimum_over_ten(lr: ArrayLike, loss: ArrayLike) -> float | None:
     fastai's curve: running average with beta 0.98, without the first tenth and the last 5 points.
     """
     rates, losses = _fastai_curve(lr, loss)
-    if len(losses) < 2 or losses.min() == losses.max():
+    if len(losses) < 2:
         return None
     return float(rates[losses.argmin()]) / 10
 
@@ -130,7 +130,10 @@ def suggestions(lr: ArrayLike, loss: ArrayLike) -> dict[str, float | None]:
 
 
 def _readable(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
-    """Return the sweep in the order of its rates, up to its first loss that is not finite."""
+    """Return the sweep in the order of its rates, up to its first loss that is not finite.
+
+    Nothing is left of a sweep whose losses are all the same.
+    """
     rates = np.asarray(lr, dtype=np.float64).ravel()
     losses = np.asarray(loss, dtype=np.float64).ravel()
     usable = np.isfinite(rates) & (rates > 0)
@@ -139,6 +142,8 @@ def _readable(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
     rates, losses = rates[order], losses[order]
     broken = np.flatnonzero(~np.isfinite(losses))
     end = int(broken[0]) if len(broken) else len(losses)
+    if end and np.ptp(losses[:end]) == 0:
+        end = 0  # a constant has no slope but that of rounding
     # Two losses at one rate would divide by a step of zero.
     first = np.diff(rates[:end], prepend=0.0) > 0
     return rates[:end][first], losses[:end][first]
