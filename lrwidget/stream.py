@@ -126,7 +126,7 @@ def rows_message(
         "offset": offset,
         "starts": _starts(records, offset + len(rows)),
         "state": status.state,
-        "step": max(status.step, offset + len(rows)),
+        "step": max(status.step, offset + len(rows) if len(rows) else 0),
         "steps": status.steps,
         "elapsed": round(status.elapsed, 3),
         "error": status.error,

@@ -77,8 +77,8 @@ def test_message_without_rows_has_no_buffer_and_says_only_what_changed() -> None
 
 
 def test_offset_beyond_the_end_gives_no_rows() -> None:
-    content, buffers = rows_message(status(), records_of(4), 9)
-    assert (content["offset"], buffers) == (9, [])
+    content, buffers = rows_message(status(step=4), records_of(4), 9)
+    assert (content["offset"], content["step"], buffers) == (9, 4, [])
 
 
 def test_message_about_the_status_alone() -> None:
