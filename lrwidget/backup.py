@@ -169,7 +169,9 @@ class Backup:
         whole: Any = tensor
         if is_traceable_wrapper_subclass(whole):  # a DTensor, a quantized tensor
             names, _ = whole.__tensor_flatten__()
-            inner = [self._values_of(getattr(whole, name)) for name in names]
+            # A DTensor names its device mesh among them.
+            parts = [getattr(whole, name) for name in names]
+            inner = [self._values_of(part) for part in parts if isinstance(part, torch.Tensor)]
             return lambda: [put_back() for put_back in inner]
         if tensor.layout is not torch.strided:
             saved = tensor.detach().clone()

@@ -4,6 +4,7 @@ import contextlib
 import os
 from typing import Any
 
+from lrwidget.distributed.team import process_rank
 from lrwidget.jsonl import Log
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.sweep import sweep
@@ -45,10 +46,12 @@ def lr_find(
     task, sweep_options = task_and_options(model, optimizer, loss_fn, data, **options)
     records = LRRecords()
     steps = sweep(task, sweep_options, records)
-    bar = _progress_bar(sweep_options.steps * sweep_options.repeats) if progress else None
+    leads = process_rank() == 0  # of several processes one shows the bar and writes the log
+    total = sweep_options.steps * sweep_options.repeats
+    bar = _progress_bar(total) if progress and leads else None
     try:
         with contextlib.ExitStack() as stack:
-            written = None if log is None else stack.enter_context(Log(log, records))
+            written = None if log is None or not leads else stack.enter_context(Log(log, records))
             # Not left to the garbage collector: an interrupt between two steps leaves it suspended.
             stack.enter_context(contextlib.closing(steps))
             for _ in steps:

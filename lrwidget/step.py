@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,9 @@ from lrwidget.forward import outputs_and_loss
 from lrwidget.snapshot import Parts
 from lrwidget.task import TrainingTask, rate_groups, set_rate
 
+if TYPE_CHECKING:
+    from lrwidget.distributed.team import Team
+
 
 class TrainingStep:
     """Trains the parts of a task, one optimizer step a call.
@@ -19,9 +22,11 @@ class TrainingStep:
     Args:
         task: what to do in a step.
         parts: what to do it with: the task's own objects or copies of them.
+        team: the processes that take the step together; None where there is one.
     """
 
-    def __init__(self, task: TrainingTask, parts: Parts) -> None:
+    def __init__(self, task: TrainingTask, parts: Parts, team: "Team | None" = None) -> None:
+        self._team = team
         self._task = task
         self._parts = parts
         self._model = parts.model
@@ -108,7 +113,7 @@ class TrainingStep:
     def _accumulate(self, losses: Iterator[torch.Tensor], count: int) -> torch.Tensor:
         """Add up the gradients of the mean of `count` losses; returns the mean, detached."""
         total: torch.Tensor | None = None
-        for loss in losses:
+        for loss in losses if self._team is None else _agreed(losses, self._team):
             part = loss / count if count > 1 else loss
             scaled = part if self._parts.scaler is None else self._parts.scaler.scale(part)
             scaled.backward()
@@ -212,6 +217,13 @@ class TrainingStep:
             )
         self._checked = True
         return loss.reshape(())
+
+
+def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tensor]:
+    """The losses, each once every rank has its own: none waits in backward for one that failed."""
+    for loss in losses:
+        team.exchange()
+        yield loss
 
 
 def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:

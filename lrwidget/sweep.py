@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lrwidget.batches import BatchSource, Exhausted
+from lrwidget.distributed.team import Team, process_rank
 from lrwidget.divergence import DivergenceRule
 from lrwidget.options import SweepOptions
 from lrwidget.readback import GroupedReader, ImmediateReader, Reading, reader_for
@@ -52,7 +53,7 @@ def sweep(
                     reason = yield from train_at(
                         task, parts, Ladder(options), records, options.stop_at_divergence
                     )
-                if reason is StopReason.EXHAUSTED:
+                if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
     except (GeneratorExit, KeyboardInterrupt):
         reason = StopReason.STOPPED
@@ -73,40 +74,57 @@ def train_at(
     stop_at_divergence: bool,
 ) -> Generator[None, None, StopReason]:
     """Train one step at each of `rates`; returns the reason why it ended."""
-    step = TrainingStep(task, parts)
-    reader = reader_for(task.device)
-    judge = _Judge(records, stop_at_divergence)
-    source = BatchSource(task.data, on_epoch=judge.mark_epoch)
-    watch = step.watch_optimizer()
-    try:
-        held_out = _held_out(task)
-        for number, lr in enumerate(rates):
-            extra = None
-            if held_out and number % task.val_every == 0:
-                extra = step.evaluate(held_out)
-            step.set_rate(lr)
-            loss = None
-            for _ in range(MOST_SKIPS):
-                loss = step([next(source) for _ in range(task.accumulate)])
-                if loss is not None:
-                    break
-                judge.mark_skip(lr)
-            if loss is None:
-                return StopReason.NON_FINITE
-            reason = judge.add(reader.push(lr, loss, extra))
-            if reason is not None:
-                return reason
-            judge.step += 1
-            yield
-        return judge.add(reader.flush()) or StopReason.FINISHED
-    except Exhausted:
-        return judge.add(reader.flush()) or StopReason.EXHAUSTED
-    except BaseException:
-        _keep_what_was_read(judge, reader)
-        raise
-    finally:
-        watch.remove()
-        source.close()
+    with Team.assembled() as team:
+        step = TrainingStep(task, parts, team)
+        reader = reader_for(task.device if team is None else torch.device("cpu"))
+        judge = _Judge(records, stop_at_divergence)
+        source = BatchSource(task.data, on_epoch=judge.mark_epoch)
+        watch = step.watch_optimizer()
+        try:
+            held_out = _held_out(task)
+            for number, lr in enumerate(rates):
+                extra = None
+                if held_out and number % task.val_every == 0:
+                    extra = step.evaluate(held_out)
+                step.set_rate(lr)
+                loss = None
+                for _ in range(MOST_SKIPS):
+                    batches = [next(source) for _ in range(task.accumulate)]
+                    if team is not None and (stop := team.exchange().stop):
+                        return StopReason(stop)
+                    loss = step(batches)
+                    if loss is not None:
+                        break
+                    judge.mark_skip(lr)
+                if loss is None:
+                    return StopReason.NON_FINITE
+                if team is not None:
+                    loss = team.exchange(loss).loss
+                reason = judge.add(reader.push(lr, loss, extra))
+                if reason is not None:
+                    return reason
+                judge.step += 1
+                yield
+            if team is not None and (stop := team.exchange().stop):
+                return StopReason(stop)
+            return judge.add(reader.flush()) or StopReason.FINISHED
+        except Exhausted:
+            if team is not None:
+                team.exchange(stop=StopReason.EXHAUSTED)
+            return judge.add(reader.flush()) or StopReason.EXHAUSTED
+        except GeneratorExit:
+            if team is not None:
+                team.exchange(stop=StopReason.STOPPED)
+            _keep_what_was_read(judge, reader)
+            raise
+        except BaseException as error:
+            if team is not None:
+                team.tell(error)
+            _keep_what_was_read(judge, reader)
+            raise
+        finally:
+            watch.remove()
+            source.close()
 
 
 class _Judge:
@@ -160,7 +178,8 @@ def _held_out(task: TrainingTask) -> list[Any]:
 def _seed(options: SweepOptions, repeat: int) -> int | None:
     """Without a seed the first sweep goes on from where the generators are; the others differ."""
     if options.seed is not None:
-        return options.seed + repeat
+        # Ranks with the same seed would draw the same batches.
+        return options.seed + repeat + 100_003 * process_rank()
     return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
 
 

@@ -1,0 +1,1 @@
+"""Sweeps past one process: process groups, and machines."""
