@@ -138,6 +138,8 @@ def to_device(value: Any, device: torch.device) -> Any:
     objects with a `to` of their own; anything else is passed on as it is."""
     if isinstance(value, torch.Tensor):
         return value if value.device == device else value.to(device, non_blocking=True)
+    if type(value) is list:  # what a loader gives, before the questions that take longer
+        return [to_device(item, device) for item in value]
     if isinstance(value, (str, bytes, int, float)) or value is None:
         return value
     if callable(getattr(value, "to", None)):  # before tuples: a PackedSequence is one

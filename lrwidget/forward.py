@@ -1,8 +1,10 @@
 """From a batch to its loss, for every form of batch that needs no custom step."""
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -53,6 +55,10 @@ def split(model: Any, batch: Any) -> tuple[Any, Any]:
 
     The target is a private marker where the batch holds none.
     """
+    if isinstance(batch, (tuple, list)) and batch:  # first: the usual case
+        if len(batch) == 1:
+            return _inputs(batch[0]), _NO_TARGET
+        return _inputs(batch[0]) if len(batch) == 2 else tuple(batch[:-1]), batch[-1]
     if isinstance(batch, torch.Tensor):
         return (batch,), _NO_TARGET
     if isinstance(batch, Mapping):
@@ -61,10 +67,6 @@ def split(model: Any, batch: Any) -> tuple[Any, Any]:
                 rest = {k: v for k, v in batch.items() if k != name or _requires(model, name)}
                 return rest, batch[name]
         return batch, _NO_TARGET
-    if isinstance(batch, (tuple, list)) and batch:
-        if len(batch) == 1:
-            return _inputs(batch[0]), _NO_TARGET
-        return _inputs(batch[0]) if len(batch) == 2 else tuple(batch[:-1]), batch[-1]
     target = _find_target(batch)
     if target is not None:
         return (batch,), target
@@ -93,14 +95,17 @@ def loss_in(output: Any) -> Any:
 
 
 def _inputs(value: Any) -> Any:
+    # A check against Mapping, an abstract class, takes longer than all others together.
+    if isinstance(value, torch.Tensor):
+        return (value,)
     return value if isinstance(value, (tuple, list, Mapping)) else (value,)
 
 
 def _call(model: Callable[..., Any], inputs: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
     if isinstance(inputs, (tuple, list)):
         return model(*inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
     return model(inputs)
 
 
@@ -117,25 +122,38 @@ def _find_target(batch: Any) -> Any:
 
 def _requires(model: Any, name: str) -> bool:
     """Whether the model cannot be called without the keyword `name`."""
-    try:
-        parameters = inspect.signature(getattr(model, "forward", model)).parameters
-    except (TypeError, ValueError):
-        return False
-    return name in parameters and parameters[name].default is inspect.Parameter.empty
+    return any(p.name == name for p in _required(getattr(model, "forward", model)))
 
 
 def _takes_output_only(loss_fn: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(getattr(loss_fn, "forward", loss_fn)).parameters.values()
-    except (TypeError, ValueError):
-        return False
     positional = [
         p
-        for p in parameters
+        for p in _required(getattr(loss_fn, "forward", loss_fn))
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-        and p.default is p.empty
     ]
     return len(positional) == 1 and positional[0].kind is not inspect.Parameter.VAR_POSITIONAL
+
+
+# Reading a signature takes as long as a small layer, and every batch asks. By function, and weakly:
+# a bound method is a new object each time, and nothing here may keep a model alive.
+_known: "WeakKeyDictionary[Any, list[inspect.Parameter]]" = WeakKeyDictionary()
+
+
+def _required(function: Any) -> list[inspect.Parameter]:
+    """The parameters that `function` cannot be called without; none where that is unknown."""
+    key = getattr(function, "__func__", function)
+    try:
+        return _known[key]
+    except (KeyError, TypeError):  # not asked before; cannot be hashed or referred to weakly
+        pass
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    required = [p for p in parameters if p.default is p.empty]
+    with contextlib.suppress(TypeError):
+        _known[key] = required
+    return required
 
 
 def _describe(value: Any) -> str:

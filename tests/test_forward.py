@@ -2,6 +2,9 @@
 
 import collections
 import dataclasses
+import gc
+import inspect
+import weakref
 from typing import Any
 
 import pytest
@@ -99,3 +102,30 @@ def test_a_batch_that_is_none_of_these_says_what_is_expected(batch: Any) -> None
 def test_a_model_that_returns_no_loss_is_told_so() -> None:
     with pytest.raises(TypeError, match="loss_fn is None, so the model must return its loss"):
         outputs_and_loss(lambda a, b: {"logits": a}, None, (x, y))
+
+
+def test_a_signature_is_read_once_and_keeps_no_model_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NeedsLabels(nn.Module):
+        def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return linear(x) + 0 * labels
+
+    read: list[Any] = []
+    signature = inspect.signature
+    monkeypatch.setattr(inspect, "signature", lambda f: read.append(f) or signature(f))
+    model = NeedsLabels()
+    for _ in range(3):
+        assert torch.equal(outputs_and_loss(model, mse, {"x": x, "labels": y})[2], expected)
+    assert len(read) == 1
+    read.clear()
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_two_models_of_one_class_with_a_forward_of_their_own_are_told_apart() -> None:
+    first, second = nn.Linear(3, 2), nn.Linear(3, 2)
+    first.forward = lambda x, labels: linear(x) + 0 * labels  # type: ignore[assignment]
+    second.forward = lambda x: linear(x)  # type: ignore[assignment]
+    for model in (first, second, first):
+        assert torch.equal(outputs_and_loss(model, mse, {"x": x, "labels": y})[2], expected)
