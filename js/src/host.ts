@@ -85,9 +85,10 @@ export async function showFigure(
 export async function quietMarks(
   view: FigureView,
   listener: (mark: MarkView, event: string) => void,
+  signal: AbortSignal,
 ): Promise<MarkView[]> {
-  while (!view.mark_views) await new Promise(requestAnimationFrame);
-  const marks = await Promise.all(view.mark_views.views);
+  while (!view.mark_views && !signal.aborted) await new Promise(requestAnimationFrame);
+  const marks = await Promise.all(view.mark_views?.views ?? []);
   for (const mark of marks) {
     mark.send = (content) => {
       listener(mark, content.event);

@@ -65,13 +65,17 @@ export class Plot {
 
   /** Takes the figure's view once it is drawn, until the signal aborts. */
   async attach(view: FigureView, signal: AbortSignal): Promise<void> {
-    const marks = await quietMarks(view, (mark, event) => {
-      if (mark.model !== this.chart.mark("marker")) return;
-      if (event === "drag_start") {
-        this.leave();
-        this.session.startDrag();
-      } else if (event === "drag_end") this.session.endDrag();
-    });
+    const marks = await quietMarks(
+      view,
+      (mark, event) => {
+        if (mark.model !== this.chart.mark("marker")) return;
+        if (event === "drag_start") {
+          this.leave();
+          this.session.startDrag();
+        } else if (event === "drag_end") this.session.endDrag();
+      },
+      signal,
+    );
     if (signal.aborted) return;
     const model = this.chart.mark("marker");
     this.marker = marks.find((mark) => mark.model === model) ?? null;
