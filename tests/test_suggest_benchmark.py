@@ -1,0 +1,147 @@
+"""The benchmark of suggestions, and what the README says of it."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.suggest.__main__ import main, ours
+from benchmarks.suggest.recorded import LENGTHS, Task, ladder, load_tasks
+from benchmarks.suggest.score import CHOICES, chosen_on, curves, left_out, regrets_by_choice, score
+from lrwidget.divergence import DivergenceRule
+from lrwidget.rules import RULES
+from lrwidget.suggest import DISTANCES
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return load_tasks("recorded")
+
+
+def made_task(name="made", **changes):
+    values = {
+        "nothing": 2.0,
+        "decades": np.array([-3.0, -2.0, -1.0]),
+        "response": np.array([2.0, 0.5, 1.0]),
+        "sweeps": {n: [np.ones(n), np.ones(n - 1), np.ones(n)] for n in LENGTHS},
+    }
+    return Task(name=name, **(values | changes))
+
+
+def test_regret_by_hand():
+    task = made_task()
+    assert task.regret(1e-2) == pytest.approx(0)
+    assert task.regret(1e-3) == pytest.approx(1)
+    assert task.regret(1e-1) == pytest.approx(1 / 3)
+    assert task.regret(10**-1.5) == pytest.approx(1 / 6)
+    assert [task.regret(lr) for lr in (None, float("nan"), 0.0, -1.0)] == [1.0] * 4
+
+
+def test_what_was_recorded(tasks):
+    assert len(tasks) == 13
+    for task in tasks:
+        for steps in LENGTHS:
+            assert len(task.sweeps[steps]) == 5
+            assert all(
+                len(loss) <= steps and np.isfinite(loss).all() for loss in task.sweeps[steps]
+            )
+        assert task.response.min() < task.nothing
+        assert task.response.max() <= task.nothing * (1 + 1e-12)
+
+
+def test_groups_of_sweeps_are_padded():
+    groups = list(curves(made_task(), 100, 3))
+    assert len(groups) == 1
+    lr, loss = groups[0]
+    np.testing.assert_array_equal(lr, ladder(100))
+    assert np.isnan(loss).sum() == 1
+    assert np.isnan(loss[1, -1])
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
+def test_the_goal_on_the_recorded_tasks(tasks, steps):
+    one, three = score(ours, tasks, steps), score(ours, tasks, steps, 3)
+    assert one.mean <= 0.05
+    assert one.p90 <= 0.15
+    assert one.failures <= 0.02
+    assert three.mean < one.mean
+    assert three.failures == 0
+    for rule in RULES.values():
+        published = score(rule, tasks, steps)
+        assert one.mean < published.mean / 2
+        assert one.p90 < published.p90
+
+
+def test_the_published_rules_give_the_figures_of_their_libraries(tasks):
+    """What fastai 2.8 and torch-lr-finder themselves suggested when the sweeps were recorded."""
+    figures = {
+        "minimum/10": (0.186, 0.122),
+        "steepest": (0.184, 0.190),
+        "valley": (0.105, 0.110),
+        "slide": (0.191, 0.446),
+    }
+    for name, means in figures.items():
+        for steps, mean in zip(LENGTHS, means, strict=True):
+            assert score(RULES[name], tasks, steps).mean == pytest.approx(mean, abs=0.0015)
+
+
+def test_distances_are_chosen_without_the_task_that_is_judged(tasks):
+    assert DISTANCES in CHOICES
+    one, other = (task for task in tasks if task.name.startswith(("clfnoise", "moons")))
+    held = left_out([one, other])
+    for judged, rest in ((one, other), (other, one)):
+        means = [regrets_by_choice(rest, steps, 1).mean(axis=1) for steps in LENGTHS]
+        best = int(np.mean(means, axis=0).argmin())
+        for steps in LENGTHS:
+            expected = regrets_by_choice(judged, steps, 1)[best]
+            np.testing.assert_array_equal(held[steps].regrets[judged.name], expected)
+            assert chosen_on([rest], [judged])[steps].regrets == {
+                judged.name: held[steps].regrets[judged.name]
+            }
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
+def test_distances_from_other_tasks_hold_on_the_recorded_ones(tasks, steps):
+    held = chosen_on(load_tasks("made"), tasks)[steps]
+    assert held.mean <= 0.07
+    assert held.p90 <= 0.2
+    assert held.failures <= 0.05
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
+def test_better_than_every_published_rule_on_the_made_tasks(steps):
+    made = load_tasks("made")
+    assert len(made) == 50
+    one = score(ours, made, steps)
+    for rule in RULES.values():
+        published = score(rule, made, steps)
+        assert one.mean < published.mean
+        assert one.failures < published.failures
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
+def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
+    """The stop rule leaves the explosion on the curve, and comes well after the best rate."""
+    whole, cut = [], []
+    for task in tasks:
+        best = 10 ** task.decades[task.response.argmin()]
+        for lr, loss in curves(task, steps, 1):
+            rule = DivergenceRule()
+            ends = (rule.diverged(*row) for row in zip(lr.tolist(), loss.tolist(), strict=True))
+            end = next((i + 1 for i, diverged in enumerate(ends) if diverged), len(loss))
+            assert end == len(loss) or lr[end - 1] > 4 * best
+            whole.append(task.regret(ours(lr, loss)))
+            cut.append(task.regret(ours(lr[:end], loss[:end])))
+    assert np.mean(cut) == pytest.approx(np.mean(whole), abs=0.005)
+
+
+def test_prints_the_tables(monkeypatch, capsys):
+    sets = {name: load_tasks(name)[:2] for name in ("recorded", "made", "very_slow")}
+    monkeypatch.setattr("benchmarks.suggest.__main__.load_tasks", sets.__getitem__)
+    monkeypatch.setattr(sys, "argv", ["suggest", "--tasks"])
+    main()
+    printed = capsys.readouterr().out
+    one = score(ours, sets["recorded"], 100)
+    assert f"{one.mean:.3f} / {one.p90:.2f}" in printed
+    for name in (*RULES, "lrwidget, 3 sweeps", "2 made tasks", sets["very_slow"][0].name):
+        assert name in printed
