@@ -198,6 +198,16 @@ class TestAnyInput:
         order = np.random.default_rng(0).permutation(len(self.lr))
         assert suggest(self.lr[order], self.loss[order]) == s
 
+    def test_a_linear_ladder(self):
+        lr = np.linspace(0, 1, 201)[1:]
+        log = 10 ** (-4 * (1 - np.arange(1, 201) / 200))
+        curve = {"at": 0.1, "climb": 1.0, "width": 0.2}
+        linear, logarithmic = (
+            suggest(lr, range_test(lr, **curve)),
+            suggest(log, range_test(log, **curve)),
+        )
+        assert decades_apart(linear, logarithmic) < 0.2
+
     def test_gaps_are_passed_over(self):
         gapped = self.loss.copy()
         gapped[::9] = np.nan
