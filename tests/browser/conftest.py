@@ -1,4 +1,4 @@
-"""One Jupyter server and one browser for all tests, one notebook and one kernel for each."""
+"""One Jupyter server and one browser for all tests, one page and one notebook for each."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let the fixture know that its test failed."""
     report = yield
-    if report.when == "call":
-        item.stash[failed] = report.failed
+    if report.failed:
+        item.stash[failed] = True
     return report
 
 
@@ -64,11 +64,12 @@ def lab(
     """A notebook to be opened in JupyterLab; fails the test on any error in the page."""
     name = re.sub(r"\W+", "-", request.node.name)
     lab = Lab(server, context.new_page(), name)
+    yield lab
+    has_failed = request.node.stash.get(failed, False)
     try:
-        yield lab
-        if request.node.stash.get(failed, False):
+        if has_failed:
             FAILURES.mkdir(exist_ok=True)
             lab.page.screenshot(path=FAILURES / f"{name}.png")
     finally:
-        lab.close()
+        lab.close(keep_kernel=not has_failed)
     assert not lab.errors, "the page wrote errors:\n" + "\n".join(lab.errors)

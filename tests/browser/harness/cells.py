@@ -77,6 +77,6 @@ def open_finder(
 
 
 def start(finder: Finder) -> None:
-    """Press Start and wait until the page says that the sweep runs."""
+    """Press Start and wait until the page says that the sweep runs, or has ended already."""
     finder.button("Start").click()
-    finder.wait_for_state("running")
+    finder.wait_for_state("running|finished|failed")

@@ -45,13 +45,6 @@ class Kernel:
         """Run statements in the notebook's namespace; KernelError if they raise."""
         self._await(self._ask(code, {}))
 
-    def begin(self, code: str) -> None:
-        """Have statements run as soon as the kernel has time, and do not wait for it."""
-        self._await(self._begin(code))
-
-    async def _begin(self, code: str) -> None:
-        self._client.execute(code, silent=True, store_history=False, allow_stdin=False)
-
     def value(self, expression: str) -> Any:
         """The value of an expression in the notebook's namespace, through JSON."""
         expressions = {"value": f"__import__('json').dumps({expression})"}

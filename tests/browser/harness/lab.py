@@ -236,8 +236,8 @@ class Lab:
             index,
         )
 
-    def close(self) -> None:
-        """Close the page and end its kernel."""
+    def close(self, keep_kernel: bool) -> None:
+        """Close the page; end its kernel, or leave it empty to the next notebook."""
         try:
             if self._kernel is not None:
                 self._kernel.close()
@@ -245,7 +245,12 @@ class Lab:
         except Error:
             pass  # the browser is gone already
         finally:
-            self.server.shut_down_kernels(self._notebook)
+            if keep_kernel and self.server.sessions(self._notebook):
+                # What a sweep may still wait for.
+                self.allow("steps", 1_000_000)
+                self.server.take_kernel_back(self._notebook)
+            else:
+                self.server.shut_down_kernels(self._notebook)
 
 
 def _code_cell(number: int, source: str) -> dict[str, object]:

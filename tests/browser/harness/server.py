@@ -29,7 +29,11 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
-IMPORTS = "import torch, lrwidget.widget"
+EMPTY = """
+import ipywidgets
+ipywidgets.Widget.close_all()
+get_ipython().run_line_magic("reset", "-f")
+"""
 
 
 def free_port() -> int:
@@ -60,7 +64,7 @@ class JupyterServer:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
 
-        self._spare: str | None = None
+        self._idle: str | None = None
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = os.environ | {
@@ -129,26 +133,30 @@ class JupyterServer:
         return [s for s in self.request("GET", "/api/sessions") if s["path"] == notebook]
 
     def give_kernel(self, notebook: str) -> None:
-        """Give a notebook that is not open yet a fresh kernel that has done its imports.
+        """Give a notebook that is not open yet a kernel that holds nothing.
 
-        Importing torch takes longer than most tests. The next kernel gets ready while the test
-        that asked for this one runs.
+        It is the kernel of the last test if that one handed it back: importing torch takes ten
+        times as long as a test.
         """
-        kernel, self._spare = self._spare or self._new_kernel(), None
+        kernel, self._idle = self._idle, None
+        if kernel is None:
+            kernel = self.request("POST", "/api/kernels", {"name": "python3"})["id"]
         session = {"path": notebook, "name": "", "type": "notebook", "kernel": {"id": kernel}}
         self.request("POST", "/api/sessions", session)
-        folder = (self.notebooks / notebook).parent
-        client = Kernel(self._connection_file(kernel))
-        client.run(f"__import__('os').chdir({str(folder)!r})")
-        client.close()
-        self._spare = self._new_kernel()
+        self._run(kernel, f"__import__('os').chdir({str((self.notebooks / notebook).parent)!r})")
 
-    def _new_kernel(self) -> str:
-        kernel: str = self.request("POST", "/api/kernels", {"name": "python3"})["id"]
+    def take_kernel_back(self, notebook: str) -> None:
+        """Empty the kernel of a notebook for the next one; its cells must have ended."""
+        kernel = self.sessions(notebook)[0]["kernel"]["id"]
+        self._run(kernel, EMPTY)
+        self._idle = kernel
+
+    def _run(self, kernel: str, code: str) -> None:
         client = Kernel(self._connection_file(kernel))
-        client.begin(IMPORTS)
-        client.close()
-        return kernel
+        try:
+            client.run(code)
+        finally:
+            client.close()
 
     def _connection_file(self, kernel: str) -> Path:
         return self.runtime / f"kernel-{kernel}.json"

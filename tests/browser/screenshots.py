@@ -1,0 +1,195 @@
+"""Pictures of the widget in JupyterLab, for the README and for looking at it with one's own eyes.
+
+python -m tests.browser.screenshots FOLDER      every state, both themes, two widths
+python -m tests.browser.screenshots --docs      docs/screenshot.png and docs/demo.webp
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import BrowserContext, FloatRect, sync_playwright
+
+from tests.browser.harness.browser import launch
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+from tests.browser.harness.server import JupyterServer
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
+STEPS = 100
+WIDTHS = (600, 1200)  # of the page, in pixels
+HALFWAY = 55
+README_WIDTH = 900
+SETTLE = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+
+# Around the quickstart's own cells: each step passes a gate, so that a picture can be taken of any.
+GATED = """
+from steps import Gate
+gate = Gate("steps")
+torch.set_num_threads(1)
+
+class Gated(nn.CrossEntropyLoss):
+    def forward(self, output, target):
+        gate.pass_through()
+        return super().forward(output, target)
+
+loss_fn = Gated()
+"""
+FAILING = """
+class Failing(Gated):
+    def forward(self, output, target):
+        if len(w.records) == 40:
+            output = output[:, :-1].flatten()
+        return super().forward(output, target)
+
+loss_fn = Failing()
+"""
+
+
+def quickstart_cells() -> list[str]:
+    """The cells of the quickstart up to the widget."""
+    notebook = json.loads(QUICKSTART.read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    return cells[: next(i for i, cell in enumerate(cells) if "LRFinderWidget(" in cell) + 1]
+
+
+def open_quickstart(lab: Lab, failing: bool = False) -> Finder:
+    """The idle widget of the quickstart, in a notebook that shows its cell alone."""
+    *setup, widget = quickstart_cells()
+    lab.allow("steps", 0)
+    lab.open("\n".join([*setup, GATED, *([FAILING] if failing else [])]), widget)
+    lab.run_cell(0)
+    lab.run_cell(1)
+    lab.page.evaluate("labTest.cell(0).inputHidden = true")
+    finder = Finder(lab)
+    finder.wait_until_drawn()
+    return finder
+
+
+def bring_to(finder: Finder, state: str) -> None:
+    """Press what leads from idle to a state."""
+    if state == "idle":
+        return
+    finder.lab.allow("steps", HALFWAY if state == "running" else STEPS)
+    finder.button("Start").click()
+    if state == "running":
+        finder.wait_for_rows(HALFWAY)
+    else:
+        finder.wait_for_state(state)
+
+
+def settle(finder: Finder) -> None:
+    """Wait until nothing moves: the marker stands, the chart has its width."""
+    finder.root.scroll_into_view_if_needed()
+    last = None
+    while (now := finder.root.screenshot(animations="disabled")) != last:
+        last = now
+        finder.lab.page.evaluate(SETTLE)
+
+
+@contextmanager
+def browser_and_server() -> Iterator[tuple[BrowserContext, JupyterServer]]:
+    """A browser and a server to take pictures with."""
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        browser = launch(playwright)
+        server = JupyterServer(Path(home))
+        try:
+            yield browser.new_context(viewport={"width": 1200, "height": 900}), server
+        finally:
+            browser.close()
+            server.close()
+
+
+def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> None:
+    """A picture of the page for each state, theme and width."""
+    for state in ("idle", "running", "finished", "failed"):
+        lab = Lab(server, context.new_page(), state)
+        finder = open_quickstart(lab, failing=state == "failed")
+        bring_to(finder, state)
+        for theme in ("light", "dark"):
+            lab.theme("light" if theme == "light" else "dark")
+            for width in WIDTHS:
+                lab.page.set_viewport_size({"width": width, "height": 900})
+                settle(finder)
+                lab.page.screenshot(path=folder / f"{state}-{theme}-{width}.png")
+        lab.theme("light")
+        lab.close(keep_kernel=True)
+
+
+def shot(finder: Finder) -> Image.Image:
+    """The widget with a little room around it."""
+    page = finder.lab.page
+    box = finder.root.bounding_box()
+    assert box is not None
+    room = 8
+    clip: FloatRect = {
+        "x": box["x"] - room,
+        "y": box["y"] - room,
+        "width": box["width"] + 2 * room,
+        "height": box["height"] + 2 * room,
+    }
+    return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
+
+
+def for_readme(context: BrowserContext, server: JupyterServer, folder: Path) -> None:
+    """The pictures of the README: one that stands, one that moves."""
+    lab = Lab(server, context.new_page(), "readme")
+    lab.page.set_viewport_size({"width": README_WIDTH, "height": 900})
+    finder = open_quickstart(lab)
+    lab.page.evaluate("labTest.cell(1).inputHidden = true")
+    settle(finder)
+    frames = [(shot(finder), 800)]
+    finder.button("Start").click()
+    for step in range(2, STEPS + 1, 2):
+        lab.allow("steps", step)
+        finder.wait_for_rows(step)
+        frames.append((shot(finder), 60))
+    finder.wait_for_state("finished")
+    settle(finder)
+    finished = shot(finder)
+    finished.quantize(128).save(folder / "screenshot.png", optimize=True)
+    frames.append((finished, 1500))
+    for _ in range(8):
+        finder.slider("Smoothing").press("ArrowLeft")
+        frames.append((shot(finder), 80))
+    frames.append((shot(finder), 800))
+    images, durations = zip(*frames, strict=True)
+    images[0].save(
+        folder / "demo.webp",
+        save_all=True,
+        append_images=images[1:],
+        duration=list(durations),
+        loop=0,
+        quality=60,
+        method=6,
+    )
+    lab.close(keep_kernel=True)
+
+
+def main() -> None:
+    """Take the pictures that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="where all states go")
+    parser.add_argument("--docs", action="store_true", help="renew the pictures of the README")
+    options = parser.parse_args()
+    if not (options.folder or options.docs):
+        parser.error("name a folder, or say --docs")
+    with browser_and_server() as (context, server):
+        if options.folder:
+            options.folder.mkdir(parents=True, exist_ok=True)
+            all_states(context, server, options.folder)
+        if options.docs:
+            (ROOT / "docs").mkdir(exist_ok=True)
+            for_readme(context, server, ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Choosing a rate with the mouse, the keyboard and the number field."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.browser.harness.cells import END_LR, START_LR, STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+
+PICK = 0.02
+
+
+@pytest.fixture
+def finished(lab: Lab) -> Finder:
+    """A finder at the end of its sweep."""
+    finder = open_finder(lab, allowed=STEPS)
+    start(finder)
+    finder.wait_for_state("finished")
+    return finder
+
+
+def wait_for_lr(lab: Lab, lr: float) -> None:
+    """Wait until the kernel holds this rate."""
+    lab.wait_for(f"w.lr is {lr}", lambda: lab.kernel.value("w.lr") == lr)
+
+
+def test_the_marker_goes_to_the_suggestion(lab: Lab, finished: Finder) -> None:
+    suggestion = lab.kernel.value("w.suggestion")
+    assert START_LR < suggestion < END_LR
+    assert lab.kernel.value("w.lr") == suggestion
+    assert finished.chosen == suggestion
+    assert f"{suggestion:.1e}".replace("e-0", "e-") in str(
+        finished.slider("Chosen learning rate").get_attribute("aria-valuetext")
+    )
+
+
+def test_the_marker_is_dragged_with_the_mouse(lab: Lab, finished: Finder) -> None:
+    pixels = finished.drag_marker_to(PICK)
+    lr = finished.wait_for_kernel()
+    decades = math.log10(END_LR / START_LR)
+    assert abs(math.log10(lr / PICK)) < 2 * decades / pixels  # two pixels
+
+
+def test_the_marker_stays_in_the_range(lab: Lab, finished: Finder) -> None:
+    for beyond, end in ((END_LR * 1e3, END_LR), (START_LR / 1e3, START_LR)):
+        finished.drag_marker_to(beyond)
+        wait_for_lr(lab, end)
+        assert finished.chosen == end
+
+
+def test_a_rate_can_be_typed(lab: Lab, finished: Finder) -> None:
+    finished.type_lr("3e-4")
+    wait_for_lr(lab, 3e-4)
+    assert finished.chosen == 3e-4
+    finished.type_lr("1e5")
+    wait_for_lr(lab, END_LR)
+
+
+def test_what_is_no_rate_changes_nothing(lab: Lab, finished: Finder) -> None:
+    before = lab.kernel.value("w.lr")
+    for text in ("fast", "-1", "0", ""):
+        finished.type_lr(text)
+    finished.type_lr("0.5")
+    wait_for_lr(lab, 0.5)
+    assert before != 0.5
+
+
+def test_the_keyboard_moves_the_marker(lab: Lab, finished: Finder) -> None:
+    slider = finished.slider("Chosen learning rate")
+    slider.press("Home")
+    wait_for_lr(lab, START_LR)
+    slider.press("End")
+    wait_for_lr(lab, END_LR)
+    slider.press("ArrowLeft")
+    one_step = END_LR * (START_LR / END_LR) ** 0.01
+    lab.wait_for("the marker moves", lambda: finished.chosen == pytest.approx(one_step))
+    assert finished.wait_for_kernel() == pytest.approx(one_step)
+
+
+def test_the_users_pick_outlives_the_end_of_the_sweep(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=30)
+    start(finder)
+    finder.wait_for_rows(30)
+    finder.drag_marker_to(PICK)
+    picked = finder.wait_for_kernel()
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")
+    assert lab.kernel.value("w.suggestion") not in {None, picked}
+    assert lab.kernel.value("w.lr") == picked
+    assert finder.chosen == picked
+
+
+def test_python_moves_the_marker(lab: Lab, finished: Finder) -> None:
+    lab.kernel.run("w.lr = 0.05")
+    lab.wait_for("the page has the rate", lambda: finished.chosen == 0.05)

@@ -1,0 +1,87 @@
+"""Start, Pause, Resume, Stop and what goes wrong in a model."""
+
+from __future__ import annotations
+
+from tests.browser.harness.cells import SETUP, STEPS, open_finder, start
+from tests.browser.harness.lab import Lab
+
+FAILING = SETUP.replace(
+    "return cross_entropy(output, target)",
+    """if len(w.records) == 20:
+        raise ValueError("the batch is bad")
+    return cross_entropy(output, target)""",
+)
+
+
+def test_a_sweep_leaves_the_model_as_it_was(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=10)
+    start(finder)
+    finder.wait_for_rows(10)
+    assert len(lab.kernel.value("threads()")) == 2
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")
+    assert lab.kernel.value("w.state") == "finished"
+    assert lab.kernel.value("w.wait().stop_reason") == "finished"
+    assert lab.kernel.value("model_is_as_before()")
+    lab.wait_for("the run's threads have ended", lambda: lab.kernel.value("threads()") == [])
+    assert finder.progress.get_attribute("aria-valuenow") in {"100", "1"}
+
+
+def test_pause_holds_and_resume_goes_on(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=10)
+    start(finder)
+    finder.wait_for_rows(10)
+    finder.button("Pause").click()
+    lab.allow("steps", STEPS)  # the step in hand ends, and no other begins
+    finder.wait_for_state("paused")
+    assert lab.kernel.value("w.state") == "paused"
+    held = finder.kernel_rows
+    finder.wait_for_rows(len(held))
+    assert 10 <= len(held) < STEPS
+
+    finder.button("Resume").click()
+    finder.wait_for_state("finished")
+    assert finder.rows[: len(held)] == held
+    assert finder.rows == finder.kernel_rows
+    assert len(finder.rows) == STEPS
+
+
+def test_stop_keeps_the_rows_and_restores_the_model(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=30)
+    start(finder)
+    finder.wait_for_rows(30)
+    finder.button("Stop").click()
+    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("True"))
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("stopped")
+    assert lab.kernel.value("w.state") == "stopped"
+    assert lab.kernel.value("model_is_as_before()")
+    rows = finder.kernel_rows
+    assert 30 <= len(rows) < STEPS
+    finder.wait_for_rows(len(rows))
+    assert finder.rows == rows
+
+
+def test_an_exception_in_the_model_is_shown_and_the_model_restored(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS, setup=FAILING)
+    start(finder)
+    finder.wait_for_state("failed")
+    assert "ValueError: the batch is bad" in finder.root.inner_text()
+    assert "in loss_fn" not in finder.root.inner_text()
+    finder.root.get_by_text("Traceback").first.click()
+    lab.wait_for("the traceback is shown", lambda: "in loss_fn" in finder.root.inner_text())
+
+    assert lab.kernel.value("w.state") == "failed"
+    assert lab.kernel.value("w.error") == "ValueError: the batch is bad"
+    assert lab.kernel.value("model_is_as_before()")
+    assert len(finder.rows) == 20
+    assert finder.rows == finder.kernel_rows
+    lab.kernel.run(
+        """
+        try:
+            w.wait()
+        except ValueError as error:
+            raised = str(error)
+        """
+    )
+    assert lab.kernel.value("raised") == "the batch is bad"
