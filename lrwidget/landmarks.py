@@ -113,20 +113,11 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     Several sweeps are read as one: each is centred on its own plateau, its loss is capped, and the
     mean of them is taken.
     """
-    losses = np.array([_filled(decades, sweep) for sweep in losses])
     first, last = float(decades[0]), float(decades[-1])
     plateau = decades <= first + PLATEAU_SHARE * (last - first)
     plateau[:PLATEAU_STEPS] = True
-    levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in losses])
-    # Where the plateau is free of noise, rounding is what remains of it; never so little that a
-    # quotient would overflow.
-    rounding = 1e-12 * float(np.median(np.abs(losses))) + 1e-140
-    noise = max(float(np.sqrt(np.mean(noises**2))), rounding)
-
-    scores = (losses - levels[:, None]) / noise
-    scores = np.minimum(scores, max(CAP_NOISE, -float(scores.min())))
-    neighbours = np.maximum(scores[:, :-2], scores[:, 2:])
-    scores[:, 1:-1] = np.minimum(scores[:, 1:-1], neighbours + SPIKE_NOISE)
+    filled = np.array([_filled(decades, sweep) for sweep in losses])
+    scores, level, noise = _scores(filled, plateau)
     x, y, errors = _smooth(decades, scores.mean(axis=0))
 
     height = max(CLIMB_NOISE, CLIMB_SHARE * -float(y.min()))
@@ -159,7 +150,7 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     return Landmarks(
         first=first,
         last=last,
-        level=float(levels.mean()) + top * noise,
+        level=level + top * noise,
         noise=noise,
         error=error * noise,
         fall=depth * noise,
@@ -179,6 +170,20 @@ def _filled(decades: Array, sweep: Array) -> Array:
     filled = np.interp(decades, decades[seen], sweep[seen])
     filled[seen[-1] + 1 :] = sweep[seen[-3:]].max()
     return filled
+
+
+def _scores(losses: Array, plateau: NDArray[np.bool_]) -> tuple[Array, float, float]:
+    """Return the losses above their own plateau in units of the noise, its mean, and the noise."""
+    levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in losses])
+    # Where the plateau is free of noise, rounding is what remains of it; never so little that a
+    # quotient would overflow.
+    rounding = 1e-12 * float(np.median(np.abs(losses))) + 1e-140
+    noise = max(float(np.sqrt(np.mean(noises**2))), rounding)
+    scores = (losses - levels[:, None]) / noise
+    scores = np.minimum(scores, max(CAP_NOISE, -float(scores.min())))
+    neighbours = np.maximum(scores[:, :-2], scores[:, 2:])
+    scores[:, 1:-1] = np.minimum(scores[:, 1:-1], neighbours + SPIKE_NOISE)
+    return scores, float(levels.mean()), noise
 
 
 def _plateau(losses: Array) -> tuple[float, float]:
