@@ -84,6 +84,8 @@ def test_the_users_pick_outlives_the_end_of_the_sweep(lab: Lab) -> None:
     finder = open_finder(lab, allowed=30)
     start(finder)
     finder.wait_for_rows(30)
+    finder.type_lr("1e-3")
+    assert finder.wait_for_kernel() == 1e-3
     finder.drag_marker_to(PICK)
     picked = finder.wait_for_kernel()
     lab.allow("steps", STEPS)
