@@ -125,6 +125,7 @@ def train_at(
         finally:
             watch.remove()
             source.close()
+            judge.forget_what_came_after()
 
 
 class _Judge:
@@ -146,6 +147,11 @@ class _Judge:
 
     def mark_epoch(self) -> None:
         self._records.meta.setdefault("epochs_begin_at", []).append(self.step)
+
+    def forget_what_came_after(self) -> None:
+        """Drop the borders of epochs that began after the last row that was kept."""
+        borders = self._records.meta.get("epochs_begin_at", [])
+        borders[:] = [border for border in borders if border < len(self._records)]
 
     def mark_skip(self, lr: float) -> None:
         self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])

@@ -210,3 +210,29 @@ def test_groups_keep_their_ratios_and_other_optimizers_follow_when_asked() -> No
         for lr, (first, second, third) in zip(records.lr, rates, strict=True):
             assert (first, second) == pytest.approx((lr * expected[0], lr * expected[1]))
             assert third == pytest.approx(0.6 if expected[2] is None else lr * expected[2])
+
+
+def test_a_zero_grad_of_its_own_is_called() -> None:
+    calls: list[str] = []
+
+    class Own(torch.optim.SGD):
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            calls.append("own")
+            super().zero_grad(set_to_none)
+
+    model, optimizer, loss_fn, loader = problem(Own)
+    swept(TrainingTask(model, optimizer, loss_fn, loader), steps=3)
+    assert calls == ["own"] * 3
+
+
+def test_gradients_of_a_parameter_that_a_step_does_not_use_are_gone() -> None:
+    model, optimizer, loss_fn, loader = problem(torch.optim.Adam)
+    unused = nn.Parameter(torch.ones(2))
+    model.register_parameter("unused", unused)
+    optimizer.add_param_group({"params": [unused], "weight_decay": 0.5})
+    unused.grad = torch.ones(2)
+    values: list[torch.Tensor] = []
+    model.register_forward_pre_hook(lambda m, _: values.append(m.unused.detach().clone()))
+    swept(TrainingTask(model, optimizer, loss_fn, loader), steps=3)
+    assert all(torch.equal(value, torch.ones(2)) for value in values[1:])
+    assert torch.equal(unused.grad, torch.ones(2))
