@@ -153,6 +153,7 @@ class Sender:
 
     run: Run
     page: Page
+    kind: str = "rows"  # the type of its messages
     _wake: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -222,10 +223,10 @@ class Sender:
         if not last and news == told and status.step <= sent:
             return sent, news
         moved: dict[str, Any] = {}
-        if last and not self.page.picked:
+        if last and self.kind == "rows" and not self.page.picked:  # a check only offers a rate
             moved["lr"] = self.page.clamp(status.suggestion)
         content, buffers = rows_message(
-            status, self.run.records, sent, detail=news != told, **moved
+            status, self.run.records, sent, kind=self.kind, detail=news != told, **moved
         )
         try:
             self.page.send(content, buffers)

@@ -173,7 +173,8 @@ class LRFinderWidget(LiveWidget):
             # Observers and linked widgets live on while this cell waits.
             self._catch_up(tell=True)
             if ended:
-                return run.result()
+                run.raise_error()
+                return run.records
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"the sweep has not ended within {timeout} seconds; it goes on")
 

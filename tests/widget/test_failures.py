@@ -16,7 +16,7 @@ import torch
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget
-from lrwidget.liverun import without_folders
+from lrwidget.background import without_folders
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     ENDED,
