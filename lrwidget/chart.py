@@ -12,7 +12,7 @@ from typing import Any
 import bqplot as bq
 from ipywidgets import Layout
 
-MARGIN = {"top": 14, "bottom": 46, "left": 60, "right": 18}
+MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
 
 # The page sets every domain itself, and shows its own hover text.
 _QUIET: dict[str, Any] = {
@@ -25,8 +25,9 @@ _QUIET: dict[str, Any] = {
 def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure:
     """Return the figure of a sweep from ``start_lr`` to ``end_lr``, with all marks empty.
 
-    The browser finds a mark by its first label: "raw loss" (faint line), "smoothed loss" (strong
-    line), "suggestion" (dotted vertical line), "rule" (vertical line through the marker) and
+    The browser finds a mark by its first label: "band" (area between the quartiles of several
+    sweeps), "raw loss" (faint line), "smoothed loss" (strong line; with several sweeps the one in
+    progress, drawn thin), "median" (strong line, of several sweeps), "suggestion" (dotted vertical line), "rule" (vertical line through the marker) and
     "marker" (the handle to drag). Colours are CSS variables, so that the page's theme decides.
 
     Args:
@@ -51,8 +52,17 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     upon_axis = {"x": lr, "y": upright}
     return bq.Figure(
         marks=[
+            _line(
+                "band",
+                on_curve,
+                "var(--lrw-line, #1459b3)",
+                stroke_width=0.0,
+                fill="inside",
+                fill_opacities=[0.25],
+            ),
             _line("raw loss", on_curve, "var(--lrw-raw, #6f9bd1)", stroke_width=1.2),
             _line("smoothed loss", on_curve, "var(--lrw-line, #1459b3)", stroke_width=2.4),
+            _line("median", on_curve, "var(--lrw-line, #1459b3)", stroke_width=2.4),
             _line(
                 "suggestion",
                 upon_axis,
@@ -104,6 +114,7 @@ def _line(
     color: str,
     stroke_width: float,
     line_style: str = "solid",
+    **more: Any,
 ) -> bq.Lines:
     return bq.Lines(
         labels=[label],
@@ -113,5 +124,6 @@ def _line(
         colors=[color],
         stroke_width=stroke_width,
         line_style=line_style,
+        **more,
         **_QUIET,
     )

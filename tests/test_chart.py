@@ -15,7 +15,15 @@ def marks(figure: bq.Figure) -> dict[str, bq.Mark]:
 def test_marks_are_named_and_empty() -> None:
     figure = build_figure(1e-6, 1.0)
     named = marks(figure)
-    assert list(named) == ["raw loss", "smoothed loss", "suggestion", "rule", "marker"]
+    assert list(named) == [
+        "band",
+        "raw loss",
+        "smoothed loss",
+        "median",
+        "suggestion",
+        "rule",
+        "marker",
+    ]
     assert all(len(mark.x) == 0 and len(mark.y) == 0 for mark in figure.marks)
 
 

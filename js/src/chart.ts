@@ -2,6 +2,8 @@
 // Models are set without save_changes: what is drawn never depends on the kernel, nor troubles it.
 import type { RealModel } from "./host";
 import { autoRange, shownRange, type Range } from "./limits";
+import { outline } from "./band";
+import { quartiles, type Quartiles } from "./quartiles";
 import { smoothed } from "./smoothing";
 import type { RunTable } from "./store";
 import { thinned, type Span } from "./thin";
@@ -17,11 +19,17 @@ export interface Picture {
   limit: number | null;
   lr: number | null;
   suggestion: number | null;
+  /** Whether the run has ended: then no sweep is in progress. */
+  ended: boolean;
   /** Width of the widest view's plot in pixels. */
   columns: number;
 }
 
 const NOTHING = new Float64Array(0);
+const NO_POINTS = { x: NOTHING, y: NOTHING };
+/** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
+const STRONG = 2.4;
+const QUIET = 1.2;
 
 /** Runs an effect only when one of its reasons has changed. */
 class Memo {
@@ -42,6 +50,8 @@ export class Chart {
   auto: Range = autoRange(NOTHING);
   /** The smoothed loss of every row. */
   smoothed = new Float64Array(0);
+  /** The sweeps as one curve; null where there are not several. */
+  quartiles: Quartiles | null = null;
   private readonly marks: Map<string, RealModel>;
   private readonly axes: RealModel[];
   private readonly memos = {
@@ -69,7 +79,7 @@ export class Chart {
   }
 
   draw(picture: Picture): void {
-    const { table, span, smoothing, showRaw, limit, lr, suggestion, columns } = picture;
+    const { table, span, smoothing, showRaw, limit, lr, suggestion, ended, columns } = picture;
     const { memos } = this;
     const rates = table?.lr ?? NOTHING;
     const loss = table?.loss ?? NOTHING;
@@ -88,10 +98,10 @@ export class Chart {
     memos.raw.when([...rows, span.low, span.high, columns], () => {
       this.mark("raw loss").set({ ...thinned(rates, loss, starts, span, columns) });
     });
-    memos.smoothed.when([...rows, span.low, span.high, columns, smoothing], () => {
+    memos.smoothed.when([...rows, span.low, span.high, columns, smoothing, ended], () => {
       this.smoothed = smoothed(loss, smoothing, starts);
-      const points = thinned(rates, this.smoothed, starts, span, columns);
-      this.mark("smoothed loss").set({ ...points });
+      if (table && table.sweeps > 1) this.setSweeps(table, span, columns, ended);
+      else this.setSweep(rates, span, columns);
     });
     memos.visible.when([showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
@@ -115,6 +125,30 @@ export class Chart {
     const one = (value: number | null): Float64Array =>
       value === null ? NOTHING : Float64Array.of(value);
     marker.set({ x: one(lr), y: one(lr === null ? null : 0) });
+  }
+
+  /** One sweep: its smoothed loss as the strong line. */
+  private setSweep(rates: Float64Array, span: Span, columns: number): void {
+    this.quartiles = null;
+    const points = thinned(rates, this.smoothed, [0], span, columns);
+    this.mark("smoothed loss").set({ ...points, stroke_width: STRONG });
+    this.mark("median").set(NO_POINTS);
+    this.mark("band").set(NO_POINTS);
+  }
+
+  /** Several sweeps: median and quartiles, and below them the sweep in progress. */
+  private setSweeps(table: RunTable, span: Span, columns: number, ended: boolean): void {
+    const all = quartiles(table.lr, this.smoothed, table.starts);
+    this.quartiles = all;
+    this.mark("median").set({ ...thinned(all.lr, all.median, [0], span, columns) });
+    // Of a single sweep there are no quartiles.
+    const edge = (values: Float64Array): Float64Array =>
+      values.map((value, step) => (all.count[step]! > 1 ? value : NaN));
+    this.mark("band").set({ ...outline(all.lr, edge(all.low), edge(all.high), span, columns) });
+    const last = table.starts[table.sweeps - 1]!;
+    const [lr, line] = [table.lr.subarray(last), this.smoothed.subarray(last)];
+    const points = ended ? NO_POINTS : thinned(lr, line, [0], span, columns);
+    this.mark("smoothed loss").set({ ...points, stroke_width: QUIET });
   }
 
   private setSpan(span: Span): void {

@@ -4,15 +4,12 @@ import type { Chart } from "./chart";
 import { h, setAttribute, setText } from "./dom";
 import { clampRate, formatLoss, formatRate, fractionOf, rateAt } from "./format";
 import { quietMarks, type FigureView, type MarkView, type RealModel } from "./host";
+import { across, type Place } from "./place";
+import type { Quartiles } from "./quartiles";
+import { Regions } from "./regions";
+import { RuleTicks } from "./ruleticks";
 import type { Session } from "./session";
-
-interface Place {
-  /** Edges of the x axis' range and of the plot, in pixels within this element. */
-  left: number;
-  right: number;
-  top: number;
-  bottom: number;
-}
+import type { RunTable } from "./store";
 
 export class Plot {
   /** Where the figure goes. */
@@ -30,24 +27,33 @@ export class Plot {
   // What these two say is in the twin's value and in the state already.
   private readonly chosen = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
   private readonly suggested = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
-  readonly el = h(
-    "div",
-    { className: "lrw-chart" },
-    {},
-    this.figure,
-    this.empty,
-    this.chosen,
-    this.suggested,
-    this.hairline,
-    this.tip,
-    this.twin,
-  );
+  private readonly regions: Regions;
+  private readonly rules: RuleTicks;
+  readonly el: HTMLElement;
   private marker: MarkView | null = null;
 
   constructor(
     private readonly session: Session,
     private readonly chart: Chart,
   ) {
+    this.regions = new Regions(session);
+    this.rules = new RuleTicks(session);
+    this.el = h(
+      "div",
+      { className: "lrw-chart" },
+      {},
+      this.regions.shades,
+      this.figure,
+      this.empty,
+      this.chosen,
+      this.suggested,
+      this.regions.names,
+      this.hairline,
+      this.tip,
+      this.twin,
+      this.rules.over,
+      this.rules.el,
+    );
     this.twin.setAttribute("aria-label", "Chosen learning rate");
     this.twin.addEventListener("input", () => {
       session.pick(rateAt(Number(this.twin.value), session.span));
@@ -105,7 +111,7 @@ export class Plot {
   }
 
   update(): void {
-    const { lr, span, status, store } = this.session;
+    const { lr, span, status, store, detail } = this.session;
     this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, span));
     const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
     setAttribute(this.twin, "aria-valuetext", text);
@@ -115,9 +121,13 @@ export class Plot {
       this.twin.style.width = `${place.right - place.left + THUMB}px`;
       this.twin.style.top = `${place.bottom - THUMB}px`;
     }
-    const suggestion = status.suggestion === lr ? null : status.suggestion;
-    const chosen = lr === null ? "" : formatRate(lr, 3);
-    const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}`;
+    this.regions.update(place);
+    this.rules.update(place);
+    const taken = status.suggestion === lr;
+    const suggestion = taken ? null : status.suggestion;
+    const doubt = detail.confidence === "low" ? ", low confidence" : "";
+    const chosen = lr === null ? "" : formatRate(lr, 3) + (taken ? doubt : "");
+    const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}${doubt}`;
     // Each on its line's far side from the other line.
     const first = lr !== null && suggestion !== null && lr < suggestion;
     this.label(this.chosen, lr, chosen, place, 0, first);
@@ -140,7 +150,7 @@ export class Plot {
     element.hidden = lr === null || !place;
     if (lr === null || !place) return;
     setText(element, text);
-    const at = place.left + fractionOf(lr, this.session.span) * (place.right - place.left);
+    const at = across(lr, this.session.span, place);
     const width = element.offsetWidth + 6;
     const toLeft = left ? at - width >= place.left : at + width > place.right;
     element.style.left = `${toLeft ? at - width : at + 6}px`;
@@ -197,18 +207,12 @@ export class Plot {
     }
     const { span } = this.session;
     const lr = rateAt((x - place.left) / (place.right - place.left), span);
-    const row = nearest(table.lr, lr);
-    const at = place.left + fractionOf(table.lr[row]!, span) * (place.right - place.left);
-    const smoothed = this.chart.smoothed[row] ?? NaN;
-    setText(
-      this.tip,
-      [
-        `step ${row + 1}`,
-        `lr ${formatRate(table.lr[row]!, 3)}`,
-        `loss ${formatLoss(table.loss[row]!)}`,
-        ...(Number.isFinite(smoothed) ? [`smoothed ${formatLoss(smoothed)}`] : []),
-      ].join("\n"),
-    );
+    const { quartiles: sweeps, smoothed } = this.chart;
+    const rates = sweeps?.lr ?? table.lr;
+    const row = nearest(rates, lr);
+    const at = across(rates[row]!, span, place);
+    const lines = sweeps ? describeSweeps(sweeps, row) : describeRow(table, smoothed, row);
+    setText(this.tip, lines.join("\n"));
     this.tip.hidden = this.hairline.hidden = false;
     this.hairline.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const flip = at > (place.left + place.right) / 2;
@@ -246,6 +250,26 @@ function tidy(lr: number, span: { low: number; high: number }): number {
   const decades = Math.log10(span.high / span.low);
   const digits = Math.min(3 + Math.max(0, Math.ceil(-Math.log10(decades))), 15);
   return clampRate(Number(lr.toPrecision(digits)), span);
+}
+
+function describeRow(table: RunTable, smoothed: Float64Array, row: number): string[] {
+  const average = smoothed[row] ?? NaN;
+  return [
+    `step ${row + 1}`,
+    `lr ${formatRate(table.lr[row]!, 3)}`,
+    `loss ${formatLoss(table.loss[row]!)}`,
+    ...(Number.isFinite(average) ? [`smoothed ${formatLoss(average)}`] : []),
+  ];
+}
+
+function describeSweeps({ lr, low, median, high, count }: Quartiles, step: number): string[] {
+  const several = count[step]! > 1;
+  return [
+    `step ${step + 1}`,
+    `lr ${formatRate(lr[step]!, 3)}`,
+    `${several ? `median of ${count[step]}` : "smoothed"} ${formatLoss(median[step]!)}`,
+    ...(several ? [`quartiles ${formatLoss(low[step]!)} to ${formatLoss(high[step]!)}`] : []),
+  ];
 }
 
 /** The row whose rate is nearest. */

@@ -6,12 +6,23 @@ export type RunState =
 
 export type Command = "start" | "pause" | "resume" | "stop" | "reset" | "apply";
 
+/** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
+export interface Landmarks {
+  falls_at?: number | null;
+  minimum?: number | null;
+  explodes_at?: number | null;
+}
+
 /** What a run leaves to say beyond numbers. */
 export interface Detail {
   reason?: string | null;
   traceback?: string | null;
   stop_reason?: string | null;
   suggestions?: Record<string, number | null>;
+  landmarks?: Landmarks;
+  confidence?: "high" | "low" | null;
+  /** Standard deviation of the single sweeps' suggestions, in decades. */
+  spread?: number | null;
   elapsed?: number;
   label?: string;
   notice?: string;

@@ -74,7 +74,8 @@ export class RunBar {
     this.progress.dataset.state = status.state;
     const table = this.session.store.current;
     const last = (table?.length ?? 0) - 1;
-    setText(this.facts, describeProgress(status, table?.lr[last] ?? NaN, table?.loss[last] ?? NaN));
+    const [lastLr, lastLoss] = [table?.lr[last] ?? NaN, table?.loss[last] ?? NaN];
+    setText(this.facts, describeProgress(status, lastLr, lastLoss, table?.sweeps));
   }
 }
 

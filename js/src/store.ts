@@ -40,6 +40,11 @@ export class RunTable {
     return this.end;
   }
 
+  /** How many sweeps have rows. */
+  get sweeps(): number {
+    return this.starts.filter((start) => start < this.end).length;
+  }
+
   /** The rates of all rows, in order, NaN where a row is missing. A view: read it, do not keep it. */
   get lr(): Float64Array {
     return this.columns.lr.subarray(0, this.end);

@@ -18,6 +18,14 @@ export class ViewBar {
     { type: "checkbox" },
     { "aria-label": "Automatic loss limit" },
   );
+  private readonly repeats = h("span", null);
+  private readonly key = h(
+    "span",
+    { className: "lrw-key", hidden: true },
+    {},
+    swatch("band"),
+    this.repeats,
+  );
   private readonly raw = h("input", { type: "checkbox" }, { "aria-label": "Raw loss" });
 
   constructor(
@@ -38,8 +46,6 @@ export class ViewBar {
     this.raw.addEventListener("change", () => {
       session.setShowRaw(this.raw.checked);
     });
-    const swatch = (kind: string): HTMLElement =>
-      h("span", { className: `lrw-swatch lrw-swatch-${kind}` }, { "aria-hidden": "true" });
     this.el = h(
       "div",
       { className: "lrw-bar lrw-view" },
@@ -53,6 +59,7 @@ export class ViewBar {
         h("label", { className: "lrw-check" }, {}, this.auto, "auto"),
       ),
       h("label", { className: "lrw-check" }, {}, this.raw, swatch("raw"), "raw loss"),
+      this.key,
     );
   }
 
@@ -73,7 +80,14 @@ export class ViewBar {
     );
     this.auto.checked = limit === null;
     this.raw.checked = showRaw;
+    const sweeps = store.current?.sweeps ?? 0;
+    this.key.hidden = sweeps < 2;
+    setText(this.repeats, `median and quartiles of ${sweeps} sweeps`);
   }
+}
+
+function swatch(kind: string): HTMLElement {
+  return h("span", { className: `lrw-swatch lrw-swatch-${kind}` }, { "aria-hidden": "true" });
 }
 
 function slider(name: string, max: string): HTMLInputElement {

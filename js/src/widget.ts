@@ -93,6 +93,7 @@ class Shared {
       limit: session.limit,
       lr: session.lr,
       suggestion: session.status.suggestion,
+      ended: hasEnded(session.status.state),
       columns: Math.max(...[...views].map((view) => view.plot.columns)),
     });
     for (const view of views) view.update();

@@ -4,8 +4,9 @@ import type { Command, Detail, Status } from "./protocol";
 import type { Span } from "./thin";
 
 /** The state of a run as the live region says it: short while it runs, with the outcome at its end. */
-export function describeState(status: Status, detail: Detail, span: Span): string {
+export function describeState(status: Status, detail: Detail, span: Span, sweeps = 1): string {
   const { state, step, steps } = status;
+  const outcome = describeSuggestion(status, detail, sweeps);
   const place = `at step ${step} of ${steps}`;
   switch (state) {
     case "idle":
@@ -15,27 +16,40 @@ export function describeState(status: Status, detail: Detail, span: Span): strin
     case "paused":
       return `Paused ${place}.`;
     case "finished":
-      return join("Finished.", describeSuggestion(status, detail));
+      return join("Finished.", outcome);
     case "diverged":
-      return join(`Diverged ${place}.`, describeSuggestion(status, detail));
+      return join(`Diverged ${place}.`, outcome);
     case "stopped":
-      return join(`Stopped ${place}.`, describeSuggestion(status, detail));
+      return join(`Stopped ${place}.`, outcome);
     case "failed":
-      return join(`Failed ${place}; the model is restored.`, describeSuggestion(status, detail));
+      return join(`Failed ${place}; the model is restored.`, outcome);
   }
 }
 
-function describeSuggestion({ suggestion }: Status, { reason }: Detail): string {
+function describeSuggestion(
+  { suggestion }: Status,
+  { reason, confidence, spread }: Detail,
+  sweeps: number,
+): string {
   if (suggestion === null) return reason ? `No rate to suggest: ${sentence(reason)}` : "";
-  const rate = `Suggested rate ${formatRate(suggestion)}`;
+  const parts = [`Suggested rate ${formatRate(suggestion)}`];
+  if (confidence) parts.push(`${confidence} confidence`);
+  if (typeof spread === "number") parts.push(describeSpread(spread, sweeps));
+  const rate = parts.join(", ");
   return reason ? `${rate}: ${sentence(reason)}` : `${rate}.`;
 }
 
+/** How far the sweeps' own suggestions lie apart: "spread 0.12 decades over 3 sweeps". */
+export function describeSpread(spread: number, sweeps: number): string {
+  return `spread ${spread.toFixed(2)} decades over ${sweeps} sweeps`;
+}
+
 /** The numbers of the row in hand: "step 43 of 100 · lr 1.2e-3 · loss 0.532 · 12 s left". */
-export function describeProgress(status: Status, lr: number, loss: number): string {
+export function describeProgress(status: Status, lr: number, loss: number, sweep = 1): string {
   const { state, step, steps, elapsed } = status;
   if (step === 0) return state === "idle" ? "" : `step 0 of ${steps}`;
   const parts = [`step ${step} of ${steps}`];
+  if (sweep > 1) parts.push(`sweep ${sweep}`);
   if (lr > 0) parts.push(`lr ${formatRate(lr)}`, `loss ${formatLoss(loss)}`);
   if (state === "running" || state === "paused") parts.push(formatTimeLeft(elapsed, step, steps));
   return parts.filter(Boolean).join(" · ");

@@ -1,0 +1,50 @@
+// The area between two lines, as the closed outline that a bqplot line with its inside filled draws.
+import { thinned, type Points, type Span } from "./thin";
+
+/**
+ * The outline of the band between two curves; a gap in both, at the same places, parts it.
+ *
+ * @param lr rates, ascending
+ * @param low, high the edges of the band; NaN where there is none
+ * @param span, columns as in `thinned`
+ */
+export function outline(
+  lr: Float64Array,
+  low: Float64Array,
+  high: Float64Array,
+  span: Span,
+  columns: number,
+): Points {
+  const upper = pieces(thinned(lr, high, [0], span, columns));
+  const lower = pieces(thinned(lr, low, [0], span, columns));
+  const x: number[] = [];
+  const y: number[] = [];
+  upper.forEach((there, i) => {
+    const back = [...(lower[i] ?? [])].reverse();
+    // There, back, and to where it began: each part of the path is closed by itself.
+    const path = [...there, ...back, there[0]!];
+    if (i > 0) {
+      // A break needs a rate of its own that keeps the logarithm finite.
+      x.push(path[0]![0]);
+      y.push(NaN);
+    }
+    for (const [rate, value] of path) {
+      x.push(rate);
+      y.push(value);
+    }
+  });
+  return { x: Float64Array.from(x), y: Float64Array.from(y) };
+}
+
+/** The points between the gaps. */
+function pieces({ x, y }: Points): [number, number][][] {
+  const result: [number, number][][] = [];
+  let open = false;
+  y.forEach((value, i) => {
+    const gap = Number.isNaN(value);
+    if (!gap && !open) result.push([]);
+    if (!gap) result[result.length - 1]!.push([x[i]!, value]);
+    open = !gap;
+  });
+  return result;
+}

@@ -1,0 +1,150 @@
+// The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
+// so that keyboard and screen reader have it as well.
+import { dodged } from "./dodge";
+import { h, setAttribute, setText } from "./dom";
+import { clampRate } from "./format";
+import { across, type Place } from "./place";
+import { DEFAULT_RULE, nameOf, rulesOf, type Rule } from "./rules";
+import type { Session } from "./session";
+
+/** Height of the lines that lead from the ticks to their names, as in widget.css, in pixels. */
+const LEADER = 9;
+const SVG = "http://www.w3.org/2000/svg";
+
+interface Tick {
+  rule: Rule;
+  button: HTMLButtonElement;
+  /** The tick itself, at the foot of the plot. */
+  foot: HTMLElement;
+  leader: SVGLineElement;
+}
+
+export class RuleTicks {
+  /** The strip below the figure, in the flow of the page. */
+  readonly el: HTMLElement;
+  /** What lies over the figure. */
+  readonly over = h("div", null, { "aria-hidden": "true" });
+  private readonly leaders = document.createElementNS(SVG, "svg");
+  private readonly guide = h("div", { className: "lrw-hairline", hidden: true });
+  private readonly tip = h("div", { className: "lrw-tip", hidden: true });
+  private readonly feet = h("div", null);
+  private readonly buttons = h("div", null);
+  private ticks: Tick[] = [];
+  private shown = "";
+  private pointed: Tick | null = null;
+  private place: Place | null = null;
+
+  constructor(private readonly session: Session) {
+    this.leaders.setAttribute("aria-hidden", "true");
+    this.el = h(
+      "div",
+      { className: "lrw-rules" },
+      { role: "group", "aria-label": "Rates by rule" },
+      this.leaders,
+      this.buttons,
+    );
+    this.over.append(this.feet, this.guide, this.tip);
+  }
+
+  update(place: Place | null): void {
+    const { detail, span, lr } = this.session;
+    const rules = rulesOf(detail.suggestions, span);
+    const now = JSON.stringify(rules);
+    if (now !== this.shown) {
+      this.shown = now;
+      this.rebuild(rules);
+    }
+    for (const { rule, button } of this.ticks) {
+      setAttribute(button, "aria-pressed", String(rule.lr === lr));
+    }
+    this.place = place;
+    this.el.hidden = this.over.hidden = !place;
+    if (place) this.arrange(place);
+    if (this.pointed) this.point(this.pointed);
+  }
+
+  private rebuild(rules: Rule[]): void {
+    this.point(null);
+    this.ticks = rules.map((rule) => this.tick(rule));
+    this.leaders.replaceChildren(...this.ticks.map((tick) => tick.leader));
+    this.feet.replaceChildren(...this.ticks.map((tick) => tick.foot));
+    this.buttons.replaceChildren(...this.ticks.map((tick) => tick.button));
+  }
+
+  private tick(rule: Rule): Tick {
+    const button = h(
+      "button",
+      { type: "button", className: "lrw-rule" },
+      { "aria-label": nameOf(rule), "aria-description": rule.meaning },
+      h("span", { className: "lrw-shape" }),
+      h("span", { className: "lrw-rule-name" }, {}, rule.name),
+    );
+    button.classList.toggle("lrw-default", rule.name === DEFAULT_RULE);
+    // Not `disabled`: what it says is still worth reading.
+    if (!rule.inside) button.setAttribute("aria-disabled", "true");
+    const foot = h("div", { className: "lrw-foot" });
+    const leader = document.createElementNS(SVG, "line");
+    const tick = { rule, button, foot, leader };
+    button.addEventListener("click", () => {
+      if (rule.inside) this.session.pick(rule.lr);
+    });
+    for (const type of ["pointerenter", "focus"]) {
+      button.addEventListener(type, () => {
+        this.point(tick);
+      });
+    }
+    for (const type of ["pointerleave", "blur"]) {
+      button.addEventListener(type, () => {
+        if (this.pointed === tick) this.point(null);
+      });
+    }
+    button.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.point(null);
+    });
+    return tick;
+  }
+
+  /** Puts ticks where their rates are, and names below them where there is room. */
+  private arrange(place: Place): void {
+    const { span } = this.session;
+    const at = this.ticks.map(({ rule }) => across(clampRate(rule.lr, span), span, place));
+    this.el.classList.remove("lrw-narrow");
+    let widths = this.ticks.map(({ button }) => button.offsetWidth);
+    const room = this.el.offsetWidth;
+    if (widths.reduce((sum, width) => sum + width, 0) > room) {
+      this.el.classList.add("lrw-narrow");
+      widths = this.ticks.map(({ button }) => button.offsetWidth);
+    }
+    const middles = dodged(at, widths, 0, room);
+    this.ticks.forEach(({ button, foot, leader }, i) => {
+      const x = at[i]!;
+      const middle = middles[i]!;
+      button.style.left = `${middle - widths[i]! / 2}px`;
+      foot.style.left = `${x}px`;
+      foot.style.top = `${place.bottom}px`;
+      leader.setAttribute("x1", String(x));
+      leader.setAttribute("y1", "0");
+      leader.setAttribute("x2", String(middle));
+      leader.setAttribute("y2", String(LEADER));
+    });
+  }
+
+  /** Says name and rate of a tick and shows where it leads to; nothing for null. */
+  private point(tick: Tick | null): void {
+    const { place } = this;
+    this.pointed = tick;
+    this.guide.hidden = this.tip.hidden = !tick || !place;
+    if (!tick || !place) return;
+    const { rule } = tick;
+    const { span } = this.session;
+    const act = rule.lr === this.session.lr ? "chosen" : "click to choose it";
+    const lines = [nameOf(rule), rule.meaning, rule.inside ? act : ""];
+    setText(this.tip, lines.filter(Boolean).join("\n"));
+    const at = across(clampRate(rule.lr, span), span, place);
+    this.guide.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
+    const width = this.tip.offsetWidth;
+    const left = Math.min(Math.max(at - width / 2, 0), this.el.offsetWidth - width);
+    this.tip.style.left = `${Math.max(left, 0)}px`;
+    this.tip.style.top = `${place.bottom - this.tip.offsetHeight - 14}px`;
+  }
+}
