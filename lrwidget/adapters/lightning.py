@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from torch.utils.data import BatchSampler, DataLoader
 
 from lrwidget.adapters.framework import (
     FrameworkTask,
@@ -94,6 +95,7 @@ class LightningTask(FrameworkTask):
         with ExitStack() as stack:
             stack.enter_context(put_back_after([self._module]))
             stack.enter_context(_quiet(self._package))
+            stack.enter_context(_unpatched_loaders())
             trainer = self._private_trainer()
             self._private = trainer
             stack.callback(self._let_go)
@@ -289,6 +291,28 @@ def _quiet(package: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _unpatched_loaders() -> Iterator[None]:
+    """Lightning patches loader classes while it asks for a loader, and leaves inherited methods.
+
+    What it puts back afterwards it sets on each class, also where the class had inherited it.
+    """
+    classes = list(_with_subclasses(DataLoader)) + list(_with_subclasses(BatchSampler))
+    held = [(cls, set(vars(cls))) for cls in classes]
+    try:
+        yield
+    finally:
+        for cls, names in held:
+            for name in {"__init__", "__setattr__", "__delattr__"} & set(vars(cls)) - names:
+                delattr(cls, name)
+
+
+def _with_subclasses(cls: type) -> Iterator[type]:
+    yield cls
+    for subclass in type.__subclasses__(cls):
+        yield from _with_subclasses(subclass)
 
 
 def _package_of(module: Any) -> str:

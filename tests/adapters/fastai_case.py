@@ -25,6 +25,10 @@ class Rates(Callback):
         self.rates, self.wanted = rates, samples
         self.samples, self.kept, self.group, self.used = 0, [], [], []
 
+    def before_fit(self) -> None:
+        rates = [hyper["lr"] for hyper in self.opt.hypers]
+        self.ratios = [rate / rates[0] for rate in rates]
+
     def before_validate(self) -> None:
         raise CancelValidException  # it would draw random numbers in between
 
@@ -33,7 +37,7 @@ class Rates(Callback):
             raise CancelFitException
         if self.rates:
             lr = self.rates[len(self.kept)]
-            self.opt.set_hyper("lr", [lr, lr * 10])
+            self.opt.set_hyper("lr", [lr * ratio for ratio in self.ratios])
         self.used.append(self.opt.hypers[0]["lr"])
 
     def after_loss(self) -> None:
