@@ -24,7 +24,12 @@ def lr_find(
     """Run a learning rate range test and return its records; the model is afterwards as before.
 
     Args:
-        model: a `torch.nn.Module`, or a TrainingTask, which carries everything.
+        model: a `torch.nn.Module`, with the three arguments that follow; a TrainingTask, which
+            carries everything; or what a person trains with already, in these forms:
+            `lr_find(lightning_module, trainer=trainer)`, with `data=` or `datamodule=` too;
+            `lr_find(transformers_trainer)`; `lr_find(fastai_learner)`;
+            `lr_find(skorch_net, X, y)`; `lr_find(model, optimizer, loss_fn, loader)` as Accelerate
+            prepared them. See `lrwidget.adapters`.
         optimizer: an optimizer over its parameters, or a class or factory such as torch.optim.Adam.
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
         data: a DataLoader, a Dataset or any iterable of batches.

@@ -11,6 +11,7 @@ from ipywidgets import Widget, widget_serialization
 
 from lrwidget.bundle import NOT_BUILT, bundled
 from lrwidget.export import Exported, export_rate
+from lrwidget.livecheck import CheckWidget
 from lrwidget.liverun import LiveRun
 from lrwidget.livetraits import (
     LiveAny,
@@ -23,7 +24,6 @@ from lrwidget.livetraits import (
     Rate,
     in_background,
 )
-from lrwidget.livewidget import LiveWidget
 from lrwidget.options import whole_number
 from lrwidget.pagemessages import Command, Export, Hello, Resync, parse
 from lrwidget.parts import close_figure, new_figure
@@ -34,11 +34,12 @@ from lrwidget.task import TrainingTask, rate_groups, set_rate, task_and_options
 logger = logging.getLogger(__name__)
 
 
-class LRFinderWidget(LiveWidget):
+class LRFinderWidget(CheckWidget):
     """A learning rate range test to watch live, with a marker to drag to the rate to use.
 
     Args:
-        model: a torch.nn.Module, with the three arguments that follow; or a TrainingTask, alone.
+        model: a torch.nn.Module, with the three arguments that follow; a TrainingTask, alone; or
+            another framework's object, in the forms that `lr_find` and `lrwidget.adapters` list.
         optimizer: an optimizer over the model's parameters, or a class or factory.
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
         data: a DataLoader, a Dataset, or any iterable of batches.
@@ -82,7 +83,7 @@ class LRFinderWidget(LiveWidget):
     # and a notebook that is saved, get everything with the state.
     _rows = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._table())
 
-    _from_page: ClassVar[frozenset[str]] = LiveWidget._from_page | {
+    _from_page: ClassVar[frozenset[str]] = CheckWidget._from_page | {
         "lr",
         "lr_range",
         "smoothing",
@@ -121,19 +122,17 @@ class LRFinderWidget(LiveWidget):
         """Run the sweep in the background; returns at once. A new start is a new table.
 
         Raises:
-            RuntimeError: it is running or paused, or the widget is closed.
+            RuntimeError: it, or a check, is under way, or the widget is closed.
         """
         with self._lock:
             run = self._run
             if self._task is None or run is None:
                 raise RuntimeError("the widget is closed; make a new LRFinderWidget")
-            if run.active:
-                mend = "resume() it" if run.state == "paused" else "wait() for it"
-                raise RuntimeError(f"the sweep is already {run.state}; {mend}, or stop() it first")
+            self._refuse_while_active("sweep")
             if run.started:
                 run = LiveRun(run.number + 1, self._task, self._options, self._page)
             run.start()
-            self._run = run
+            self._run = self._latest = run
             self._catch_up()
 
     def pause(self) -> None:
@@ -145,13 +144,21 @@ class LRFinderWidget(LiveWidget):
         self._current.resume()
 
     def stop(self) -> None:
-        """End after the step in hand and keep the rows; nothing happens unless it is under way."""
+        """End the sweep, or the check, after the step in hand and keep the rows.
+
+        Nothing happens unless one is under way.
+        """
         self._current.stop()
+        if self._checking is not None:
+            self._checking.stop()
 
     def wait(self, timeout: float | None = None) -> LRRecords:
-        """Block until the sweep has ended and the model is restored.
+        """Block until the sweep, or the check, has ended and the model is restored.
 
         An interrupt (KeyboardInterrupt) ends the waiting only; the sweep goes on.
+
+        Returns:
+            The records of the sweep; `check()` has returned those of the check.
 
         Args:
             timeout: seconds to wait at most; None waits without end.
@@ -161,22 +168,23 @@ class LRFinderWidget(LiveWidget):
             TimeoutError: it has not ended in time; it goes on.
             Exception: what the model, the loss or the data raised.
         """
-        run = self._current
+        latest, records = self._latest, self.records
         if in_background():
             raise RuntimeError("wait() inside the sweep would wait for itself; call it elsewhere")
-        if not run.started:
+        if latest is None:
             raise RuntimeError("no sweep has been started; press Start or call start() first")
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
-            ended = run.wait(max(0.0, left))
+            ended = latest.wait(max(0.0, left))
             # Observers and linked widgets live on while this cell waits.
             self._catch_up(tell=True)
             if ended:
-                run.raise_error()
-                return run.records
+                latest.raise_error()
+                return records
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"the sweep has not ended within {timeout} seconds; it goes on")
+                what = "sweep" if latest is self._run else "check"
+                raise TimeoutError(f"the {what} has not ended within {timeout} seconds; it goes on")
 
     def export(self, name: str | None = None) -> float:
         """Write the chosen rate, a plain float, into a variable of the notebook; returns it.
@@ -205,9 +213,10 @@ class LRFinderWidget(LiveWidget):
             ValueError: no rate is chosen, or the widget was given a class or factory, so that there
                 is no optimizer of yours.
             TypeError: not an optimizer.
-            RuntimeError: a sweep is under way, which would undo it; or the widget is closed.
+            RuntimeError: a sweep or a check is under way, which would undo it; or the widget is
+                closed.
         """
-        lr, task, run = self.lr, self._task, self._current
+        lr, task, latest = self.lr, self._task, self._latest
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
         if isinstance(optimizer, torch.optim.Optimizer):
@@ -221,21 +230,24 @@ class LRFinderWidget(LiveWidget):
         if task is None:
             set_rate(rate_groups([target]), lr)
             return
-        if run.active and target is task.optimizer:
+        if latest is not None and latest.active and target is task.optimizer:
+            what = "sweep" if latest is self._run else "check"
             raise RuntimeError(
-                f"the sweep is {run.state} and puts the optimizer back at its end; "
+                f"the {what} is {latest.state} and puts the optimizer back at its end; "
                 "wait() for it or stop() it first"
             )
         task.apply(lr, optimizer)
 
     def reset(self) -> None:
-        """Back to idle: stop a sweep that is under way, forget the rows, the pick and its range."""
+        """Back to idle: stop what is under way, forget rows, check, the pick and its range."""
         run = self._current
         if self._task is None:
             raise RuntimeError("the widget is closed; make a new LRFinderWidget")
         # Not under the lock: the sweep may be in the middle of a long step.
         run.close()
+        self._forget_check()
         with self._lock:
+            self._latest = None
             self._run = LiveRun(run.number + 1, self._task, self._options, self._page)
             self.lr = self.lr_range = None
             self._page.picked = False
@@ -243,13 +255,15 @@ class LRFinderWidget(LiveWidget):
             self._tell()
 
     def close(self) -> None:
-        """Stop a sweep that is under way, close the views, let go of model, optimizer and data.
+        """Stop what is under way, close the views, let go of model, optimizer and data.
 
         The rows stay: `records`, `lr` and `export()` go on working.
         """
         run, self._task = self._run, None
         if run is not None:
             run.close()
+            if self._checking is not None:
+                self._checking.close()
             self._catch_up()
         if self.comm is not None:
             close_figure(self.figure)
@@ -320,7 +334,7 @@ class LRFinderWidget(LiveWidget):
         if run.outcome is not None and not self._page.picked:
             news["lr"] = status.suggestion
         # Last: who sees a run ended also sees what it came to.
-        return news | {"state": status.state}
+        return news | self._check_news() | {"state": status.state}
 
     @traitlets.observe("state")
     def _state_changed(self, _change: Any) -> None:
@@ -341,6 +355,9 @@ class LRFinderWidget(LiveWidget):
             case Hello():
                 self._page.greeted = True
                 self._tell("sync", model_id=self.model_id)
+                self._tell_check()
+            case Resync(run, start, "check"):
+                self._tell_check(start if run == self._checks else 0)
             case Resync(run, start):
                 self._tell(offset=start if run == self._current.number else 0)
             case Export(name):
@@ -349,6 +366,8 @@ class LRFinderWidget(LiveWidget):
             case Command(name):
                 action = self._apply_in_words if name == "apply" else getattr(self, name)
                 ok, text = self._attempt(action)
+                if ok and name != "apply":
+                    text = None
                 self._current.notice = "" if text is None else text
                 self._catch_up()
                 self._tell(offset=None)  # also where nothing was to be done: the page waits

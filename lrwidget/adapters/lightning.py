@@ -311,7 +311,8 @@ def _unpatched_loaders() -> Iterator[None]:
 
 def _with_subclasses(cls: type) -> Iterator[type]:
     yield cls
-    for subclass in type.__subclasses__(cls):
+    subclasses: list[type] = cls.__subclasses__()
+    for subclass in subclasses:
         yield from _with_subclasses(subclass)
 
 
