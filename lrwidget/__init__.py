@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from lrwidget.suggest import suggest
 
 if TYPE_CHECKING:
+    from lrwidget.check import check_lrs
     from lrwidget.find import lr_find
     from lrwidget.records import LRRecords
     from lrwidget.task import TrainingTask
     from lrwidget.widget import LRFinderWidget
 
-__all__ = ["LRFinderWidget", "LRRecords", "TrainingTask", "lr_find", "suggest"]
+__all__ = ["LRFinderWidget", "LRRecords", "TrainingTask", "check_lrs", "lr_find", "suggest"]
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ _MODULES = {
     "LRFinderWidget": "lrwidget.widget",
     "LRRecords": "lrwidget.records",
     "TrainingTask": "lrwidget.task",
+    "check_lrs": "lrwidget.check",
     "lr_find": "lrwidget.find",
 }
 

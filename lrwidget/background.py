@@ -40,6 +40,7 @@ class Background(Generic[Result, End]):
         kind: the type of the messages.
     """
 
+    what = "sweep"
     records: Rows
 
     def __init__(self, number: int, runner: Runner[Result], page: Page, kind: str) -> None:

@@ -5,7 +5,7 @@ it, so the curves differ by the rate alone.
 """
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -34,9 +34,7 @@ class CheckResults:
     """
 
     def __init__(self, lrs: Sequence[float]) -> None:
-        self.lrs = sorted({_rate(lr) for lr in lrs})
-        if not self.lrs:
-            raise ValueError("lrs is empty; expected at least one learning rate")
+        self.lrs = _rates(lrs)
         self.trials = [LRRecords() for _ in self.lrs]
 
     @property
@@ -53,7 +51,7 @@ class CheckResults:
         return pd.DataFrame(
             {
                 "lr": self.lrs,
-                "final_loss": [_final_loss(trial) for trial in self.trials],
+                "final_loss": [final_loss(trial) for trial in self.trials],
                 "stop_reason": [
                     trial.stop_reason and trial.stop_reason.value for trial in self.trials
                 ],
@@ -106,11 +104,7 @@ def checking(
     task: TrainingTask, steps: int, results: CheckResults
 ) -> Generator[None, None, StopReason]:
     """Fill `results`, one optimizer step for each `next`; returns why it ended."""
-    if isinstance(task.data, Iterator):  # not by calling iter(), which draws a random number
-        raise ValueError(
-            f"data is a {type(task.data).__name__}, which can be read only once, but each rate "
-            "needs the same batches; give a DataLoader, a Dataset or a list"
-        )
+    _refuse_if_read_once(task)
     with exclusive(task):
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
@@ -132,21 +126,42 @@ class CheckRunner(Runner[CheckResults]):
     def __init__(self, task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> None:
         self.results = results = CheckResults(lrs)
         steps = whole_number("steps", steps, 2)
+        _refuse_if_read_once(task)
         super().__init__(
             task, lambda task: checking(task, steps, results), results, steps * len(results.lrs)
         )
 
 
-def _rate(lr: Any) -> float:
-    rate = float(lr)
-    if not math.isfinite(rate) or rate <= 0:
-        raise ValueError(f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3")
-    return rate
-
-
-def _final_loss(trial: LRRecords) -> float:
+def final_loss(trial: LRRecords) -> float:
     """The mean loss of the last steps; NaN for a trial that did not come to its end."""
     if trial.stop_reason is not StopReason.FINISHED:
         return math.nan
     loss = trial.loss
     return float(loss[-max(1, round(TAIL * len(loss))) :].mean())
+
+
+def _refuse_if_read_once(task: TrainingTask) -> None:
+    if isinstance(task.data, Iterator):  # not by calling iter(), which draws a random number
+        raise ValueError(
+            f"data is a {type(task.data).__name__}, which can be read only once, but each rate "
+            "needs the same batches; give a DataLoader, a Dataset or a list"
+        )
+
+
+def _rates(lrs: Any) -> list[float]:
+    if isinstance(lrs, str) or not isinstance(lrs, Iterable):
+        raise TypeError(f"lrs is {lrs!r}; expected learning rates such as [1e-3, 1e-2]")
+    rates = sorted({_rate(lr) for lr in lrs})
+    if not rates:
+        raise ValueError("lrs is empty; expected at least one learning rate")
+    return rates
+
+
+def _rate(lr: Any) -> float:
+    try:
+        rate = float(lr)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several
+        rate = math.nan
+    if not math.isfinite(rate) or rate <= 0:
+        raise ValueError(f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3")
+    return rate

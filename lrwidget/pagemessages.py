@@ -6,7 +6,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply"})
+COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply", "check"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,11 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """A page misses the rows of `run` from `start` on."""
+    """A page misses the rows of `run` from `start` on; of a sweep ("rows") or of a "check"."""
 
     run: int
     start: int
+    kind: str = "rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ def parse(content: object) -> PageMessage:
     match content.get("type"):
         case "hello":
             return Hello()
-        case "resync":
-            return Resync(_count(content, "run"), _count(content, "from"))
+        case "resync" if (kind := content.get("of", "rows")) in ("rows", "check"):
+            return Resync(_count(content, "run"), _count(content, "from"), kind)
         case "command" if isinstance(name := content.get("name"), str) and name in COMMANDS:
             return Command(name)
         case "export" if isinstance(name := content.get("name"), str):

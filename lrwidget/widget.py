@@ -144,10 +144,7 @@ class LRFinderWidget(CheckWidget):
         self._current.resume()
 
     def stop(self) -> None:
-        """End the sweep, or the check, after the step in hand and keep the rows.
-
-        Nothing happens unless one is under way.
-        """
+        """End what is under way, sweep or check, after the step in hand; the rows are kept."""
         self._current.stop()
         if self._checking is not None:
             self._checking.stop()
@@ -183,8 +180,7 @@ class LRFinderWidget(CheckWidget):
                 latest.raise_error()
                 return records
             if deadline is not None and time.monotonic() >= deadline:
-                what = "sweep" if latest is self._run else "check"
-                raise TimeoutError(f"the {what} has not ended within {timeout} seconds; it goes on")
+                raise TimeoutError(f"the {latest.what} has not ended in {timeout} s; it goes on")
 
     def export(self, name: str | None = None) -> float:
         """Write the chosen rate, a plain float, into a variable of the notebook; returns it.
@@ -213,8 +209,7 @@ class LRFinderWidget(CheckWidget):
             ValueError: no rate is chosen, or the widget was given a class or factory, so that there
                 is no optimizer of yours.
             TypeError: not an optimizer.
-            RuntimeError: a sweep or a check is under way, which would undo it; or the widget is
-                closed.
+            RuntimeError: a sweep or check is under way and would undo it; or the widget is closed.
         """
         lr, task, latest = self.lr, self._task, self._latest
         if lr is None:
@@ -231,9 +226,8 @@ class LRFinderWidget(CheckWidget):
             set_rate(rate_groups([target]), lr)
             return
         if latest is not None and latest.active and target is task.optimizer:
-            what = "sweep" if latest is self._run else "check"
             raise RuntimeError(
-                f"the {what} is {latest.state} and puts the optimizer back at its end; "
+                f"the {latest.what} is {latest.state} and puts the optimizer back at its end; "
                 "wait() for it or stop() it first"
             )
         task.apply(lr, optimizer)
@@ -365,10 +359,8 @@ class LRFinderWidget(CheckWidget):
                 self.send({"type": "exported", "ok": ok, "text": text})
             case Command(name):
                 action = self._apply_in_words if name == "apply" else getattr(self, name)
-                ok, text = self._attempt(action)
-                if ok and name != "apply":
-                    text = None
-                self._current.notice = "" if text is None else text
+                _, text = self._attempt(action)
+                self._current.notice = text if isinstance(text, str) else ""
                 self._catch_up()
                 self._tell(offset=None)  # also where nothing was to be done: the page waits
 

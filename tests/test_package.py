@@ -47,7 +47,7 @@ ENGINE = ("task", "schedule", "snapshot", "sweep", "records", "find", "runner", 
 
 
 def test_public_names() -> None:
-    names = {"LRFinderWidget", "lr_find", "suggest", "LRRecords", "TrainingTask"}
+    names = {"LRFinderWidget", "check_lrs", "lr_find", "suggest", "LRRecords", "TrainingTask"}
     assert set(lrwidget.__all__) == names
     assert names <= set(dir(lrwidget))
     assert all(callable(getattr(lrwidget, name)) for name in names)

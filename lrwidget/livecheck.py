@@ -1,0 +1,214 @@
+"""One press of Check: a few rates trained in the background, shown live, the best one offered."""
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise, zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrwidget.background import Background, Ending
+from lrwidget.check import CheckResults, CheckRunner, final_loss
+from lrwidget.liverun import number_or_none
+from lrwidget.livetraits import LiveAny
+from lrwidget.livewidget import LiveWidget
+from lrwidget.options import SweepOptions
+from lrwidget.records import StopReason
+from lrwidget.runner import RunState
+from lrwidget.stream import Page, Status, rows_message
+from lrwidget.task import TrainingTask
+
+
+class Trials:
+    """The rows of all trials of a check, one trial after the other; may be read from any thread."""
+
+    def __init__(self, results: CheckResults) -> None:
+        self._trials = results.trials
+
+    def rows(self, offset: int = 0) -> NDArray[np.float64]:
+        """A copy of the rows (n, 2), lr and loss, from `offset` on."""
+        parts = []
+        for trial, following in zip_longest(self._trials, self._trials[1:]):
+            # Asked first: once the next has begun, this one has all of its rows.
+            last = following is None or following.stop_reason is None
+            rows = trial.rows(max(0, offset))
+            parts.append(rows)
+            if last:
+                break
+            offset -= len(trial)
+        return np.concatenate(parts)
+
+    @property
+    def sweep_starts(self) -> list[int]:
+        """Where each trial begins that has begun; one without a row ends where it begins."""
+        starts = [0]
+        for trial, following in pairwise(self._trials):
+            if following.stop_reason is None:
+                break
+            starts.append(starts[-1] + len(trial))
+        return starts
+
+    def __len__(self) -> int:
+        return sum(len(trial) for trial in self._trials)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckOutcome(Ending):
+    """What an ended check came to, in plain values."""
+
+    best: float | None  # only of a check that came to its end: half of one compares nothing
+
+
+class LiveCheck(Background[CheckResults, CheckOutcome]):
+    """A check as the widget sees it.
+
+    Args:
+        number: says which check a message belongs to; a higher number is a newer one.
+        task, lrs, steps: what is trained, at which rates, for how many steps each.
+        page: where its messages go.
+    """
+
+    what = "check"
+    records: Trials
+
+    def __init__(
+        self, number: int, task: TrainingTask, lrs: Sequence[float], steps: int, page: Page
+    ) -> None:
+        runner = CheckRunner(task, lrs, steps)
+        super().__init__(number, runner, page, "check")
+        self.results = runner.results
+        self.records = Trials(self.results)
+
+    def status(self) -> Status:
+        """What there is to say now; `suggestion` is the best rate."""
+        end = self.outcome
+        return Status(
+            run=self.number,
+            state=self.state,
+            step=end.step if end else len(self.records),
+            steps=self.steps,
+            elapsed=self.elapsed,
+            error=end.error if end else None,
+            suggestion=end.best if end else None,
+            detail=self._detail(),
+        )
+
+    def _detail(self) -> dict[str, Any]:
+        trials, end = self.results.trials, self.outcome
+        reasons = [trial.stop_reason and trial.stop_reason.value for trial in trials]
+        if end is None:
+            # A trial counts as stopped until it ends in another way.
+            reasons = [None if reason == StopReason.STOPPED else reason for reason in reasons]
+        return {
+            "lrs": self.results.lrs,
+            "final_losses": [number_or_none(final_loss(trial)) for trial in trials],
+            "stop_reasons": reasons,
+            "traceback": end.traceback if end else None,
+        }
+
+    def settle(self) -> None:
+        """Publish what the check came to, on the sender's thread."""
+        end = self._ending(len(self.records))
+        best = self.results.best if end.state == RunState.FINISHED else None
+        self.outcome = CheckOutcome(**dataclasses.asdict(end), best=best)
+
+    def saved(self) -> dict[str, Any]:
+        """All there is to say, in one value: what a page that opens or reloads needs."""
+        content, buffers = rows_message(self.status(), self.records, 0, kind="check", detail=True)
+        return content | {"data": b"".join(buffers)}
+
+
+def rates_around(lr: float, options: SweepOptions) -> list[float]:
+    """A third of a rate, the rate, and three times it, within the sweep's range."""
+    return [min(max(rate, options.start_lr), options.end_lr) for rate in (lr / 3, lr, 3 * lr)]
+
+
+class CheckWidget(LiveWidget):
+    """The check's part of the widget: its method, its state, and its conversation with the page."""
+
+    # The value only says when to send; what is sent is all of the check, encoded at that moment.
+    _check = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._saved_check())
+
+    lr: Any
+    _task: TrainingTask | None
+    _options: SweepOptions
+    _page: Page
+    _run: Background[Any, Any] | None
+    _checking: LiveCheck | None = None
+    _checks = 0
+    # What wait() waits for: the sweep or the check, whichever was started last.
+    _latest: Background[Any, Any] | None = None
+
+    def check(self, lrs: Sequence[float] | None = None, steps: int = 100) -> CheckResults:
+        """Train a few steps at each of a few rates in the background, to see which is best.
+
+        Each rate starts from the model's present state and gets the same batches; the model is
+        restored after each. The curves are drawn below the chart, and at the end the best rate is
+        offered there; the marker stays where it is. `stop()` ends it, `wait()` waits for it.
+
+        Args:
+            lrs: learning rates for the first param group; by default a third of, at, and three
+                times the chosen one, within the sweep's range.
+            steps: optimizer steps at each rate, at least 2.
+
+        Returns:
+            The results, which fill while it runs: `.frame`, `.summary`, `.best`.
+
+        Raises:
+            ValueError: there is neither `lrs` nor a chosen rate, or they are no learning rates, or
+                the data can be read only once.
+            TypeError: `lrs` or `steps` is of another type.
+            RuntimeError: a sweep or a check is under way, or the widget is closed.
+        """
+        with self._lock:
+            if self._task is None:
+                raise RuntimeError("the widget is closed; make a new LRFinderWidget")
+            self._refuse_while_active("check")
+            if lrs is None:
+                if self.lr is None:
+                    raise ValueError(
+                        "there is no learning rate to check yet; run the sweep, pick a rate, or "
+                        "say which: check(lrs=[1e-3, 1e-2])"
+                    )
+                lrs = rates_around(self.lr, self._options)
+            check = LiveCheck(self._checks + 1, self._task, lrs, steps, self._page)
+            check.start()
+            previous, self._checking, self._latest = self._checking, check, check
+            self._checks = check.number
+            if previous is not None:
+                previous.close()
+            self._catch_up()
+            return check.results
+
+    def _refuse_while_active(self, what: str) -> None:
+        """Raise in words where a sweep or a check is under way."""
+        run, check = self._run, self._checking
+        if run is not None and run.active:
+            state = run.state if what == "check" else f"already {run.state}"
+            mend = "resume() it" if run.state == "paused" else "wait() for it"
+            raise RuntimeError(f"the sweep is {state}; {mend}, or stop() it first")
+        if check is not None and check.active:
+            state = "already running" if what == "check" else "running"
+            raise RuntimeError(f"a check is {state}; wait() for it, or stop() it first")
+
+    def _forget_check(self) -> None:
+        """Stop a check that is under way, and show none."""
+        check = self._checking
+        if check is not None:
+            check.close()
+            self._checking = None
+
+    def _check_news(self) -> dict[str, Any]:
+        check = self._checking
+        return {"_check": None if check is None else (check.number, check.state)}
+
+    def _saved_check(self) -> dict[str, Any] | None:
+        return None if self._checking is None else self._checking.saved()
+
+    def _tell_check(self, offset: int = 0) -> None:
+        """Send the rows of the check from `offset` on, and all there is to say; nothing if none."""
+        check = self._checking
+        if check is not None:
+            status, table = check.status(), check.records
+            self.send(*rows_message(status, table, offset, kind="check", detail=True))
