@@ -17,6 +17,9 @@ from lrwidget.rng import remember_generators
 
 PutBack = Callable[[], Any]
 
+# A longer container is data, such as a training set: its items are not looked into.
+MOST_NESTED = 1000
+
 
 @contextmanager
 def put_back_after(
@@ -26,11 +29,12 @@ def put_back_after(
 ) -> Iterator[None]:
     """Put modules, other objects and the random generators back when the block ends.
 
+    The values of tensors are the engine's to restore, in the storage that they have during a sweep.
+
     Args:
-        modules: whole trees: their attributes, and of their parameters the values' place, the
-            gradients and `requires_grad`. The values themselves are the engine's to restore, in
-            the storage that they have during the sweep.
-        objects: their attributes, with what is in plain lists, dicts and sets.
+        modules: whole trees: their attributes, with what is in plain lists, dicts and sets, and of
+            their parameters the storage, the gradients and `requires_grad`.
+        objects: their attributes, likewise.
         generators: a loader's own, beside the global ones.
     """
     restore = [remember_generators(generators)]
@@ -40,7 +44,7 @@ def put_back_after(
             for part in module.modules() if module is not None else ():
                 if id(part) not in seen:
                     seen.add(id(part))
-                    restore.append(_remember_module(part))
+                    restore.append(_remember_module(part, seen))
         restore += [remember_attributes(thing) for thing in objects]
         yield
     finally:
@@ -99,19 +103,21 @@ def same_state_objects(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 
 def remember_attributes(thing: Any) -> PutBack:
-    """What puts an object's attributes back, with what is in plain containers and tensors."""
+    """What puts an object's attributes back, with what is in plain containers."""
     put_back = _remember(vars(thing), set())
     assert put_back is not None  # it is a dict
     return put_back
 
 
-def _remember_module(module: nn.Module) -> PutBack:
+def _remember_module(module: nn.Module, seen: set[int]) -> PutBack:
     attributes = remember_attributes(module)
     parameters = [
         (parameter, parameter.data, parameter.grad, parameter.requires_grad)
         for parameter in module.parameters(recurse=False)
+        if id(parameter) not in seen  # tied weights
     ]
     for parameter, *_ in parameters:
+        seen.add(id(parameter))
         parameter.grad = None  # moving a module moves its gradients too
 
     def put_back() -> None:
@@ -137,17 +143,14 @@ def _moved(parameter: nn.Parameter, data: torch.Tensor) -> bool:
 
 
 def _remember(value: Any, known: set[int]) -> PutBack | None:
-    """What restores a plain container or tensor in place; None for what cannot change in place."""
-    if id(value) in known:
-        return None
-    if isinstance(value, torch.Tensor):
-        known.add(id(value))
-        return _remember_tensor(value)
-    if not isinstance(value, dict) and type(value) not in (list, deque, set):
+    """What refills a plain container; None for anything else."""
+    if id(value) in known or not (isinstance(value, dict) or type(value) in (list, deque, set)):
         return None
     known.add(id(value))
-    inner = value.values() if isinstance(value, dict) else value
-    nested = [found for item in inner if (found := _remember(item, known)) is not None]
+    nested: list[PutBack] = []
+    if len(value) <= MOST_NESTED:
+        inner = value.values() if isinstance(value, dict) else value
+        nested = [found for item in inner if (found := _remember(item, known)) is not None]
     content = dict(value) if isinstance(value, dict) else list(value)
 
     def put_back() -> None:
@@ -169,17 +172,3 @@ def _refill(container: Any, content: Any) -> None:
         container.update(content)
     else:
         container.extend(content)
-
-
-def _remember_tensor(tensor: torch.Tensor) -> PutBack | None:
-    """A running metric or a buffer, which training changes in place."""
-    if isinstance(tensor, nn.Parameter) or tensor.layout is not torch.strided:
-        return None
-    data, saved = tensor.data, tensor.detach().clone()
-
-    def put_back() -> None:
-        data.copy_(saved)
-        if tensor.data_ptr() != data.data_ptr() or tensor.dtype != data.dtype:
-            tensor.data = data
-
-    return put_back

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lrwidget import lr_find
-from tests.adapters.case import BATCH, LR, make
+from lrwidget.check import check_lrs
+from tests.adapters.case import BATCH, FRAMEWORKS, LR, make
 from tests.trust.endings import OPTIONS, find
 from tests.trust.fingerprint import differences
 from tests.trust.plan import BoomError
@@ -144,6 +145,17 @@ def test_an_attribute_takes_the_rate_as_well(folder: Path) -> None:
     assert case.arguments[0].lr == case.arguments[0].hparams["lr"] == 0.125
 
 
+def test_tied_weights_keep_their_gradient_and_their_tie(folder: Path) -> None:
+    case = make("lightning", folder)
+    (module,) = case.arguments
+    module.twin = nn.Linear(4, 6)
+    module.twin.weight = module.net.model[0].weight
+    module.net.model[0].weight.grad = torch.ones(6, 4)
+    before = case.fingerprint()
+    find(case.task())
+    assert differences(before, case.fingerprint()) == []
+
+
 # transformers
 
 
@@ -272,6 +284,17 @@ def test_a_net_that_is_not_initialized_stays_so(folder: Path) -> None:
     assert list(records.loss) == list(find(make("skorch", folder).task()).loss)
     case.task().apply(0.5)
     assert net.initialize().optimizer_.param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_rates_can_be_checked_against_each_other(framework: str, folder: Path) -> None:
+    case = make(framework, folder)
+    before = case.fingerprint()
+    results = check_lrs(case.task(), [1e-4, 1e-3], steps=4)
+    assert [len(trial) for trial in results.trials] == [4, 4]
+    assert results.trials[0].loss[0] == results.trials[1].loss[0]
+    assert differences(before, case.fingerprint()) == []
+    assert case.fired == []
 
 
 # Accelerate
