@@ -30,6 +30,8 @@ const NO_POINTS = { x: NOTHING, y: NOTHING };
 /** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
 const STRONG = 2.4;
 const QUIET = 1.2;
+/** The raw lines of several sweeps lie over each other. */
+const FAINT = 0.4;
 
 /** Runs an effect only when one of its reasons has changed. */
 class Memo {
@@ -96,7 +98,8 @@ export class Chart {
       this.setRange(range, rates.length > 0);
     });
     memos.raw.when([...rows, span.low, span.high, columns], () => {
-      this.mark("raw loss").set({ ...thinned(rates, loss, starts, span, columns) });
+      const opacities = [table && table.sweeps > 1 ? FAINT : 1];
+      this.mark("raw loss").set({ ...thinned(rates, loss, starts, span, columns), opacities });
     });
     memos.smoothed.when([...rows, span.low, span.high, columns, smoothing, ended], () => {
       this.smoothed = smoothed(loss, smoothing, starts);

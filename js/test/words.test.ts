@@ -32,6 +32,14 @@ describe("describeState", () => {
     expect(text).toBe("Finished. Suggested rate 1.2e-3: loss fell from 2.3 to 0.9.");
   });
 
+  it("says how far it is to be trusted", () => {
+    const detail = { reason: "loss fell", confidence: "low", spread: 0.123 } as const;
+    const text = describeState(status("finished", { suggestion: 0.0012 }), detail, span, 3);
+    expect(text).toBe(
+      "Finished. Suggested rate 1.2e-3, low confidence, spread 0.12 decades over 3 sweeps: loss fell.",
+    );
+  });
+
   it("says why there is none", () => {
     const text = describeState(status("stopped"), { reason: "too few points" }, span);
     expect(text).toBe("Stopped at step 43 of 100. No rate to suggest: too few points.");
@@ -42,6 +50,11 @@ describe("describeProgress", () => {
   it("has step, rate, loss and time left", () => {
     const text = describeProgress(status("running"), 1.2e-3, 0.5321);
     expect(text).toBe("step 43 of 100 · lr 1.2e-3 · loss 0.5321 · 6 s left");
+  });
+
+  it("counts the sweeps from the second one on", () => {
+    const text = describeProgress(status("finished"), 1, 2, 3);
+    expect(text).toBe("step 43 of 100 · sweep 3 · lr 1 · loss 2");
   });
 
   it("has no time left at the end, and nothing to say before the start", () => {
