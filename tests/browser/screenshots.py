@@ -29,7 +29,7 @@ STEPS = 100
 WIDTHS = (600, 1200)  # of the page, in pixels
 HALFWAY = 55
 ENDED = "finished|diverged"  # the quickstart's curve may explode before its last step
-README_WIDTH = 900
+README_WIDTH = 960
 SETTLE = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
 
 # Around the quickstart's own cells: each step passes a gate, so that a picture can be taken of any.
@@ -123,6 +123,7 @@ def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> 
                 settle(finder)
                 lab.page.screenshot(path=folder / f"{state}-{theme}-{width}.png")
         lab.theme("light")
+        assert not lab.errors, lab.errors
         lab.close(keep_kernel=True)
 
 
@@ -131,7 +132,7 @@ def shot(finder: Finder) -> Image.Image:
     page = finder.lab.page
     box = finder.root.bounding_box()
     assert box is not None
-    room = 8
+    room = 4
     clip: FloatRect = {
         "x": box["x"] - room,
         "y": box["y"] - room,
@@ -178,8 +179,9 @@ def for_readme(context: BrowserContext, server: JupyterServer, folder: Path) -> 
         duration=list(durations),
         loop=0,
         quality=60,
-        method=6,
+        method=4,
     )
+    assert not lab.errors, lab.errors
     lab.close(keep_kernel=True)
 
 
