@@ -14,11 +14,11 @@ from torch import nn
 
 from lrwidget.adapters.framework import (
     FrameworkTask,
+    PrivateLoaders,
     StepBatches,
     StepData,
     grouped,
     mean_of,
-    private_loader,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.forward import outputs_and_loss
@@ -52,6 +52,7 @@ class AccelerateTask(FrameworkTask):
         self._prepared = optimizer
         self._loader = loader
         self._reading: Any = None
+        self._private_loaders = PrivateLoaders()
         super().__init__(
             model,
             optimizer.optimizer,
@@ -67,7 +68,7 @@ class AccelerateTask(FrameworkTask):
     def session(self) -> Iterator[None]:
         """Put back what Accelerate shares between all its objects, and the loader's place."""
         with ExitStack() as stack:
-            self._reading = loader = private_loader(self._loader)
+            self._reading = loader = self._private_loaders.of(self._loader)
             samplers = [s for s in _samplers(loader) if hasattr(s, "__dict__")]
             objects = [self._state, self._prepared, *samplers]
             generators = [s.generator for s in samplers if hasattr(s, "generator")]
@@ -79,6 +80,7 @@ class AccelerateTask(FrameworkTask):
             yield
 
     def _let_go(self) -> None:
+        self._private_loaders.close()
         self._reading = None
 
     def _steps(self) -> Iterator[StepBatches]:

@@ -7,7 +7,7 @@ such as recorders, trackers, loggers and schedulers, do not.
 import copy
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -18,10 +18,10 @@ from torch import nn
 from lrwidget.adapters.framework import (
     FrameworkTask,
     OptimizerStandIn,
+    PrivateLoaders,
     StepBatches,
     StepData,
     mean_of,
-    private_loader,
 )
 from lrwidget.adapters.restore import put_back_after
 
@@ -53,6 +53,7 @@ class FastaiTask(FrameworkTask):
         self._watch: Any = None
         self._loader: Any = learn.dls.train
         self._reading: Iterator[Any] = iter(())
+        self._private_loaders = PrivateLoaders()
         # Seeded by the engine where a seed is asked for.
         self._seed = torch.Generator()
         self._passes = 0
@@ -65,7 +66,7 @@ class FastaiTask(FrameworkTask):
         """Begin a fit on a private Learner; then put all of it back."""
         learn = self._learn
         with ExitStack() as stack:
-            self._loader = loader = private_loader(learn.dls.train)
+            self._loader = loader = self._private_loaders.of(learn.dls.train)
             loss = learn.loss_func
             inner = getattr(loss, "func", None)  # fastai's losses wrap torch's
             modules = [m for m in (learn.model, loss, inner) if isinstance(m, nn.Module)]
@@ -144,7 +145,10 @@ class FastaiTask(FrameworkTask):
             if context is not None:
                 context.__exit__(None, None, None)
         self._private = self._watch = None
+        if isinstance(self._reading, Generator):
+            self._reading.close()  # its workers end with it
         self._reading = iter(())
+        self._private_loaders.close()
         self._loader = self._learn.dls.train
         self.optimizer, self.data = self._unmade, self._data()
 

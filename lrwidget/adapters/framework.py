@@ -86,19 +86,39 @@ def grouped(batches: Iterable[Any], size: int) -> Iterator[StepBatches]:
         yield StepBatches(chain((first,), islice(reading, size - 1)))
 
 
-def private_loader(loader: Any) -> Any:
-    """A loader over the same data, so that the user's own keeps an iteration in progress.
+class PrivateLoaders:
+    """Loaders over the same data, so that the user's own keep an iteration in progress.
 
-    A DataLoader with persistent workers holds its iterator, which iter() would reset.
+    A DataLoader with persistent workers holds its iterator, which iter() would reset. And the
+    workers of these end with `close`, also where a traceback still holds on to their iterator.
     """
-    if not isinstance(loader, DataLoader):
-        return loader
-    copied: Any = object.__new__(type(loader))
-    vars(copied).update(vars(loader), _iterator=None)
-    inner = vars(loader).get("base_dataloader")  # Accelerate's wrap another
-    if inner is not None:
-        vars(copied)["base_dataloader"] = private_loader(inner)
-    return copied
+
+    def __init__(self) -> None:
+        self._opened: list[Any] = []
+
+    def of(self, loader: Any) -> Any:
+        """A private copy of a DataLoader; anything else as it is."""
+        if not isinstance(loader, DataLoader):
+            return loader
+        copied: Any = object.__new__(type(loader))
+
+        def opened() -> Any:
+            iterator = type(loader)._get_iterator(copied)
+            self._opened.append(iterator)
+            return iterator
+
+        vars(copied).update(vars(loader), _iterator=None, _get_iterator=opened)
+        inner = vars(loader).get("base_dataloader")  # Accelerate's wrap another
+        if inner is not None:
+            vars(copied)["base_dataloader"] = self.of(inner)
+        return copied
+
+    def close(self) -> None:
+        """End all worker processes and pinning threads."""
+        for iterator in self._opened:
+            if hasattr(iterator, "_shutdown_workers"):
+                iterator._shutdown_workers()
+        self._opened.clear()
 
 
 def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:

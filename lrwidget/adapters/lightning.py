@@ -18,10 +18,10 @@ from torch.utils.data import BatchSampler, DataLoader
 from lrwidget.adapters.framework import (
     FrameworkTask,
     OptimizerStandIn,
+    PrivateLoaders,
     StepBatches,
     StepData,
     mean_of,
-    private_loader,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.batches import loader_generators
@@ -81,6 +81,7 @@ class LightningTask(FrameworkTask):
         self._given_data = data
         self._datamodule = datamodule
         self._private: Any = None
+        self._private_loaders = PrivateLoaders()
         self._loss = _LossKeeper(pl.Callback)
         self._modes: list[tuple[Any, bool]] = []
         trainable = [p for p in module.parameters() if p.requires_grad]
@@ -185,7 +186,7 @@ class LightningTask(FrameworkTask):
         )
         trainer._data_connector.attach_data(
             self._module,
-            train_dataloaders=private_loader(self._given_data),
+            train_dataloaders=self._given_data,
             datamodule=copy.copy(self._datamodule),
         )
         trainer.strategy.connect(self._module)
@@ -215,10 +216,11 @@ class LightningTask(FrameworkTask):
         connectors = f"{self._package}.trainer.connectors.data_connector"
         source = trainer.fit_loop._data_source
         loaders = import_module(connectors)._request_dataloader(source)
-        source.instance = loaders
         combined = import_module(f"{self._package}.utilities.combined_loader").CombinedLoader
         if not isinstance(loaders, combined):
-            loaders = combined(loaders)
+            loaders = combined(loaders, "max_size_cycle")
+        loaders.flattened = [self._private_loaders.of(one) for one in loaders.flattened]
+        source.instance = loaders
         found = [generator for one in loaders.flattened for generator in loader_generators(one)]
         stack.enter_context(put_back_after([], generators=found))
         self.data = StepData(loaders.flattened[0] if loaders.flattened else None, self._steps)
@@ -229,7 +231,8 @@ class LightningTask(FrameworkTask):
         self.optimizer, self.other_optimizers = self._unmade, ()
         self.data = StepData(self._given_data, self._steps)
         if trainer.fit_loop._data_fetcher is not None:
-            trainer.fit_loop._data_fetcher.teardown()  # ends the loader's workers
+            trainer.fit_loop._data_fetcher.teardown()
+        self._private_loaders.close()
         self._loss.losses.clear()
 
     # -- one step -------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from torch import nn
 
 from lrwidget.adapters.framework import (
     FrameworkTask,
+    PrivateLoaders,
     StepBatches,
     StepData,
-    private_loader,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.task import rate_groups, set_rate
@@ -40,12 +40,13 @@ class SkorchTask(FrameworkTask):
                 f"{type(net).__name__} is given without data; expected lr_find(net, X, y)"
             )
         self._net = net
+        self._private_loaders = PrivateLoaders()
         # What initializing and splitting draw and set must leave no trace.
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
             private.check_data(X, y)
             training, _ = private.get_split_datasets(X, y)
-            self._loader = private_loader(private.get_iterator(training, training=True))
+            self._loader = self._private_loaders.of(private.get_iterator(training, training=True))
         names = [*private._modules, *private._criteria]
         parts = {name: getattr(private, name + "_") for name in names}
         self._modules = {n: part for n, part in parts.items() if isinstance(part, nn.Module)}
@@ -64,6 +65,7 @@ class SkorchTask(FrameworkTask):
         with ExitStack() as stack:
             stack.enter_context(put_back_after(self._modules.values()))
             stack.enter_context(at_initial_rates([self.optimizer, *self.other_optimizers]))
+            stack.callback(self._private_loaders.close)
             yield
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:

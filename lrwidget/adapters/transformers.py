@@ -12,7 +12,12 @@ from typing import Any
 
 import torch
 
-from lrwidget.adapters.framework import FrameworkTask, StepBatches, StepData
+from lrwidget.adapters.framework import (
+    FrameworkTask,
+    PrivateLoaders,
+    StepBatches,
+    StepData,
+)
 from lrwidget.adapters.restore import put_back_after, same_state_objects
 from lrwidget.task import rate_groups, set_rate
 
@@ -43,6 +48,7 @@ class TransformersTask(FrameworkTask):
         self._model: Any = None
         self._loader: Any = None
         self._passes = 0
+        self._private_loaders = PrivateLoaders()
         optimizer = trainer.optimizer
         if optimizer is None:
             creating = copy.copy(trainer)
@@ -74,7 +80,7 @@ class TransformersTask(FrameworkTask):
             self._private = private = _without_callbacks(trainer)
             stack.callback(self._let_go)
             _prepare_model(private)
-            self._loader = private.get_train_dataloader()
+            self._loader = self._private_loaders.of(private.get_train_dataloader())
             self._model, private.optimizer = private.accelerator.prepare(private.model, self._raw)
             private.model_wrapped = self._model
             for group in self._raw.param_groups:  # what a scheduler has made of the rates
@@ -97,6 +103,7 @@ class TransformersTask(FrameworkTask):
                     group["initial_lr"] = group["lr"]
 
     def _let_go(self) -> None:
+        self._private_loaders.close()
         self._private = self._model = self._loader = None
         self._passes = 0
         self.data = StepData(None, self._steps)

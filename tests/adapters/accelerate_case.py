@@ -12,7 +12,7 @@ from tests.adapters.case import BATCH, LR, Case, Loss, Plan, data, forget_accele
 CLIP = 0.5
 
 
-def accelerate_case(folder: Path, **options: Any) -> Case:
+def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     """In `folder` nothing may be written."""
     forget_accelerate()
     torch.manual_seed(3)
@@ -22,7 +22,7 @@ def accelerate_case(folder: Path, **options: Any) -> Case:
     loss_fn = Loss(plan)
     network = model(plan)
     optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=LR)
-    loader = DataLoader(data(plan), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(data(plan), batch_size=BATCH, shuffle=True, num_workers=workers)
     network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
 
     def train(rates: list[float]) -> list[float]:

@@ -54,13 +54,13 @@ def halves(network: Any) -> list[list[Any]]:
     return [list(body.parameters()), [p for p in head.parameters() if p.requires_grad]]
 
 
-def fastai_case(folder: Path, **options: Any) -> Case:
+def fastai_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     """In `folder` nothing may be written."""
     torch.manual_seed(3)
     plan = Plan()
     fired: list[str] = []
     network, samples, loss = model(plan), data(plan), Loss(plan)
-    loader = DataLoader(samples, bs=BATCH, shuffle=True, num_workers=0)
+    loader = DataLoader(samples, bs=BATCH, shuffle=True, num_workers=workers)
     loader.rng.seed(6)
     dls = DataLoaders(loader, loader, path=folder)
     extra = options.pop("callbacks", list)

@@ -72,14 +72,16 @@ def losses_of_steps(micro: list[tuple[int, torch.Tensor]], accumulate: int) -> l
     return losses
 
 
-def lightning_case(folder: Path, **options: Any) -> Case:
+def lightning_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     """In `folder` nothing may be written."""
     torch.manual_seed(3)
     plan = Plan()
     fired: list[str] = []
     module = Regression(plan)
     generator = torch.Generator().manual_seed(6)
-    loader = DataLoader(data(plan), batch_size=BATCH, shuffle=True, generator=generator)
+    loader = DataLoader(
+        data(plan), batch_size=BATCH, shuffle=True, generator=generator, num_workers=workers
+    )
     settings: dict[str, Any] = {
         "accelerator": "cpu",
         "accumulate_grad_batches": 2,

@@ -45,7 +45,7 @@ class Rates(Callback):
             self.kept.append(float(kwargs["loss"].detach()))
 
 
-def skorch_case(folder: Path, initialized: bool = True, **options: Any) -> Case:
+def skorch_case(folder: Path, initialized: bool = True, workers: int = 0, **options: Any) -> Case:
     """In `folder` nothing may be written."""
     torch.manual_seed(3)
     plan = Plan()
@@ -62,6 +62,7 @@ def skorch_case(folder: Path, initialized: bool = True, **options: Any) -> Case:
             lr=LR,
             batch_size=BATCH,
             iterator_train__shuffle=True,
+            iterator_train__num_workers=workers,
             callbacks=[GradientNormClipping(0.5), *callbacks],
             callbacks__print_log=None,
             train_split=None,  # validation would draw random numbers in between

@@ -1,5 +1,6 @@
 """What is special in one framework: how it moves, casts, schedules, accumulates and frees."""
 
+import gc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,27 @@ def test_rates_can_be_checked_against_each_other(framework: str, folder: Path) -
     assert results.trials[0].loss[0] == results.trials[1].loss[0]
     assert differences(before, case.fingerprint()) == []
     assert case.fired == []
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> None:
+    case = make(framework, folder, workers=1)
+    task = case.task()
+    find(task)  # the first workers open what the process keeps
+    gc.collect()
+    before = case.fingerprint()
+    assert find(task).stop_reason == "finished"
+    case.plan.at("forward", 2, case.plan.fail)
+    with pytest.raises(BoomError) as error:
+        find(task)
+    # The pipes of the workers are closed with the exception, whose traceback leads to them; the
+    # processes and threads end at once.
+    after = differences(before, case.fingerprint())
+    assert [found for found in after if not found.startswith("open files")] == []
+    error.value.__traceback__ = None
+    error = None  # type: ignore[assignment]
+    gc.collect()
+    assert differences(before, case.fingerprint()) == []
 
 
 # Accelerate

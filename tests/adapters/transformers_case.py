@@ -69,7 +69,7 @@ class Rates(TrainerCallback):
         self.used.append(kwargs["optimizer"].param_groups[0]["lr"])
 
 
-def transformers_case(folder: Path, **options: Any) -> Case:
+def transformers_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     """In `folder` nothing may be written."""
     forget_accelerate()
     torch.manual_seed(3)
@@ -84,6 +84,7 @@ def transformers_case(folder: Path, **options: Any) -> Case:
     settings: dict[str, Any] = {
         "output_dir": str(folder / "out"),
         "use_cpu": True,
+        "dataloader_num_workers": workers,
         "report_to": [],
         "learning_rate": LR,
         "weight_decay": 0.1,
