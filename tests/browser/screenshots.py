@@ -142,6 +142,15 @@ def shot(finder: Finder) -> Image.Image:
     return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
 
 
+def same_size(images: list[Image.Image]) -> list[Image.Image]:
+    """The pictures with room below: the widget grows when it has more to say."""
+    size = (max(i.width for i in images), max(i.height for i in images))
+    canvases = [Image.new("RGB", size, "white") for _ in images]
+    for canvas, image in zip(canvases, images, strict=True):
+        canvas.paste(image)
+    return canvases
+
+
 def has_reached(finder: Finder, step: int) -> bool:
     """Whether so many rows are drawn, or no more will come."""
     return len(finder.rows) == step or finder.button("Start").is_visible()
@@ -171,12 +180,12 @@ def for_readme(context: BrowserContext, server: JupyterServer, folder: Path) -> 
         finder.slider("Smoothing").press("ArrowLeft")
         frames.append((shot(finder), 80))
     frames.append((shot(finder), 800))
-    images, durations = zip(*frames, strict=True)
+    images = same_size([image for image, _ in frames])
     images[0].save(
         folder / "demo.webp",
         save_all=True,
         append_images=images[1:],
-        duration=list(durations),
+        duration=[duration for _, duration in frames],
         loop=0,
         quality=60,
         method=4,
