@@ -152,7 +152,7 @@ class Runner(Generic[Result]):
         """Stop, wait for the thread to end, and let go of model, optimizer and data."""
         self.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
-            # An interrupted join() marks a living thread as ended before Python 3.13; this does not.
+            # Before Python 3.13 an interrupted join() marks a living thread as ended.
             self._ended.wait()
             self._thread.join()
         self._work = None
