@@ -1,0 +1,100 @@
+"""Paired timings: on a busy machine only ratios of neighbours mean anything."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from benchmarks.workloads import Problem, Workload
+
+Run = Callable[[Problem, int], Any]
+
+
+class Seconds(NamedTuple):
+    """What one sweep took: by the clock, and of processor time in all threads of the process."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def begin(cls) -> "Seconds":
+        """Where both clocks stand now."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def until_now(self) -> "Seconds":
+        """What has passed since `begin`."""
+        now = self.begin()
+        return Seconds(now.clock - self.clock, now.processor - self.processor)
+
+
+class Ratio(NamedTuple):
+    """What a finder takes over what the bare loop beside it takes: medians and quartiles of pairs.
+
+    Other programs on the machine stretch the clock, in both of a pair but not equally; processor
+    time they leave almost alone, but it does not see where a thread waits for another.
+    """
+
+    clock: tuple[float, float, float]  # lower quartile, median, upper quartile
+    processor: tuple[float, float, float]
+
+    def __str__(self) -> str:
+        return "    ".join(f"{m:5.3f} ({low:5.3f} to {high:5.3f})" for low, m, high in self)
+
+
+class Measured(NamedTuple):
+    """What `measure` found: ratios by name; the bare loop's processor time, milliseconds a step."""
+
+    ratios: dict[str, Ratio]
+    bare_step: float
+
+
+def seconds(run: Run, workload: Workload, steps: int) -> Seconds:
+    """Time one sweep of a new problem; making the problem is not part of it."""
+    problem = workload.problem()
+    gc.collect()
+    began = Seconds.begin()
+    result = run(problem, steps)
+    took = began.until_now()
+    if hasattr(result, "close"):
+        result.close()
+    return took
+
+
+def measure(
+    finders: Mapping[str, Run], bare: Run, workload: Workload, steps: int, rounds: int
+) -> Measured:
+    """Run each finder beside the bare loop, `rounds` times, all of them interleaved.
+
+    Which of a pair goes first alternates. One round more, at the start, is not counted.
+    """
+    pairs: dict[str, list[tuple[Seconds, Seconds]]] = {name: [] for name in finders}
+    for round_ in range(rounds + 1):
+        for name, finder in finders.items():
+            if round_ % 2:
+                theirs = seconds(finder, workload, steps)
+                base = seconds(bare, workload, steps)
+            else:
+                base = seconds(bare, workload, steps)
+                theirs = seconds(finder, workload, steps)
+            if round_:
+                pairs[name].append((theirs, base))
+    bare_times = [base.processor for found in pairs.values() for _, base in found]
+    return Measured(
+        {name: ratio(found) for name, found in pairs.items()},
+        1e3 * statistics.median(bare_times) / steps,
+    )
+
+
+def ratio(pairs: list[tuple[Seconds, Seconds]]) -> Ratio:
+    """The quartiles over all pairs (finder, bare loop)."""
+    return Ratio(
+        quartiles([theirs.clock / base.clock for theirs, base in pairs]),
+        quartiles([theirs.processor / base.processor for theirs, base in pairs]),
+    )
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, median, high
