@@ -20,6 +20,23 @@ export class PickBar {
     {},
     "Export",
   );
+  private readonly checking = h(
+    "button",
+    {
+      type: "button",
+      className: "lrw-button",
+      title:
+        "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
+    },
+    {},
+    "Check",
+  );
+  private readonly stopping = h(
+    "button",
+    { type: "button", className: "lrw-button lrw-primary", hidden: true },
+    {},
+    "Stop",
+  );
   private readonly copying = h("button", { type: "button", className: "lrw-button" }, {}, "Copy");
   /** Whether somebody is typing: what is typed must not be overwritten. */
   private typing = false;
@@ -50,6 +67,12 @@ export class PickBar {
     this.copying.addEventListener("click", () => {
       void this.copy();
     });
+    this.checking.addEventListener("click", () => {
+      session.command("check");
+    });
+    this.stopping.addEventListener("click", () => {
+      session.command("stop");
+    });
     this.el = h(
       "div",
       { className: "lrw-pick" },
@@ -58,7 +81,14 @@ export class PickBar {
         "div",
         { className: "lrw-bar" },
         {},
-        h("label", null, {}, "Learning rate", rate),
+        h(
+          "div",
+          { className: "lrw-field" },
+          {},
+          h("label", null, {}, "Learning rate", rate),
+          this.checking,
+          this.stopping,
+        ),
         h(
           "div",
           { className: "lrw-field" },
@@ -79,7 +109,7 @@ export class PickBar {
   }
 
   update(): void {
-    const { lr, variable, connected } = this.session;
+    const { lr, variable, connected, busy, check } = this.session;
     if (lr !== this.shown) {
       // The rate was chosen in some other way: a bad one that still stands here is over and done.
       if (this.rate !== document.activeElement) this.complain("");
@@ -90,12 +120,14 @@ export class PickBar {
     const idle = lr === null;
     this.exporting.disabled = !connected || idle;
     this.copying.disabled = idle;
-    this.exporting.classList.toggle("lrw-primary", !idle && !this.busy);
-  }
-
-  private get busy(): boolean {
-    const { state } = this.session.status;
-    return state === "running" || state === "paused";
+    this.exporting.classList.toggle("lrw-primary", !idle && !busy);
+    this.checking.disabled = !connected || idle || busy;
+    this.stopping.disabled = !connected;
+    // The one that goes away hands the focus to the other.
+    const focused = [this.checking, this.stopping].includes(document.activeElement as never);
+    this.checking.hidden = check.active;
+    this.stopping.hidden = !check.active;
+    if (focused) (check.active ? this.stopping : this.checking).focus();
   }
 
   private applyRate(): void {

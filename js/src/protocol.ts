@@ -4,7 +4,7 @@ import type { AnyModel } from "@anywidget/types";
 export type RunState =
   "idle" | "running" | "paused" | "finished" | "diverged" | "stopped" | "failed";
 
-export type Command = "start" | "pause" | "resume" | "stop" | "reset" | "apply";
+export type Command = "start" | "pause" | "resume" | "stop" | "reset" | "apply" | "check";
 
 /** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
 export interface Landmarks {
@@ -35,6 +35,31 @@ export interface SavedRows {
   data: DataView | ArrayBuffer | Uint8Array;
 }
 
+/** What there is to say of a check, by rate in rising order. */
+export interface CheckDetail {
+  lrs: number[];
+  /** Mean loss of the last fifth of the steps; null until, and unless, the rate came to its end. */
+  final_losses: (number | null)[];
+  stop_reasons: (string | null)[];
+  traceback?: string | null;
+}
+
+/** How a check stands; its suggestion is the best rate. */
+export interface CheckMessage extends Status {
+  type: "check";
+  run: number;
+  offset: number;
+  /** Where the rows of each trial begin; the last one is in hand. */
+  starts: number[];
+  /** Present only when it changed. */
+  detail?: CheckDetail;
+}
+
+/** All of a check, as the saved state carries it. */
+export interface SavedCheck extends CheckMessage {
+  data: DataView | ArrayBuffer | Uint8Array;
+}
+
 /** The traits that both sides know. */
 export interface Traits {
   lr: number | null;
@@ -51,6 +76,7 @@ export interface Traits {
   _range: [number, number];
   _detail: Detail;
   _rows: SavedRows | null;
+  _check: SavedCheck | null;
 }
 
 export type Model = AnyModel<Traits>;
@@ -84,7 +110,7 @@ export interface ExportedMessage {
   text: string;
 }
 
-export type FromKernel = RowsMessage | ExportedMessage;
+export type FromKernel = RowsMessage | CheckMessage | ExportedMessage;
 
 const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "stopped", "failed"]);
 

@@ -53,12 +53,12 @@ export class RunBar {
   }
 
   update(): void {
-    const { status, connected, lr } = this.session;
+    const { status, connected, lr, check } = this.session;
     const shown = BUTTONS[status.state];
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {
       button.hidden = !shown.includes(command);
-      button.disabled = !connected;
+      button.disabled = !connected || (command === "start" && check.active);
       // At the end of a run the thing to do is to take the rate, unless there is none.
       const primary = shown[0] === command && (command !== "start" || lr === null);
       button.classList.toggle("lrw-primary", primary);
@@ -79,6 +79,13 @@ export class RunBar {
   }
 }
 
+/** What ended a run or a check. */
+export interface Failure {
+  /** "Type: message" */
+  error: string | null;
+  traceback?: string | null;
+}
+
 /** Type and message of the exception that ended a run, and its traceback to unfold. */
 export class ErrorBox {
   private readonly type = h("strong", null);
@@ -93,16 +100,16 @@ export class ErrorBox {
     this.details,
   );
 
-  constructor(private readonly session: Session) {}
+  constructor(private readonly failure: () => Failure | null) {}
 
   update(): void {
-    const { status, detail } = this.session;
-    this.el.hidden = status.state !== "failed" || status.error === null;
-    if (status.error === null) return;
-    const { type, message } = splitError(status.error);
+    const { error = null, traceback } = this.failure() ?? {};
+    this.el.hidden = error === null;
+    if (error === null) return;
+    const { type, message } = splitError(error);
     setText(this.type, type);
     setText(this.message, message && `: ${message}`);
-    this.details.hidden = !detail.traceback;
-    setText(this.pre, detail.traceback ?? "");
+    this.details.hidden = !traceback;
+    setText(this.pre, traceback ?? "");
   }
 }

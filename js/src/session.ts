@@ -1,5 +1,6 @@
 // One per widget model, shared by all its views: the rows, how the run stands, what the user chose,
 // and the conversation with the kernel. Views read it and are told when it changed.
+import { Check } from "./check";
 import { clampRate } from "./format";
 import {
   hasEnded,
@@ -39,6 +40,7 @@ interface Request {
 
 export class Session {
   readonly store = new RowStore();
+  readonly check = new Check();
   status: Status;
   detail: Detail;
   lr: number | null;
@@ -74,6 +76,7 @@ export class Session {
     this.smoothing = model.get("smoothing");
     this.limit = model.get("y_max");
     this.takeSaved(model.get("_rows"));
+    this.check.takeSaved(model.get("_check"));
     this.listen();
     model.send({ type: "hello" });
   }
@@ -82,6 +85,11 @@ export class Session {
   get span(): Span {
     const [low, high] = this.model.get("_range");
     return { low, high };
+  }
+
+  /** Whether a sweep or a check is under way. */
+  get busy(): boolean {
+    return ["running", "paused"].includes(this.status.state) || this.check.active;
   }
 
   get variable(): string {
@@ -183,6 +191,10 @@ export class Session {
         case "exported":
           this.takeExported(content.ok, content.text);
           break;
+        case "check":
+          this.check.take(content, buffers[0]);
+          this.heard();
+          break;
         case "rows":
         case "sync":
           this.takeRows(content, buffers[0]);
@@ -213,6 +225,10 @@ export class Session {
       this.takeSaved(model.get("_rows"));
       this.changed();
     });
+    model.on("change:_check", () => {
+      this.check.takeSaved(model.get("_check"));
+      this.changed();
+    });
     for (const name of ["variable", "_range"] as const) {
       model.on(`change:${name}`, () => {
         this.changed();
@@ -229,6 +245,11 @@ export class Session {
       if (typeof message.lr === "number" && !this.picked && !this.dragging) this.lr = message.lr;
       this.takeStatus(message);
     }
+    this.heard();
+  }
+
+  private heard(): void {
+    if (this.request?.name === "stop" && !this.busy) this.settle();
     this.connected = true;
     this.askForMissing();
     this.changed();
@@ -251,7 +272,8 @@ export class Session {
     if (hasEnded(status.state)) this.store.current?.expect(status.step);
     // While a run streams, only a new state answers a button; at rest, any message does.
     const answered = status.state !== before.state || before.state !== "running";
-    if (answered && this.request?.name !== "export") this.settle();
+    const waits = this.request?.name === "export" || (this.request?.name === "stop" && this.busy);
+    if (answered && !waits) this.settle();
   }
 
   private takeExported(ok: boolean, text: string): void {
@@ -274,9 +296,11 @@ export class Session {
   }
 
   private askForMissing(): void {
-    const ask = this.store.resync(performance.now());
-    if (ask) this.model.send({ type: "resync", ...ask });
-    const missing = this.store.current?.missing ?? null;
+    const now = performance.now();
+    for (const ask of [this.store.resync(now), this.check.resync(now)]) {
+      if (ask) this.model.send({ type: "resync", ...ask });
+    }
+    const missing = this.store.current?.missing ?? this.check.store.current?.missing ?? null;
     if (this.retry !== null || missing === null) return;
     this.retry = setTimeout(() => {
       this.retry = null;

@@ -1,5 +1,6 @@
 // One view of the widget: its bars and its chart, kept up to date once per frame at most.
 import type { Chart } from "./chart";
+import { CheckPanel } from "./checkpanel";
 import { h, setText } from "./dom";
 import type { RealModel } from "./host";
 import { showFigure } from "./host";
@@ -27,11 +28,15 @@ export class View {
     chart: Chart,
   ) {
     const runBar = new RunBar(session);
-    const error = new ErrorBox(session);
+    const error = new ErrorBox(() => {
+      const { status, detail } = session;
+      return status.state === "failed" ? { ...detail, error: status.error } : null;
+    });
     const viewBar = new ViewBar(session, chart);
     const pickBar = new PickBar(session);
+    const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
-    this.bars = [runBar, error, this.plot, viewBar, pickBar];
+    this.bars = [runBar, error, this.plot, viewBar, pickBar, checkPanel];
     this.el = h(
       "div",
       { className: "lrwidget" },
@@ -43,6 +48,7 @@ export class View {
       viewBar.el,
       pickBar.el,
       this.note,
+      checkPanel.el,
     );
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
   }

@@ -62,6 +62,7 @@ const LABEL: Record<Command | "export", string> = {
   stop: "Stop",
   reset: "Reset",
   apply: "Apply",
+  check: "Check",
   export: "Export",
 };
 

@@ -23,6 +23,7 @@ class FakeModel {
     _range: [1e-6, 1],
     _detail: {},
     _rows: null,
+    _check: null,
   };
 
   get<K extends keyof Traits>(name: K): Traits[K] {

@@ -1,0 +1,55 @@
+// The check of a few rates: what the kernel says of it. It streams the way the rows of a sweep do.
+import { hasEnded, type CheckDetail, type CheckMessage, type SavedCheck } from "./protocol";
+import type { Status } from "./protocol";
+import { decodeRows, RowStore, type Resync } from "./store";
+
+const NONE: Status = {
+  state: "idle",
+  step: 0,
+  steps: 0,
+  elapsed: 0,
+  error: null,
+  suggestion: null,
+};
+const UNKNOWN: CheckDetail = { lrs: [], final_losses: [], stop_reasons: [] };
+
+export class Check {
+  /** The rows; each "sweep" of a table is the trial of one rate. */
+  store = new RowStore();
+  /** How it stands; its suggestion is the best rate. */
+  status = NONE;
+  detail = UNKNOWN;
+
+  get active(): boolean {
+    return this.status.state === "running";
+  }
+
+  /** Takes what the widget's state holds: all of it, or null where there has been no check. */
+  takeSaved(saved: SavedCheck | null | undefined): void {
+    if (!saved) {
+      this.store = new RowStore();
+      this.status = NONE;
+      this.detail = UNKNOWN;
+      return;
+    }
+    // Messages may have brought what is newer.
+    const stale = hasEnded(this.status.state) && !hasEnded(saved.state);
+    if (saved.run === this.store.current?.run && stale) return;
+    this.take(saved, saved.data);
+  }
+
+  take(message: CheckMessage | SavedCheck, data: SavedCheck["data"] | undefined): void {
+    const { run, offset, starts, state, step, steps, elapsed, error, suggestion } = message;
+    this.store.accept({ run, offset, starts, data: decodeRows(data) });
+    if (run !== this.store.current?.run) return;
+    this.status = { state, step, steps, elapsed, error, suggestion };
+    if (message.detail) this.detail = message.detail;
+    if (hasEnded(state)) this.store.current.expect(step);
+  }
+
+  /** What to ask the kernel for at this moment (milliseconds), if anything. */
+  resync(now: number): (Resync & { of: "check" }) | null {
+    const ask = this.store.resync(now);
+    return ask && { ...ask, of: "check" };
+  }
+}

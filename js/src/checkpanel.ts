@@ -1,0 +1,144 @@
+// The panel of a check: how it stands in words, its curves, its rates as a table, and the offer.
+import {
+  describeCheck,
+  describeCheckProgress,
+  describeCurves,
+  describeTrial,
+  offer,
+} from "./checkwords";
+import "./check.css";
+import { h, setText } from "./dom";
+import { formatLoss, formatRate } from "./format";
+import { ErrorBox } from "./runbar";
+import type { Session } from "./session";
+import { lastFinite, trialCurves } from "./trials";
+import { swatch, TrialsPlot } from "./trialsplot";
+
+const NOTHING = new Float64Array(0);
+
+export class CheckPanel {
+  private readonly state = h("div", { tabIndex: -1 }, { "aria-live": "polite" });
+  private readonly facts = h("div", { className: "lrw-facts" });
+  private readonly use = h("button", { type: "button", className: "lrw-button" });
+  private readonly error: ErrorBox;
+  private readonly plot = new TrialsPlot();
+  private readonly picture = h("div", { className: "lrw-trials-box" }, {}, this.plot.el);
+  private readonly rows = h("tbody", null);
+  private readonly table = h(
+    "table",
+    null,
+    { "aria-label": "Checked rates" },
+    h(
+      "thead",
+      null,
+      {},
+      h(
+        "tr",
+        null,
+        {},
+        ...["Learning rate", "Final loss", "Outcome"].map((name) =>
+          h("th", { scope: "col" }, {}, name),
+        ),
+      ),
+    ),
+    this.rows,
+  );
+  readonly el = h("div", { className: "lrw-trials-panel", hidden: true }, { role: "group" });
+  private tabled = "";
+  private reasons: readonly unknown[] = [];
+
+  constructor(private readonly session: Session) {
+    this.error = new ErrorBox(() => {
+      const { status, detail } = session.check;
+      return status.state === "failed" ? { ...detail, error: status.error } : null;
+    });
+    this.el.setAttribute("aria-label", "Check");
+    this.use.addEventListener("click", () => {
+      const best = this.offered;
+      if (best === null) return;
+      session.pick(best);
+      // The button is about to go away.
+      this.state.focus();
+    });
+    this.el.append(
+      h("div", { className: "lrw-bar lrw-trials-head" }, {}, this.state, this.use, this.facts),
+      this.error.el,
+      h("div", { className: "lrw-trials-body" }, {}, this.picture, this.side()),
+    );
+  }
+
+  update(): void {
+    const { check, lr, span, connected, smoothing } = this.session;
+    const { status, detail } = check;
+    const table = check.store.current;
+    this.el.hidden = table === null || detail.lrs.length === 0;
+    if (this.el.hidden || !table) return;
+
+    // In a notebook that was saved in the middle of a check there is nobody to go on with it.
+    const shown = status.state === "running" && !connected ? "stopped" : status.state;
+    const now = { ...status, state: shown };
+    setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
+    setText(this.facts, describeCheckProgress(now));
+    const offered = this.offered;
+    this.use.hidden = offered === null;
+    if (offered !== null) setText(this.use, `Use ${formatRate(offered)}`);
+    this.error.update();
+
+    const steps = status.steps / detail.lrs.length;
+    const width = this.picture.clientWidth;
+    const reasons = [table, table.revision, smoothing, width, status.state, status.suggestion];
+    if (reasons.every((reason, i) => reason === this.reasons[i])) return;
+    this.reasons = reasons;
+    const curves = trialCurves(table.loss, table.starts, smoothing);
+    const last = curves.map((curve) => curve[lastFinite(curve)] ?? NaN);
+    const picture = { curves, lrs: detail.lrs, best: status.suggestion, steps, width };
+    this.plot.draw(picture, describeCurves(steps, detail.lrs, last));
+    this.fill(
+      detail.lrs.map((rate, i) => {
+        const final = detail.final_losses[i] ?? null;
+        const { length } = curves[i] ?? NOTHING;
+        return [
+          formatRate(rate),
+          final === null ? "–" : formatLoss(final),
+          describeTrial(i, table.starts.length, length, now, detail),
+        ];
+      }),
+    );
+  }
+
+  private get offered(): number | null {
+    const { check, lr, span } = this.session;
+    return offer(check.status.suggestion, lr, span);
+  }
+
+  private side(): HTMLElement {
+    const note = "Final loss is the mean over the last fifth of the steps.";
+    return h(
+      "div",
+      { className: "lrw-trials-side" },
+      {},
+      this.table,
+      h("div", { className: "lrw-hint" }, {}, note),
+    );
+  }
+
+  private fill(rows: string[][]): void {
+    const text = JSON.stringify(rows);
+    if (text === this.tabled) return;
+    this.tabled = text;
+    this.rows.replaceChildren(
+      ...rows.map(([rate = "", loss = "", outcome = ""], i) => {
+        const row = h(
+          "tr",
+          null,
+          {},
+          h("th", { scope: "row" }, {}, swatch(i), rate),
+          h("td", null, {}, loss),
+          h("td", null, {}, outcome),
+        );
+        row.classList.toggle("lrw-best", outcome === "best");
+        return row;
+      }),
+    );
+  }
+}
