@@ -114,10 +114,8 @@ class BatchSource:
         if self._fresh:
             raise Exhausted
         self._fresh = True
-        again = iter(self._data)
-        if again is self._batches:
-            raise Exhausted
-        self._batches = again
+        # With persistent workers this is the same iterator, wound back.
+        self._batches = iter(self._data)
         for batch in self._batches:
             self._fresh = False
             self._on_epoch()
