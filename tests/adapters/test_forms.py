@@ -208,3 +208,30 @@ def test_accelerate_without_a_loader_says_so(folder: Path) -> None:
     model, optimizer, loss_fn, _ = make("accelerate", folder).arguments
     with pytest.raises(TypeError, match="the loader that Accelerate prepared"):
         lr_find(model, optimizer, loss_fn)
+
+
+def test_the_other_package_of_lightning_is_taken_as_well(folder: Path) -> None:
+    import pytorch_lightning as other
+
+    class Line(other.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = nn.Linear(4, 2)
+            self.learning_rate = 0.5
+
+        def training_step(self, batch: Any) -> torch.Tensor:
+            x, y = batch
+            return nn.functional.mse_loss(self.line(x), y)
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=self.learning_rate)
+
+    module = Line()
+    trainer = other.Trainer(accelerator="cpu", default_root_dir=folder, logger=False)
+    widget = LRFinderWidget(module, trainer=trainer, data=loader(), start_lr=1e-4, steps=4)
+    widget.start()
+    assert len(widget.wait(60)) > 0
+    widget.lr = 0.25
+    widget.apply()
+    widget.close()
+    assert module.learning_rate == 0.25
