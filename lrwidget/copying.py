@@ -1,6 +1,7 @@
 """A second model and optimizer to sweep, so that the user's own are never touched."""
 
 import copy
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch._dynamo.eval_frame import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
@@ -72,10 +72,16 @@ def _results_kept_on(model: nn.Module) -> dict[int, Any]:
     }
 
 
+def _compiled_modules() -> tuple[type, ...]:
+    """What torch.compile returns. Its module is slow to import, and is there where it was used."""
+    module = sys.modules.get("torch._dynamo.eval_frame")
+    return () if module is None else (module.OptimizedModule,)
+
+
 def _refuse_what_leads_back(task: TrainingTask) -> None:
     if task.step is not None:
         raise NotCopied("its own step holds on to it")
-    if isinstance(task.model, (OptimizedModule, DistributedDataParallel)):
+    if isinstance(task.model, (*_compiled_modules(), DistributedDataParallel)):
         raise NotCopied(f"a copy of a {type(task.model).__name__} would have to be prepared anew")
     modules = list(task.model.modules())
     if isinstance(task.loss_fn, nn.Module):
