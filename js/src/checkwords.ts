@@ -81,7 +81,7 @@ export function describeTrial(
   { lrs, stop_reasons: reasons }: CheckDetail,
 ): string {
   const reason = reasons[trial] ?? null;
-  if (reason === "finished") return lrs[trial] === status.suggestion ? "best" : "";
+  if (reason === "finished") return lrs[trial] === status.suggestion ? "best" : "done";
   if (reason === null && status.state !== "running") return "not tried";
   if (reason === null) return trial + 1 === begun ? "running" : "waiting";
   const words: Record<string, string> = {

@@ -73,6 +73,7 @@ describe("describeTrial", () => {
     const reasons = { ...detail, stop_reasons: ["finished", "diverged", null] };
     const done = status("finished", { suggestion: 0.001 });
     expect(describeTrial(0, 3, 100, done, reasons)).toBe("best");
+    expect(describeTrial(0, 2, 100, status("running"), reasons)).toBe("done");
     expect(describeTrial(1, 3, 12, done, reasons)).toBe("diverged at step 12");
     expect(describeTrial(2, 3, 5, status("running"), reasons)).toBe("running");
     expect(describeTrial(2, 2, 0, status("running"), reasons)).toBe("waiting");

@@ -199,3 +199,58 @@ describe("a button", () => {
     expect(session.request).toBeNull();
   });
 });
+
+describe("a check", () => {
+  const detail = { lrs: [0.1], final_losses: [null], stop_reasons: [null] };
+  const running = {
+    type: "check",
+    run: 1,
+    offset: 0,
+    starts: [0],
+    state: "running",
+    step: 1,
+    steps: 4,
+    elapsed: 0,
+    error: null,
+    suggestion: null,
+    detail,
+  };
+  const row = (): DataView[] => [new DataView(Float64Array.of(0.1, 2).buffer)];
+
+  it("streams beside the sweep and leaves it and the marker alone", () => {
+    const { model, session } = open({ lr: 0.3, state: "finished", step: 1 });
+    model.rows({ state: "finished", step: 1 }, [5]);
+    model.emit("msg:custom", running, row());
+    expect([...session.check.store.current!.loss]).toEqual([2]);
+    expect(session.busy).toBe(true);
+    model.emit("msg:custom", { ...running, state: "finished", suggestion: 0.1 }, []);
+    expect(session.busy).toBe(false);
+    expect([session.lr, session.status.state]).toEqual([0.3, "finished"]);
+    expect([...session.store.current!.loss]).toEqual([5]);
+  });
+
+  it("is asked for again where rows are missing", () => {
+    const { model } = open();
+    model.emit("msg:custom", { ...running, offset: 2, step: 3 }, row());
+    expect(model.sent.at(-1)).toEqual({ type: "resync", of: "check", run: 1, from: 0 });
+  });
+
+  it("is stopped when it says so, not when the kernel has heard of it", () => {
+    const { model, session } = open();
+    model.emit("msg:custom", running, row());
+    session.command("stop");
+    model.rows({ state: "idle", step: 0 });
+    expect(session.request?.name).toBe("stop");
+    model.emit("msg:custom", { ...running, state: "stopped" }, []);
+    expect(session.request).toBeNull();
+  });
+
+  it("comes and goes with the state", () => {
+    const { model, session } = open();
+    const data = new DataView(Float64Array.of(0.1, 2).buffer);
+    model.change({ _check: { ...running, type: "check", state: "finished", data } });
+    expect([...session.check.store.current!.loss]).toEqual([2]);
+    model.change({ _check: null });
+    expect(session.check.store.current).toBeNull();
+  });
+});
