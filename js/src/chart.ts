@@ -31,7 +31,7 @@ const NO_POINTS = { x: NOTHING, y: NOTHING };
 const STRONG = 2.4;
 const QUIET = 1.2;
 /** The raw lines of several sweeps lie over each other. */
-const FAINT = 0.4;
+const FAINT = 0.5;
 
 /** Runs an effect only when one of its reasons has changed. */
 class Memo {

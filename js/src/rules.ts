@@ -10,7 +10,7 @@ export interface Rule {
   lr: number;
   /** Whether the rate lies in the sweep, where alone it can be chosen. */
   inside: boolean;
-  /** What there is to know of it, in a line. */
+  /** What there is to know of it, a line each. */
   meaning: string;
 }
 
@@ -38,7 +38,7 @@ export function rulesOf(
       name,
       lr,
       inside,
-      meaning: inside ? meaning : [meaning, outside].filter(Boolean).join("; "),
+      meaning: inside ? meaning : [meaning, outside].filter(Boolean).join("\n"),
     });
   }
   return rules.sort((a, b) => a.lr - b.lr || rank(a) - rank(b));

@@ -18,7 +18,7 @@ describe("rulesOf", () => {
   it("says of a rate outside of the sweep that it cannot be chosen", () => {
     const rules = rulesOf({ auto: 1e-3, "minimum/10": 1e-7, other: 5 }, SPAN);
     expect(rules.map(({ inside }) => inside)).toEqual([false, true, false]);
-    expect(rules[0]!.meaning).toMatch(/; it lies below the sweep$/);
+    expect(rules[0]!.meaning).toMatch(/\nit lies below the sweep$/);
     expect(rules[2]!.meaning).toBe("it lies above the sweep");
   });
 });
