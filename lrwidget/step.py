@@ -38,7 +38,8 @@ class TrainingStep:
         self._device = task.device
         self._stepped = False
         self._checked = False
-        self._steps_itself = False
+        # Whether the task's own step does all of it; None until its first call has shown it.
+        self._steps_itself: bool | None = None
         self._needs_closure = _needs_closure(parts.optimizer)
         if self._needs_closure and parts.scaler is not None:
             raise ValueError(
@@ -204,11 +205,10 @@ class TrainingStep:
         losses: list[torch.Tensor] = []
         for batch in batches:
             with self._autocast():
-                loss = step(batch)
-            if self._stepped or self._steps_itself or self._has_gradients(losses):
-                # The whole step is the task's own. Where it ran backward and yet the optimizer did
-                # not step, its scaler skipped the step.
-                self._steps_itself = True
+                first = self._steps_itself is None
+                loss = self._first_call(step, batch) if first else step(batch)
+            if self._steps_itself:
+                # Where it ran backward and yet the optimizer did not step, its scaler skipped it.
                 losses.append(torch.as_tensor(loss).detach().reshape(()))
             else:
                 losses.append(self._accumulate(iter([self._check(loss)]), 1))
@@ -223,9 +223,26 @@ class TrainingStep:
         self._zero_grad()
         return mean if updated else None
 
-    def _has_gradients(self, micro_batches_done: Sequence[Any]) -> bool:
-        """Whether the step in hand has run backward itself, seen at its first micro-batch."""
-        return not micro_batches_done and any(p.grad is not None for p in self._params)
+    def _first_call(self, step: Callable[[Any], Any], batch: Any) -> Any:
+        """Call the task's own step and see whether it does the whole of it: whether backward ran.
+
+        The gradients do not tell, since the step may have zeroed them again; nor does the
+        optimizer, since a scaler may have skipped its step.
+        """
+        ran: list[bool] = []
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(lambda _: ran.append(True))
+            for parameter in self._params
+            if parameter.requires_grad
+        ]
+        try:
+            loss = step(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        with_gradients = any(parameter.grad is not None for parameter in self._params)
+        self._steps_itself = self._stepped or bool(ran) or with_gradients
+        return loss
 
     def _autocast(self) -> AbstractContextManager[Any]:
         wanted = self._task.autocast
