@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.trust.fingerprint import temporary_files
+
 
 @pytest.fixture(autouse=True)
 def own_folder_for_temporary_files(
@@ -17,7 +19,7 @@ def own_folder_for_temporary_files(
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
-    assert not list(folder.iterdir())
+    assert not temporary_files()
 
 
 @pytest.fixture(autouse=True)

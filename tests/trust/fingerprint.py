@@ -140,7 +140,7 @@ def _tensor(path: str, tensor: torch.Tensor, seen: set[int]) -> Iterator[tuple[s
     yield from _walk(f"{path}.attributes", vars(tensor), seen)
     yield f"{path}.grad_fn", Same(tensor.grad_fn)
     hooks = tensor._backward_hooks, tensor._post_accumulate_grad_hooks
-    yield f"{path}.hooks", [None if h is None else list(h.items()) for h in hooks]
+    yield f"{path}.hooks", [list(h.items()) if h else [] for h in hooks]
     if tensor.is_leaf:
         yield from _walk(f"{path}.grad", tensor.grad, seen)
 
@@ -182,9 +182,15 @@ def _process() -> Iterator[tuple[str, Any]]:
                 yield name, [(key, Same(hook)) for key, hook in value.items()]
     yield "threads", sorted(t.name for t in threading.enumerate())
     yield "open files", sorted(_open_files())
-    yield "temporary files", sorted(p.name for p in Path(tempfile.gettempdir()).iterdir())
+    yield "temporary files", temporary_files()
     yield "children", sorted(_children())
     yield "SIGINT", Same(signal.getsignal(signal.SIGINT))
+
+
+def temporary_files() -> list[str]:
+    """Names of the files in the folder for temporary ones, less the compiler's cache of torch."""
+    names = (path.name for path in Path(tempfile.gettempdir()).iterdir())
+    return sorted(name for name in names if not name.startswith("torchinductor_"))
 
 
 def _open_files() -> Iterator[str]:
