@@ -243,9 +243,9 @@ def _factor(decades: float) -> str:
 
 
 def _text(decades: float) -> str:
-    """Return a rate as people write it: 2e-4, 0.03, 2."""
+    """Return a rate as people write it: 2e-4, 3e-2, 0.3, 2."""
     rate = 10**decades
-    if rate >= 0.01:
+    if rate >= 0.1:
         return f"{rate:.2g}"
     mantissa, exponent = f"{rate:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
