@@ -142,7 +142,6 @@ export class RuleTicks {
     setText(this.tip, lines.filter(Boolean).join("\n"));
     const at = across(clampRate(rule.lr, span), span, place);
     this.guide.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
-    this.tip.style.left = "0"; // near the right edge it would be squeezed
     const width = this.tip.offsetWidth;
     const left = Math.min(Math.max(at - width / 2, 0), this.el.offsetWidth - width);
     this.tip.style.left = `${Math.max(left, 0)}px`;
