@@ -27,8 +27,9 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
 
     The browser finds a mark by its first label: "band" (area between the quartiles of several
     sweeps), "raw loss" (faint line), "smoothed loss" (strong line; with several sweeps the one in
-    progress, drawn thin), "median" (strong line, of several sweeps), "suggestion" (dotted vertical line), "rule" (vertical line through the marker) and
-    "marker" (the handle to drag). Colours are CSS variables, so that the page's theme decides.
+    progress, drawn thin), "median" (strong line, of several sweeps), "suggestion" (dotted vertical
+    line), "rule" (vertical line through the marker) and "marker" (the handle to drag). Colours are
+    CSS variables, so that the page's theme decides.
 
     Args:
         start_lr: rate at the left end of the x axis; positive and finite.
