@@ -111,8 +111,10 @@ def checking(
             try:
                 # No seed: the generators are put back after each trial, so all draw the same.
                 with task.session(), prepared(task, None) as parts:
+                    # To its last step: a loss that jumps up may come back, which is what a check
+                    # is to find out; and the rule of a sweep judges by rates that rise.
                     trial.stop_reason = yield from train_at(
-                        task, parts, repeat(lr, steps), trial, stop_at_divergence=True
+                        task, parts, repeat(lr, steps), trial, stop_at_divergence=False
                     )
             except Exception:
                 trial.stop_reason = StopReason.FAILED

@@ -61,7 +61,7 @@ export class CheckPanel {
       this.state.focus();
     });
     this.el.append(
-      h("div", { className: "lrw-bar lrw-trials-head" }, {}, this.state, this.use, this.facts),
+      h("div", { className: "lrw-bar lrw-trials-head" }, {}, this.state, this.facts, this.use),
       this.error.el,
       h("div", { className: "lrw-trials-body" }, {}, this.picture, this.side()),
     );

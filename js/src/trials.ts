@@ -99,8 +99,10 @@ export function curveEnd(
   range: Range,
   to: Frame,
 ): Point | null {
-  const last = lastFinite(curve);
+  let last = lastFinite(curve);
   if (last < 0) return null;
+  // Of a curve that has left for good, the place where it did.
+  while (last > 0 && curve[last]! > range.max && !(curve[last - 1]! <= range.max)) last--;
   const { x, y } = place(last, curve[last]!, steps, range, to);
   return { x, y: Math.min(Math.max(y, to.top), to.top + to.height) };
 }

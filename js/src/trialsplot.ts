@@ -68,6 +68,7 @@ export class TrialsPlot {
 
     // An inner svg cuts off what leaves the frame.
     const lines = s("svg", {
+      role: "presentation",
       x: String(frame.left),
       y: String(frame.top - 2),
       width: String(frame.width),

@@ -98,6 +98,13 @@ describe("curveEnd", () => {
     expect(end).toEqual({ x: 110, y: FRAME.top });
     expect(curveEnd(Float64Array.of(NaN), 3, RANGE, FRAME)).toBeNull();
   });
+
+  it("is where a curve has left for good", () => {
+    const gone = curveEnd(Float64Array.of(1, 50, 60, 70, 80), 5, RANGE, FRAME);
+    expect(gone).toEqual({ x: 60, y: FRAME.top });
+    const back = curveEnd(Float64Array.of(1, 50, 60, 70, 1), 5, RANGE, FRAME);
+    expect(back).toEqual({ x: 210, y: 70 });
+  });
 });
 
 describe("spreadLabels", () => {
