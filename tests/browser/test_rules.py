@@ -58,14 +58,15 @@ def test_every_rule_has_a_tick_with_name_and_rate(lab: Lab, finished: Finder) ->
             return at == pytest.approx([pixel_of(finished, lr) for lr in wanted], abs=2)
 
         lab.wait_for(f"the ticks stand at their rates at width {width}", stand)
-    names = [
-        box
-        for name, lr in said.items()
-        if (box := finished.button(f"{name}: {text(lr)}").bounding_box())
-    ]
-    names.sort(key=lambda box: box["x"])
-    for left, right in itertools.pairwise(names):
-        assert left["x"] + left["width"] <= right["x"] + 0.5
+    edges = """els => els.map((e) => e.getBoundingClientRect())
+        .map(({ left, right }) => [left, right]).sort(([a], [b]) => a - b)"""
+
+    def apart() -> bool:
+        names = finished.root.locator(".lrw-rule").evaluate_all(edges)
+        assert len(names) == len(RULES)
+        return all(left[1] <= right[0] + 0.5 for left, right in itertools.pairwise(names))
+
+    lab.wait_for("no name covers another", apart)
     lab.page.set_viewport_size({"width": 1200, "height": 900})
 
 
