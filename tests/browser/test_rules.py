@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.harness.cells import END_LR, START_LR, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
@@ -122,10 +122,15 @@ def test_the_regions_are_shaded_and_named(lab: Lab, finished: Finder) -> None:
         title = names.filter(has_text=name).get_attribute("title")
         assert title is not None
         assert title.startswith(f"{name}, ")
-        box = finished.root.locator(f".lrw-shade[data-region={name}]").bounding_box()
-        assert box is not None
-        edges = [pixel_of(finished, low), pixel_of(finished, high)]
-        assert [box["x"], box["x"] + box["width"]] == pytest.approx(edges, abs=2)
+        shade = finished.root.locator(f".lrw-shade[data-region={name}]")
+
+        def fits(shade: Locator = shade, low: float = low, high: float = high) -> bool:
+            box = shade.bounding_box()
+            assert box is not None
+            ends = [pixel_of(finished, low), pixel_of(finished, high)]
+            return [box["x"], box["x"] + box["width"]] == pytest.approx(ends, abs=2)
+
+        lab.wait_for(f"{name} is shaded from {low} to {high}", fits)
 
 
 def test_the_confidence_is_said_in_words(lab: Lab) -> None:
