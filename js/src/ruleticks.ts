@@ -7,7 +7,7 @@ import { across, type Place } from "./place";
 import { DEFAULT_RULE, nameOf, rulesOf, type Rule } from "./rules";
 import type { Session } from "./session";
 
-/** Height of the lines that lead from the ticks to their names, as in widget.css, in pixels. */
+/** Height of the lines that lead from the ticks to their names, as in overlays.css, in pixels. */
 const LEADER = 9;
 const SVG = "http://www.w3.org/2000/svg";
 

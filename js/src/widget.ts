@@ -6,6 +6,7 @@ import { hasEnded, type Model, type Traits } from "./protocol";
 import { Session } from "./session";
 import { View } from "./view";
 import "./widget.css";
+import "./overlays.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
