@@ -1,11 +1,12 @@
 """The frameworks warn of things of their own, at import and at work; what they do is the test."""
 
-import gc
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.nothing_left import own_folder_for_temporary_files
+
+__all__ = ["own_folder_for_temporary_files"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -13,19 +14,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("default"))
-
-
-@pytest.fixture(autouse=True)
-def own_folder_for_temporary_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Other programs write into the machine's; here nothing may stay behind."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    gc.collect(1)
-    yield
-    assert not list(folder.iterdir())
 
 
 @pytest.fixture

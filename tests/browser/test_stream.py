@@ -103,7 +103,10 @@ def test_what_one_view_sets_the_other_shows(lab: Lab) -> None:
     second.wait_for_state("finished")
 
     second.slider("Smoothing").press("Home")
-    assert finder.slider("Smoothing").input_value() == "0"
+    lab.wait_for(
+        "the other view has the smoothing",
+        lambda: finder.slider("Smoothing").input_value() == "0",
+    )
     finder.type_lr("0.02")
     lab.wait_for("the other view has the rate", lambda: second.chosen == 0.02)
 

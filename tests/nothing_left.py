@@ -1,0 +1,26 @@
+"""A fixture for tests in which no file may stay behind."""
+
+import gc
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+# torch.compile's own cache, which it would otherwise make in the folder that is watched.
+cache_dir()
+
+
+@pytest.fixture(autouse=True)
+def own_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Other programs write into the machine's; here nothing may stay behind."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    # What earlier tests left to the collector is not this test's doing.
+    gc.collect(1)
+    yield
+    assert not list(folder.iterdir())
