@@ -21,7 +21,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo test dev lint check-js pytest bench-suggest format clean
+.PHONY: demo test dev lint check-js pytest bench-suggest bench-sweep format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
@@ -47,6 +47,10 @@ pytest: $(VENV)/.test $(BUNDLE)
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest
+
+bench-sweep: $(VENV)/.test
+	$(BIN)/python -m benchmarks.sweep_cost
+	$(BIN)/python -m benchmarks.length
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .

@@ -124,11 +124,23 @@ class BatchSource:
 
     def close(self) -> None:
         """End worker processes and pinning threads that the loader started for this source."""
-        shutdown = getattr(self._batches, "_shutdown_workers", None)
-        self._batches = iter(())
+        batches, self._batches = self._batches, iter(())
         self._data = None
-        if shutdown is not None:
-            shutdown()
+        end_workers(batches)
+
+
+def end_workers(iterator: Any) -> None:
+    """End the worker processes and threads of a DataLoader's iterator; nothing where it has none."""
+    shutdown = getattr(iterator, "_shutdown_workers", None)
+    if shutdown is None:
+        return
+    queues = list(getattr(iterator, "_index_queues", ()))
+    shutdown()
+    for queue in queues:
+        # torch closes the queues but does not wait for the threads that feed them.
+        feeder = getattr(queue, "_thread", None)
+        if feeder is not None:
+            feeder.join(timeout=5)
 
 
 def to_device(value: Any, device: torch.device) -> Any:

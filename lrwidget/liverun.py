@@ -7,7 +7,7 @@ from typing import Any
 
 from lrwidget.background import Background, Ending
 from lrwidget.options import SweepOptions
-from lrwidget.records import LRRecords
+from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import SweepRunner
 from lrwidget.stream import Page, Status
 from lrwidget.task import TrainingTask
@@ -90,7 +90,10 @@ class LiveRun(Background[LRRecords, Outcome]):
         by_rule: dict[str, float | None] = {}
         try:
             suggestion = records.suggestion
-            lr, reason = number_or_none(suggestion.lr), suggestion.reason
+            lr = number_or_none(suggestion.lr)
+            # What to change about the sweep is no help where the model broke it off.
+            failed = records.stop_reason is StopReason.FAILED
+            reason = "" if failed and lr is None else suggestion.reason
             confidence, spread = suggestion.confidence, number_or_none(suggestion.spread)
             landmarks = {name: number_or_none(getattr(suggestion, name)) for name in LANDMARKS}
             by_rule = {rule: number_or_none(rate) for rule, rate in records.suggestions.items()}

@@ -9,6 +9,11 @@ import torch
 os.environ["MPLBACKEND"] = "agg"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: playwright leaves an event loop running in the main thread."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def one_thread_and_a_seed() -> None:
     """Small models are fastest on one thread, and a failure must come again on the next run."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lrwidget.batches import end_workers
 from lrwidget.task import TrainingTask
 
 
@@ -116,8 +117,7 @@ class PrivateLoaders:
     def close(self) -> None:
         """End all worker processes and pinning threads."""
         for iterator in self._opened:
-            if hasattr(iterator, "_shutdown_workers"):
-                iterator._shutdown_workers()
+            end_workers(iterator)
         self._opened.clear()
 
 
