@@ -130,7 +130,7 @@ class BatchSource:
 
 
 def end_workers(iterator: Any) -> None:
-    """End the worker processes and threads of a DataLoader's iterator; nothing where it has none."""
+    """End the worker processes and threads of a DataLoader iterator, where it has any."""
     shutdown = getattr(iterator, "_shutdown_workers", None)
     if shutdown is None:
         return
