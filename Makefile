@@ -21,7 +21,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo test dev lint check-js pytest bench-suggest bench-sweep format clean
+.PHONY: demo test dev lint check-js pytest bench-suggest bench-sweep bench-browser format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
@@ -51,6 +51,9 @@ bench-suggest: $(VENV)/.test
 bench-sweep: $(VENV)/.test
 	$(BIN)/python -m benchmarks.sweep_cost
 	$(BIN)/python -m benchmarks.length
+
+bench-browser: $(VENV)/.test $(BUNDLE)
+	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m benchmarks.row_age
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .

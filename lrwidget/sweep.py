@@ -97,7 +97,7 @@ def train_at(
                         break
                     judge.mark_skip(lr)
                 if loss is None:
-                    return StopReason.NON_FINITE
+                    return judge.add(reader.flush()) or StopReason.NON_FINITE
                 if team is not None:
                     loss = team.exchange(loss).loss
                 reason = judge.add(reader.push(lr, loss, extra))
