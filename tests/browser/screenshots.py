@@ -30,6 +30,13 @@ WIDTHS = (600, 1200)  # of the page, in pixels
 HALFWAY = 55
 ENDED = "finished|diverged"  # the quickstart's curve may explode before its last step
 README_WIDTH = 960
+FILLS_ITS_CELL = """
+(root) => {
+  const right = (element) => element.getBoundingClientRect().right;
+  const axes = Math.max(...Array.from(root.querySelectorAll('.bqplot .axis path'), right));
+  return Math.abs(right(root) - axes) < 40;
+}
+"""
 SETTLE = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
 
 # Around the quickstart's own cells: each step passes a gate, so that a picture can be taken of any.
@@ -91,6 +98,8 @@ def bring_to(finder: Finder, state: str) -> None:
 def settle(finder: Finder) -> None:
     """Wait until nothing moves: the marker stands, the chart has its width."""
     finder.root.scroll_into_view_if_needed()
+    # bqplot draws a chart anew some time after its cell has changed its width.
+    finder.lab.wait_for("the chart's width", lambda: finder.root.evaluate(FILLS_ITS_CELL))
     last = None
     while (now := finder.root.screenshot(animations="disabled")) != last:
         last = now
