@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from lrwidget.livetraits import mark_background
 from lrwidget.runner import Runner, RunState
@@ -30,8 +30,8 @@ End = TypeVar("End", bound=Ending)
 class Background(Generic[Result, End]):
     """One start of a runner, shown to the page.
 
-    A subclass gives it the table of its rows, `records`, and says in `settle` and `status` what the
-    work came to and how it stands.
+    A subclass gives it the table of its rows, `records`, and says in `settle`, `_rate_of` and
+    `_detail` what the work came to.
 
     Args:
         number: says which work a message belongs to; a higher number is a newer table.
@@ -127,6 +127,24 @@ class Background(Generic[Result, End]):
 
     def status(self) -> Status:
         """What there is to say now."""
+        end = self.outcome
+        return Status(
+            run=self.number,
+            state=self.state,
+            step=end.step if end else len(self.records),
+            steps=self.steps,
+            elapsed=self.elapsed,
+            error=end.error if end else None,
+            suggestion=self._rate_of(end) if end else None,
+            detail=self._detail(),
+        )
+
+    def _rate_of(self, end: End) -> float | None:
+        """The rate that it came to."""
+        raise NotImplementedError
+
+    def _detail(self) -> dict[str, Any]:
+        """What else there is to say, as plain JSON values."""
         raise NotImplementedError
 
     # -- from the background threads --------------------------------------------------------------

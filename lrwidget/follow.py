@@ -9,7 +9,7 @@ from lrwidget.jsonl import Parser
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import Runner
 
-# Seconds between two looks at the file: with them a row is shown within 100 ms of being there.
+# Seconds between two looks at the file.
 POLL = 0.05
 
 

@@ -16,7 +16,7 @@ from lrwidget.livewidget import LiveWidget
 from lrwidget.options import SweepOptions
 from lrwidget.records import StopReason
 from lrwidget.runner import RunState
-from lrwidget.stream import Page, Status, rows_message
+from lrwidget.stream import Page, rows_message
 from lrwidget.task import TrainingTask
 
 
@@ -80,19 +80,8 @@ class LiveCheck(Background[CheckResults, CheckOutcome]):
         self.results = runner.results
         self.records = Trials(self.results)
 
-    def status(self) -> Status:
-        """What there is to say now; `suggestion` is the best rate."""
-        end = self.outcome
-        return Status(
-            run=self.number,
-            state=self.state,
-            step=end.step if end else len(self.records),
-            steps=self.steps,
-            elapsed=self.elapsed,
-            error=end.error if end else None,
-            suggestion=end.best if end else None,
-            detail=self._detail(),
-        )
+    def _rate_of(self, end: CheckOutcome) -> float | None:
+        return end.best
 
     def _detail(self) -> dict[str, Any]:
         trials, end = self.results.trials, self.outcome

@@ -9,7 +9,7 @@ from lrwidget.background import Background, Ending
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import SweepRunner
-from lrwidget.stream import Page, Status
+from lrwidget.stream import Page
 from lrwidget.task import TrainingTask
 
 logger = logging.getLogger(__name__)
@@ -51,19 +51,8 @@ class LiveRun(Background[LRRecords, Outcome]):
         self.label = label
         self.notice = ""
 
-    def status(self) -> Status:
-        """What there is to say now."""
-        end = self.outcome
-        return Status(
-            run=self.number,
-            state=self.state,
-            step=end.step if end else len(self.records),
-            steps=self.steps,
-            elapsed=self.elapsed,
-            error=end.error if end else None,
-            suggestion=end.suggestion if end else None,
-            detail=self._detail(),
-        )
+    def _rate_of(self, end: Outcome) -> float | None:
+        return end.suggestion
 
     def _detail(self) -> dict[str, Any]:
         end = self.outcome

@@ -69,6 +69,9 @@ class Rows(Protocol):
     def rows(self, offset: int = 0) -> NDArray[np.float64]:
         """A copy of the rows (n, 2) from `offset` on."""
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+
     @property
     def sweep_starts(self) -> list[int]:
         """Where each repeat begins."""

@@ -1,23 +1,15 @@
 // The check of a few rates: what the kernel says of it. It streams the way the rows of a sweep do.
-import { hasEnded, type CheckDetail, type CheckMessage, type SavedCheck } from "./protocol";
-import type { Status } from "./protocol";
+import { hasEnded, NOT_STARTED } from "./protocol";
+import type { CheckDetail, CheckMessage, SavedCheck, Status } from "./protocol";
 import { decodeRows, RowStore, type Resync } from "./store";
 
-const NONE: Status = {
-  state: "idle",
-  step: 0,
-  steps: 0,
-  elapsed: 0,
-  error: null,
-  suggestion: null,
-};
 const UNKNOWN: CheckDetail = { lrs: [], final_losses: [], stop_reasons: [] };
 
 export class Check {
   /** The rows; each "sweep" of a table is the trial of one rate. */
   store = new RowStore();
   /** How it stands; its suggestion is the best rate. */
-  status = NONE;
+  status: Status = NOT_STARTED;
   detail = UNKNOWN;
 
   get active(): boolean {
@@ -28,7 +20,7 @@ export class Check {
   takeSaved(saved: SavedCheck | null | undefined): void {
     if (!saved) {
       this.store = new RowStore();
-      this.status = NONE;
+      this.status = NOT_STARTED;
       this.detail = UNKNOWN;
       return;
     }

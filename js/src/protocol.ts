@@ -91,6 +91,16 @@ export interface Status {
   suggestion: number | null;
 }
 
+/** Before anything has been started. */
+export const NOT_STARTED: Status = {
+  state: "idle",
+  step: 0,
+  steps: 0,
+  elapsed: 0,
+  error: null,
+  suggestion: null,
+};
+
 export interface RowsMessage extends Partial<Status> {
   type: "rows" | "sync";
   run: number;

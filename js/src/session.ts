@@ -3,6 +3,7 @@
 import { Check } from "./check";
 import { clampRate } from "./format";
 import {
+  NOT_STARTED,
   hasEnded,
   type Command,
   type Detail,
@@ -21,15 +22,6 @@ import { Throttle } from "./throttle";
 const SEND_EVERY = 50;
 /** After this long without an answer the kernel counts as busy, in milliseconds. */
 const BUSY_AFTER = 1000;
-
-const NEW: Status = {
-  state: "idle",
-  step: 0,
-  steps: 0,
-  elapsed: 0,
-  error: null,
-  suggestion: null,
-};
 
 /** What waits for the kernel. */
 interface Request {
@@ -70,7 +62,7 @@ export class Session {
   }, SEND_EVERY);
 
   constructor(private readonly model: Model) {
-    this.status = { ...NEW, ...this.statusFromTraits() };
+    this.status = { ...NOT_STARTED, ...this.statusFromTraits() };
     this.detail = model.get("_detail");
     this.lr = model.get("lr");
     this.smoothing = model.get("smoothing");
