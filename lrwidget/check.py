@@ -6,16 +6,18 @@ it, so the curves differ by the rate alone.
 
 import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lrwidget.claim import exclusive
 from lrwidget.options import whole_number
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import Runner
-from lrwidget.snapshot import exclusive, prepared
+from lrwidget.snapshot import prepared
 from lrwidget.sweep import train_at
 from lrwidget.task import TrainingTask
 
@@ -101,11 +103,14 @@ def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> Che
 
 
 def checking(
-    task: TrainingTask, steps: int, results: CheckResults
+    task: TrainingTask, steps: int, results: CheckResults, *, claimed: bool = False
 ) -> Generator[None, None, StopReason]:
-    """Fill `results`, one optimizer step for each `next`; returns why it ended."""
+    """Fill `results`, one optimizer step for each `next`; returns why it ended.
+
+    `claimed` says that the caller holds the `Claim` to the task's model.
+    """
     _refuse_if_read_once(task)
-    with exclusive(task):
+    with nullcontext() if claimed else exclusive(task):
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
             try:
@@ -130,7 +135,10 @@ class CheckRunner(Runner[CheckResults]):
         steps = whole_number("steps", steps, 2)
         _refuse_if_read_once(task)
         super().__init__(
-            task, lambda task: checking(task, steps, results), results, steps * len(results.lrs)
+            task,
+            lambda task: checking(task, steps, results, claimed=True),
+            results,
+            steps * len(results.lrs),
         )
 
 

@@ -16,10 +16,10 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from lrwidget.claim import Claim
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.rng import cuda_in_use
-from lrwidget.snapshot import refuse_if_in_use
 from lrwidget.sweep import sweep
 from lrwidget.task import TrainingTask
 
@@ -54,7 +54,8 @@ class Runner(Generic[Result]):
 
     Args:
         task: what is trained; None where nothing is.
-        work: makes the generator of steps; its `next` is one step.
+        work: makes the generator of steps; its `next` is one step. The runner holds the `Claim` to
+            the task's model meanwhile.
         result: what the steps fill; `wait` returns it.
         steps: how many there are, when nothing ends them before.
 
@@ -101,19 +102,33 @@ class Runner(Generic[Result]):
             raise RuntimeError(
                 f"this sweep is {self.state.value}; a runner starts once: make another one"
             )
-        if self._work[0] is not None:
-            refuse_if_in_use(self._work[0])
-        self._go.set()
-        # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that talks.
-        # Devices are per thread in torch, so the thread takes over those of the caller.
-        context = contextvars.copy_context()
-        devices = torch.get_default_device(), _cuda_device()
-        self._running_since = time.monotonic()
-        self._thread = threading.Thread(
-            target=context.run, args=(self._run, *devices), name="lrwidget sweep", daemon=True
-        )
-        self.state = RunState.RUNNING
-        self._thread.start()
+        task = self._work[0]
+        claim = None if task is None else Claim(task)
+        # Acquired by who lets go of the claim: the thread, or this call where it breaks off before.
+        over = threading.Lock()
+        try:
+            if claim is not None:
+                claim.take()
+            self._go.set()
+            # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that
+            # talks. Devices are per thread in torch, so the thread takes over those of the caller.
+            context = contextvars.copy_context()
+            devices = torch.get_default_device(), _cuda_device()
+            self._running_since = time.monotonic()
+            self._thread = threading.Thread(
+                target=context.run,
+                args=(self._run, claim, over, *devices),
+                name="lrwidget sweep",
+                daemon=True,
+            )
+            self.state = RunState.RUNNING
+            self._thread.start()
+        except BaseException:
+            if over.acquire(blocking=False):
+                if claim is not None:
+                    claim.release()
+                self._thread, self.state, self._running_since = None, RunState.IDLE, None
+            raise
 
     def pause(self) -> None:
         """Pause after the step in hand; nothing happens unless it is running."""
@@ -158,7 +173,11 @@ class Runner(Generic[Result]):
         self._work = None
         self.on_change = lambda: None
 
-    def _run(self, device: torch.device, cuda: int | None) -> None:
+    def _run(
+        self, claim: Claim | None, over: threading.Lock, device: torch.device, cuda: int | None
+    ) -> None:
+        if not over.acquire(blocking=False):
+            return
         assert self._work is not None
         task, work = self._work
         reason = StopReason.FAILED
@@ -172,6 +191,8 @@ class Runner(Generic[Result]):
             self.traceback = "".join(traceback.format_exception(error))
         finally:
             self._work = None
+            if claim is not None:
+                claim.release()
             self._clock(False)
             self.state = ENDED[reason]
             self._ended.set()
@@ -214,7 +235,7 @@ class SweepRunner(Runner[LRRecords]):
         self.records = records = LRRecords()
         super().__init__(
             task,
-            lambda task: sweep(task, options, records),
+            lambda task: sweep(task, options, records, claimed=True),
             records,
             options.steps * options.repeats,
         )

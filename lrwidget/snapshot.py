@@ -8,7 +8,6 @@ generators as they were.
 """
 
 import dataclasses
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -35,56 +34,6 @@ class Parts:
     metric: Any
     ran_on: Literal["copy", "model"]
     why: str
-
-
-# The parameters that are being swept, by id, and by which sweep (any object that is its own).
-# Parameters, not models: a compiled model and its original, or a part of it, are the same weights.
-_in_use: dict[int, object] = {}
-_in_use_lock = threading.Lock()
-
-
-@contextmanager
-def exclusive(task: TrainingTask) -> Iterator[None]:
-    """Refuse a second sweep of the same model while one runs.
-
-    Raises:
-        RuntimeError: the model is being swept.
-    """
-    keys = [id(p) for p in task.model.parameters()]
-    this = object()
-    try:
-        with _in_use_lock:
-            _refuse(task)
-            for key in keys:
-                _in_use[key] = this
-        yield
-    finally:
-        # Without the lock, so that it can be done again: no interrupt leaves the model locked.
-        interrupt: KeyboardInterrupt | None = None
-        while True:
-            try:
-                for key in keys:
-                    if _in_use.get(key) is this:
-                        del _in_use[key]
-                break
-            except KeyboardInterrupt as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
-
-
-def refuse_if_in_use(task: TrainingTask) -> None:
-    """Raise the RuntimeError of `exclusive` at once where the model is being swept."""
-    with _in_use_lock:
-        _refuse(task)
-
-
-def _refuse(task: TrainingTask) -> None:
-    if any(id(p) in _in_use for p in task.model.parameters()):
-        raise RuntimeError(
-            f"this {type(task.model).__name__} is being swept already; "
-            "wait for that sweep to end, or stop it"
-        )
 
 
 @contextmanager

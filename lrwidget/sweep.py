@@ -5,18 +5,20 @@ Smith, "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.
 
 import platform
 from collections.abc import Generator, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from lrwidget.batches import BatchSource, Exhausted
+from lrwidget.claim import exclusive
 from lrwidget.distributed.team import Team, process_rank
 from lrwidget.divergence import DivergenceRule
 from lrwidget.options import SweepOptions
 from lrwidget.readback import GroupedReader, ImmediateReader, Reading, reader_for
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.schedule import Ladder
-from lrwidget.snapshot import Parts, exclusive, prepared
+from lrwidget.snapshot import Parts, prepared
 from lrwidget.step import TrainingStep
 from lrwidget.task import TrainingTask
 
@@ -26,7 +28,7 @@ MOST_SKIPS = 32
 
 
 def sweep(
-    task: TrainingTask, options: SweepOptions, records: LRRecords
+    task: TrainingTask, options: SweepOptions, records: LRRecords, *, claimed: bool = False
 ) -> Generator[None, None, StopReason]:
     """Run the range test, one optimizer step for each `next`; rows go to `records`.
 
@@ -38,6 +40,7 @@ def sweep(
         task: what is trained.
         options: the range, its density, and when to end.
         records: an empty table; gets the rows and their meta.
+        claimed: the caller holds the `Claim` to the task's model.
 
     Raises:
         RuntimeError: the model is being swept already.
@@ -45,7 +48,7 @@ def sweep(
     """
     reason = StopReason.FAILED
     try:
-        with exclusive(task):
+        with nullcontext() if claimed else exclusive(task):
             for repeat in range(options.repeats):
                 records.begin_sweep()
                 with task.session(), prepared(task, _seed(options, repeat)) as parts:

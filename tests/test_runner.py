@@ -92,6 +92,52 @@ def test_a_model_that_is_being_swept_is_refused_at_start() -> None:
     assert len(again.wait()) == 10
 
 
+def test_of_two_that_start_at_once_one_is_refused_at_start() -> None:
+    model, optimizer, _, loader = problem()
+    options = SweepOptions(start_lr=1e-6, end_lr=1e-3, steps=2)
+    for _ in range(100):
+        gate = Gate(torch.nn.CrossEntropyLoss())
+        task = TrainingTask(model, optimizer, gate, loader)
+        runners = [SweepRunner(task, options) for _ in range(2)]
+        barrier = threading.Barrier(2)
+        refused: list[SweepRunner] = []
+
+        def start(runner: SweepRunner, barrier: Any = barrier, refused: Any = refused) -> None:
+            barrier.wait()
+            try:
+                runner.start()
+            except RuntimeError as error:
+                assert "being swept already" in str(error)  # noqa: PT017
+                refused.append(runner)
+
+        threads = [threading.Thread(target=start, args=(runner,)) for runner in runners]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        gate.tokens.release(2)
+        assert len(refused) == 1
+        assert refused[0].state is RunState.IDLE
+        (ran,) = (runner for runner in runners if runner not in refused)
+        assert len(ran.wait()) == 2
+
+
+def test_an_interrupt_of_start_leaves_the_model_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, gate = gated()
+    gate.tokens.release(100)
+
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.start()
+    assert runner.state is RunState.IDLE
+    runner.start()
+    assert len(runner.wait()) == 10
+
+
 def test_pause_holds_after_the_step_in_hand_and_resume_goes_on() -> None:
     runner, gate = gated()
     runner.start()
