@@ -2,7 +2,7 @@
 
 Who owns what: the sweep's thread alone writes the records, the state, the error and the clock;
 callers set the state once, to running, before it starts, and from then on only raise flags (`_go`,
-`_stop`), which the thread looks at between two steps.
+`_stop`) and extend the ladder, which the thread looks at between two steps.
 """
 
 import contextlib
@@ -17,10 +17,12 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from lrwidget.claim import Claim
+from lrwidget.distributed.team import process_count
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.rng import cuda_in_use
-from lrwidget.sweep import sweep
+from lrwidget.schedule import Ladder
+from lrwidget.sweep import plain, sweep
 from lrwidget.task import TrainingTask
 
 
@@ -233,12 +235,40 @@ class SweepRunner(Runner[LRRecords]):
 
     def __init__(self, task: TrainingTask, options: SweepOptions) -> None:
         self.records = records = LRRecords()
+        self.ladder = ladder = Ladder(options)
         super().__init__(
             task,
-            lambda task: sweep(task, options, records, claimed=True),
+            lambda task: sweep(task, options, records, ladder, claimed=True),
             records,
-            options.steps * options.repeats,
+            ladder.total,
         )
+
+    def extend(self, end_lr: float) -> None:
+        """Let the sweep go on to a higher rate, at the same steps per decade; from any thread.
+
+        The rates up to its present end stay as they are, and the last is exactly `end_lr`.
+
+        Args:
+            end_lr: the new end (a rate above the present one).
+
+        Raises:
+            TypeError, ValueError: it is no rate, or not above the present end.
+            RuntimeError: the sweep is not under way, or several processes run it.
+        """
+        if self.state not in (RunState.RUNNING, RunState.PAUSED):
+            raise RuntimeError(
+                f"the sweep is {self.state.value}, and only one that is running or paused can be "
+                f"extended; start one with end_lr={end_lr!r}"
+            )
+        if process_count() > 1:
+            raise RuntimeError(
+                f"{process_count()} processes climb this ladder in step, and the others would not "
+                f"know of a new end; start another sweep, with end_lr={end_lr!r}"
+            )
+        self.ladder.extend(end_lr)
+        self.steps = self.ladder.total
+        if "options" in self.records.meta:  # before its first step the sweep says it itself
+            self.records.meta["options"] = plain(self.ladder.options)
 
 
 def _cuda_device() -> int | None:

@@ -3,6 +3,7 @@
 Smith, "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.3.
 """
 
+import dataclasses
 import platform
 from collections.abc import Generator, Iterable
 from contextlib import nullcontext
@@ -28,7 +29,12 @@ MOST_SKIPS = 32
 
 
 def sweep(
-    task: TrainingTask, options: SweepOptions, records: LRRecords, *, claimed: bool = False
+    task: TrainingTask,
+    options: SweepOptions,
+    records: LRRecords,
+    ladder: Ladder | None = None,
+    *,
+    claimed: bool = False,
 ) -> Generator[None, None, StopReason]:
     """Run the range test, one optimizer step for each `next`; rows go to `records`.
 
@@ -40,6 +46,8 @@ def sweep(
         task: what is trained.
         options: the range, its density, and when to end.
         records: an empty table; gets the rows and their meta.
+        ladder: the rates of these options, which others may extend meanwhile; by default one that
+            nobody else knows.
         claimed: the caller holds the `Claim` to the task's model.
 
     Raises:
@@ -47,14 +55,15 @@ def sweep(
         Exception: whatever the task raises.
     """
     reason = StopReason.FAILED
+    ladder = Ladder(options) if ladder is None else ladder
     try:
         with nullcontext() if claimed else exclusive(task):
             for repeat in range(options.repeats):
                 records.begin_sweep()
                 with task.session(), prepared(task, _seed(options, repeat)) as parts:
-                    records.meta.update(meta_of(task, options), ran_on=parts.ran_on)
+                    records.meta.update(meta_of(task, ladder.options), ran_on=parts.ran_on)
                     reason = yield from train_at(
-                        task, parts, Ladder(options), records, options.stop_at_divergence
+                        task, parts, ladder.climb(), records, options.stop_at_divergence
                     )
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
@@ -65,6 +74,9 @@ def sweep(
         reason = StopReason.FAILED
         raise
     finally:
+        ladder.close()
+        if "options" in records.meta:
+            records.meta["options"] = plain(ladder.options)
         records.stop_reason = reason
     return reason
 
@@ -192,6 +204,11 @@ def _seed(options: SweepOptions, repeat: int) -> int | None:
     return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
 
 
+def plain(options: SweepOptions) -> dict[str, Any]:
+    """The options as plain JSON values."""
+    return dataclasses.asdict(options)
+
+
 def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
     """What a reader of the records wants to know of the sweep, as plain JSON values."""
     from lrwidget import __version__
@@ -208,7 +225,7 @@ def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "options": {name: getattr(options, name) for name in options.__dataclass_fields__},
+        "options": plain(options),
         "model": type(task.model).__name__,
         "optimizer": type(task.optimizer).__name__,
         "optimizer_settings": settings,

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -15,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from lrwidget import TrainingTask
 from lrwidget.options import SweepOptions
-from lrwidget.records import LRRecords
 from lrwidget.runner import RunState, SweepRunner
 from tests.tasks import problem
 
@@ -178,6 +178,70 @@ def test_wait_says_when_time_is_up_and_when_nothing_runs() -> None:
     runner.wait()
 
 
+def test_a_sweep_is_extended_while_it_runs_and_while_it_is_paused() -> None:
+    plain, gate = gated(steps=6)
+    plain.start()
+    gate.tokens.release(100)
+    before = plain.wait().lr
+    runner, gate = gated(steps=6)
+    runner.start()
+    gate.tokens.release(2)
+    until(lambda: len(runner.records) == 2)
+    runner.extend(1e-2)
+    assert runner.steps == 8
+    runner.pause()
+    gate.tokens.release(100)
+    until(lambda: runner.state is RunState.PAUSED)
+    assert runner.records.meta["options"]["end_lr"] == 1e-2
+    runner.extend(0.1)
+    runner.resume()
+    records = runner.wait()
+    assert (len(records), runner.steps) == (10, 10)
+    assert records.lr[:6].tolist() == before.tolist()
+    assert records.lr[7] == 1e-2
+    assert records.lr[9] == 0.1
+    options = records.meta["options"]
+    assert (options["end_lr"], options["steps"]) == (0.1, 10)
+
+
+def test_a_sweep_that_is_paused_after_its_last_step_can_still_be_extended() -> None:
+    runner, gate = gated(steps=3)
+    runner.start()
+    gate.tokens.release(2)
+    until(lambda: len(runner.records) == 2)
+    runner.pause()
+    gate.tokens.release(100)
+    until(lambda: runner.state is RunState.PAUSED)
+    assert len(runner.records) == 3
+    runner.extend(1e-2)
+    runner.resume()
+    assert runner.wait().lr.tolist() == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2])
+
+
+def test_stop_right_after_an_extension_tells_of_it_too() -> None:
+    runner, gate = gated()
+    runner.start()
+    runner.pause()
+    gate.tokens.release(1)
+    until(lambda: runner.state is RunState.PAUSED)
+    runner.extend(1.0)
+    runner.stop()
+    assert runner.wait().meta["options"]["end_lr"] == 1.0
+
+
+def test_what_is_not_under_way_is_not_extended() -> None:
+    runner, gate = gated()
+    with pytest.raises(RuntimeError, match=r"is idle, .*; start one with end_lr=1.0"):
+        runner.extend(1.0)
+    runner.start()
+    with pytest.raises(ValueError, match=r"goes to 0\.001 already"):
+        runner.extend(1e-3)
+    gate.tokens.release(100)
+    assert len(runner.wait()) == 10
+    with pytest.raises(RuntimeError, match="is finished"):
+        runner.extend(1.0)
+
+
 def test_an_exception_is_kept_raised_by_wait_and_leaves_the_model_as_it_was() -> None:
     model, optimizer, _, loader = problem()
 
@@ -250,6 +314,7 @@ class RunnerMachine(RuleBasedStateMachine):
         self.states: list[RunState] = [RunState.IDLE]
         self.runner.on_change = lambda: self.states.append(self.runner.state)
         self.started = False
+        self.end, self.steps = 1e-3, 6
 
     @precondition(lambda self: not self.started)
     @rule()
@@ -274,6 +339,19 @@ class RunnerMachine(RuleBasedStateMachine):
     def let_steps_through(self, steps: int) -> None:
         self.gate.tokens.release(steps)
 
+    @precondition(lambda self: self.end < 1.0)
+    @rule()
+    def extend(self) -> None:
+        try:
+            self.runner.extend(10 * self.end)
+        except RuntimeError:
+            assert self.runner.state not in (RunState.RUNNING, RunState.PAUSED) or (
+                len(self.runner.records) == self.steps
+            )
+        else:
+            self.end *= 10
+            self.steps += 2
+
     @rule()
     def break_the_model(self) -> None:
         self.gate.error = ArithmeticError("broken")
@@ -281,15 +359,16 @@ class RunnerMachine(RuleBasedStateMachine):
     @invariant()
     def rows_are_a_beginning_of_the_ladder(self) -> None:
         lr = self.runner.records.lr
-        assert len(lr) <= 6
-        assert (lr[1:] > lr[:-1]).all()
+        assert len(lr) <= self.steps
+        assert lr == pytest.approx(1e-6 * 10 ** (np.arange(1, len(lr) + 1) / 2))
 
     def teardown(self) -> None:
         self.gate.tokens.release(100)
         self.runner.resume()
         if self.started:
             try:
-                assert isinstance(self.runner.wait(60), LRRecords)
+                records = self.runner.wait(60)
+                assert self.runner.state is RunState.STOPPED or len(records) == self.steps
             except ArithmeticError:
                 assert self.runner.state is RunState.FAILED
             assert self.runner.state in ENDED

@@ -12,6 +12,7 @@ from torch import nn
 from lrwidget import LRRecords, TrainingTask
 from lrwidget.options import SweepOptions
 from lrwidget.records import StopReason
+from lrwidget.schedule import Ladder
 from lrwidget.sweep import sweep
 from tests.tasks import network, problem
 
@@ -124,6 +125,38 @@ def test_repeats_begin_from_the_same_state_with_other_batches() -> None:
     assert not np.array_equal(first, second)
     assert not np.array_equal(second, third)
     assert records.frame["sweep"].tolist() == [0] * 15 + [1] * 15 + [2] * 15
+
+
+def test_repeats_climb_what_was_added_and_the_rates_before_stay() -> None:
+    options = SweepOptions(start_lr=1e-6, end_lr=1e-4, steps=10, repeats=3, seed=0)
+    plain, records = LRRecords(), LRRecords()
+    for _ in sweep(TrainingTask(*problem()), options, plain):
+        pass
+    ladder = Ladder(options)
+    for _ in sweep(TrainingTask(*problem()), options, records, ladder):
+        if len(records) == 15:
+            ladder.extend(1e-3)
+    assert records.sweep_starts == [0, 10, 25]
+    assert len(records) == ladder.total == 40
+    first, second, third = records.sweeps
+    # What was recorded before is what it would have been, rates and losses, to the last bit.
+    for before, after in zip(plain.sweeps, (first, second[:10], third[:10]), strict=True):
+        assert np.array_equal(before, after)
+    assert np.array_equal(second[:, 0], third[:, 0])
+    assert third[-1, 0] == 1e-3
+    assert records.meta["options"] == plain.meta["options"] | {"end_lr": 1e-3, "steps": 15}
+
+
+def test_an_extended_sweep_still_ends_at_divergence() -> None:
+    options = SweepOptions(start_lr=1e-3, end_lr=1e-2, steps=20, seed=0)
+    records, ladder = LRRecords(), Ladder(options)
+    for _ in sweep(TrainingTask(*problem()), options, records, ladder):
+        if len(records) == 5:
+            ladder.extend(1e6)
+    assert records.stop_reason in (StopReason.DIVERGED, StopReason.NON_FINITE)
+    assert 20 < len(records) < ladder.total
+    with pytest.raises(RuntimeError, match="at its end"):
+        ladder.extend(1e7)
 
 
 def test_the_same_seed_gives_the_same_records_to_the_last_bit() -> None:

@@ -44,7 +44,7 @@ class Team:
     @contextmanager
     def assembled(cls) -> Iterator[Self | None]:
         """The team of the default process group; None where there is one process alone."""
-        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if process_count() == 1:
             yield None
             return
         with _shorter_timeout():
@@ -113,6 +113,11 @@ class News(NamedTuple):
 def process_rank() -> int:
     """The rank of this process; 0 where it is alone."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def process_count() -> int:
+    """How many processes there are in the default group; 1 where this one is alone."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 @contextmanager

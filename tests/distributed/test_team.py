@@ -104,6 +104,7 @@ def test_a_lost_rank_ends_the_sweep_on_the_others(tmp_path: Path) -> None:
 
 def test_stop_on_one_rank_stops_all_at_the_same_step(tmp_path: Path) -> None:
     first, second = launch("stop", tmp_path)
+    assert second["extended"].startswith("2 processes climb this ladder in step")
     assert first["error"] is second["error"] is None
     assert first["reason"] == second["reason"] == "stopped"
     assert first["loss"] == second["loss"]

@@ -115,7 +115,7 @@ def main() -> dict[str, Any]:
         options["repeats"] = 2
     try:
         if scene == "stop":
-            records = stopped(TrainingTask(model, optimizer, trouble, loader))
+            records = stopped(TrainingTask(model, optimizer, trouble, loader), facts)
         else:
             log = folder / "log.jsonl"
             records = lr_find(model, optimizer, trouble, batches(loader), log=log, **options)
@@ -137,13 +137,17 @@ def main() -> dict[str, Any]:
     return facts
 
 
-def stopped(task: TrainingTask) -> Any:
-    """Stop on rank 1 alone."""
+def stopped(task: TrainingTask, facts: dict[str, Any]) -> Any:
+    """Stop on rank 1 alone, which has wished to go on to a higher rate before."""
     runner = SweepRunner(task, SweepOptions(start_lr=1e-5, end_lr=1e-1, steps=100_000))
     runner.start()
     if dist.get_rank() == 1:
         while len(runner.records) < 3:
             pass
+        try:
+            runner.extend(1.0)
+        except RuntimeError as error:
+            facts["extended"] = str(error)
         runner.stop()
     return runner.wait()
 

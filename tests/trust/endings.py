@@ -94,6 +94,30 @@ def paused_then_stopped(task: TrainingTask, plan: Plan) -> LRRecords:
     return records
 
 
+def extended(task: TrainingTask, plan: Plan) -> LRRecords:
+    run = runner(task)
+    plan.at("forward", 5, lambda: run.extend(1e-1))
+    run.start()
+    records = run.wait(PATIENCE)
+    assert (records.stop_reason, len(records)) == ("finished", STEPS * 3 // 2)
+    assert records.lr[-1] == 1e-1
+    return records
+
+
+def extended_then_stopped(task: TrainingTask, plan: Plan) -> LRRecords:
+    run = runner(task)
+    plan.at("forward", 5, run.pause)
+    run.start()
+    wait_until(lambda: run.state is RunState.PAUSED)
+    run.extend(1e-1)
+    plan.at("forward", STEPS + 6, run.stop)  # of the training and the held-out batches
+    run.resume()
+    records = run.wait(PATIENCE)
+    assert (run.state, records.stop_reason) == (RunState.STOPPED, "stopped")
+    assert len(records) > STEPS
+    return records
+
+
 def closed(task: TrainingTask, plan: Plan) -> LRRecords:
     run = runner(task)
     inside = threading.Event()
@@ -148,6 +172,8 @@ ENDINGS: dict[str, Callable[[TrainingTask, Plan], LRRecords]] = {
     "non-finite": non_finite,
     "Stop": stopped,
     "Pause, Stop": paused_then_stopped,
+    "extended": extended,
+    "extended, Stop": extended_then_stopped,
     "close()": closed,
     "exception in the background": fails_in_the_background,
     **{f"exception in {place}": fails_in(place) for place in FIRST if place != "loss"},
