@@ -2,7 +2,8 @@
 
 A message to the page is a small JSON object and at most one buffer: little-endian float64 pairs
 (lr, loss), 16 bytes a row. Every message says which run it belongs to and at which row it begins,
-so the page notices what it missed and asks again, and what arrives twice does no harm.
+so the page notices what it missed and asks again, and what arrives twice does no harm. Where
+sweeps begin is said with the rows that they begin at, once: traffic grows with the rows alone.
 """
 
 import logging
@@ -103,7 +104,7 @@ def encode(rows: NDArray[np.float64]) -> bytes:
 def table(run: int, records: Rows) -> dict[str, Any]:
     """All rows of a run: the value of the synced trait `_rows`."""
     rows = records.rows(0)
-    return {"run": run, "starts": _starts(records, len(rows)), "data": encode(rows)}
+    return {"run": run, "starts": _starts(records, 0, len(rows)), "data": encode(rows)}
 
 
 def rows_message(
@@ -127,7 +128,7 @@ def rows_message(
         "type": kind,
         "run": status.run,
         "offset": offset,
-        "starts": _starts(records, offset + len(rows)),
+        "starts": _starts(records, offset, offset + len(rows)),
         "state": status.state,
         "step": max(status.step, offset + len(rows) if len(rows) else 0),
         "steps": status.steps,
@@ -141,9 +142,9 @@ def rows_message(
     return content, [encode(rows)] if len(rows) else []
 
 
-def _starts(records: Rows, end: int) -> list[int]:
+def _starts(records: Rows, offset: int, end: int) -> list[int]:
     # The next repeat may have begun since the rows were copied.
-    return [start for start in records.sweep_starts if start <= end]
+    return [start for start in records.sweep_starts if offset <= start <= end]
 
 
 @dataclass

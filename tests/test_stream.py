@@ -58,7 +58,7 @@ def test_message_holds_the_rows_from_an_offset_on() -> None:
         "type": "rows",
         "run": 3,
         "offset": 2,
-        "starts": [0],
+        "starts": [],
         "state": "running",
         "step": 5,
         "steps": 100,
@@ -93,6 +93,18 @@ def test_usual_message_stays_within_300_bytes() -> None:
     )
     content, _ = rows_message(full, records, 99_999)
     assert len(json.dumps(content)) <= 300
+
+
+def test_a_message_says_only_of_its_own_rows_where_sweeps_begin() -> None:
+    records = LRRecords()
+    for _ in range(1000):
+        records.begin_sweep()
+        for step in range(100):
+            records.append(1e-3 * (step + 1), 1.0)
+    content, _ = rows_message(status(step=100_000, steps=100_000), records, 99_890)
+    assert content["starts"] == [99_900]
+    assert len(json.dumps(content)) <= 300
+    assert rows_message(status(), records, 0)[0]["starts"] == records.sweep_starts
 
 
 def test_a_repeat_that_begins_after_the_copy_is_left_for_the_next_message() -> None:

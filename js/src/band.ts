@@ -1,22 +1,21 @@
 // The area between two lines, as the closed outline that a bqplot line with its inside filled draws.
-import { thinned, type Points, type Span } from "./thin";
+import { thinned, type Columns, type Points } from "./thin";
 
 /**
  * The outline of the band between two curves; a gap in both, at the same places, parts it.
  *
  * @param lr rates, ascending
  * @param low, high the edges of the band; NaN where there is none
- * @param span, columns as in `thinned`
+ * @param columns the pixel columns of the rates
  */
 export function outline(
   lr: Float64Array,
   low: Float64Array,
   high: Float64Array,
-  span: Span,
-  columns: number,
+  columns: Columns,
 ): Points {
-  const upper = pieces(thinned(lr, high, [0], span, columns));
-  const lower = pieces(thinned(lr, low, [0], span, columns));
+  const upper = pieces(thinned(lr, high, columns));
+  const lower = pieces(thinned(lr, low, columns));
   const x: number[] = [];
   const y: number[] = [];
   upper.forEach((there, i) => {

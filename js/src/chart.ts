@@ -1,12 +1,13 @@
 // Puts the picture into bqplot's models, which draw it in every view. Only this file knows them.
 // Models are set without save_changes: what is drawn never depends on the kernel, nor troubles it.
 import type { RealModel } from "./host";
-import { autoRange, shownRange, type Range } from "./limits";
+import { AutoRange } from "./autorange";
 import { outline } from "./band";
-import { quartiles, type Quartiles } from "./quartiles";
-import { smoothed } from "./smoothing";
+import { Curve } from "./curve";
+import { shownRange, type Range } from "./limits";
+import type { Quartiles } from "./quartiles";
 import type { RunTable } from "./store";
-import { thinned, type Span } from "./thin";
+import { Columns, thinned, type Span } from "./thin";
 import { lossTicks, rateTicks, type Ticks } from "./ticks";
 
 /** What is to be seen. */
@@ -48,12 +49,13 @@ class Memo {
 }
 
 export class Chart {
-  /** The automatic range of the loss axis. */
-  auto: Range = autoRange(NOTHING);
+  /** What the loss axis should show by itself, and the largest loss. */
+  limits = new AutoRange();
   /** The smoothed loss of every row. */
-  smoothed = new Float64Array(0);
+  smoothed: Float64Array = NOTHING;
   /** The sweeps as one curve; null where there are not several. */
   quartiles: Quartiles | null = null;
+  private curve: Curve | null = null;
   private readonly marks: Map<string, RealModel>;
   private readonly axes: RealModel[];
   private readonly memos = {
@@ -83,28 +85,34 @@ export class Chart {
   draw(picture: Picture): void {
     const { table, span, smoothing, showRaw, limit, lr, suggestion, ended, columns } = picture;
     const { memos } = this;
-    const rates = table?.lr ?? NOTHING;
-    const loss = table?.loss ?? NOTHING;
-    const starts = table?.starts ?? [0];
+    if (table !== (this.curve?.table ?? null)) this.curve = table && new Curve(table);
+    const { curve } = this;
     const rows = [table, table?.revision];
+    const drawn = Boolean(table?.length);
     memos.span.when([span.low, span.high], () => {
       this.setSpan(span);
     });
     memos.auto.when(rows, () => {
-      this.auto = autoRange(loss, starts);
+      this.limits = curve?.limits ?? new AutoRange();
     });
-    const range = shownRange(this.auto, limit);
-    memos.limit.when([range.min, range.max, rates.length > 0], () => {
-      this.setRange(range, rates.length > 0);
+    const range = shownRange(this.limits.range, limit);
+    memos.limit.when([range.min, range.max, drawn], () => {
+      this.setRange(range, drawn);
     });
     memos.raw.when([...rows, span.low, span.high, columns], () => {
       const opacities = [table && table.sweeps > 1 ? FAINT : 1];
-      this.mark("raw loss").set({ ...thinned(rates, loss, starts, span, columns), opacities });
+      const points = curve?.raw(span, columns) ?? NO_POINTS;
+      this.mark("raw loss").set({ ...points, opacities });
     });
     memos.smoothed.when([...rows, span.low, span.high, columns, smoothing, ended], () => {
-      this.smoothed = smoothed(loss, smoothing, starts);
-      if (table && table.sweeps > 1) this.setSweeps(table, span, columns, ended);
-      else this.setSweep(rates, span, columns);
+      this.smoothed = curve?.smoothed(smoothing) ?? NOTHING;
+      const several = curve !== null && curve.table.sweeps > 1;
+      this.quartiles = several ? curve.quartiles(smoothing) : null;
+      // The sweep in progress; by itself, or below what all of them come to.
+      const points = several && ended ? NO_POINTS : curve?.line(smoothing, span, columns);
+      const stroke_width = several ? QUIET : STRONG;
+      this.mark("smoothed loss").set({ ...(points ?? NO_POINTS), stroke_width });
+      this.setSweeps(this.quartiles, new Columns(span, columns));
     });
     memos.visible.when([showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
@@ -130,28 +138,14 @@ export class Chart {
     marker.set({ x: one(lr), y: one(lr === null ? null : 0) });
   }
 
-  /** One sweep: its smoothed loss as the strong line. */
-  private setSweep(rates: Float64Array, span: Span, columns: number): void {
-    this.quartiles = null;
-    const points = thinned(rates, this.smoothed, [0], span, columns);
-    this.mark("smoothed loss").set({ ...points, stroke_width: STRONG });
-    this.mark("median").set(NO_POINTS);
-    this.mark("band").set(NO_POINTS);
-  }
-
-  /** Several sweeps: median and quartiles, and below them the sweep in progress. */
-  private setSweeps(table: RunTable, span: Span, columns: number, ended: boolean): void {
-    const all = quartiles(table.lr, this.smoothed, table.starts);
-    this.quartiles = all;
-    this.mark("median").set({ ...thinned(all.lr, all.median, [0], span, columns) });
+  /** Median and quartiles of several sweeps. */
+  private setSweeps(all: Quartiles | null, columns: Columns): void {
+    this.mark("median").set({ ...(all ? thinned(all.lr, all.median, columns) : NO_POINTS) });
     // Of a single sweep there are no quartiles.
     const edge = (values: Float64Array): Float64Array =>
-      values.map((value, step) => (all.count[step]! > 1 ? value : NaN));
-    this.mark("band").set({ ...outline(all.lr, edge(all.low), edge(all.high), span, columns) });
-    const last = table.starts[table.sweeps - 1]!;
-    const [lr, line] = [table.lr.subarray(last), this.smoothed.subarray(last)];
-    const points = ended ? NO_POINTS : thinned(lr, line, [0], span, columns);
-    this.mark("smoothed loss").set({ ...points, stroke_width: QUIET });
+      values.map((value, step) => (all!.count[step]! > 1 ? value : NaN));
+    const band = all ? outline(all.lr, edge(all.low), edge(all.high), columns) : NO_POINTS;
+    this.mark("band").set({ ...band });
   }
 
   private setSpan(span: Span): void {

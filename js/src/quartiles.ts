@@ -1,7 +1,8 @@
 // Several sweeps of the same task as one curve: the median of their losses at each step, and the
 // quartiles around it. All sweeps climb the same ladder, so a step is the same rate in each.
+import { Numbers } from "./numbers";
 
-/** One entry for each step of the ladder. */
+/** One entry for each step of the ladder. Views: read them, do not keep them. */
 export interface Quartiles {
   /** The step's rate; NaN where no sweep has it. */
   lr: Float64Array<ArrayBuffer>;
@@ -10,49 +11,77 @@ export interface Quartiles {
   median: Float64Array<ArrayBuffer>;
   high: Float64Array<ArrayBuffer>;
   /** How many sweeps have a finite value there. */
-  count: Int32Array<ArrayBuffer>;
+  count: Float64Array<ArrayBuffer>;
 }
 
-/**
- * The quartiles over those sweeps that have reached a step, interpolated as numpy does by default.
- *
- * @param lr rates of all rows
- * @param values what is compared, one for each row; one that is not finite is left out
- * @param starts offsets where each sweep begins; sweeps may end at any step
- */
-export function quartiles(
-  lr: Float64Array,
-  values: Float64Array,
-  starts: readonly number[],
-): Quartiles {
-  const ends = starts.map((_, i) => Math.min(starts[i + 1] ?? values.length, values.length));
-  const steps = Math.max(0, ...starts.map((start, i) => ends[i]! - start));
-  const empty = (): Float64Array<ArrayBuffer> => new Float64Array(steps).fill(NaN);
-  const result: Quartiles = {
-    lr: empty(),
-    low: empty(),
-    median: empty(),
-    high: empty(),
-    count: new Int32Array(steps),
+/** The quartiles over those sweeps that have reached a step, interpolated as numpy does by default. */
+export class SweepQuartiles {
+  private readonly columns = {
+    lr: new Numbers(),
+    low: new Numbers(),
+    median: new Numbers(),
+    high: new Numbers(),
+    count: new Numbers(),
   };
-  for (let step = 0; step < steps; step++) {
-    const reached: number[] = [];
+  private done = 0;
+
+  /**
+   * Takes in further rows, and looks only at the steps that they belong to.
+   *
+   * @param lr rates of all rows
+   * @param values what is compared, one for each row; one that is not finite is left out
+   * @param starts offsets where each sweep begins; sweeps may end at any step
+   *
+   * All are the same as before and more.
+   */
+  extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Quartiles {
+    const { columns, done } = this;
+    const ends = starts.map((_, i) => Math.min(starts[i + 1] ?? values.length, values.length));
+    let from = Infinity;
+    let to = 0;
     starts.forEach((start, i) => {
-      const row = start + step;
-      if (row >= ends[i]!) return;
-      if (Number.isNaN(result.lr[step]!)) result.lr[step] = lr[row]!;
-      if (Number.isFinite(values[row]!)) reached.push(values[row]!);
+      const first = Math.max(start, done);
+      if (first >= ends[i]!) return;
+      from = Math.min(from, first - start);
+      to = Math.max(to, ends[i]! - start);
     });
-    result.count[step] = reached.length;
-    if (reached.length === 0) continue;
-    reached.sort((a, b) => a - b);
-    result.low[step] = quantile(reached, 0.25);
-    result.median[step] = quantile(reached, 0.5);
-    result.high[step] = quantile(reached, 0.75);
+    while (columns.lr.length < to) for (const column of Object.values(columns)) column.push(NaN);
+    for (let step = from; step < to; step++) this.look(step, lr, values, starts, ends);
+    this.done = values.length;
+    return {
+      lr: columns.lr.view,
+      low: columns.low.view,
+      median: columns.median.view,
+      high: columns.high.view,
+      count: columns.count.view,
+    };
   }
-  return result;
+
+  private look(
+    step: number,
+    lr: Float64Array,
+    values: Float64Array,
+    starts: readonly number[],
+    ends: readonly number[],
+  ): void {
+    const { columns } = this;
+    const reached: number[] = [];
+    for (let i = 0; i < starts.length; i++) {
+      const row = starts[i]! + step;
+      if (row >= ends[i]!) continue;
+      if (Number.isNaN(columns.lr.view[step]!)) columns.lr.set(step, lr[row]!);
+      const value = values[row]!;
+      if (Number.isFinite(value)) reached.push(value);
+    }
+    reached.sort((a, b) => a - b);
+    columns.count.set(step, reached.length);
+    columns.low.set(step, quantile(reached, 0.25));
+    columns.median.set(step, quantile(reached, 0.5));
+    columns.high.set(step, quantile(reached, 0.75));
+  }
 }
 
+/** NaN of nothing. */
 function quantile(sorted: readonly number[], q: number): number {
   const place = q * (sorted.length - 1);
   const below = Math.floor(place);

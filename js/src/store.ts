@@ -6,7 +6,7 @@ export interface Rows {
   run: number;
   /** Index of the first row in `data`. */
   offset: number;
-  /** Offsets where each sweep of the run begins. */
+  /** Offsets where sweeps of the run begin, ascending: those from `offset` to the end of `data`. */
   starts: readonly number[];
   /** Pairs lr, loss, one after the other. */
   data: Float64Array;
@@ -28,6 +28,8 @@ export class RunTable {
   starts: readonly number[] = [0];
   /** Grows with every change; equal revisions mean equal rows. */
   revision = 0;
+  /** Grows when a row that was there, or what it belongs to, changes: apart from that, rows are added. */
+  rewritten = 0;
   private columns = { lr: new Float64Array(256), loss: new Float64Array(256) };
   private end = 0;
   private expected = 0;
@@ -65,6 +67,17 @@ export class RunTable {
     this.expected = Math.max(this.expected, count);
   }
 
+  /** Notes where further sweeps begin. Returns whether that is news. */
+  begin(starts: readonly number[]): boolean {
+    const before = this.starts;
+    this.starts = merged(before, starts);
+    const added = this.starts.length - before.length;
+    if (added === 0) return false;
+    this.revision++;
+    if (this.starts.some((start, i) => start !== before[i] && start < this.end)) this.rewritten++;
+    return true;
+  }
+
   /** Writes rows at their offset; what is already held is skipped. Returns whether anything is new. */
   write(offset: number, data: Float64Array): boolean {
     const stop = offset + data.length / 2;
@@ -80,6 +93,7 @@ export class RunTable {
       }
       this.copy(from, to, offset, data);
       changed = true;
+      this.rewritten++;
       if (hole.from < from) holes.push({ from: hole.from, to: from });
       if (to < hole.to) holes.push({ from: to, to: hole.to });
     }
@@ -155,13 +169,9 @@ export class RowStore {
     if (!isCount(run) || !isCount(offset) || data.length % 2 !== 0) return false;
     const before = this.current;
     const table = this.table(run);
-    let changed = table !== before && table === this.current;
-    if (starts.length > table.starts.length && starts.every(isCount)) {
-      table.starts = [...starts];
-      table.revision++;
-      changed = true;
-    }
-    return table.write(offset, data) || changed;
+    const isNew = table !== before && table === this.current;
+    const begun = starts.every(isCount) && table.begin(starts);
+    return table.write(offset, data) || begun || isNew;
   }
 
   /** What to ask the kernel for at this moment (milliseconds), if anything. */
@@ -178,6 +188,18 @@ export class RowStore {
     this.asked = { run: table.run, from, until: now + patience, patience };
     return { run: table.run, from };
   }
+}
+
+/** All of two ascending lists. One may say twice where a sweep begins: the first of them had no row. */
+function merged(one: readonly number[], other: readonly number[]): readonly number[] {
+  const result: number[] = [];
+  for (let i = 0, j = 0; i < one.length || j < other.length;) {
+    const [a, b] = [one[i] ?? Infinity, other[j] ?? Infinity];
+    result.push(Math.min(a, b));
+    if (a <= b) i++;
+    if (b <= a) j++;
+  }
+  return result;
 }
 
 function isCount(value: unknown): boolean {

@@ -5,8 +5,6 @@ import { formatLoss } from "./format";
 import { limitAt, limitSpan, positionOf, shownRange } from "./limits";
 import type { Session } from "./session";
 
-const NOTHING = new Float64Array(0);
-
 export class ViewBar {
   readonly el: HTMLElement;
   private readonly smoothing = slider("Smoothing", "0.99");
@@ -36,12 +34,12 @@ export class ViewBar {
       session.setSmoothing(Number(this.smoothing.value));
     });
     this.limit.addEventListener("input", () => {
-      const { auto } = chart;
-      const span = limitSpan(auto, session.store.current?.loss ?? NOTHING);
-      session.setLimit(Number(limitAt(Number(this.limit.value), auto, span).toPrecision(3)));
+      const { range, most } = chart.limits;
+      const limit = limitAt(Number(this.limit.value), range, limitSpan(range, most));
+      session.setLimit(Number(limit.toPrecision(3)));
     });
     this.auto.addEventListener("change", () => {
-      session.setLimit(this.auto.checked ? null : Number(chart.auto.max.toPrecision(3)));
+      session.setLimit(this.auto.checked ? null : Number(chart.limits.range.max.toPrecision(3)));
     });
     this.raw.addEventListener("change", () => {
       session.setShowRaw(this.raw.checked);
@@ -65,11 +63,11 @@ export class ViewBar {
 
   update(): void {
     const { smoothing, limit, showRaw, store } = this.session;
-    const { auto } = this.chart;
+    const { range, most } = this.chart.limits;
     setValue(this.smoothing, smoothing);
     setText(this.smoothingText, smoothing.toFixed(2));
-    const { max } = shownRange(auto, limit);
-    setValue(this.limit, positionOf(max, auto, limitSpan(auto, store.current?.loss ?? NOTHING)));
+    const { max } = shownRange(range, limit);
+    setValue(this.limit, positionOf(max, range, limitSpan(range, most)));
     const empty = !store.current?.length;
     const text = empty && limit === null ? "" : formatLoss(Number(max.toPrecision(3)));
     setText(this.limitText, text);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { quartiles } from "../src/quartiles";
+import { SweepQuartiles, type Quartiles } from "../src/quartiles";
 
 const array = (...values: number[]): Float64Array => Float64Array.from(values);
+const quartiles = (lr: Float64Array, values: Float64Array, starts: number[]): Quartiles =>
+  new SweepQuartiles().extend(lr, values, starts);
 const LADDER = [1e-3, 1e-2, 1e-1, 1];
 
 describe("quartiles", () => {

@@ -91,8 +91,35 @@ describe("RowStore", () => {
     store.accept(rowsOf(1, 0, 4));
     store.accept({ ...rowsOf(1, 4, 5), starts: [0, 4] });
     expect(store.current?.starts).toEqual([0, 4]);
-    store.accept({ ...rowsOf(1, 5, 6), starts: [0] });
+    store.accept({ ...rowsOf(1, 5, 6), starts: [] });
     expect(store.current?.starts).toEqual([0, 4]);
+    store.accept({ ...rowsOf(1, 6, 9), starts: [8] });
+    expect(store.current?.starts).toEqual([0, 4, 8]);
+  });
+
+  it("knows two sweeps that begin at the same row, however often it hears of them", () => {
+    const store = new RowStore();
+    store.accept(rowsOf(1, 0, 4));
+    for (let time = 0; time < 2; time++) {
+      store.accept({ ...rowsOf(1, 4, 6), starts: [4, 4] });
+      expect(store.current?.starts).toEqual([0, 4, 4]);
+    }
+  });
+
+  it("counts as rewritten what changes before the last row, and nothing else", () => {
+    const store = new RowStore();
+    const rewritten = (rows: Rows): number => {
+      const before = store.table(1).rewritten;
+      store.accept(rows);
+      return store.table(1).rewritten - before;
+    };
+    expect(rewritten(rowsOf(1, 0, 4))).toBe(0);
+    expect(rewritten({ ...rowsOf(1, 4, 6), starts: [5] })).toBe(0);
+    expect(rewritten({ ...rowsOf(1, 6, 6), starts: [6] })).toBe(0);
+    expect(rewritten(rowsOf(1, 2, 6))).toBe(0);
+    expect(rewritten(rowsOf(1, 9, 10))).toBe(0);
+    expect(rewritten({ ...rowsOf(1, 9, 10), starts: [8] })).toBe(1);
+    expect(rewritten(rowsOf(1, 7, 8))).toBe(1);
   });
 
   it.each(Array.from({ length: 200 }, (_, seed) => seed))(

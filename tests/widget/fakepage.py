@@ -93,6 +93,7 @@ class FakePage:
 
     run: int = 0
     rows: list[list[float]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     gaps: int = 0
     last: dict[str, Any] = field(default_factory=dict)
 
@@ -101,13 +102,14 @@ class FakePage:
         if content["run"] < self.run:
             return
         if content["run"] > self.run:
-            self.run, self.rows = content["run"], []
+            self.run, self.rows, self.starts = content["run"], [], []
         new = np.frombuffer(b"".join(message.buffers), dtype="<f8").reshape(-1, 2).tolist()
         offset = content["offset"]
         if offset > len(self.rows):
             self.gaps += 1
             return
         self.rows[offset : offset + len(new)] = new
+        self.starts = sorted({*self.starts, *content["starts"]})
         self.last = content
 
 

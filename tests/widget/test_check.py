@@ -127,7 +127,7 @@ def test_every_row_reaches_the_page_in_order_and_within_the_budget(gate: Gate) -
     page = page_after(messages)
     assert page.gaps == 0
     assert page.rows == results.frame[["lr", "loss"]].to_numpy().tolist()
-    assert page.last["starts"] == [0, 60, 120]
+    assert page.starts == [0, 60, 120]
     assert (page.last["state"], page.last["suggestion"]) == ("finished", results.best)
     detail = page.last["detail"]
     assert detail["lrs"] == results.lrs

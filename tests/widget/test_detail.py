@@ -56,8 +56,8 @@ def test_repeats_tell_their_spread_and_where_each_begins(gate: Gate) -> None:
     w.start()
     records = w.wait()
     page = page_after(comm_of(w).rows_messages)
-    assert len(page.last["starts"]) == 3
-    assert page.last["starts"] == records.sweep_starts
+    assert len(page.starts) == 3
+    assert page.starts == records.sweep_starts
     assert len(page.rows) == len(records)
     spread = page.last["detail"]["spread"]
     assert spread == records.suggestion.spread

@@ -92,7 +92,7 @@ def test_every_row_reaches_the_page_in_order() -> None:
     page = page_after(messages)
     assert page.rows == records.rows().tolist()
     assert page.gaps == 0
-    assert page.last["starts"] == records.sweep_starts
+    assert page.starts == records.sweep_starts
     assert (page.last["state"], page.last["step"]) == (w.state, len(records))
     assert page.last["lr"] == w.lr
     assert page.last["detail"] == w._detail

@@ -1,0 +1,84 @@
+// One run as the chart draws it. What was computed for a row stays, so that a redraw costs what is
+// new; it is computed anew only where the view of it changes, or a row in the middle.
+import { AutoRange } from "./autorange";
+import { SweepQuartiles, type Quartiles } from "./quartiles";
+import { Smoother } from "./smoothing";
+import type { RunTable } from "./store";
+import { Columns, Thinner, type Points, type Span } from "./thin";
+
+export class Curve {
+  private auto = new AutoRange();
+  private columns = new Columns({ low: 0, high: 0 }, 0);
+  private rawLine = new Thinner(this.columns);
+  private smoother = new Smoother(0);
+  private smoothLine = new Thinner(this.columns);
+  private across = new SweepQuartiles();
+  private rewritten = 0;
+
+  constructor(readonly table: RunTable) {}
+
+  /** The automatic range of the loss axis, and the largest loss. */
+  get limits(): AutoRange {
+    this.look();
+    this.auto.extend(this.table.loss, this.table.starts);
+    return this.auto;
+  }
+
+  /** The smoothed loss of every row. A view: read it, do not keep it. */
+  smoothed(beta: number): Float64Array {
+    this.look();
+    if (beta !== this.smoother.beta) this.smoothWith(beta);
+    return this.smoother.extend(this.table.loss, this.table.starts);
+  }
+
+  /** The sweeps as one curve. Views: read them, do not keep them. */
+  quartiles(beta: number): Quartiles {
+    const smoothed = this.smoothed(beta);
+    return this.across.extend(this.table.lr, smoothed, this.table.starts);
+  }
+
+  /** The line of the raw losses, with a gap between sweeps; `width` of the plot is in pixels. */
+  raw(span: Span, width: number): Points {
+    this.look();
+    this.lookAt(span, width);
+    const { lr, loss, starts } = this.table;
+    return this.rawLine.extend(lr, loss, starts);
+  }
+
+  /** The smoothed line of the sweep in hand. */
+  line(beta: number, span: Span, width: number): Points {
+    const smoothed = this.smoothed(beta);
+    this.lookAt(span, width);
+    const { lr, starts, sweeps } = this.table;
+    const first = starts[sweeps - 1] ?? 0;
+    if (first !== this.smoothLine.first) this.smoothLine = new Thinner(this.columns, first);
+    return this.smoothLine.extend(lr, smoothed, []);
+  }
+
+  /** A row that was there before has changed: nothing that was computed can stand. */
+  private look(): void {
+    if (this.rewritten === this.table.rewritten) return;
+    this.rewritten = this.table.rewritten;
+    this.auto = new AutoRange();
+    this.smoothWith(this.smoother.beta);
+    this.seeThrough(new Columns(this.columns.span, this.columns.count));
+  }
+
+  private lookAt(span: Span, width: number): void {
+    const { low, high } = this.columns.span;
+    if (span.low === low && span.high === high && width === this.columns.count) return;
+    this.seeThrough(new Columns(span, width));
+  }
+
+  private seeThrough(columns: Columns): void {
+    this.columns = columns;
+    this.rawLine = new Thinner(columns);
+    this.smoothLine = new Thinner(columns);
+  }
+
+  private smoothWith(beta: number): void {
+    this.smoother = new Smoother(beta);
+    this.smoothLine = new Thinner(this.columns);
+    this.across = new SweepQuartiles();
+  }
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { limitSpan, shownRange } from "../src/limits";
+import { autoRange, rangeTest } from "./curves";
+import { below, seeded } from "./random";
+
+describe("autoRange", () => {
+  it.each([10, 1e3, 1e12, 1e300])("is not flattened by an explosion to %d", (explosion) => {
+    const { min, max } = autoRange(rangeTest(100, explosion));
+    expect(min).toBeLessThan(0.45);
+    expect(max).toBeGreaterThan(2.3);
+    expect(max).toBeLessThan(4);
+  });
+
+  it("shows the noise of the part before the minimum", () => {
+    const { max } = autoRange(rangeTest(200, 50, 1));
+    expect(max).toBeGreaterThan(2.7);
+  });
+
+  it("shows the lower half of a curve that only rises", () => {
+    const loss = Float64Array.from({ length: 100 }, (_, i) => 1 + i);
+    const { min, max } = autoRange(loss);
+    expect(min).toBeLessThanOrEqual(1);
+    expect(max).toBeGreaterThan(50);
+  });
+
+  it("spans all sweeps of a run", () => {
+    const first = rangeTest(100, 1e6);
+    const second = first.map((x) => x - 1);
+    const both = Float64Array.of(...first, ...second);
+    const { min, max } = autoRange(both, [0, 100]);
+    expect(min).toBeLessThan(-0.5);
+    expect(max).toBeGreaterThan(2.3);
+    expect(max).toBeLessThan(4.5);
+  });
+
+  it.each(Array.from({ length: 200 }, (_, seed) => seed))(
+    "is finite and not empty for any numbers (seed %i)",
+    (seed) => {
+      const random = seeded(seed);
+      const pool = [0, 1, -1, NaN, Infinity, -Infinity, 1e308, -1e308, 5e-324, 2.3, 2.3, 1e-12];
+      const loss = Float64Array.from({ length: below(random, 12) }, () => pool[below(random, 12)]!);
+      const auto = autoRange(loss);
+      const most = Math.max(...loss.filter((value) => !Number.isNaN(value)));
+      const limit = random() < 0.5 ? null : pool[below(random, 12)]!;
+      for (const { min, max } of [auto, shownRange(auto, limit), limitSpan(auto, most)]) {
+        expect(Number.isFinite(min)).toBe(true);
+        expect(Number.isFinite(max)).toBe(true);
+        expect(min).toBeLessThan(max);
+      }
+    },
+  );
+});
