@@ -8,7 +8,7 @@ from lrwidget.livetraits import mark_background
 from lrwidget.runner import Runner, RunState
 from lrwidget.stream import Page, Rows, Sender, Status
 
-ACTIVE = frozenset({RunState.RUNNING, RunState.PAUSED})
+UNDER_WAY = frozenset({RunState.RUNNING, RunState.PAUSED})
 
 Result = TypeVar("Result")
 
@@ -47,7 +47,7 @@ class Background(Generic[Result, End]):
         self.number = number
         self.started = False
         self.outcome: End | None = None
-        self.steps = runner.steps
+        self._steps = runner.steps
         self._runner: Runner[Result] | None = runner
         self._runner.on_change = self._changed
         self._page = page
@@ -63,17 +63,17 @@ class Background(Generic[Result, End]):
 
     def pause(self) -> None:
         """Hold after the step in hand; nothing where it is not under way."""
-        if self.active:
+        if self.under_way:
             self._the_runner().pause()
 
     def resume(self) -> None:
         """Go on, also where a pause still waits for its step; nothing where it is not under way."""
-        if self.active:
+        if self.under_way:
             self._the_runner().resume()
 
     def stop(self) -> None:
         """End after the step in hand; nothing where it is not under way."""
-        if self.active:
+        if self.under_way:
             self._the_runner().stop()
 
     def wait(self, seconds: float) -> bool:
@@ -108,15 +108,23 @@ class Background(Generic[Result, End]):
         return RunState.PAUSED.value if paused else RunState.RUNNING.value
 
     @property
-    def active(self) -> bool:
+    def under_way(self) -> bool:
         """Whether it is under way."""
-        return self.state in ACTIVE
+        return self.state in UNDER_WAY
 
     @property
     def over(self) -> bool:
         """Whether the runner has ended, with its last row in the table and the model restored."""
         runner = self._runner
-        return runner is None or (self.started and runner.state not in {*ACTIVE, RunState.IDLE})
+        return runner is None or (self.started and runner.state not in {*UNDER_WAY, RunState.IDLE})
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are, when nothing ends them before; it may change on the way."""
+        runner = self._runner
+        if runner is not None:
+            self._steps = runner.steps
+        return self._steps
 
     @property
     def elapsed(self) -> float:

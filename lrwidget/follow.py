@@ -45,7 +45,7 @@ class Follower(Runner[LRRecords]):
         """A fresh table, for the first file and for every one that takes its place."""
         if len(self.records) or self.records.meta:
             self.restarts += 1
-            self.records = self._result = LRRecords()
+            self.records = self.result = LRRecords()
         return self.records
 
     def _learn_the_steps(self) -> None:

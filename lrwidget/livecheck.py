@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrwidget.background import Background, Ending
-from lrwidget.check import CheckResults, CheckRunner, final_loss
+from lrwidget.check import CheckResults, final_loss
 from lrwidget.liverun import number_or_none
 from lrwidget.livetraits import LiveAny
 from lrwidget.livewidget import LiveWidget
 from lrwidget.options import SweepOptions
 from lrwidget.records import StopReason
-from lrwidget.runner import RunState
+from lrwidget.runner import Runner, RunState
+from lrwidget.source import Source
 from lrwidget.stream import Page, rows_message
-from lrwidget.task import TrainingTask
 
 
 class Trials:
@@ -65,19 +65,16 @@ class LiveCheck(Background[CheckResults, CheckOutcome]):
 
     Args:
         number: says which check a message belongs to; a higher number is a newer one.
-        task, lrs, steps: what is trained, at which rates, for how many steps each.
+        runner: trains; not started yet.
         page: where its messages go.
     """
 
     what = "check"
     records: Trials
 
-    def __init__(
-        self, number: int, task: TrainingTask, lrs: Sequence[float], steps: int, page: Page
-    ) -> None:
-        runner = CheckRunner(task, lrs, steps)
+    def __init__(self, number: int, runner: Runner[CheckResults], page: Page) -> None:
         super().__init__(number, runner, page, "check")
-        self.results = runner.results
+        self.results = runner.result
         self.records = Trials(self.results)
 
     def _rate_of(self, end: CheckOutcome) -> float | None:
@@ -120,8 +117,7 @@ class CheckWidget(LiveWidget):
     _check = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._saved_check())
 
     lr: Any
-    _task: TrainingTask | None
-    _options: SweepOptions
+    _source: Source | None = None  # also where construction failed
     _page: Page
     _run: Background[Any, Any] | None
     _checking: LiveCheck | None = None
@@ -151,17 +147,16 @@ class CheckWidget(LiveWidget):
             RuntimeError: a sweep or a check is under way, or the widget is closed.
         """
         with self._lock:
-            if self._task is None:
-                raise RuntimeError("the widget is closed; make a new LRFinderWidget")
-            self._refuse_while_active("check")
+            source = self._open_source
+            self._refuse_while_under_way("check")
             if lrs is None:
                 if self.lr is None:
                     raise ValueError(
                         "there is no learning rate to check yet; run the sweep, pick a rate, or "
                         "say which: check(lrs=[1e-3, 1e-2])"
                     )
-                lrs = rates_around(self.lr, self._options)
-            check = LiveCheck(self._checks + 1, self._task, lrs, steps, self._page)
+                lrs = rates_around(self.lr, source.options)
+            check = LiveCheck(self._checks + 1, source.checker(lrs, steps), self._page)
             check.start()
             previous, self._checking, self._latest = self._checking, check, check
             self._checks = check.number
@@ -170,14 +165,21 @@ class CheckWidget(LiveWidget):
             self._catch_up()
             return check.results
 
-    def _refuse_while_active(self, what: str) -> None:
+    @property
+    def _open_source(self) -> Source:
+        """Where runs come from; raises in words where the widget is closed."""
+        if self._source is None:
+            raise RuntimeError("the widget is closed; make a new LRFinderWidget")
+        return self._source
+
+    def _refuse_while_under_way(self, what: str) -> None:
         """Raise in words where a sweep or a check is under way."""
         run, check = self._run, self._checking
-        if run is not None and run.active:
+        if run is not None and run.under_way:
             state = run.state if what == "check" else f"already {run.state}"
             mend = "resume() it" if run.state == "paused" else "wait() for it"
             raise RuntimeError(f"the sweep is {state}; {mend}, or stop() it first")
-        if check is not None and check.active:
+        if check is not None and check.under_way:
             state = "already running" if what == "check" else "running"
             raise RuntimeError(f"a check is {state}; wait() for it, or stop() it first")
 

@@ -6,11 +6,9 @@ import math
 from typing import Any
 
 from lrwidget.background import Background, Ending
-from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
-from lrwidget.runner import SweepRunner
+from lrwidget.runner import RecordsRunner
 from lrwidget.stream import Page
-from lrwidget.task import TrainingTask
 
 logger = logging.getLogger(__name__)
 
@@ -35,21 +33,32 @@ class LiveRun(Background[LRRecords, Outcome]):
 
     Args:
         number: says which run a message belongs to; a higher number is a newer table.
-        task, options: what is swept, and how.
+        runner: sweeps; not started yet.
         page: where its messages go.
         label: a name for people.
     """
 
     records: LRRecords
 
-    def __init__(
-        self, number: int, task: TrainingTask, options: SweepOptions, page: Page, label: str = ""
-    ) -> None:
-        runner = SweepRunner(task, options)
+    def __init__(self, number: int, runner: RecordsRunner, page: Page, label: str = "") -> None:
         super().__init__(number, runner, page, "rows")
         self.records = runner.records
+        self._sweeps: RecordsRunner | None = runner
+        self._span = runner.span
         self.label = label
         self.notice = ""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates; the upper one grows where the sweep is extended."""
+        if self._sweeps is not None:
+            self._span = self._sweeps.span
+        return self._span
+
+    def close(self) -> None:
+        """Stop, wait for both threads, and let go of the task; the rows stay."""
+        super().close()
+        self._span, self._sweeps = self.span, None
 
     def _rate_of(self, end: Outcome) -> float | None:
         return end.suggestion

@@ -58,7 +58,7 @@ class Runner(Generic[Result]):
         task: what is trained; None where nothing is.
         work: makes the generator of steps; its `next` is one step. The runner holds the `Claim` to
             the task's model meanwhile.
-        result: what the steps fill; `wait` returns it.
+        result: what the steps fill; `wait` returns it, and it may be read at any time.
         steps: how many there are, when nothing ends them before.
 
     Attributes:
@@ -79,7 +79,7 @@ class Runner(Generic[Result]):
         self.error: BaseException | None = None
         self.traceback: str | None = None
         self.on_change: Callable[[], None] = lambda: None
-        self._result = result
+        self.result = result
         self._work: tuple[TrainingTask | None, Callable[..., Any]] | None = (task, work)
         self._go = threading.Event()
         self._stop = threading.Event()
@@ -163,7 +163,7 @@ class Runner(Generic[Result]):
         self._thread.join()
         if self.error is not None:
             raise self.error
-        return self._result
+        return self.result
 
     def close(self) -> None:
         """Stop, wait for the thread to end, and let go of model, optimizer and data."""
@@ -230,11 +230,33 @@ class Runner(Generic[Result]):
         self._running_since = time.monotonic() if running else None
 
 
-class SweepRunner(Runner[LRRecords]):
-    """One sweep of a task in a thread of its own; `records` has the rows so far, at any time."""
+class RecordsRunner(Runner[LRRecords]):
+    """A runner that fills a table of records, wherever the sweep itself may run."""
 
-    def __init__(self, task: TrainingTask, options: SweepOptions) -> None:
-        self.records = records = LRRecords()
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates, (start_lr, end_lr); the upper one may grow."""
+        raise NotImplementedError
+
+    @property
+    def records(self) -> LRRecords:
+        """The rows so far."""
+        return self.result
+
+
+class SweepRunner(RecordsRunner):
+    """One sweep of a task in a thread of its own.
+
+    Args:
+        task: what is swept.
+        options: how.
+        records: gets the rows; by default a new table.
+    """
+
+    def __init__(
+        self, task: TrainingTask, options: SweepOptions, records: LRRecords | None = None
+    ) -> None:
+        records = LRRecords() if records is None else records
         self.ladder = ladder = Ladder(options)
         super().__init__(
             task,
@@ -242,6 +264,11 @@ class SweepRunner(Runner[LRRecords]):
             records,
             ladder.total,
         )
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates, (start_lr, end_lr)."""
+        return self.ladder.options.start_lr, self.ladder.options.end_lr
 
     def extend(self, end_lr: float) -> None:
         """Let the sweep go on to a higher rate, at the same steps per decade; from any thread.

@@ -17,16 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lrwidget.budget import INTERVAL, Budget
 from lrwidget.livetraits import mark_background
 
 logger = logging.getLogger(__name__)
 
-# 22 messages/s: with what the traits add (at most two updates/s) the page gets no more than 25.
-INTERVAL = 0.045
 # While paused only a change of state is news, and that wakes the sender.
 PAUSED_INTERVAL = 0.5
-# How often the traits hear of new steps, for observers in Python.
-NEWS_INTERVAL = 0.5
 # A page whose code is still loading loses messages, and its hello waits as long as the kernel's
 # main thread is busy. So the run is sent again from its beginning, seconds after its start, until a
 # page has said hello.
@@ -55,13 +52,14 @@ class Status:
 
 @dataclass(slots=True)
 class Page:
-    """What the sender's thread shares with the widget. Plain values, so no lock is needed."""
+    """What the senders' threads share with the widget. Plain values, so no lock is needed."""
 
     send: Callable[[dict[str, Any], list[bytes]], None]
     catch_up_soon: Callable[[], None]
     clamp: Callable[[float | None], float | None]
     greeted: bool = False  # a page has said hello
     picked: bool = False  # the user has chosen a rate: the program leaves it alone
+    budget: Budget = field(default_factory=Budget)
 
 
 class Rows(Protocol):
@@ -142,6 +140,10 @@ def rows_message(
     return content, [encode(rows)] if len(rows) else []
 
 
+def _news(status: Status) -> News:
+    return status.state, status.error, status.detail
+
+
 def _starts(records: Rows, offset: int, end: int) -> list[int]:
     # The next repeat may have begun since the rows were copied.
     return [start for start in records.sweep_starts if offset <= start <= end]
@@ -192,7 +194,7 @@ class Sender:
             self._ended.set()
 
     def _follow(self) -> None:
-        began = news_told = time.monotonic()
+        began = time.monotonic()
         repeats = list(REPEATS)
         sent = 0
         told: News | None = None
@@ -212,8 +214,7 @@ class Sender:
                 self._send_news(sent, told, last=True)
                 self.page.catch_up_soon()
                 return
-            if now - news_told >= NEWS_INTERVAL:
-                news_told = now
+            if self.page.budget.news_due():
                 self.page.catch_up_soon()
             paused = told is not None and told[0] == "paused"
             self._wake.wait(PAUSED_INTERVAL if paused else INTERVAL)
@@ -223,9 +224,11 @@ class Sender:
     ) -> tuple[int, News | None]:
         """Send what is new, if anything; returns what has been sent and told by now."""
         status = self.run.status()
-        news = (status.state, status.error, status.detail)
-        if not last and news == told and status.step <= sent:
-            return sent, news
+        if not last and told == _news(status) and status.step <= sent:
+            return sent, told
+        self.page.budget.wait()
+        status = self.run.status()  # while it waited there may have been more
+        news = _news(status)
         moved: dict[str, Any] = {}
         if last and self.kind == "rows" and not self.page.picked:  # a check only offers a rate
             moved["lr"] = self.page.clamp(status.suggestion)

@@ -12,7 +12,7 @@ export class Check {
   status: Status = NOT_STARTED;
   detail = UNKNOWN;
 
-  get active(): boolean {
+  get underWay(): boolean {
     return this.status.state === "running";
   }
 

@@ -125,9 +125,9 @@ export class PickBar {
     this.stopping.disabled = !connected;
     // The one that goes away hands the focus to the other.
     const focused = [this.checking, this.stopping].includes(document.activeElement as never);
-    this.checking.hidden = check.active;
-    this.stopping.hidden = !check.active;
-    if (focused) (check.active ? this.stopping : this.checking).focus();
+    this.checking.hidden = check.underWay;
+    this.stopping.hidden = !check.underWay;
+    if (focused) (check.underWay ? this.stopping : this.checking).focus();
   }
 
   private applyRate(): void {

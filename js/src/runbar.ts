@@ -58,7 +58,7 @@ export class RunBar {
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {
       button.hidden = !shown.includes(command);
-      button.disabled = !connected || (command === "start" && check.active);
+      button.disabled = !connected || (command === "start" && check.underWay);
       // At the end of a run the thing to do is to take the rate, unless there is none.
       const primary = shown[0] === command && (command !== "start" || lr === null);
       button.classList.toggle("lrw-primary", primary);

@@ -81,7 +81,7 @@ export class Session {
 
   /** Whether a sweep or a check is under way. */
   get busy(): boolean {
-    return ["running", "paused"].includes(this.status.state) || this.check.active;
+    return ["running", "paused"].includes(this.status.state) || this.check.underWay;
   }
 
   get variable(): string {

@@ -40,7 +40,7 @@ describe("a check", () => {
   it("grows with the messages and keeps the detail that they leave out", () => {
     const check = new Check();
     check.take(message({ detail, step: 1 }), data([3]));
-    expect(check.active).toBe(true);
+    expect(check.underWay).toBe(true);
     check.take(message({ offset: 1, step: 3, starts: [0, 2] }), data([2, 4]));
     expect([...check.store.current!.loss]).toEqual([3, 2, 4]);
     expect(check.store.current!.starts).toEqual([0, 2]);
@@ -66,7 +66,7 @@ describe("a check", () => {
     check.take(message({ state: "failed" }), undefined);
     expect(check.status.state).toBe("running");
     check.takeSaved(null);
-    expect([check.store.current, check.active]).toEqual([null, false]);
+    expect([check.store.current, check.underWay]).toEqual([null, false]);
   });
 
   it("is not taken back by a state that is older than the messages", () => {

@@ -1,0 +1,55 @@
+"""What the page asks for, and the widget's answers."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ipywidgets import Widget
+
+from lrwidget.chosen import ChosenWidget
+from lrwidget.pagemessages import Command, Export, Hello, Resync, parse
+
+logger = logging.getLogger(__name__)
+
+
+class PageCommands(ChosenWidget):
+    """The page's half of the widget: messages come in as data, and each gets its answer."""
+
+    def _on_page_message(self, _widget: Widget, content: Any, _buffers: Any) -> None:
+        try:
+            message = parse(content)
+        except ValueError as problem:
+            logger.warning("ignored a message of the page: %s", problem)
+            return
+        match message:
+            case Hello():
+                self._page.greeted = True
+                self._tell("sync", model_id=self.model_id)
+                self._tell_check()
+            case Resync(run, start, "check"):
+                self._tell_check(start if run == self._checks else 0)
+            case Resync(run, start):
+                self._tell(offset=start if run == self._current.number else 0)
+            case Export(name):
+                ok, text = self._attempt(lambda: str(self._export(name)))
+                self.send({"type": "exported", "ok": ok, "text": text})
+            case Command(name):
+                action = self._apply_in_words if name == "apply" else getattr(self, name)
+                _, text = self._attempt(action)
+                self._current.notice = text if isinstance(text, str) else ""
+                self._catch_up()
+                self._tell(offset=None)  # also where nothing was to be done: the page waits
+
+    def _attempt(self, action: Callable[[], Any]) -> tuple[bool, Any]:
+        """Do what a button asks for; what goes wrong is for the page, not for the running cell."""
+        try:
+            return True, action()
+        except (RuntimeError, ValueError, TypeError) as error:
+            return False, str(error)
+        except Exception as error:
+            logger.exception("a command of the page failed")
+            return False, f"{type(error).__name__}: {error}"
+
+    def _apply_in_words(self) -> str:
+        self.apply()
+        return f"The optimizer's learning rate is now {self.lr!r}."

@@ -1,0 +1,52 @@
+"""The budget of messages: what one sender or many may send, and that none has to starve."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+from lrwidget.budget import BURST, INTERVAL, NEWS_INTERVAL, Budget
+
+
+def test_rates_of_messages_and_news_fit_the_promise() -> None:
+    assert 1 / INTERVAL + 1 / NEWS_INTERVAL <= 25
+    assert INTERVAL < 0.1  # nothing shown is older
+
+
+def test_a_message_now_and_then_never_waits() -> None:
+    budget = Budget()
+    for _ in range(3):
+        began = time.monotonic()
+        for _ in range(BURST):
+            budget.wait()
+        assert time.monotonic() - began < INTERVAL
+        time.sleep(BURST * INTERVAL)
+
+
+def test_many_senders_share_it_and_each_has_its_turn() -> None:
+    budget, sent = Budget(), Counter[int]()
+    until = time.monotonic() + 40 * INTERVAL
+
+    def send(number: int) -> None:
+        while time.monotonic() < until:
+            budget.wait()
+            sent[number] += 1
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(5)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - began
+    assert sum(sent.values()) <= seconds / INTERVAL + BURST
+    assert min(sent.values()) >= 4  # half of its share, for a machine that keeps threads waiting
+
+
+def test_news_are_due_once_in_a_while_for_all_together() -> None:
+    budget = Budget()
+    assert budget.news_due()
+    assert not budget.news_due()
+    time.sleep(NEWS_INTERVAL)
+    assert budget.news_due()
