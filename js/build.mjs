@@ -3,6 +3,7 @@
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import { PRIVATE, withPrivatesMarked } from "./privates.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -22,7 +23,17 @@ if (process.argv.includes("--watch")) {
   const context = await esbuild.context(options);
   await context.watch();
 } else {
-  await esbuild.build(options);
+  const sources = withPrivatesMarked(here("tsconfig.json"));
+  const privates = {
+    name: "privates",
+    setup(build) {
+      build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+        contents: sources.get(path.replaceAll("\\", "/")),
+        loader: "js",
+      }));
+    },
+  };
+  await esbuild.build({ ...options, mangleProps: PRIVATE, plugins: [privates] });
   const limit = 60 * 1024;
   const { size } = statSync(here("../lrwidget/static/widget.js"));
   if (size > limit) {
