@@ -7,6 +7,8 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 NODE_MODULES := js/node_modules/.package-lock.json
+# What only the browser tests serve: axe-core, and what pages outside of Jupyter load from a CDN.
+FRONTENDS := tests/browser/frontends/node_modules/.package-lock.json
 BUNDLE := lrwidget/static/widget.js
 JS_SOURCES := $(filter-out js/node_modules/%,$(wildcard js/*.* js/src/* js/src/*/*))
 # JupyterLab takes the next port where one is taken, refuses root unless told, and prints its URL. A
@@ -42,7 +44,7 @@ lint: $(VENV)/.test
 check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
 
-pytest: $(VENV)/.test $(BUNDLE)
+pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench-suggest: $(VENV)/.test
@@ -61,7 +63,7 @@ format: $(VENV)/.test $(NODE_MODULES)
 	cd js && npm run format
 
 clean:
-	rm -rf $(VENV) .make js/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # One environment; `test` includes `examples`. The stamp is written last, so that an installation
 # that was cut off is made again.
@@ -72,10 +74,10 @@ $(VENV)/.%: pyproject.toml scripts/uv.sh | $(BUNDLE)
 	"$$uv" pip install --python $(BIN)/python --editable '.[$*]'
 	@touch $@
 
-$(NODE_MODULES): js/package.json js/package-lock.json
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' && npm --version >/dev/null \
 	  || { echo "Node >= 20 with npm is needed on PATH to build the front end." >&2; exit 1; }
-	cd js && npm ci --no-audit --no-fund
+	cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
 $(BUNDLE): $(NODE_MODULES) $(JS_SOURCES)

@@ -90,6 +90,8 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
             bq.Axis(
                 scale=lr,
                 label="learning rate",
+                # At the end, where the lines to the rules' names below it hardly ever pass.
+                label_location="end",
                 label_offset="34px",
                 grid_lines="none",
             ),

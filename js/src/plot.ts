@@ -43,6 +43,7 @@ export class Plot {
       { className: "lrw-chart" },
       {},
       this.regions.shades,
+      this.rules.under,
       this.figure,
       this.empty,
       this.chosen,
@@ -112,6 +113,8 @@ export class Plot {
 
   update(): void {
     const { lr, span, status, store, detail } = this.session;
+    // bqplot gives the first curve of every mark the same id, which a page may hold only once.
+    for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
     this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, span));
     const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
     setAttribute(this.twin, "aria-valuetext", text);

@@ -16,7 +16,7 @@ interface Tick {
   button: HTMLButtonElement;
   /** The tick itself, at the foot of the plot. */
   foot: HTMLElement;
-  leader: SVGLineElement;
+  leader: SVGPolylineElement;
 }
 
 export class RuleTicks {
@@ -24,7 +24,8 @@ export class RuleTicks {
   readonly el: HTMLElement;
   /** What lies over the figure. */
   readonly over = h("div", null, { "aria-hidden": "true" });
-  private readonly leaders = document.createElementNS(SVG, "svg");
+  /** What lies under it: the lines from the ticks to their names. */
+  readonly under = document.createElementNS(SVG, "svg");
   private readonly guide = h("div", { className: "lrw-hairline", hidden: true });
   private readonly tip = h("div", { className: "lrw-tip", hidden: true });
   private readonly feet = h("div", null);
@@ -35,12 +36,12 @@ export class RuleTicks {
   private place: Place | null = null;
 
   constructor(private readonly session: Session) {
-    this.leaders.setAttribute("aria-hidden", "true");
+    this.under.setAttribute("class", "lrw-leaders");
+    this.under.setAttribute("aria-hidden", "true");
     this.el = h(
       "div",
       { className: "lrw-rules" },
       { role: "group", "aria-label": "Rates by rule" },
-      this.leaders,
       this.buttons,
     );
     this.over.append(this.feet, this.guide, this.tip);
@@ -59,6 +60,7 @@ export class RuleTicks {
     }
     this.place = place;
     this.el.hidden = this.over.hidden = !place;
+    this.under.toggleAttribute("hidden", !place);
     if (place) this.arrange(place);
     if (this.pointed) this.point(this.pointed);
   }
@@ -66,7 +68,7 @@ export class RuleTicks {
   private rebuild(rules: Rule[]): void {
     this.point(null);
     this.ticks = rules.map((rule) => this.tick(rule));
-    this.leaders.replaceChildren(...this.ticks.map((tick) => tick.leader));
+    this.under.replaceChildren(...this.ticks.map((tick) => tick.leader));
     this.feet.replaceChildren(...this.ticks.map((tick) => tick.foot));
     this.buttons.replaceChildren(...this.ticks.map((tick) => tick.button));
   }
@@ -83,7 +85,7 @@ export class RuleTicks {
     // Not `disabled`: what it says is still worth reading.
     if (!rule.inside) button.setAttribute("aria-disabled", "true");
     const foot = h("div", { className: "lrw-foot" });
-    const leader = document.createElementNS(SVG, "line");
+    const leader = document.createElementNS(SVG, "polyline");
     const tick = { rule, button, foot, leader };
     button.addEventListener("click", () => {
       if (rule.inside) this.session.pick(rule.lr);
@@ -116,16 +118,19 @@ export class RuleTicks {
       widths = this.ticks.map(({ button }) => button.offsetWidth);
     }
     const middles = dodged(at, widths, 0, room);
+    const top = this.el.offsetTop;
     this.ticks.forEach(({ button, foot, leader }, i) => {
       const x = at[i]!;
       const middle = middles[i]!;
       button.style.left = `${middle - widths[i]! / 2}px`;
       foot.style.left = `${x}px`;
       foot.style.top = `${place.bottom}px`;
-      leader.setAttribute("x1", String(x));
-      leader.setAttribute("y1", "0");
-      leader.setAttribute("x2", String(middle));
-      leader.setAttribute("y2", String(LEADER));
+      const points = [
+        [x, place.bottom],
+        [x, top],
+        [middle, top + LEADER],
+      ];
+      leader.setAttribute("points", points.join(" "));
     });
   }
 

@@ -90,7 +90,7 @@ export interface Failure {
 export class ErrorBox {
   private readonly type = h("strong", null);
   private readonly message = h("span", null);
-  private readonly pre = h("pre", { tabIndex: 0 }, { "aria-label": "Traceback" });
+  private readonly pre = h("pre", { tabIndex: 0 }, { role: "group", "aria-label": "Traceback" });
   private readonly details = h("details", null, {}, h("summary", null, {}, "Traceback"), this.pre);
   readonly el = h(
     "div",

@@ -1,6 +1,6 @@
 """Pictures of the widget in JupyterLab, for the README and for looking at it with one's own eyes.
 
-python -m tests.browser.screenshots FOLDER      every state, both themes, two widths
+python -m tests.browser.screenshots FOLDER      every state, both themes, three widths
 python -m tests.browser.screenshots --docs      docs/screenshot.png and docs/demo.webp
 """
 
@@ -26,7 +26,7 @@ from tests.browser.harness.server import JupyterServer
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
 STEPS = 100
-WIDTHS = (600, 1200)  # of the page, in pixels
+WIDTHS = (400, 600, 1200)  # of the widget, in pixels
 HALFWAY = 55
 ENDED = "finished|diverged"  # the quickstart's curve may explode before its last step
 README_WIDTH = 960
@@ -95,6 +95,16 @@ def bring_to(finder: Finder, state: str) -> None:
         finder.wait_for_state(ENDED if state == "finished" else state)
 
 
+def set_width(finder: Finder, width: int) -> None:
+    """Give the page the width at which the widget has this one."""
+    page, box = finder.lab.page, finder.root.bounding_box()
+    assert page.viewport_size is not None
+    assert box is not None
+    around = page.viewport_size["width"] - round(box["width"])
+    page.set_viewport_size({"width": width + around, "height": 1100})
+    settle(finder)
+
+
 def settle(finder: Finder) -> None:
     """Wait until nothing moves: the marker stands, the chart has its width."""
     finder.root.scroll_into_view_if_needed()
@@ -128,9 +138,8 @@ def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> 
         for theme in ("light", "dark"):
             lab.theme("light" if theme == "light" else "dark")
             for width in WIDTHS:
-                lab.page.set_viewport_size({"width": width, "height": 900})
-                settle(finder)
-                lab.page.screenshot(path=folder / f"{state}-{theme}-{width}.png")
+                set_width(finder, width)
+                shot(finder).save(folder / f"{state}-{theme}-{width}.png")
         lab.theme("light")
         assert not lab.errors, lab.errors
         lab.close(keep_kernel=True)

@@ -1,0 +1,231 @@
+"""For everybody: what axe-core finds in each state and theme, and the path by keyboard alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.harness.axe import UNFOLD, violations
+from tests.browser.harness.cells import END_LR, SETUP, START_LR, STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+
+FAILING = SETUP.replace(
+    "return cross_entropy(output, target)",
+    """if len(w.records) == 20:
+        raise ValueError("the batch is bad")
+    return cross_entropy(output, target)""",
+)
+
+
+def idle(finder: Finder) -> None:
+    """As it opens."""
+
+
+def running(finder: Finder) -> None:
+    start(finder)
+    finder.wait_for_rows(40)
+
+
+def paused(finder: Finder) -> None:
+    running(finder)
+    finder.button("Pause").click()
+    finder.lab.wait_for("Pause has arrived", lambda: finder.lab.kernel.value("True"))
+    finder.lab.allow("steps", 41)
+    finder.wait_for_state("paused")
+
+
+def finished(finder: Finder) -> None:
+    start(finder)
+    finder.lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")
+
+
+def finished_twice(finder: Finder) -> None:
+    """The marker away from the suggestion, a refused rate in its field, an export that worked."""
+    finished(finder)
+    finder.button("Start").click()
+    finder.lab.allow("steps", 2 * STEPS)
+    finder.lab.wait_for("the second run", lambda: finder.lab.kernel.value("w._run.number == 2"))
+    finder.wait_for_state("finished")
+    finder.slider("Chosen learning rate").press("Home")
+    finder.button("Export").click()
+    finder.wait_for_text("lr = ")
+    finder.type_lr("fast")
+    expect(finder.field("Learning rate")).to_have_attribute("aria-invalid", "true")
+
+
+def failed(finder: Finder) -> None:
+    finder.lab.allow("steps", STEPS)
+    start(finder)
+    finder.wait_for_state("failed")
+
+
+def check_running(finder: Finder) -> None:
+    finished(finder)
+    finder.lab.allow("steps", STEPS + 130)
+    finder.button("Check").click()
+    finder.wait_for_text("Checking")
+    finder.lab.wait_for("two curves", lambda: finder.root.locator(".lrw-trial-label").count() == 2)
+
+
+def check_ended(finder: Finder) -> None:
+    finished(finder)
+    finder.lab.allow("steps", 5 * STEPS)
+    finder.button("Check").click()
+    finder.lab.wait_for(
+        "the check ends", lambda: finder.lab.kernel.value("w._checking.state != 'running'")
+    )
+    expect(finder.button("Check")).to_be_visible()
+
+
+STATES = [
+    idle,
+    running,
+    paused,
+    finished,
+    finished_twice,
+    failed,
+    check_running,
+    check_ended,
+]
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_axe_finds_nothing_in_either_theme(lab: Lab, state: Callable[[Finder], None]) -> None:
+    finder = open_finder(lab, allowed=40, setup=FAILING if state is failed else SETUP)
+    state(finder)
+    finder.root.evaluate(UNFOLD)
+    found: dict[str, list[str]] = {}
+    try:
+        for theme in ("light", "dark"):
+            lab.theme(theme)
+            finder.wait_until_drawn()
+            if problems := violations(lab.page):
+                found[theme] = problems
+    finally:
+        lab.theme("light")
+    assert found == {}, "\n".join(text for texts in found.values() for text in texts)
+
+
+# Name and outline of what has the focus; None outside of the widget.
+FOCUSED = """
+(root) => {
+  const focused = document.activeElement;
+  if (!root.contains(focused)) return null;
+  const { outlineStyle, outlineWidth } = getComputedStyle(focused);
+  const labels = [...(focused.labels ?? [])].map((label) => label.innerText).join(' ');
+  return {
+    name: focused.getAttribute('aria-label') ?? (labels || focused.innerText),
+    outlined: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2,
+  };
+}
+"""
+
+
+def focused(finder: Finder) -> dict[str, Any] | None:
+    """What has the focus within the widget."""
+    found: dict[str, Any] | None = finder.root.evaluate(FOCUSED)
+    return found
+
+
+def tab_to(finder: Finder, name: str, key: str = "Tab") -> None:
+    """Press Tab until the control of this name has the focus."""
+    for _ in range(80):
+        now = focused(finder)
+        if now and now["name"] == name:
+            return
+        finder.lab.page.keyboard.press(key)
+    raise AssertionError(f"{key} does not lead to {name!r}")
+
+
+def from_the_cell_to(finder: Finder, name: str) -> None:
+    """Press Tab from where a person is who has just run the cell."""
+    finder.lab.page.evaluate("labTest.cell(1).editor.focus()")
+    finder.lab.page.keyboard.press("Escape")
+    tab_to(finder, name)
+
+
+def tab_stops(finder: Finder) -> list[dict[str, Any]]:
+    """Every stop from the first control to where Tab leaves the widget."""
+    stops = []
+    while (now := focused(finder)) is not None:
+        stops.append(now)
+        assert len(stops) < 80, "Tab does not leave the widget"
+        finder.lab.page.keyboard.press("Tab")
+    return stops
+
+
+def test_tab_visits_everything_in_the_order_of_the_page(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS)
+    finished(finder)
+    from_the_cell_to(finder, "Start")
+    stops = tab_stops(finder)
+    names = [stop["name"] for stop in stops]
+    order = ["Start", "Chosen learning rate", "Smoothing", "Loss limit", "Automatic loss limit"]
+    order += ["Raw loss", "Learning rate", "Check", "Variable", "Export", "Copy"]
+    assert [name for name in names if name in order] == order
+    assert len(set(names)) == len(names)
+    assert [stop["name"] for stop in stops if not stop["outlined"]] == []
+
+
+def test_everything_from_start_to_export_by_keyboard_alone(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=40)
+    keyboard = lab.page.keyboard
+    from_the_cell_to(finder, "Start")
+    keyboard.press("Enter")
+    finder.wait_for_rows(40)
+    # The button that took its place has the focus.
+    lab.wait_for("Stop has the focus", lambda: (focused(finder) or {}).get("name") == "Stop")
+    tab_to(finder, "Pause")
+    keyboard.press("Space")
+    lab.wait_for("Pause has arrived", lambda: lab.kernel.value("True"))
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("paused")
+    lab.wait_for("Resume has the focus", lambda: (focused(finder) or {}).get("name") == "Resume")
+    keyboard.press("Enter")
+    finder.wait_for_state("finished")
+    lab.wait_for("Start has the focus", lambda: (focused(finder) or {}).get("name") == "Start")
+
+    tab_to(finder, "Chosen learning rate")
+    keyboard.press("Home")
+    decades = END_LR / START_LR
+    for key, lr in {
+        "ArrowRight": START_LR * decades**0.01,
+        "Shift+ArrowRight": START_LR * decades**0.11,
+        "PageUp": START_LR * decades**0.21,
+        "ArrowDown": START_LR * decades**0.20,
+        "Shift+ArrowLeft": START_LR * decades**0.10,
+    }.items():
+        keyboard.press(key)
+        assert finder.wait_for_kernel() == pytest.approx(lr)
+    slider = finder.slider("Chosen learning rate")
+    expect(slider).to_have_attribute("aria-valuetext", "learning rate 4e-5")
+
+    for name, trait in {"Smoothing": "w.smoothing", "Loss limit": "w.y_max"}.items():
+        tab_to(finder, name)
+        before = lab.kernel.value(trait)
+        keyboard.press("ArrowLeft")
+        lab.wait_for(name, lambda trait=trait, before=before: lab.kernel.value(trait) != before)
+    tab_to(finder, "Raw loss")
+    keyboard.press("Space")
+    expect(finder.field("Raw loss")).not_to_be_checked()
+
+    tab_to(finder, "Learning rate")
+    keyboard.press("Control+a")
+    keyboard.type("3e-3")
+    keyboard.press("Enter")
+    lab.wait_for("the typed rate", lambda: lab.kernel.value("w.lr") == 3e-3)
+    tab_to(finder, "Variable")
+    keyboard.press("Control+a")
+    keyboard.type("rate")
+    keyboard.press("Enter")
+    finder.wait_for_text("rate = 0.003")
+    assert lab.kernel.value("rate") == 3e-3
+    # Back the way one came, out of the widget.
+    tab_to(finder, "Start", key="Shift+Tab")
+    keyboard.press("Shift+Tab")
+    assert focused(finder) is None
