@@ -1,0 +1,1 @@
+"""What the widget costs the page, measured in real JupyterLab under Chromium."""

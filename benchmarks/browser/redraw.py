@@ -1,0 +1,91 @@
+"""What a redraw costs the page as the table grows, and what a move of the smoothing slider does.
+
+    python -m benchmarks.browser.redraw
+
+Widgets with 1,000, 10,000 and 100,000 rows in one page, beside plain bqplot figures that are
+handed their whole arrays; each round draws all of them in turn with some more rows. Printed are
+medians, and the median over rounds of the ratio to the neighbour with 1,000 rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.browser.page import Cost, Meter, open_page
+from tests.browser.harness.lab import Lab
+from tests.browser.screenshots import browser_and_server
+
+SIZES = (1_000, 10_000, 100_000)
+NEW = 40  # rows a redraw: a message's worth
+
+SLIDE = """
+([index, value]) => {
+  const slider = document.querySelectorAll('.lrwidget')[index]
+    .querySelector('input[aria-label="Smoothing"]');
+  slider.value = value;
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+}
+"""
+
+
+def measure(lab: Lab, rounds: int, plain_rounds: int) -> dict[str, list[list[Cost]]]:
+    """By what is drawn, a list of rounds, each with the cost at every size."""
+    total = 2 * max(SIZES)
+    cells = [f"display(finder({total}))" for _ in SIZES] + ["display(plain())" for _ in SIZES]
+    open_page(lab, *cells)
+    meter = Meter(lab)
+    for index, size in enumerate(SIZES):
+        meter.cost_of_rows(index, 0, size, size + (rounds + 1) * NEW)
+    found: dict[str, list[list[Cost]]] = {"redraw": [], "slider": [], "plain": [], "nothing": []}
+    order = list(enumerate(SIZES))
+    for round_ in range(rounds + 1):
+        costs: dict[str, list[Cost]] = {name: [Cost(0, 0)] * len(SIZES) for name in found}
+        for index, size in order:
+            begin, end = size + round_ * NEW, size + (rounds + 1) * NEW
+            costs["redraw"][index] = meter.cost_of_rows(index, begin, begin + NEW, end)
+            costs["slider"][index] = meter.cost(SLIDE, [index, 0.5 + 0.4 * (round_ % 2)])
+            costs["nothing"][index] = meter.cost("() => {}")
+            if round_ <= plain_rounds:
+                plain = meter.cost_of_columns(index + len(SIZES), begin + NEW, end)
+                costs["plain"][index] = plain
+        order.append(order.pop(0))  # nothing may depend on what was drawn just before
+        if round_ == 0:
+            continue  # the first is not counted
+        for name, sizes in costs.items():
+            if name != "plain" or round_ <= plain_rounds:
+                found[name].append(sizes)
+    return found
+
+
+def report(name: str, rounds: Sequence[Sequence[Cost]]) -> None:
+    """Print a line for each size."""
+    for at, size in enumerate(SIZES):
+        script = statistics.median(costs[at].script for costs in rounds)
+        everything = statistics.median(costs[at].everything for costs in rounds)
+        ratio = statistics.median(costs[at].script / costs[0].script for costs in rounds)
+        whole = statistics.median(costs[at].everything / costs[0].everything for costs in rounds)
+        print(
+            f"{name:28} {size:7} rows: script {script:7.2f} ms (x {ratio:5.2f}), "
+            f"with layout and paint {everything:7.2f} ms (x {whole:5.2f})"
+        )
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=40)
+    arguments = parser.parse_args()
+    with browser_and_server() as (context, server):
+        lab = Lab(server, context.new_page(), "redraw")
+        found = measure(lab, arguments.rounds, plain_rounds=4)
+        report(f"{NEW} more rows", found["redraw"])
+        report("the smoothing slider", found["slider"])
+        report("plain bqplot, whole arrays", found["plain"])
+        report("nothing to draw", found["nothing"])
+        lab.close(keep_kernel=False)
+
+
+if __name__ == "__main__":
+    main()
