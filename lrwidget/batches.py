@@ -47,6 +47,41 @@ def as_loader(data: Any, batch_size: int, loader_options: Mapping[str, Any] | No
     return data
 
 
+def in_batches_of(data: Any, batch_size: int) -> Any:
+    """The same data in batches of another size: a Dataset as it is, a DataLoader made anew.
+
+    Raises:
+        TypeError: `data` comes in batches that are not ours to make.
+    """
+    if isinstance(data, Dataset) and not isinstance(data, DataLoader):
+        return data
+    if type(data) is not DataLoader or data.batch_size is None:
+        own = " with a batch_sampler of its own" if type(data) is DataLoader else ""
+        raise TypeError(
+            f"batch_size={batch_size!r} needs a Dataset or a DataLoader, but data is a "
+            f"{type(data).__name__}{own}; give the batches too: data=..."
+        )
+    options = {name: getattr(data, name) for name in _LOADER_OPTIONS}
+    if not isinstance(data.dataset, IterableDataset):
+        options["sampler"] = data.sampler
+    return DataLoader(data.dataset, batch_size=batch_size, **options)
+
+
+_LOADER_OPTIONS = (
+    "num_workers",
+    "collate_fn",
+    "pin_memory",
+    "drop_last",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "generator",
+    "prefetch_factor",
+    "persistent_workers",
+    "pin_memory_device",
+)
+
+
 def refuse_empty(data: Any) -> None:
     """Raise a ValueError where `data` says that it has no batch."""
     try:

@@ -37,7 +37,7 @@ class ChosenWidget(RunsWidget):
         The first group gets the rate; rates that are tensors are filled in place.
 
         Args:
-            optimizer: which one; by default the one that the widget was given.
+            optimizer: which one; by default the one that the active run was given.
 
         Raises:
             ValueError: no rate is chosen, or the widget was given a class or factory, so that there
@@ -46,6 +46,7 @@ class ChosenWidget(RunsWidget):
             RuntimeError: a sweep or check is under way and would undo it; or the widget is closed.
         """
         lr, source, latest = self.lr, self._source, self._latest
+        overrides = self._current.overrides
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
         if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
@@ -55,12 +56,12 @@ class ChosenWidget(RunsWidget):
                 raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")
             set_rate(rate_groups([optimizer]), lr)
             return
-        if latest is not None and latest.under_way and source.holds(optimizer):
+        if latest is not None and latest.under_way and source.holds(optimizer, overrides):
             raise RuntimeError(
                 f"the {latest.what} is {latest.state} and puts the optimizer back at its end; "
                 "wait() for it or stop() it first"
             )
-        source.apply(lr, optimizer)
+        source.apply(lr, optimizer, overrides)
 
     def _export(self, name: str) -> Exported:
         return export_rate(name, self.lr)

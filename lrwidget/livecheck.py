@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from lrwidget.background import Background, Ending
 from lrwidget.check import CheckResults, final_loss
-from lrwidget.liverun import number_or_none
+from lrwidget.liverun import LiveRun, number_or_none
 from lrwidget.livetraits import LiveAny
 from lrwidget.livewidget import LiveWidget
-from lrwidget.options import SweepOptions
 from lrwidget.records import StopReason
 from lrwidget.runner import Runner, RunState
 from lrwidget.source import Source
-from lrwidget.stream import Page, rows_message
+from lrwidget.stream import Page, rows_message, saved
 
 
 class Trials:
@@ -99,15 +98,10 @@ class LiveCheck(Background[CheckResults, CheckOutcome]):
         best = self.results.best if end.state == RunState.FINISHED else None
         self.outcome = CheckOutcome(**dataclasses.asdict(end), best=best)
 
-    def saved(self) -> dict[str, Any]:
-        """All there is to say, in one value: what a page that opens or reloads needs."""
-        content, buffers = rows_message(self.status(), self.records, 0, kind="check", detail=True)
-        return content | {"data": b"".join(buffers)}
 
-
-def rates_around(lr: float, options: SweepOptions) -> list[float]:
-    """A third of a rate, the rate, and three times it, within the sweep's range."""
-    return [min(max(rate, options.start_lr), options.end_lr) for rate in (lr / 3, lr, 3 * lr)]
+def rates_around(lr: float, span: tuple[float, float]) -> list[float]:
+    """A third of a rate, the rate, and three times it, within the range of a sweep."""
+    return [min(max(rate, span[0]), span[1]) for rate in (lr / 3, lr, 3 * lr)]
 
 
 class CheckWidget(LiveWidget):
@@ -119,7 +113,6 @@ class CheckWidget(LiveWidget):
     lr: Any
     _source: Source | None = None  # also where construction failed
     _page: Page
-    _run: Background[Any, Any] | None
     _checking: LiveCheck | None = None
     _checks = 0
     # What wait() waits for: the sweep or the check, whichever was started last.
@@ -147,7 +140,7 @@ class CheckWidget(LiveWidget):
             RuntimeError: a sweep or a check is under way, or the widget is closed.
         """
         with self._lock:
-            source = self._open_source
+            source, run = self._open_source, self._current
             self._refuse_while_under_way("check")
             if lrs is None:
                 if self.lr is None:
@@ -155,8 +148,9 @@ class CheckWidget(LiveWidget):
                         "there is no learning rate to check yet; run the sweep, pick a rate, or "
                         "say which: check(lrs=[1e-3, 1e-2])"
                     )
-                lrs = rates_around(self.lr, source.options)
-            check = LiveCheck(self._checks + 1, source.checker(lrs, steps), self._page)
+                lrs = rates_around(self.lr, run.span)
+            runner = source.checker(lrs, steps, run.overrides)
+            check = LiveCheck(self._checks + 1, runner, self._page)
             check.start()
             previous, self._checking, self._latest = self._checking, check, check
             self._checks = check.number
@@ -174,14 +168,23 @@ class CheckWidget(LiveWidget):
 
     def _refuse_while_under_way(self, what: str) -> None:
         """Raise in words where a sweep or a check is under way."""
-        run, check = self._run, self._checking
-        if run is not None and run.under_way:
-            state = run.state if what == "check" else f"already {run.state}"
+        check = self._checking
+        for run in self._under_way():
+            state = f"already {run.state}" if what == "sweep" else run.state
             mend = "resume() it" if run.state == "paused" else "wait() for it"
             raise RuntimeError(f"the sweep is {state}; {mend}, or stop() it first")
         if check is not None and check.under_way:
             state = "already running" if what == "check" else "running"
             raise RuntimeError(f"a check is {state}; wait() for it, or stop() it first")
+
+    def _under_way(self) -> list[LiveRun]:
+        """The sweeps that are under way."""
+        raise NotImplementedError
+
+    @property
+    def _current(self) -> LiveRun:
+        """The active run."""
+        raise NotImplementedError
 
     def _forget_check(self) -> None:
         """Stop a check that is under way, and show none."""
@@ -195,7 +198,8 @@ class CheckWidget(LiveWidget):
         return {"_check": None if check is None else (check.number, check.state)}
 
     def _saved_check(self) -> dict[str, Any] | None:
-        return None if self._checking is None else self._checking.saved()
+        check = self._checking
+        return None if check is None else saved(check.status(), check.records, "check")
 
     def _tell_check(self, offset: int = 0) -> None:
         """Send the rows of the check from `offset` on, and all there is to say; nothing if none."""

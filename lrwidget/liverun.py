@@ -8,6 +8,7 @@ from typing import Any
 from lrwidget.background import Background, Ending
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import RecordsRunner
+from lrwidget.source import NONE, Overrides
 from lrwidget.stream import Page
 
 logger = logging.getLogger(__name__)
@@ -35,18 +36,26 @@ class LiveRun(Background[LRRecords, Outcome]):
         number: says which run a message belongs to; a higher number is a newer table.
         runner: sweeps; not started yet.
         page: where its messages go.
-        label: a name for people.
+        overrides: what it has instead of the constructor's options.
+
+    Attributes:
+        style: which way of drawing it is its own, where it is not the active run.
+        notice: what the last button that was pressed came to.
     """
 
     records: LRRecords
 
-    def __init__(self, number: int, runner: RecordsRunner, page: Page, label: str = "") -> None:
+    def __init__(
+        self, number: int, runner: RecordsRunner, page: Page, overrides: Overrides = NONE
+    ) -> None:
         super().__init__(number, runner, page, "rows")
         self.records = runner.records
         self._sweeps: RecordsRunner | None = runner
         self._span = runner.span
-        self.label = label
+        self.overrides = overrides
+        self.style = 0
         self.notice = ""
+        self._label = ""
 
     @property
     def span(self) -> tuple[float, float]:
@@ -55,10 +64,24 @@ class LiveRun(Background[LRRecords, Outcome]):
             self._span = self._sweeps.span
         return self._span
 
+    @property
+    def label(self) -> str:
+        """What it is called; the records keep it too."""
+        return self._label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._label = self.records.meta["label"] = label
+
+    def show(self) -> None:
+        """In place of `start` for what was run before."""
+        self.started = True
+        self.settle()
+
     def close(self) -> None:
         """Stop, wait for both threads, and let go of the task; the rows stay."""
         super().close()
-        self._span, self._sweeps = self.span, None
+        self._span, self._sweeps, self.overrides = self.span, None, NONE
 
     def _rate_of(self, end: Outcome) -> float | None:
         return end.suggestion
@@ -76,7 +99,8 @@ class LiveRun(Background[LRRecords, Outcome]):
             "spread": end.spread if end else None,
             # Seconds at the end: a clock that ticks here would be news at every look.
             "elapsed": round(end.elapsed, 3) if end else 0.0,
-            "label": self.label,
+            # Between which rates; the upper one grows where the sweep is extended.
+            "span": list(self.span),
             "notice": self.notice,
         }
 

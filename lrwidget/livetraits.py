@@ -123,6 +123,20 @@ class NumberPair(Locked):
         return low, high
 
 
+class Counts(Locked):
+    """Whole numbers from 0 on, each once, in rising order."""
+
+    info_text = "a list of whole numbers from 0 on"
+
+    def validate(self, obj: Any, value: Any) -> tuple[int, ...]:  # noqa: ARG002
+        """Raises TraitError in words."""
+        if not isinstance(value, (list, tuple)) or not all(
+            type(count) is int and count >= 0 for count in value
+        ):
+            raise traitlets.TraitError(f"{self.name} is {value!r}; expected {self.info_text}")
+        return tuple(sorted(set(value)))
+
+
 def finite(name: str, value: Any) -> float:
     """`value` as a finite float; a TraitError that says so otherwise."""
     problem = traitlets.TraitError(f"{name} is {value!r}; expected a finite number such as 1e-3")

@@ -7,7 +7,7 @@ from typing import Any
 from ipywidgets import Widget
 
 from lrwidget.chosen import ChosenWidget
-from lrwidget.pagemessages import Command, Export, Hello, Resync, parse
+from lrwidget.pagemessages import Command, Export, Hello, Resync, RunCommand, parse
 
 logger = logging.getLogger(__name__)
 
@@ -24,21 +24,38 @@ class PageCommands(ChosenWidget):
         match message:
             case Hello():
                 self._page.greeted = True
-                self._tell("sync", model_id=self.model_id)
+                for run in self._shown():
+                    self._tell(run, "sync", model_id=self.model_id)
                 self._tell_check()
-            case Resync(run, start, "check"):
-                self._tell_check(start if run == self._checks else 0)
-            case Resync(run, start):
-                self._tell(offset=start if run == self._current.number else 0)
+            case Resync(number, start, "check"):
+                self._tell_check(start if number == self._checks else 0)
+            case Resync(number, start):
+                # Of a run that is gone the page hears nothing: the legend has no word of it.
+                for run in self._shown():
+                    if run.number == number:
+                        self._tell(run, offset=start)
             case Export(name):
                 ok, text = self._attempt(lambda: str(self._export(name)))
                 self.send({"type": "exported", "ok": ok, "text": text})
             case Command(name):
-                action = self._apply_in_words if name == "apply" else getattr(self, name)
-                _, text = self._attempt(action)
-                self._current.notice = text if isinstance(text, str) else ""
-                self._catch_up()
-                self._tell(offset=None)  # also where nothing was to be done: the page waits
+                self._do(self._apply_in_words if name == "apply" else getattr(self, name))
+            case RunCommand(action, number, label):
+                self._do(lambda: self._do_with_run(action, number, label))
+
+    def _do(self, action: Callable[[], Any]) -> None:
+        _, text = self._attempt(action)
+        self._current.notice = text if isinstance(text, str) else ""
+        self._catch_up()
+        self._tell(offset=None)  # also where nothing was to be done: the page waits
+
+    def _do_with_run(self, action: str, number: int, label: str) -> None:
+        run = self._kept.get(number)
+        if run is None:
+            raise ValueError("that run is gone")
+        if action == "rename":
+            self._rename(run, label)
+        else:
+            (self._activate if action == "activate" else self._remove)(run)
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[bool, Any]:
         """Do what a button asks for; what goes wrong is for the page, not for the running cell."""

@@ -7,6 +7,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply", "check"})
+RUN_ACTIONS = frozenset({"activate", "rename", "remove"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,19 @@ class Export:
     name: str
 
 
-PageMessage = Hello | Resync | Command | Export
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """Something is to be done with one run; `action` is one of RUN_ACTIONS.
+
+    `label` is its new one, which is not checked yet.
+    """
+
+    action: str
+    run: int
+    label: str = ""
+
+
+PageMessage = Hello | Resync | Command | Export | RunCommand
 
 
 def parse(content: object) -> PageMessage:
@@ -55,6 +68,10 @@ def parse(content: object) -> PageMessage:
             return Resync(_count(content, "run"), _count(content, "from"), kind)
         case "command" if isinstance(name := content.get("name"), str) and name in COMMANDS:
             return Command(name)
+        case "run" if isinstance(action := content.get("action"), str) and action in RUN_ACTIONS:
+            label = content.get("label", "")
+            if isinstance(label, str):
+                return RunCommand(action, _count(content, "run"), label)
         case "export" if isinstance(name := content.get("name"), str):
             return Export(name)
     raise ValueError(f"no message of the page looks like {brief(content)}")

@@ -1,5 +1,6 @@
 """The growing table of a sweep: one row a step, only ever appended to."""
 
+import copy
 import enum
 import os
 from collections.abc import Iterator
@@ -51,6 +52,19 @@ class LRRecords:
         self._count = 0
         self._extra: dict[str, dict[int, float]] = {}
         self._suggested: tuple[int, Suggestion] | None = None
+
+    def copy(self) -> Self:
+        """The table as it is now, with a meta of its own."""
+        copied = type(self)(copy.deepcopy(self.meta))
+        copied.stop_reason = self.stop_reason
+        count = self._count
+        copied._table, copied._count = self._table[: max(count, 1)].copy(), count
+        copied.sweep_starts = [start for start in self.sweep_starts if start <= count]
+        copied._extra = {
+            name: {row: value for row, value in list(column.items()) if row < count}
+            for name, column in list(self._extra.items())
+        }
+        return copied
 
     def append(self, lr: float, loss: float, extra: dict[str, float] | None = None) -> None:
         """Add a row: the rate of a step, the loss before it, and further columns of this row."""

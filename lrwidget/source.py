@@ -7,8 +7,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from lrwidget.batches import in_batches_of
 from lrwidget.check import CheckResults, CheckRunner
-from lrwidget.options import SweepOptions
+from lrwidget.options import SweepOptions, whole_number
 from lrwidget.records import LRRecords
 from lrwidget.runner import RecordsRunner, Runner, SweepRunner
 from lrwidget.task import SWEEP_OPTIONS, TrainingTask, task_and_options
@@ -100,7 +101,13 @@ class LocalSource(Source):
         # A task of its own only where it differs: making one may call a factory.
         if all(name in SWEEP_OPTIONS for name in overrides):
             return self._task, dataclasses.replace(self.options, **overrides)
-        return task_and_options(**{**self._arguments, **overrides})
+        arguments = {**self._arguments, **overrides}
+        data = arguments.get("data")
+        if "batch_size" in overrides and "data" not in overrides and data is not None:
+            # A loader would go on with its own, and the variant would be none.
+            size = whole_number("batch_size", overrides["batch_size"], 1)
+            arguments["data"] = in_batches_of(data, size)
+        return task_and_options(**arguments)
 
 
 def source_of(

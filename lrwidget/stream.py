@@ -59,6 +59,7 @@ class Page:
     clamp: Callable[[float | None], float | None]
     greeted: bool = False  # a page has said hello
     picked: bool = False  # the user has chosen a rate: the program leaves it alone
+    active: int = 0  # the number of the active run, whose suggestion moves the marker
     budget: Budget = field(default_factory=Budget)
 
 
@@ -99,12 +100,6 @@ def encode(rows: NDArray[np.float64]) -> bytes:
     return np.ascontiguousarray(rows, dtype="<f8").tobytes()
 
 
-def table(run: int, records: Rows) -> dict[str, Any]:
-    """All rows of a run: the value of the synced trait `_rows`."""
-    rows = records.rows(0)
-    return {"run": run, "starts": _starts(records, 0, len(rows)), "data": encode(rows)}
-
-
 def rows_message(
     status: Status,
     records: Rows,
@@ -138,6 +133,12 @@ def rows_message(
     if detail:
         content["detail"] = status.detail
     return content, [encode(rows)] if len(rows) else []
+
+
+def saved(status: Status, records: Rows, kind: str = "rows") -> dict[str, Any]:
+    """All rows and all there is to say, in one value: as the widget's state carries it."""
+    content, buffers = rows_message(status, records, 0, kind=kind, detail=True)
+    return content | {"data": b"".join(buffers)}
 
 
 def _news(status: Status) -> News:
@@ -230,7 +231,9 @@ class Sender:
         status = self.run.status()  # while it waited there may have been more
         news = _news(status)
         moved: dict[str, Any] = {}
-        if last and self.kind == "rows" and not self.page.picked:  # a check only offers a rate
+        # A check only offers a rate.
+        moves = last and self.kind == "rows" and status.run == self.page.active
+        if moves and not self.page.picked:
             moved["lr"] = self.page.clamp(status.suggestion)
         content, buffers = rows_message(
             status, self.run.records, sent, kind=self.kind, detail=news != told, **moved

@@ -8,6 +8,7 @@ from ipywidgets import Widget, widget_serialization
 
 from lrwidget.bundle import NOT_BUILT, bundled
 from lrwidget.livetraits import (
+    Counts,
     LiveAny,
     LiveInt,
     LiveNumber,
@@ -21,7 +22,7 @@ from lrwidget.options import whole_number
 from lrwidget.pagecommands import PageCommands
 from lrwidget.parts import close_figure, new_figure
 from lrwidget.source import source_of
-from lrwidget.stream import Page, table
+from lrwidget.stream import Page
 
 
 class LRFinderWidget(PageCommands):
@@ -69,9 +70,8 @@ class LRFinderWidget(PageCommands):
     figure = traitlets.Instance(bq.Figure).tag(sync=True, **widget_serialization)
     _range = LiveAny().tag(sync=True)
     _detail = LiveAny().tag(sync=True)
-    # Never set: all rows, encoded whenever the state is asked for. A page that opens or reloads,
-    # and a notebook that is saved, get everything with the state.
-    _rows = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._table())
+    # Numbers of the runs that the page does not draw.
+    _hidden = Counts((), help="Runs that are not drawn.").tag(sync=True)
 
     _from_page: ClassVar[frozenset[str]] = PageCommands._from_page | {
         "lr",
@@ -79,6 +79,7 @@ class LRFinderWidget(PageCommands):
         "smoothing",
         "y_max",
         "variable",
+        "_hidden",
     }
     _streamed: ClassVar[frozenset[str]] = frozenset({"step"})
 
@@ -97,8 +98,8 @@ class LRFinderWidget(PageCommands):
         self._layout_is_ours = not isinstance(layout, Widget)
         self._source = source_of(model, optimizer, loss_fn, data, **options)
         self._page = Page(send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped)
-        self._run = self._new_run(1)
-        with new_figure(*self._run.span, height) as figure:
+        self._open_runs()
+        with new_figure(*self._current.span, height) as figure:
             super().__init__(figure=figure, **({} if layout is None else {"layout": layout}))
         self.on_msg(self._on_page_message)
 
@@ -107,9 +108,9 @@ class LRFinderWidget(PageCommands):
 
         The rows stay: `records`, `lr` and `export()` go on working.
         """
-        run, source, self._source = self._run, self._source, None
-        if run is not None:
-            run.close()
+        source, self._source = self._source, None
+        if self._run is not None:
+            self._close_runs()
             if self._checking is not None:
                 self._checking.close()
             self._catch_up()
@@ -156,14 +157,11 @@ class LRFinderWidget(PageCommands):
         if run.outcome is not None and not self._page.picked:
             news["lr"] = status.suggestion
         # Last: who sees a run ended also sees what it came to.
-        return news | self._check_news() | {"state": status.state}
+        return news | self._check_news() | self._runs_news() | {"state": status.state}
 
     @traitlets.observe("state")
     def _state_changed(self, _change: Any) -> None:
         # The last step is news to linked widgets. And where no page has said hello, whoever
         # executes the notebook without one saves the rows from the state.
         saves = not self._page.greeted and not self._current.under_way
-        self.send_state(["step", "_rows"] if saves else "step")
-
-    def _table(self) -> dict[str, Any]:
-        return table(self._current.number, self._current.records)
+        self.send_state(["step", "_runs"] if saves else "step")

@@ -14,7 +14,7 @@ import pytest
 from lrwidget import stream
 from lrwidget.livetraits import in_background
 from lrwidget.records import LRRecords
-from lrwidget.stream import Page, Sender, Status, encode, rows_message, table
+from lrwidget.stream import Page, Sender, Status, encode, rows_message, saved
 from tests.widget.fakepage import FakeComm, page_after
 
 
@@ -117,13 +117,15 @@ def test_a_repeat_that_begins_after_the_copy_is_left_for_the_next_message() -> N
 
     content, _ = rows_message(status(), Growing(), 0)
     assert content["starts"] == [0, 3]
-    assert table(1, Growing())["starts"] == [0, 3]
+    assert saved(status(), Growing())["starts"] == [0, 3]
 
 
-def test_table_is_everything() -> None:
+def test_what_is_saved_is_everything() -> None:
     records = records_of(3)
-    assert table(7, records) == {"run": 7, "starts": [0], "data": encode(records.rows())}
-    assert table(1, LRRecords()) == {"run": 1, "starts": [0], "data": b""}
+    message, [buffer] = rows_message(status(), records, 0, detail=True)
+    assert saved(status(), records) == message | {"data": buffer}
+    assert saved(status(), LRRecords(), "check")["data"] == b""
+    assert saved(status(), LRRecords(), "check")["type"] == "check"
 
 
 # -- the sender
@@ -167,6 +169,7 @@ class Sending:
         self.comm = FakeComm()
         self.news = 0
         self.page = Page(send=self.send, catch_up_soon=self.heard, clamp=lambda lr: lr)
+        self.page.active = self.run.status().run
         self.sender = Sender(self.run, self.page)
 
     def send(self, content: dict[str, Any], buffers: list[bytes]) -> None:

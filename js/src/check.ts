@@ -33,15 +33,15 @@ export class Check {
   take(message: CheckMessage | SavedCheck, data: SavedCheck["data"] | undefined): void {
     const { run, offset, starts, state, step, steps, elapsed, error, suggestion } = message;
     this.store.accept({ run, offset, starts, data: decodeRows(data) });
-    if (run !== this.store.current?.run) return;
+    const { current } = this.store;
+    if (run !== current?.run) return;
     this.status = { state, step, steps, elapsed, error, suggestion };
     if (message.detail) this.detail = message.detail;
-    if (hasEnded(state)) this.store.current.expect(step);
+    if (hasEnded(state)) current.expect(step);
   }
 
   /** What to ask the kernel for at this moment (milliseconds), if anything. */
-  resync(now: number): (Resync & { of: "check" }) | null {
-    const ask = this.store.resync(now);
-    return ask && { ...ask, of: "check" };
+  resync(now: number): (Resync & { of: "check" })[] {
+    return this.store.resync(now).map((ask) => ({ ...ask, of: "check" }));
   }
 }

@@ -4,6 +4,9 @@ import type { AnyModel } from "@anywidget/types";
 export type RunState =
   "idle" | "running" | "paused" | "finished" | "diverged" | "stopped" | "failed";
 
+/** What can be done with one run. */
+export type RunAction = "activate" | "rename" | "remove";
+
 export type Command = "start" | "pause" | "resume" | "stop" | "reset" | "apply" | "check";
 
 /** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
@@ -24,15 +27,16 @@ export interface Detail {
   /** Standard deviation of the single sweeps' suggestions, in decades. */
   spread?: number | null;
   elapsed?: number;
-  label?: string;
+  /** The rates at the ends of the sweep. */
+  span?: [number, number];
   notice?: string;
 }
 
-/** The rows as the saved state carries them. */
-export interface SavedRows {
-  run: number;
-  starts: number[];
-  data: DataView | ArrayBuffer | Uint8Array;
+/** Which runs there are. The active one is not among them before it is started. */
+export interface Legend {
+  active: number;
+  /** Number, label, and which way of drawing it is its own. */
+  runs: [number, string, number][];
 }
 
 /** What there is to say of a check, by rate in rising order. */
@@ -75,7 +79,11 @@ export interface Traits {
   figure: string;
   _range: [number, number];
   _detail: Detail;
-  _rows: SavedRows | null;
+  _legend: Legend;
+  /** All of all runs; what is saved with the notebook. */
+  _runs: SavedRun[] | null;
+  /** Numbers of the runs that are not drawn. */
+  _hidden: number[];
   _check: SavedCheck | null;
 }
 
@@ -114,6 +122,11 @@ export interface RowsMessage extends Partial<Status> {
   model_id?: string;
 }
 
+/** All of a run, as the saved state carries it. */
+export interface SavedRun extends RowsMessage {
+  data: DataView | ArrayBuffer | Uint8Array;
+}
+
 export interface ExportedMessage {
   type: "exported";
   ok: boolean;
@@ -121,6 +134,10 @@ export interface ExportedMessage {
 }
 
 export type FromKernel = RowsMessage | CheckMessage | ExportedMessage;
+
+export function isUnderWay(state: RunState): boolean {
+  return state === "running" || state === "paused";
+}
 
 const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "stopped", "failed"]);
 

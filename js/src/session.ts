@@ -3,18 +3,18 @@
 import { Check } from "./check";
 import { clampRate } from "./format";
 import {
-  NOT_STARTED,
-  hasEnded,
   type Command,
   type Detail,
   type FromKernel,
   type Model,
   type RowsMessage,
-  type SavedRows,
+  type RunAction,
+  type SavedRun,
   type Status,
   type Traits,
 } from "./protocol";
-import { decodeRows, RowStore } from "./store";
+import { Runs, union, type Run } from "./runs";
+import type { RowStore } from "./store";
 import type { Span } from "./thin";
 import { Throttle } from "./throttle";
 
@@ -25,16 +25,14 @@ const BUSY_AFTER = 1000;
 
 /** What waits for the kernel. */
 interface Request {
-  name: Command | "export";
+  name: Command | RunAction | "export";
   late: boolean;
   timer: ReturnType<typeof setTimeout>;
 }
 
 export class Session {
-  readonly store = new RowStore();
+  readonly runs: Runs;
   readonly check = new Check();
-  status: Status;
-  detail: Detail;
   lr: number | null;
   smoothing: number;
   limit: number | null;
@@ -62,26 +60,53 @@ export class Session {
   }, SEND_EVERY);
 
   constructor(private readonly model: Model) {
-    this.status = { ...NOT_STARTED, ...this.statusFromTraits() };
-    this.detail = model.get("_detail");
+    this.runs = new Runs(model.get("_legend"));
     this.lr = model.get("lr");
     this.smoothing = model.get("smoothing");
     this.limit = model.get("y_max");
-    this.takeSaved(model.get("_rows"));
+    this.takeSaved(model.get("_runs"));
+    this.takeTraits();
     this.check.takeSaved(model.get("_check"));
     this.listen();
     model.send({ type: "hello" });
   }
 
-  /** The rates at the ends of the sweep. */
+  /** The rows of all runs; `current` is the table of the active one. */
+  get store(): RowStore {
+    return this.runs.store;
+  }
+
+  /** How the active run stands. */
+  get status(): Status {
+    return this.runs.active.status;
+  }
+
+  /** What else there is to say of the active run. */
+  get detail(): Detail {
+    return this.runs.active.detail;
+  }
+
+  /** The rates at the ends of the active run's sweep. */
   get span(): Span {
     const [low, high] = this.model.get("_range");
-    return { low, high };
+    return this.runs.active.span ?? { low, high };
   }
 
   /** Whether a sweep or a check is under way. */
   get busy(): boolean {
-    return ["running", "paused"].includes(this.status.state) || this.check.underWay;
+    return this.runs.underWay || this.check.underWay;
+  }
+
+  /** The runs that are drawn beside the active one. */
+  get others(): Run[] {
+    const hidden = this.model.get("_hidden");
+    const { list, active } = this.runs;
+    return list.filter((run) => run !== active && !hidden.includes(run.number));
+  }
+
+  /** The rates of all that is drawn. */
+  get reach(): Span {
+    return union([this.span, ...this.others.flatMap(({ span }) => span ?? [])]);
   }
 
   get variable(): string {
@@ -105,6 +130,34 @@ export class Session {
   command(name: Command): void {
     this.expectAnswer(name);
     this.model.send({ type: "command", name });
+    this.changed();
+  }
+
+  /** Draws a run beside the active one, or does not. */
+  setHidden(run: Run, hidden: boolean): void {
+    const others = this.model.get("_hidden").filter((number) => number !== run.number);
+    this.save({ _hidden: hidden ? [...others, run.number] : others });
+    this.changed();
+  }
+
+  /** Makes another run the active one; without a kernel only the page knows of it. */
+  activate(run: Run): void {
+    this.setHidden(run, false);
+    if (this.connected) {
+      this.ask("activate", run);
+      return;
+    }
+    const { active } = this.runs;
+    const untouched = this.lr === null || this.lr === active.status.suggestion;
+    this.runs.activate(run.number);
+    if (untouched) this.lr = run.status.suggestion;
+    this.changed();
+  }
+
+  /** Asks the kernel to do something with a run. */
+  ask(action: RunAction, { number: run }: Run, label?: string): void {
+    this.expectAnswer(action);
+    this.model.send({ type: "run", action, run, ...(label === undefined ? {} : { label }) });
     this.changed();
   }
 
@@ -194,11 +247,16 @@ export class Session {
     });
     for (const name of ["state", "step", "steps", "suggestion", "error", "_detail"] as const) {
       model.on(`change:${name}`, () => {
-        this.detail = model.get("_detail");
-        this.takeStatus(this.statusFromTraits());
+        this.takeTraits();
         this.changed();
       });
     }
+    model.on("change:_legend", () => {
+      this.takeTraits();
+      const action = this.request?.name;
+      if (action === "activate" || action === "rename" || action === "remove") this.settle();
+      this.changed();
+    });
     model.on("change:lr", () => {
       const lr = model.get("lr");
       if (this.dragging || lr === this.lr) return;
@@ -213,15 +271,15 @@ export class Session {
       this.limit = model.get("y_max");
       this.changed();
     });
-    model.on("change:_rows", () => {
-      this.takeSaved(model.get("_rows"));
+    model.on("change:_runs", () => {
+      this.takeSaved(model.get("_runs"));
       this.changed();
     });
     model.on("change:_check", () => {
       this.check.takeSaved(model.get("_check"));
       this.changed();
     });
-    for (const name of ["variable", "_range"] as const) {
+    for (const name of ["variable", "_range", "_hidden"] as const) {
       model.on(`change:${name}`, () => {
         this.changed();
       });
@@ -230,12 +288,11 @@ export class Session {
 
   private takeRows(message: RowsMessage, buffer: DataView | undefined): void {
     if (message.model_id !== undefined) this.modelId = message.model_id;
-    const { run, offset, starts = [] } = message;
-    this.store.accept({ run, offset, starts, data: decodeRows(buffer) });
-    if (run === this.store.current?.run) {
-      if (message.detail) this.detail = message.detail;
+    const before = this.status;
+    const run = this.runs.take(message, buffer);
+    if (run === this.runs.active) {
       if (typeof message.lr === "number" && !this.picked && !this.dragging) this.lr = message.lr;
-      this.takeStatus(message);
+      this.statusTaken(before);
     }
     this.heard();
   }
@@ -247,21 +304,23 @@ export class Session {
     this.changed();
   }
 
-  private takeSaved(saved: SavedRows | null | undefined): void {
-    if (!saved) return;
-    const { run, starts, data } = saved;
-    this.store.accept({ run, offset: 0, starts, data: decodeRows(data) });
+  private takeSaved(saved: SavedRun[] | null | undefined): void {
+    for (const run of saved ?? []) this.runs.take(run, run.data);
   }
 
-  private takeStatus(news: Partial<Status>): void {
+  /** What the traits say is of the active run. */
+  private takeTraits(): void {
+    const { model, runs } = this;
+    runs.takeLegend(model.get("_legend"));
     const before = this.status;
-    const status = { ...before };
-    for (const key of Object.keys(before) as (keyof Status)[]) {
-      if (news[key] !== undefined) Object.assign(status, { [key]: news[key] });
-    }
-    this.status = status;
+    runs.active.detail = model.get("_detail");
+    runs.active.take(this.statusFromTraits());
+    this.statusTaken(before);
+  }
+
+  private statusTaken(before: Status): void {
+    const { status } = this;
     if (status.state === "idle") this.picked = false;
-    if (hasEnded(status.state)) this.store.current?.expect(status.step);
     // While a run streams, only a new state answers a button; at rest, any message does.
     const answered = status.state !== before.state || before.state !== "running";
     const waits = this.request?.name === "export" || (this.request?.name === "stop" && this.busy);
@@ -289,11 +348,10 @@ export class Session {
 
   private askForMissing(): void {
     const now = performance.now();
-    for (const ask of [this.store.resync(now), this.check.resync(now)]) {
-      if (ask) this.model.send({ type: "resync", ...ask });
+    for (const ask of [...this.store.resync(now), ...this.check.resync(now)]) {
+      this.model.send({ type: "resync", ...ask });
     }
-    const missing = this.store.current?.missing ?? this.check.store.current?.missing ?? null;
-    if (this.retry !== null || missing === null) return;
+    if (this.retry !== null || !(this.store.missing || this.check.store.missing)) return;
     this.retry = setTimeout(() => {
       this.retry = null;
       this.askForMissing();

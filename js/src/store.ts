@@ -146,11 +146,22 @@ const PATIENCE = 1000;
 /** A busy kernel answers every one of them, only later: patience grows up to this. */
 const MOST_PATIENCE = 30_000;
 
-/** The tables of all runs, by number; the highest number is the run in hand. */
+/** The tables of all runs, by number. */
 export class RowStore {
   readonly runs = new Map<number, RunTable>();
-  current: RunTable | null = null;
-  private asked: (Resync & { until: number; patience: number }) | null = null;
+  /** The number of the table to look at; null for the newest, which has the highest number. */
+  active: number | null = null;
+  private readonly asked = new Map<number, { from: number; until: number; patience: number }>();
+
+  /** The table to look at; null where there is none. */
+  get current(): RunTable | null {
+    return this.runs.get(this.active ?? Math.max(...this.runs.keys())) ?? null;
+  }
+
+  /** Whether rows are known to be missing. */
+  get missing(): boolean {
+    return [...this.runs.values()].some((table) => table.missing !== null);
+  }
 
   /** The table of a run; a new number makes a new table. */
   table(run: number): RunTable {
@@ -158,7 +169,6 @@ export class RowStore {
     if (!table) {
       table = new RunTable(run);
       this.runs.set(run, table);
-      if (!this.current || run > this.current.run) this.current = table;
     }
     return table;
   }
@@ -167,26 +177,28 @@ export class RowStore {
   accept(rows: Rows): boolean {
     const { run, offset, starts, data } = rows;
     if (!isCount(run) || !isCount(offset) || data.length % 2 !== 0) return false;
-    const before = this.current;
+    const isNew = !this.runs.has(run);
     const table = this.table(run);
-    const isNew = table !== before && table === this.current;
     const begun = starts.every(isCount) && table.begin(starts);
     return table.write(offset, data) || begun || isNew;
   }
 
-  /** What to ask the kernel for at this moment (milliseconds), if anything. */
-  resync(now: number): Resync | null {
-    const table = this.current;
-    const from = table?.missing ?? null;
-    if (!table || from === null) {
-      this.asked = null;
-      return null;
+  /** What to ask the kernel for at this moment (milliseconds). */
+  resync(now: number): Resync[] {
+    const asks: Resync[] = [];
+    for (const { run, missing: from } of this.runs.values()) {
+      if (from === null) {
+        this.asked.delete(run);
+        continue;
+      }
+      const before = this.asked.get(run);
+      const same = before?.from === from ? before : null;
+      if (same && now < same.until) continue;
+      const patience = same ? Math.min(2 * same.patience, MOST_PATIENCE) : PATIENCE;
+      this.asked.set(run, { from, until: now + patience, patience });
+      asks.push({ run, from });
     }
-    const same = this.asked?.run === table.run && this.asked.from === from ? this.asked : null;
-    if (same && now < same.until) return null;
-    const patience = same ? Math.min(2 * same.patience, MOST_PATIENCE) : PATIENCE;
-    this.asked = { run: table.run, from, until: now + patience, patience };
-    return { run: table.run, from };
+    return asks;
   }
 }
 
@@ -202,7 +214,7 @@ function merged(one: readonly number[], other: readonly number[]): readonly numb
   return result;
 }
 
-function isCount(value: unknown): boolean {
+export function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 

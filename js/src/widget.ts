@@ -102,24 +102,20 @@ class Shared {
   }
 
   /**
-   * Puts the rows of an ended run among the attributes of the widget's own model, from where the
-   * front-end saves them into the notebook. Nothing is sent: the kernel has them.
+   * Puts the runs, at rest, among the attributes of the widget's own model, from where the front-end
+   * saves them into the notebook. Nothing is sent: the kernel has them.
    */
   private async keep(): Promise<void> {
     const { session, model } = this;
-    const table = session.store.current;
-    if (!table || session.modelId === null || !hasEnded(session.status.state)) return;
-    const now = [table, table.revision];
-    if (now.every((part, i) => part === this.saved[i])) return;
+    const { active, list, underWay } = session.runs;
+    if (session.modelId === null || underWay) return;
+    const runs = [...new Set([...list, active])];
+    const now = runs.flatMap((run) => [run, run.table.revision, run.status, run.detail]);
+    if (now.length === this.saved.length && now.every((part, i) => part === this.saved[i])) return;
     this.saved = now;
     const real = await realModel(model, session.modelId);
     if (!real) return;
-    const rows: Traits["_rows"] = {
-      run: table.run,
-      starts: [...table.starts],
-      data: new DataView(table.pairs().buffer),
-    };
-    real.attributes._rows = rows;
+    real.attributes._runs = runs.map((run) => run.saved()) satisfies Traits["_runs"];
   }
 }
 

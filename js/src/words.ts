@@ -1,6 +1,6 @@
 // What the widget says about a run, in words.
 import { formatLoss, formatRate, formatTimeLeft } from "./format";
-import type { Command, Detail, Status } from "./protocol";
+import type { Command, Detail, RunAction, Status } from "./protocol";
 import type { Span } from "./thin";
 
 /** The state of a run as the live region says it: short while it runs, with the outcome at its end. */
@@ -55,7 +55,7 @@ export function describeProgress(status: Status, lr: number, loss: number, sweep
   return parts.filter(Boolean).join(" · ");
 }
 
-const LABEL: Record<Command | "export", string> = {
+const LABEL: Record<Command | RunAction | "export", string> = {
   start: "Start",
   pause: "Pause",
   resume: "Resume",
@@ -64,10 +64,13 @@ const LABEL: Record<Command | "export", string> = {
   apply: "Apply",
   check: "Check",
   export: "Export",
+  activate: "Use",
+  rename: "Rename",
+  remove: "Remove",
 };
 
 /** Why a button that was pressed has had no effect yet. */
-export function describeWaiting(name: Command | "export"): string {
+export function describeWaiting(name: keyof typeof LABEL): string {
   if (name === "pause" || name === "stop") {
     return `${LABEL[name]} waits for the step in hand to end, and for the running cell if the kernel is busy.`;
   }

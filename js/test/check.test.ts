@@ -50,11 +50,11 @@ describe("a check", () => {
   it("asks again for what it misses, in the middle and at the end", () => {
     const check = new Check();
     check.take(message({ detail, offset: 2, step: 3 }), data([3]));
-    expect(check.resync(0)).toEqual({ run: 1, from: 0, of: "check" });
+    expect(check.resync(0)).toEqual([{ run: 1, from: 0, of: "check" }]);
     check.take(message({ step: 3 }), data([5, 4, 3]));
-    expect(check.resync(1)).toBeNull();
+    expect(check.resync(1)).toEqual([]);
     check.take(message({ state: "finished", offset: 4, step: 4 }), undefined);
-    expect(check.resync(2)).toEqual({ run: 1, from: 3, of: "check" });
+    expect(check.resync(2)).toEqual([{ run: 1, from: 3, of: "check" }]);
   });
 
   it("forgets the one before it, and everything where the kernel has none", () => {

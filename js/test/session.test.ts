@@ -22,7 +22,9 @@ class FakeModel {
     figure: "IPY_MODEL_figure",
     _range: [1e-6, 1],
     _detail: {},
-    _rows: null,
+    _legend: { active: 1, runs: [] },
+    _runs: null,
+    _hidden: [],
     _check: null,
   };
 
@@ -81,7 +83,12 @@ describe("what the kernel says", () => {
 
   it("is taken from the saved state first", () => {
     const data = new DataView(Float64Array.of(1e-5, 2, 1e-4, 1).buffer);
-    const { session } = open({ state: "finished", step: 2, _rows: { run: 4, starts: [0], data } });
+    const { session } = open({
+      state: "finished",
+      step: 2,
+      _legend: { active: 4, runs: [[4, "run 4", 0]] },
+      _runs: [{ type: "rows", run: 4, offset: 0, starts: [0], data }],
+    });
     expect([...session.store.current!.loss]).toEqual([2, 1]);
     expect(session.status.state).toBe("finished");
   });
@@ -93,8 +100,8 @@ describe("what the kernel says", () => {
     expect([...session.store.current!.loss]).toEqual([2, 1]);
   });
 
-  it("about an earlier run changes nothing that is shown", () => {
-    const { model, session } = open();
+  it("about a run that is not the active one changes neither state nor marker", () => {
+    const { model, session } = open({ _legend: { active: 2, runs: [[1, "run 1", 0]] } });
     model.rows({ run: 2, state: "running", step: 1 }, [2]);
     model.rows({ run: 1, state: "finished", step: 9, lr: 0.5 }, [2]);
     expect(session.status.state).toBe("running");
@@ -126,8 +133,9 @@ describe("the marker", () => {
     session.pick(0.3);
     model.rows({ state: "finished", step: 1, lr: 0.02 });
     expect(session.lr).toBe(0.3);
+    model.change({ _legend: { active: 2, runs: [] } });
     model.rows({ run: 2, state: "idle", step: 0 });
-    model.rows({ run: 3, state: "finished", step: 1, lr: 0.02 }, [1]);
+    model.rows({ run: 2, state: "finished", step: 1, lr: 0.02 }, [1]);
     expect(session.lr).toBe(0.02);
   });
 

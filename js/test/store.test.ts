@@ -17,7 +17,7 @@ describe("RowStore", () => {
     expect(store.accept(rowsOf(1, 0, 3))).toBe(true);
     expect(store.accept(rowsOf(1, 3, 5))).toBe(true);
     expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 5).data);
-    expect(store.resync(0)).toBeNull();
+    expect(store.resync(0)).toEqual([]);
   });
 
   it("keeps and shows rows beyond a gap, and asks for the gap with growing patience", () => {
@@ -27,15 +27,15 @@ describe("RowStore", () => {
     expect(store.current?.length).toBe(7);
     expect([...store.current!.loss.subarray(2, 5)]).toEqual([NaN, NaN, NaN]);
     expect(store.current?.loss[5]).toBe(Math.sin(5));
-    expect(store.resync(0)).toEqual({ run: 1, from: 2 });
-    expect(store.resync(999)).toBeNull();
-    expect(store.resync(1000)).toEqual({ run: 1, from: 2 });
-    expect(store.resync(2999)).toBeNull();
-    expect(store.resync(3000)).toEqual({ run: 1, from: 2 });
+    expect(store.resync(0)).toEqual([{ run: 1, from: 2 }]);
+    expect(store.resync(999)).toEqual([]);
+    expect(store.resync(1000)).toEqual([{ run: 1, from: 2 }]);
+    expect(store.resync(2999)).toEqual([]);
+    expect(store.resync(3000)).toEqual([{ run: 1, from: 2 }]);
     store.accept(rowsOf(1, 2, 4));
-    expect(store.resync(3001)).toEqual({ run: 1, from: 4 });
+    expect(store.resync(3001)).toEqual([{ run: 1, from: 4 }]);
     store.accept(rowsOf(1, 0, 7));
-    expect(store.resync(5000)).toBeNull();
+    expect(store.resync(5000)).toEqual([]);
     expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 7).data);
   });
 
@@ -43,7 +43,8 @@ describe("RowStore", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 3, 4));
     const asked: number[] = [];
-    for (let now = 0; now <= 121_000; now += 500) if (store.resync(now)) asked.push(now / 1000);
+    for (let now = 0; now <= 121_000; now += 500)
+      if (store.resync(now).length) asked.push(now / 1000);
     expect(asked).toEqual([0, 1, 3, 7, 15, 31, 61, 91, 121]);
   });
 
@@ -51,9 +52,9 @@ describe("RowStore", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 4));
     store.current?.expect(6);
-    expect(store.resync(0)).toEqual({ run: 1, from: 4 });
+    expect(store.resync(0)).toEqual([{ run: 1, from: 4 }]);
     store.accept(rowsOf(1, 4, 6));
-    expect(store.resync(2000)).toBeNull();
+    expect(store.resync(2000)).toEqual([]);
   });
 
   it("does not let a repeated row change what is held", () => {
@@ -140,12 +141,14 @@ describe("RowStore", () => {
         onTheWay.push(rowsOf(3, Math.max(0, sent - below(random, 15)), to));
         sent = to;
         if (random() < 0.7) deliver();
-        const ask = store.resync((clock += 40));
-        if (ask) onTheWay.push(rowsOf(ask.run, ask.from, sent));
+        for (const ask of store.resync((clock += 40)))
+          onTheWay.push(rowsOf(ask.run, ask.from, sent));
       }
       store.table(3).expect(total);
-      for (let ask = store.resync((clock += 60_000)); ask; ask = store.resync((clock += 60_000))) {
-        onTheWay.push(rowsOf(ask.run, ask.from, total));
+      for (;;) {
+        const asks = store.resync((clock += 60_000));
+        if (asks.length === 0) break;
+        for (const ask of asks) onTheWay.push(rowsOf(ask.run, ask.from, total));
         while (onTheWay.length && random() < 0.8) deliver();
       }
       expect(store.current?.pairs()).toEqual(rowsOf(3, 0, total).data);

@@ -165,8 +165,8 @@ def test_the_saved_state_has_the_rows_only_where_no_page_keeps_them() -> None:
     for w in (silent, greeted):
         w.start()
         w.wait()
-    [saved] = [m for m in comm_of(silent).sent if "_rows" in m.data.get("state", {})]
+    [saved] = [m for m in comm_of(silent).sent if "_runs" in m.data.get("state", {})]
     assert np.frombuffer(saved.buffers[0], "<f8").reshape(-1, 2).tolist() == (
         silent.records.rows().tolist()
     )
-    assert comm_of(greeted).updates("_rows") == []
+    assert comm_of(greeted).updates("_runs") == []

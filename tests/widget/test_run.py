@@ -38,7 +38,9 @@ def test_a_new_widget_is_idle_and_complete() -> None:
     state = comm_of(w).opening["data"]["state"]
     assert state["_range"] == [1e-5, 1.0]
     assert state["steps"] == 40
-    assert state["_rows"] == {"run": 1, "starts": [0]}
+    [only] = state["_runs"]
+    assert (only["run"], only["state"], only["starts"], only["step"]) == (1, "idle", [0], 0)
+    assert state["_legend"] == {"active": 1, "runs": []}
     assert len(w.records) == 0
     assert repr(w) == "LRFinderWidget(idle, 40 steps)"
 
@@ -97,7 +99,7 @@ def test_every_row_reaches_the_page_in_order() -> None:
     assert page.last["lr"] == w.lr
     assert page.last["detail"] == w._detail
     # The trait has the same.
-    data = w.get_state("_rows")["_rows"]["data"]
+    data = w.get_state("_runs")["_runs"][0]["data"]
     assert np.frombuffer(data, "<f8").reshape(-1, 2).tolist() == page.rows
 
 
@@ -264,10 +266,10 @@ def test_traits_of_a_reopened_page_are_complete_in_mid_sweep(gate: Gate) -> None
     [full] = [
         m
         for m in comm_of(w).sent[already:]
-        if m.data["method"] == "update" and "_rows" in m.data["state"]
+        if m.data["method"] == "update" and "_runs" in m.data["state"]
     ]
     assert full.data["state"]["step"] >= 8
-    assert full.data["buffer_paths"] == [["_rows", "data"]]
+    assert full.data["buffer_paths"] == [["_runs", 0, "data"]]
     rows = np.frombuffer(full.buffers[0], "<f8").reshape(-1, 2).tolist()
     assert rows == w.records.rows().tolist()[: len(rows)]
     assert len(rows) >= 8
@@ -278,7 +280,7 @@ def test_what_was_handed_over_is_not_mutated(gate: Gate) -> None:
     w.start()
     gate.let(5)
     until(lambda: len(w.records) >= 4)
-    data = w.get_state("_rows")["_rows"]["data"]
+    data = w.get_state("_runs")["_runs"][0]["data"]
     kept = bytes(data)
     gate.open()
     w.wait()
