@@ -193,6 +193,10 @@ class Lab:
         self.page.evaluate("labTest.panel().sessionContext.session.kernel.restart()")
         self._wait_until_ready(idle=True)
 
+    def interrupt_kernel(self) -> None:
+        """Interrupt the cell that runs, as the menu does."""
+        self.page.evaluate("labTest.panel().sessionContext.session.kernel.interrupt()")
+
     # The page.
 
     def wait_for(self, what: str, fact: Callable[[], T], timeout: float = TIMEOUT) -> T:

@@ -1,0 +1,30 @@
+"""A long game: `python -m tests.browser.play --actions 5000 --seed 7`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+
+from tests.browser.harness.lab import Lab
+from tests.browser.play.player import Player
+from tests.browser.screenshots import browser_and_server
+
+
+def main() -> None:
+    """Play games of some hundred actions, each from a seed of its own, until all are played."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actions", type=int, default=5000)
+    parser.add_argument("--game", type=int, default=500, help="actions with one widget")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    arguments = parser.parse_args()
+    with browser_and_server() as (context, server):
+        for number in range(-(-arguments.actions // arguments.game)):
+            seed = arguments.seed + number
+            print(f"seed {seed}: {arguments.game} actions", flush=True)
+            lab = Lab(server, context.new_page(), f"game{seed}")
+            Player(lab, seed).play(arguments.game)
+            lab.close(keep_kernel=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""What can happen to a widget: each action is a method, its name begins with `do_`."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+from tests.browser.play.notebook import BUSY_INDEX, HIGH, LOW
+
+# Presses a button if it is there to be pressed at this very moment; returns whether it was.
+PRESS = """
+(root, name) => {
+  const button = [...root.querySelectorAll('button')].find((b) => b.textContent === name
+    && !b.hidden && !b.disabled);
+  button?.click();
+  return Boolean(button);
+}
+"""
+SLIDE = """
+(root, [name, value]) => {
+  const slider = root.querySelector(`input[type=range][aria-label="${name}"]`);
+  slider.value = value;
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+}
+"""
+CLOSE_SECOND_VIEW = """
+() => {
+  for (const widget of jupyterapp.shell.widgets('main'))
+    if (widget !== labTest.panel() && widget.node.querySelector('.lrwidget')) widget.close();
+}
+"""
+
+
+class Actions:
+    """The actions, and what of them the player has to remember."""
+
+    def __init__(self, lab: Lab, seed: int) -> None:
+        self.lab = lab
+        self.dice = random.Random(seed)
+        self.allowed = 0
+        self.released = 0  # how often the busy cell has been let go
+        self.busy = False  # whether a cell occupies the kernel
+        self.pick: float | None = None  # the rate that the user has chosen last
+        self.views = 1
+
+    # Parts.
+
+    @property
+    def finder(self) -> Finder:
+        """Any of the views."""
+        return Finder(self.lab, view=self.dice.randrange(self.views))
+
+    def press(self, name: str) -> bool:
+        """Press a button, if it can be pressed."""
+        return bool(self.finder.root.evaluate(PRESS, name))
+
+    def rate(self) -> float:
+        """Any rate of the range, as a person would write it."""
+        rate = LOW * (HIGH / LOW) ** self.dice.random()
+        return float(f"{rate:.3g}")
+
+    def settle(self) -> None:
+        """Wait until page and kernel agree; the player knows on what."""
+        raise NotImplementedError
+
+    # The run's buttons, and the same from a cell.
+
+    def do_press_start(self) -> None:
+        self.press("Start")
+
+    def do_press_pause(self) -> None:
+        self.press("Pause")
+
+    def do_press_resume(self) -> None:
+        self.press("Resume")
+
+    def do_press_stop(self) -> None:
+        if self.dice.random() < 0.4 and self.press("Stop"):
+            self.do_let_steps()
+
+    def do_press_check(self) -> None:
+        if self.dice.random() < 0.2:
+            self.press("Check")
+
+    def do_call(self) -> None:
+        if self.busy:
+            return
+        call = self.dice.choice(["start", "pause", "resume", "stop", "pause", "resume"])
+        if call == "start":
+            call = (
+                "state in ('running', 'paused') or (w._checking and w._checking.active) or w.start"
+            )
+        self.lab.kernel.run(f"w.{call}()")
+
+    # Steps.
+
+    def do_let_steps(self) -> None:
+        self.allowed += self.dice.randint(1, 12)
+        self.lab.allow("steps", self.allowed)
+
+    do_let_more_steps = do_let_steps
+
+    def do_let_a_sweep_end(self) -> None:
+        self.allowed += 80
+        self.lab.allow("steps", self.allowed)
+
+    def do_spoil_a_batch(self) -> None:
+        if self.dice.random() < 0.3:
+            (self.lab.folder / "trouble").write_text("exception")
+
+    def do_slow_a_batch(self) -> None:
+        (self.lab.folder / "trouble").write_text("slow")
+
+    # Picks.
+
+    def do_drag(self) -> None:
+        finder = self.finder
+        if finder.chosen is None:
+            return
+        finder.drag_marker_to(self.rate())
+        self.pick = finder.chosen
+
+    def do_arrow_key(self) -> None:
+        finder = self.finder
+        twin = finder.slider("Chosen learning rate")
+        twin.press(self.dice.choice(["ArrowLeft", "ArrowRight", "Shift+ArrowLeft", "PageUp"]))
+        self.pick = finder.chosen
+
+    def do_type_a_rate(self) -> None:
+        rate = self.rate()
+        self.finder.type_lr(repr(rate))
+        self.pick = rate
+
+    def do_type_nonsense(self) -> None:
+        field = self.finder.field("Learning rate")
+        field.fill("fast")
+        field.press("Enter")
+        field.press("Escape")
+
+    def do_assign_a_rate(self) -> None:
+        if self.busy:
+            return
+        self.settle()  # whose pick is the last one must be plain
+        self.pick = self.rate()
+        self.lab.kernel.run(f"w.lr = {self.pick!r}")
+        self.settle()
+
+    def do_take_a_rule(self) -> None:
+        finder = self.finder
+        rules = finder.root.locator(".lrw-rule:not([aria-disabled])")
+        if count := rules.count():
+            rules.nth(self.dice.randrange(count)).evaluate("(button) => button.click()")
+            self.pick = finder.chosen
+
+    # The looks.
+
+    def do_slide_smoothing(self) -> None:
+        value = round(self.dice.random() * 0.99, 2)
+        self.finder.root.evaluate(SLIDE, ["Smoothing", str(value)])
+
+    def do_slide_limit(self) -> None:
+        self.finder.root.evaluate(SLIDE, ["Loss limit", str(round(self.dice.random(), 2))])
+
+    def do_toggle(self) -> None:
+        box = self.dice.choice(["Raw loss", "Automatic loss limit"])
+        self.finder.root.locator(f"input[aria-label='{box}']").evaluate("(box) => box.click()")
+
+    # Out.
+
+    def do_export(self) -> None:
+        if not self.press("Export") or self.busy:
+            return
+        self.settle()
+        if self.lab.kernel.value("w.lr") is not None:
+            self.lab.wait_for(
+                "the exported rate", lambda: self.lab.kernel.value("globals().get('lr') == w.lr")
+            )
+
+    # The page.
+
+    def do_reload(self) -> None:
+        if self.dice.random() < 0.3:
+            if not self.busy:
+                self.settle()  # a reload within the moment of a pick may lose it
+            self.lab.reload()
+            # JupyterLab asks a kernel for its widgets, and one that is busy does not answer.
+            self.do_let_the_kernel_go()
+            self.find_views()
+
+    def do_open_second_view(self) -> None:
+        if self.views == 1 and self.dice.random() < 0.5:
+            self.lab.open_second_view(1)
+            self.find_views(2)
+
+    def do_close_second_view(self) -> None:
+        if self.views > 1:
+            self.lab.page.evaluate(CLOSE_SECOND_VIEW)
+            self.find_views(1)
+
+    def find_views(self, count: int | None = None) -> None:
+        """Wait until the views are drawn; without a count, however many a reload brought back."""
+        roots = self.lab.page.locator(".lrwidget")
+        if count is None:
+            roots.first.wait_for()
+            count = roots.count()
+        self.lab.wait_for(f"{count} views", lambda: roots.count() == count)
+        self.views = count
+        for view in range(count):
+            Finder(self.lab, view=view).wait_until_drawn()
+
+    # The kernel.
+
+    def do_keep_the_kernel_busy(self) -> None:
+        if not self.busy:
+            self.lab.run_cell(BUSY_INDEX, wait=False)
+            self.lab.wait_for("the kernel is busy", lambda: self.lab.is_busy(BUSY_INDEX))
+            self.busy = True
+
+    def do_let_the_kernel_go(self) -> None:
+        if not self.busy:
+            return
+        self.released += 1
+        self.lab.allow("busy", 1)
+        self.wait_until_free()
+
+    def do_interrupt(self) -> None:
+        if not self.busy:
+            return
+        self.lab.interrupt_kernel()
+        self.wait_until_free()
+
+    def wait_until_free(self) -> None:
+        """Wait for the busy cell's end."""
+        self.lab.wait_for("the kernel is free", lambda: not self.lab.is_busy(BUSY_INDEX))
+        self.lab.allow("busy", 0)
+        self.busy = False
+
+
+def near(one: Any, other: Any) -> bool:
+    """Whether two rates are the same number, or there are none."""
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-12)

@@ -1,0 +1,79 @@
+"""The notebook that is played on, and what its kernel tells of itself."""
+
+from __future__ import annotations
+
+STEPS = 40
+LOW, HIGH = 1e-4, 1.0
+
+# A step passes the gate, then meets what the player has put in its way: an exception, or a batch
+# that takes its time.
+SETUP = """
+import threading
+import time
+from pathlib import Path
+import torch
+from lrwidget import LRFinderWidget
+from steps import Gate
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+inputs = torch.randn(512, 8)
+targets = (inputs @ torch.randn(8, 3)).argmax(1)
+data = torch.utils.data.TensorDataset(inputs, targets)
+cross_entropy = torch.nn.CrossEntropyLoss()
+gate = Gate("steps")
+trouble = Path("trouble")
+before = [tensor.clone() for tensor in model.state_dict().values()]
+
+def loss_fn(output, target):
+    gate.pass_through()
+    if trouble.exists():
+        kind = trouble.read_text()
+        trouble.unlink(missing_ok=True)
+        if kind == "exception":
+            raise RuntimeError("a batch that the player spoilt")
+        time.sleep(0.3)
+    return cross_entropy(output, target)
+
+def snapshot():
+    now = model.state_dict().values()
+    return {
+        "state": w.state,
+        "lr": w.lr,
+        "suggestion": w.suggestion,
+        "smoothing": w.smoothing,
+        "rows": w.records.rows().tolist(),
+        "edges": [edge[:3] for edge in edges],
+        "threads": [t.name for t in threading.enumerate() if t.name.startswith("lrwidget")],
+        "restored": all(torch.equal(*pair) for pair in zip(now, before, strict=True)),
+    }
+"""
+
+# `edges`: every change of the state that an observer sees, and whether it began another table.
+WIDGET = """
+w = LRFinderWidget(
+    model, optimizer, loss_fn, data,
+    start_lr={low}, end_lr={high}, steps={steps}, repeats={repeats}, seed=0,
+)
+edges = []
+
+def note(change):
+    records = w.records
+    another = not edges or edges[-1][3] is not records
+    edges.append((change.old, change.new, another, records))
+
+w.observe(note, "state")
+w
+"""
+
+BUSY = """
+Gate("busy").pass_through()
+"""
+BUSY_INDEX = 2
+
+
+def widget(repeats: int) -> str:
+    """The cell that shows the widget."""
+    return WIDGET.format(low=LOW, high=HIGH, steps=STEPS, repeats=repeats)

@@ -1,0 +1,130 @@
+"""Chooses actions from a seed, and knows what must hold after them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tests.browser.harness.finder import FIND_MARK, Finder
+from tests.browser.harness.lab import Lab
+from tests.browser.play.actions import Actions
+from tests.browser.play.notebook import BUSY, SETUP, widget
+
+ENDED = {"finished", "diverged", "stopped", "failed"}
+EDGES = {
+    "idle": {"running", "paused"} | ENDED,
+    "running": {"paused"} | ENDED,
+    "paused": {"running"} | ENDED,
+}
+
+# What a view shows: of everything that kernel and page must agree on.
+SHOWN = f"""
+async (root, id) => {{
+  const find = {FIND_MARK};
+  const raw = (await find(root, [id, 'raw loss'])).mark;
+  const marker = (await find(root, [id, 'marker'])).mark;
+  const [x, y] = [raw.get('x'), raw.get('y')].map((column) => Array.from(column));
+  return {{
+    rows: x.map((lr, i) => [lr, y[i]]).filter((row) => Number.isFinite(row[1])),
+    lr: Array.from(marker.get('x'))[0] ?? null,
+    state: root.querySelector('[role=progressbar]').dataset.state,
+    smoothing: Number(root.querySelector('input[aria-label="Smoothing"]').value),
+  }};
+}}
+"""
+
+
+class Player(Actions):
+    """A game: `play` so many actions, then `finish`."""
+
+    def __init__(self, lab: Lab, seed: int) -> None:
+        super().__init__(lab, seed)
+        self.seed = seed
+        self.log: list[str] = []
+        self.names = sorted(name for name in dir(self) if name.startswith("do_"))
+        lab.open(SETUP, widget(self.dice.choice([1, 1, 2])), BUSY, shell="lab")
+        lab.allow("busy", 0)
+        lab.run_cell(0)
+        lab.run_cell(1)
+        self.find_views(1)
+
+    def play(self, actions: int) -> None:
+        """Play; AssertionError with the seed and the last actions where something does not hold."""
+        try:
+            for number in range(actions):
+                name = self.dice.choice(self.names)
+                self.log.append(f"{number}: {name.removeprefix('do_')}")
+                getattr(self, name)()
+                self.look()
+                if number % 10 == 9 and not self.busy:
+                    self.settle()
+            self.finish()
+        except Exception as error:
+            last = "\n  ".join(self.log[-25:])
+            raise AssertionError(
+                f"{error}\nseed {self.seed}, the last of {len(self.log)} actions:\n  {last}"
+            ) from error
+
+    def look(self) -> None:
+        """What must hold at any moment: the pick is the user's, and the page has no complaint."""
+        assert not self.lab.errors, "the page wrote errors:\n" + "\n".join(self.lab.errors)
+        if self.pick is not None:
+            shown = self.shown()["lr"]
+            assert shown == self.pick, f"the marker is at {shown}, the user's pick was {self.pick}"
+
+    def shown(self, view: int = 0) -> dict[str, Any]:
+        """What a view shows."""
+        root = Finder(self.lab, view=view).root
+        model = self.lab.page.evaluate("labTest.modelIds()")[0]
+        found: dict[str, Any] = root.evaluate(SHOWN, model)
+        return found
+
+    def settle(self) -> None:
+        """What must hold as soon as kernel and page have had time to talk."""
+        apart = ["never compared"]
+        held: dict[str, Any] = {}
+
+        def agreed() -> bool:
+            held.update(self.lab.kernel.value("snapshot()"))
+            held["rows"] = [row for row in held["rows"] if math.isfinite(row[1])]
+            shown = [self.shown(view) for view in range(self.views)]
+            apart[:] = [
+                f"view {number} has {name} {view[name]}, the kernel {held[name]}"
+                for number, view in enumerate(shown)
+                for name in view
+                if view[name] != held[name]
+            ]
+            return not apart
+
+        try:
+            self.lab.wait_for("kernel and page agree", agreed)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {apart}") from error
+        self.check_kernel(held)
+
+    def check_kernel(self, held: dict[str, Any]) -> None:
+        """What must hold in the kernel by itself."""
+        for old, new, another in held["edges"]:
+            # An observer may miss what passed quickly; but what has ended stays so in its table.
+            allowed = new in EDGES.get(old, set()) or (old in ENDED and another)
+            assert allowed, f"the state went from {old} to {new}"
+        if self.pick is not None:
+            assert held["lr"] == self.pick, f"the kernel has {held['lr']}, picked was {self.pick}"
+        elif held["state"] in ENDED:
+            assert held["lr"] == held["suggestion"]
+
+    def finish(self) -> None:
+        """End what is under way: the model is as before, no thread stays, the page has all rows."""
+        self.do_let_the_kernel_go()
+        self.allowed += 1_000_000
+        self.lab.allow("steps", self.allowed)
+        self.lab.kernel.run("w.stop()")
+        self.lab.wait_for(
+            "no thread of the widget's stays",
+            lambda: not self.lab.kernel.value("snapshot()")["threads"],
+        )
+        self.settle()
+        held = self.lab.kernel.value("snapshot()")
+        assert held["restored"], "the model is not as it was"
+        assert held["state"] in {*ENDED, "idle"}
+        self.look()
