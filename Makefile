@@ -55,7 +55,7 @@ bench-sweep: $(VENV)/.test
 	$(BIN)/python -m benchmarks.length
 
 bench-browser: $(VENV)/.test $(BUNDLE)
-	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m benchmarks.row_age
+	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m benchmarks.browser
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .

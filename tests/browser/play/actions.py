@@ -41,7 +41,6 @@ class Actions:
         self.lab = lab
         self.dice = random.Random(seed)
         self.allowed = 0
-        self.released = 0  # how often the busy cell has been let go
         self.busy = False  # whether a cell occupies the kernel
         self.pick: float | None = None  # the rate that the user has chosen last
         self.views = 1
@@ -222,7 +221,6 @@ class Actions:
     def do_let_the_kernel_go(self) -> None:
         if not self.busy:
             return
-        self.released += 1
         self.lab.allow("busy", 1)
         self.wait_until_free()
 
@@ -233,8 +231,9 @@ class Actions:
         self.wait_until_free()
 
     def wait_until_free(self) -> None:
-        """Wait for the busy cell's end."""
-        self.lab.wait_for("the kernel is free", lambda: not self.lab.is_busy(BUSY_INDEX))
+        """Wait for the busy cell's end; a page that was reloaded does not know of it."""
+        self.lab.kernel.run("pass")
+        self.lab.wait_for("the page knows it", lambda: not self.lab.is_busy(BUSY_INDEX))
         self.lab.allow("busy", 0)
         self.busy = False
 

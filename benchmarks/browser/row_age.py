@@ -1,6 +1,6 @@
 """How old a row is when the page draws it, in real JupyterLab under Chromium.
 
-    python -m benchmarks.row_age
+    python -m benchmarks.browser.row_age
 
 Prints, for batches of several durations, the milliseconds from the moment a row exists in the
 kernel to the moment the chart's line has it: median, 95th percentile, largest. Kernel and page read

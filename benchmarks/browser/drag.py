@@ -1,0 +1,73 @@
+"""How long it takes from a move of the marker in the page to `w.lr`, at an idle kernel.
+
+    python -m benchmarks.browser.drag
+
+Kernel and page read the same machine's clock.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks.browser.page import SETUP
+from tests.browser.harness.finder import FIND_MARK, Finder
+from tests.browser.harness.lab import Lab
+from tests.browser.screenshots import browser_and_server
+
+MOVES = 60
+
+WIDGET = """
+import time
+w = finder(100)
+w.lr = 1e-3
+heard = []
+w.observe(lambda change: heard.append((change.new, time.time())), "lr")
+w
+"""
+WATCH = f"""
+async (root, wanted) => {{
+  const {{ mark }} = await ({FIND_MARK})(root, wanted);
+  window.moved = [];
+  mark.on('change:x', () => window.moved.push([mark.get('x')[0], Date.now() / 1000]));
+}}
+"""
+
+
+def latencies(lab: Lab) -> tuple[list[float], list[float]]:
+    """Milliseconds until the kernel had a rate: of every rate it heard, and of each drag's last."""
+    lab.open(SETUP, WIDGET)
+    lab.run_all()
+    finder = Finder(lab)
+    finder.wait_until_drawn()
+    finder.root.evaluate(WATCH, [lab.page.evaluate("labTest.modelIds()")[0], "marker"])
+    ends = []
+    for move in range(MOVES):
+        finder.drag_marker_to(1e-5 * 10 ** (1 + (move % 7) / 2))
+        ends.append(finder.wait_for_kernel())
+    # The marker goes where the hand is, then to the rate that is meant: the later one counts.
+    moved: list[tuple[float, float]] = lab.page.evaluate("window.moved")
+    heard: list[tuple[float, float]] = lab.kernel.value("heard")
+    found = [
+        (lr, 1000 * (at - max(time for rate, time in moved if rate == lr and time <= at + 0.001)))
+        for lr, at in heard
+    ]
+    last = [milliseconds for lr, milliseconds in found if lr in ends]
+    return [milliseconds for _, milliseconds in found], last
+
+
+def main() -> None:
+    """Print the figures."""
+    with browser_and_server() as (context, server):
+        lab = Lab(server, context.new_page(), "drag")
+        for name, found in zip(("any move", "the last of a drag"), latencies(lab), strict=True):
+            found.sort()
+            print(
+                f"{name} to w.lr: median {statistics.median(found):.0f} ms, "
+                f"95% within {found[int(0.95 * (len(found) - 1))]:.0f} ms, "
+                f"largest {found[-1]:.0f} ms ({len(found)} rates)"
+            )
+        lab.close(keep_kernel=False)
+
+
+if __name__ == "__main__":
+    main()
