@@ -78,6 +78,22 @@ class LiveRun(Background[LRRecords, Outcome]):
         self.started = True
         self.settle()
 
+    def extend(self, end_lr: float | None) -> None:
+        """Let the sweep go on to a higher rate, by default ten times its present end.
+
+        Raises:
+            TypeError, ValueError: `end_lr` is no rate, or not above the present end.
+            RuntimeError: it is not under way, or cannot be extended where it runs.
+        """
+        if end_lr is None:
+            end_lr = 10 * self.span[1]
+        if self._sweeps is None or not self.under_way:
+            raise RuntimeError(
+                f"the sweep is {self.state}, and only one that is running or paused can be "
+                f"extended; call start(end_lr={end_lr!r})"
+            )
+        self._sweeps.extend(end_lr)
+
     def close(self) -> None:
         """Stop, wait for both threads, and let go of the task; the rows stay."""
         super().close()

@@ -78,6 +78,24 @@ class RunsWidget(CheckWidget):
         for run in self._under_way():
             run.resume()
 
+    def extend(self, end_lr: float | None = None) -> None:
+        """Let the sweep go on to a higher rate, at the same steps per decade.
+
+        The rates up to its present end stay as they are; the last is exactly `end_lr`.
+
+        Args:
+            end_lr: the new end, above the present one; by default ten times as high.
+
+        Raises:
+            TypeError, ValueError: it is no rate, or not above the present end.
+            RuntimeError: no sweep is running or paused, or several processes run it.
+        """
+        with self._lock:
+            active, under_way = self._current, self._under_way()
+            run = active if active.under_way or not under_way else under_way[0]
+            run.extend(end_lr)
+            self._catch_up()
+
     def stop(self) -> None:
         """End what is under way, sweep or check, after the step in hand; the rows are kept."""
         for run in self._under_way():

@@ -7,7 +7,7 @@ from typing import Any
 from ipywidgets import Widget
 
 from lrwidget.chosen import ChosenWidget
-from lrwidget.pagemessages import Command, Export, Hello, Resync, RunCommand, parse
+from lrwidget.pagemessages import Command, Export, Hello, Pick, Resync, RunCommand, parse
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class PageCommands(ChosenWidget):
             case Export(name):
                 ok, text = self._attempt(lambda: str(self._export(name)))
                 self.send({"type": "exported", "ok": ok, "text": text})
+            case Pick(lr):
+                self._attempt(lambda: setattr(self, "lr", lr))
             case Command(name):
                 self._do(self._apply_in_words if name == "apply" else getattr(self, name))
             case RunCommand(action, number, label):

@@ -1,12 +1,13 @@
 """What the page may ask for, checked as data before anything is done with it."""
 
 import logging
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply", "check"})
+COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply", "check", "extend"})
 RUN_ACTIONS = frozenset({"activate", "rename", "remove"})
 
 
@@ -32,6 +33,13 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """The rate that is chosen already was picked by hand: from now on it is the user's."""
+
+    lr: float
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """The chosen rate is wanted in the variable `name`, which is not checked yet."""
 
@@ -50,7 +58,7 @@ class RunCommand:
     label: str = ""
 
 
-PageMessage = Hello | Resync | Command | Export | RunCommand
+PageMessage = Hello | Resync | Command | Pick | Export | RunCommand
 
 
 def parse(content: object) -> PageMessage:
@@ -72,6 +80,8 @@ def parse(content: object) -> PageMessage:
             label = content.get("label", "")
             if isinstance(label, str):
                 return RunCommand(action, _count(content, "run"), label)
+        case "pick" if _is_rate(lr := content.get("lr")):
+            return Pick(lr)
         case "export" if isinstance(name := content.get("name"), str):
             return Export(name)
     raise ValueError(f"no message of the page looks like {brief(content)}")
@@ -96,6 +106,13 @@ def brief(data: object) -> str:
     except Exception as error:  # noqa: BLE001 - a log line must not fail on what it reports
         text = f"<{type(error).__name__} in repr>"
     return text if len(text) <= 120 else text[:120] + "…"
+
+
+def _is_rate(value: object) -> TypeGuard[float]:
+    # JSON writes 10.0 as 10.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value)
 
 
 def _count(content: dict[Any, Any], key: str) -> int:

@@ -238,6 +238,22 @@ class RecordsRunner(Runner[LRRecords]):
         """The ends of the range of rates, (start_lr, end_lr); the upper one may grow."""
         raise NotImplementedError
 
+    def extend(self, end_lr: float) -> None:
+        """Let the sweep go on to a higher rate, at the same steps per decade; from any thread.
+
+        The rates up to its present end stay as they are, and the last is exactly `end_lr`.
+
+        Args:
+            end_lr: the new end (a rate above the present one).
+
+        Raises:
+            TypeError, ValueError: it is no rate, or not above the present end.
+            RuntimeError: the sweep is not under way, or several processes run it.
+        """
+        raise RuntimeError(
+            f"what runs elsewhere cannot be extended; start another sweep, with end_lr={end_lr!r}"
+        )
+
     @property
     def records(self) -> LRRecords:
         """The rows so far."""
@@ -271,17 +287,7 @@ class SweepRunner(RecordsRunner):
         return self.ladder.options.start_lr, self.ladder.options.end_lr
 
     def extend(self, end_lr: float) -> None:
-        """Let the sweep go on to a higher rate, at the same steps per decade; from any thread.
-
-        The rates up to its present end stay as they are, and the last is exactly `end_lr`.
-
-        Args:
-            end_lr: the new end (a rate above the present one).
-
-        Raises:
-            TypeError, ValueError: it is no rate, or not above the present end.
-            RuntimeError: the sweep is not under way, or several processes run it.
-        """
+        """Let the sweep go on to a higher rate; see `RecordsRunner.extend`."""
         if self.state not in (RunState.RUNNING, RunState.PAUSED):
             raise RuntimeError(
                 f"the sweep is {self.state.value}, and only one that is running or paused can be "

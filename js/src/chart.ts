@@ -4,6 +4,7 @@ import type { RealModel } from "./host";
 import { AutoRange } from "./autorange";
 import { outline } from "./band";
 import { Curve } from "./curve";
+import { clampRate } from "./format";
 import { shownRange, type Range } from "./limits";
 import type { Quartiles } from "./quartiles";
 import type { RunTable } from "./store";
@@ -13,6 +14,7 @@ import { lossTicks, rateTicks, type Ticks } from "./ticks";
 /** What is to be seen. */
 export interface Picture {
   table: RunTable | null;
+  /** The rates at the ends of the x axis. */
   span: Span;
   smoothing: number;
   showRaw: boolean;
@@ -122,9 +124,11 @@ export class Chart {
     memos.suggestion.when([apart], () => {
       this.mark("suggestion").set(upright(apart));
     });
-    memos.marker.when([lr], () => {
-      this.mark("rule").set(upright(lr));
-      this.placeMarker(lr);
+    // The marker is drawn over the plot's edges, and must not stand in the margin.
+    const seen = lr !== null && clampRate(lr, span) === lr ? lr : null;
+    memos.marker.when([seen], () => {
+      this.mark("rule").set(upright(seen));
+      this.placeMarker(seen);
     });
   }
 

@@ -45,6 +45,15 @@ export function clampRate(lr: number, span: Span): number {
   return Math.min(Math.max(lr, span.low), span.high);
 }
 
+/** A rate placed by hand, without the digits that no hand can place; the ends of the axis stay exact. */
+export function tidyRate(lr: number, span: Span): number {
+  const inside = clampRate(lr, span);
+  if (inside === span.low || inside === span.high) return inside;
+  const decades = Math.log10(span.high / span.low);
+  const digits = Math.min(3 + Math.max(0, Math.ceil(-Math.log10(decades))), 15);
+  return clampRate(Number(inside.toPrecision(digits)), span);
+}
+
 /** Where a rate lies on the axis, from 0 at the low end to 1 at the high end. */
 export function fractionOf(lr: number, span: Span): number {
   return Math.log(lr / span.low) / Math.log(span.high / span.low);

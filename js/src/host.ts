@@ -13,15 +13,9 @@ export interface RealModel {
   off(event: string | null, callback: null, context: unknown): void;
 }
 
-interface ScaleView {
-  scale(value: number): number;
-  offset: number;
-}
-
 /** What is used of a bqplot mark's view. */
 export interface MarkView {
   model: RealModel;
-  scales: { x?: ScaleView; y?: ScaleView };
   send: (content: { event: string }) => void;
   touch: () => void;
 }
@@ -78,7 +72,7 @@ export async function showFigure(
 }
 
 /**
- * The views of a figure's marks, once drawn. They are kept from writing to the kernel: every move of
+ * Waits until a figure's marks are drawn, and keeps their views from writing to the kernel: every move of
  * the mouse would send a message, and nothing there listens to marks. What they meant to say, such
  * as "drag_start" and "drag_end", is told to the listener instead.
  */
@@ -86,7 +80,7 @@ export async function quietMarks(
   view: FigureView,
   listener: (mark: MarkView, event: string) => void,
   signal: AbortSignal,
-): Promise<MarkView[]> {
+): Promise<void> {
   while (!view.mark_views && !signal.aborted) await new Promise(requestAnimationFrame);
   const marks = await Promise.all(view.mark_views?.views ?? []);
   for (const mark of marks) {
@@ -95,5 +89,4 @@ export async function quietMarks(
     };
     mark.touch = () => undefined;
   }
-  return marks;
 }

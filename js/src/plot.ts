@@ -2,14 +2,18 @@
 // invitation while there is nothing to see.
 import type { Chart } from "./chart";
 import { h, setAttribute, setText } from "./dom";
-import { clampRate, formatLoss, formatRate, fractionOf, rateAt } from "./format";
-import { quietMarks, type FigureView, type MarkView, type RealModel } from "./host";
-import { across, type Place } from "./place";
+import { Brush } from "./brush";
+import { clampRate, formatLoss, formatRate, fractionOf, rateAt, tidyRate } from "./format";
+import { quietMarks, type FigureView, type RealModel } from "./host";
+import { strideOf } from "./keys";
+import { across, rateOf, type Place } from "./place";
 import type { Quartiles } from "./quartiles";
+import { placeTwin, RangeBand } from "./range";
 import { Regions } from "./regions";
 import { RuleTicks } from "./ruleticks";
 import type { Session } from "./session";
 import type { RunTable } from "./store";
+import { zoomBy } from "./toolbar";
 
 export class Plot {
   /** Where the figure goes. */
@@ -29,8 +33,9 @@ export class Plot {
   private readonly suggested = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
   private readonly regions: Regions;
   private readonly rules: RuleTicks;
+  private readonly range: RangeBand;
   readonly el: HTMLElement;
-  private marker: MarkView | null = null;
+  private drawn = false;
 
   constructor(
     private readonly session: Session,
@@ -38,12 +43,14 @@ export class Plot {
   ) {
     this.regions = new Regions(session);
     this.rules = new RuleTicks(session);
+    this.range = new RangeBand(session);
     this.el = h(
       "div",
       { className: "lrw-chart" },
       {},
       this.regions.shades,
       this.rules.under,
+      this.range.shade,
       this.figure,
       this.empty,
       this.chosen,
@@ -52,12 +59,14 @@ export class Plot {
       this.hairline,
       this.tip,
       this.twin,
+      ...this.range.sliders,
       this.rules.over,
       this.rules.el,
     );
+    this.figure.append(new Brush(this.el, session, () => this.place()).el);
     this.twin.setAttribute("aria-label", "Chosen learning rate");
     this.twin.addEventListener("input", () => {
-      session.pick(rateAt(Number(this.twin.value), session.span));
+      session.pick(rateAt(Number(this.twin.value), session.shown));
     });
     this.twin.addEventListener("keydown", (event) => {
       this.step(event);
@@ -72,7 +81,7 @@ export class Plot {
 
   /** Takes the figure's view once it is drawn, until the signal aborts. */
   async attach(view: FigureView, signal: AbortSignal): Promise<void> {
-    const marks = await quietMarks(
+    await quietMarks(
       view,
       (mark, event) => {
         if (mark.model !== this.chart.mark("marker")) return;
@@ -85,7 +94,7 @@ export class Plot {
     );
     if (signal.aborted) return;
     const model = this.chart.mark("marker");
-    this.marker = marks.find((mark) => mark.model === model) ?? null;
+    this.drawn = true;
     const moved = (): void => {
       this.markerMoved(model);
     };
@@ -112,19 +121,17 @@ export class Plot {
   }
 
   update(): void {
-    const { lr, span, status, store, detail } = this.session;
+    const { lr, shown, status, store, detail, mode } = this.session;
+    this.el.dataset.mode = mode;
     // bqplot gives the first curve of every mark the same id, which a page may hold only once.
     for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
-    this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, span));
+    this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, shown));
     const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
     setAttribute(this.twin, "aria-valuetext", text);
     const place = this.place();
-    if (place) {
-      this.twin.style.left = `${place.left - THUMB / 2}px`;
-      this.twin.style.width = `${place.right - place.left + THUMB}px`;
-      this.twin.style.top = `${place.bottom - THUMB}px`;
-    }
+    if (place) placeTwin(this.twin, place);
     this.regions.update(place);
+    this.range.update(place);
     this.rules.update(place);
     const taken = status.suggestion === lr;
     const suggestion = taken ? null : status.suggestion;
@@ -152,8 +159,12 @@ export class Plot {
   ): void {
     element.hidden = lr === null || !place;
     if (lr === null || !place) return;
-    setText(element, text);
-    const at = across(lr, this.session.span, place);
+    const { shown } = this.session;
+    const seen = clampRate(lr, shown);
+    // Of a line out of sight the label waits at that end and points there.
+    const outside = lr < seen ? `‹ ${text}` : `${text} ›`;
+    setText(element, seen === lr ? text : outside);
+    const at = across(seen, shown, place);
     const width = element.offsetWidth + 6;
     const toLeft = left ? at - width >= place.left : at + width > place.right;
     element.style.left = `${toLeft ? at - width : at + 6}px`;
@@ -166,32 +177,22 @@ export class Plot {
     const at = (model.get("x") as ArrayLike<number>)[0];
     if (at === undefined) return;
     // Beyond the end of what a number can hold there is the end of the axis.
-    const lr = at > 0 ? clampRate(at, this.session.span) : this.session.span.low;
-    this.session.pick(tidy(lr, this.session.span));
+    const lr = at > 0 ? at : this.session.shown.low;
+    this.session.pick(tidyRate(lr, this.session.shown));
     // Later: a value put back inside its own change event is no change, and nothing would move.
     queueMicrotask(() => {
       this.chart.placeMarker(this.session.lr);
     });
   }
 
-  /** Arrows move by 1% of the range, with Shift (or Page keys) by 10%. */
   private step(event: KeyboardEvent): void {
-    const stride = event.shiftKey ? 0.1 : 0.01;
-    const steps: Record<string, number> = {
-      ArrowLeft: -stride,
-      ArrowDown: -stride,
-      ArrowRight: stride,
-      ArrowUp: stride,
-      PageDown: -0.1,
-      PageUp: 0.1,
-      Home: -Infinity,
-      End: Infinity,
-    };
-    const by = steps[event.key];
-    if (by === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    const { session } = this;
+    const { lr, shown } = session;
+    const by = strideOf(event);
+    const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
+    if (by !== null) session.pick(rateAt((lr === null ? 0.5 : fractionOf(lr, shown)) + by, shown));
+    else if (!plain || !zoomBy(session, event.key)) return;
     event.preventDefault();
-    const { lr, span } = this.session;
-    this.session.pick(rateAt((lr === null ? 0.5 : fractionOf(lr, span)) + by, span));
   }
 
   private hover(event: PointerEvent): void {
@@ -208,12 +209,12 @@ export class Plot {
       this.leave();
       return;
     }
-    const { span } = this.session;
-    const lr = rateAt((x - place.left) / (place.right - place.left), span);
+    const { shown } = this.session;
+    const lr = rateOf(x, shown, place);
     const { quartiles: sweeps, smoothed } = this.chart;
     const rates = sweeps?.lr ?? table.lr;
     const row = nearest(rates, lr);
-    const at = across(rates[row]!, span, place);
+    const at = across(clampRate(rates[row]!, shown), shown, place);
     const lines = sweeps ? describeSweeps(sweeps, row) : describeRow(table, smoothed, row);
     setText(this.tip, lines.join("\n"));
     this.tip.hidden = this.hairline.hidden = false;
@@ -229,30 +230,16 @@ export class Plot {
 
   /** Where the axis lies within this element; null until the figure is drawn. */
   private place(): Place | null {
-    const scale = this.marker?.scales.x;
     const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
-    if (!scale || !plot?.width) return null;
+    if (!this.drawn || !plot?.width) return null;
     const box = this.el.getBoundingClientRect();
-    const { low, high } = this.session.span;
-    const left = plot.left - box.left + scale.offset;
     return {
-      left: left + scale.scale(low),
-      right: left + scale.scale(high),
+      left: plot.left - box.left,
+      right: plot.right - box.left,
       top: plot.top - box.top,
       bottom: plot.bottom - box.top,
     };
   }
-}
-
-/** Width of a slider's thumb as set in widget.css, in pixels. */
-const THUMB = 16;
-
-/** A dragged rate without the digits that no hand can place; the ends of the range stay exact. */
-function tidy(lr: number, span: { low: number; high: number }): number {
-  if (lr === span.low || lr === span.high) return lr;
-  const decades = Math.log10(span.high / span.low);
-  const digits = Math.min(3 + Math.max(0, Math.ceil(-Math.log10(decades))), 15);
-  return clampRate(Number(lr.toPrecision(digits)), span);
 }
 
 function describeRow(table: RunTable, smoothed: Float64Array, row: number): string[] {

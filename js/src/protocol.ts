@@ -7,7 +7,8 @@ export type RunState =
 /** What can be done with one run. */
 export type RunAction = "activate" | "rename" | "remove";
 
-export type Command = "start" | "pause" | "resume" | "stop" | "reset" | "apply" | "check";
+export type Command =
+  "start" | "pause" | "resume" | "stop" | "reset" | "apply" | "check" | "extend";
 
 /** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
 export interface Landmarks {
@@ -67,7 +68,7 @@ export interface SavedCheck extends CheckMessage {
 /** The traits that both sides know. */
 export interface Traits {
   lr: number | null;
-  lr_range: [number, number] | null;
+  lr_range: readonly [number, number] | null;
   smoothing: number;
   y_max: number | null;
   state: RunState;

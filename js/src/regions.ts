@@ -2,6 +2,7 @@
 import { dodged } from "./dodge";
 import { h } from "./dom";
 import { describeRegion, regionsOf, type Region } from "./landmarks";
+import { clampRate } from "./format";
 import { across, type Place } from "./place";
 import type { Session } from "./session";
 
@@ -53,10 +54,13 @@ export class Regions {
   }
 
   private arrange(place: Place): void {
-    const { span } = this.session;
+    const { shown } = this.session;
     const edges = this.shown.map(({ region }) =>
-      [region.low, region.high].map((lr) => across(lr, span, place)),
+      [region.low, region.high].map((lr) => across(clampRate(lr, shown), shown, place)),
     );
+    this.shown.forEach(({ shade, name }, i) => {
+      shade.hidden = name.hidden = edges[i]![0] === edges[i]![1];
+    });
     const widths = this.shown.map(({ name }) => name.offsetWidth);
     const wanted = edges.map(([from, to]) => (from! + to!) / 2);
     const middles = dodged(wanted, widths, place.left, place.right);

@@ -108,8 +108,8 @@ export class RuleTicks {
 
   /** Puts ticks where their rates are, and names below them where there is room. */
   private arrange(place: Place): void {
-    const { span } = this.session;
-    const at = this.ticks.map(({ rule }) => across(clampRate(rule.lr, span), span, place));
+    const { shown } = this.session;
+    const at = this.ticks.map(({ rule }) => across(clampRate(rule.lr, shown), shown, place));
     this.el.classList.remove("lrw-narrow");
     let widths = this.ticks.map(({ button }) => button.offsetWidth);
     const room = this.el.offsetWidth;
@@ -119,8 +119,10 @@ export class RuleTicks {
     }
     const middles = dodged(at, widths, 0, room);
     const top = this.el.offsetTop;
-    this.ticks.forEach(({ button, foot, leader }, i) => {
+    this.ticks.forEach(({ rule, button, foot, leader }, i) => {
       const x = at[i]!;
+      // One that lies outside of what is shown waits at that end of the axis.
+      foot.hidden = clampRate(rule.lr, shown) !== rule.lr;
       const middle = middles[i]!;
       button.style.left = `${middle - widths[i]! / 2}px`;
       foot.style.left = `${x}px`;
@@ -141,11 +143,11 @@ export class RuleTicks {
     this.guide.hidden = this.tip.hidden = !tick || !place;
     if (!tick || !place) return;
     const { rule } = tick;
-    const { span } = this.session;
+    const { shown } = this.session;
     const act = rule.lr === this.session.lr ? "chosen" : "click to choose it";
     const lines = [nameOf(rule), rule.meaning, rule.inside ? act : ""];
     setText(this.tip, lines.filter(Boolean).join("\n"));
-    const at = across(clampRate(rule.lr, span), span, place);
+    const at = across(clampRate(rule.lr, shown), shown, place);
     this.guide.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const width = this.tip.offsetWidth;
     const left = Math.min(Math.max(at - width / 2, 0), this.el.offsetWidth - width);

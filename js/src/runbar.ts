@@ -2,13 +2,14 @@
 import { h, setAttribute, setText } from "./dom";
 import type { Command, RunState } from "./protocol";
 import type { Session } from "./session";
+import { formatRate } from "./format";
 import { describeProgress, splitError } from "./words";
 
 /** Which buttons there are in which state; the first one is the one to press. */
 const BUTTONS: Record<RunState, Command[]> = {
   idle: ["start"],
-  running: ["stop", "pause"],
-  paused: ["resume", "stop"],
+  running: ["stop", "pause", "extend"],
+  paused: ["resume", "stop", "extend"],
   finished: ["start"],
   diverged: ["start"],
   stopped: ["start"],
@@ -19,6 +20,7 @@ const LABELS: [Command, string][] = [
   ["resume", "Resume"],
   ["pause", "Pause"],
   ["stop", "Stop"],
+  ["extend", "Extend"],
 ];
 
 export class RunBar {
@@ -53,7 +55,9 @@ export class RunBar {
   }
 
   update(): void {
-    const { status, connected, lr, check } = this.session;
+    const { status, connected, lr, check, span } = this.session;
+    const extend = this.buttons.get("extend")!;
+    extend.title = `Go on to ${formatRate(10 * span.high)}, at the same steps per decade.`;
     const shown = BUTTONS[status.state];
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {

@@ -1,5 +1,6 @@
 // One per widget model, shared by all its views: the rows, how the run stands, what the user chose,
 // and the conversation with the kernel. Views read it and are told when it changed.
+import type { Mode } from "./brush";
 import { Check } from "./check";
 import { clampRate } from "./format";
 import {
@@ -17,6 +18,7 @@ import { Runs, union, type Run } from "./runs";
 import type { RowStore } from "./store";
 import type { Span } from "./thin";
 import { Throttle } from "./throttle";
+import { partBetween } from "./zoom";
 
 /** While something is dragged the kernel hears of it this often at most, in milliseconds. */
 const SEND_EVERY = 50;
@@ -34,9 +36,14 @@ export class Session {
   readonly runs: Runs;
   readonly check = new Check();
   lr: number | null;
+  lrRange: readonly [number, number] | null;
   smoothing: number;
   limit: number | null;
   showRaw = true;
+  /** What dragging in the plot does. */
+  mode: Mode = "pick";
+  /** The part of the rates to show; null is all of them. */
+  zoom: Span | null = null;
   dragging = false;
   /** Whether a kernel is there to answer. */
   connected = true;
@@ -52,6 +59,9 @@ export class Session {
   private readonly sendLr = new Throttle<number>((lr) => {
     this.save({ lr });
   }, SEND_EVERY);
+  private readonly sendRange = new Throttle<readonly [number, number] | null>((range) => {
+    this.save({ lr_range: range });
+  }, SEND_EVERY);
   private readonly sendSmoothing = new Throttle<number>((beta) => {
     this.save({ smoothing: beta });
   }, SEND_EVERY);
@@ -62,6 +72,7 @@ export class Session {
   constructor(private readonly model: Model) {
     this.runs = new Runs(model.get("_legend"));
     this.lr = model.get("lr");
+    this.lrRange = model.get("lr_range");
     this.smoothing = model.get("smoothing");
     this.limit = model.get("y_max");
     this.takeSaved(model.get("_runs"));
@@ -90,6 +101,17 @@ export class Session {
   get span(): Span {
     const [low, high] = this.model.get("_range");
     return this.runs.active.span ?? { low, high };
+  }
+
+  /** All rates that there are to show. */
+  get whole(): Span {
+    return this.span;
+  }
+
+  /** The rates at the ends of the x axis. */
+  get shown(): Span {
+    const { zoom, whole } = this;
+    return (zoom && partBetween(zoom.low, zoom.high, whole)) ?? whole;
   }
 
   /** Whether a sweep or a check is under way. */
@@ -174,7 +196,11 @@ export class Session {
   pick(lr: number): void {
     this.picked = true;
     const clamped = clampRate(lr, this.span);
-    if (clamped === this.lr) return;
+    // The same rate would not leave the page; that it was picked must.
+    if (clamped === this.lr) {
+      if (!this.dragging) this.model.send({ type: "pick", lr });
+      return;
+    }
     this.lr = clamped;
     this.note = null;
     this.sendLr.push(clamped);
@@ -188,6 +214,28 @@ export class Session {
   endDrag(): void {
     this.dragging = false;
     this.sendLr.flush();
+    this.sendRange.flush();
+  }
+
+  setRange(range: readonly [number, number] | null): void {
+    if (range) {
+      const [low, high] = [clampRate(range[0], this.span), clampRate(range[1], this.span)];
+      if (!(low < high)) return;
+      range = [low, high];
+    }
+    this.lrRange = range;
+    this.sendRange.push(range);
+    this.changed();
+  }
+
+  setMode(mode: Mode): void {
+    this.mode = mode;
+    this.changed();
+  }
+
+  setZoom(zoom: Span | null): void {
+    this.zoom = zoom;
+    this.changed();
   }
 
   setSmoothing(beta: number): void {
@@ -261,6 +309,11 @@ export class Session {
       const lr = model.get("lr");
       if (this.dragging || lr === this.lr) return;
       this.lr = lr;
+      this.changed();
+    });
+    model.on("change:lr_range", () => {
+      if (this.dragging) return;
+      this.lrRange = model.get("lr_range");
       this.changed();
     });
     model.on("change:smoothing", () => {

@@ -4,6 +4,7 @@ import { CheckPanel } from "./checkpanel";
 import { h, setText } from "./dom";
 import type { RealModel } from "./host";
 import { showFigure } from "./host";
+import { Toolbar } from "./toolbar";
 import { PickBar } from "./pickbar";
 import { Plot } from "./plot";
 import type { Model } from "./protocol";
@@ -36,7 +37,8 @@ export class View {
     const pickBar = new PickBar(session);
     const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
-    this.bars = [runBar, error, this.plot, viewBar, pickBar, checkPanel];
+    const toolbar = new Toolbar(session);
+    this.bars = [runBar, error, toolbar, this.plot, viewBar, pickBar, checkPanel];
     this.el = h(
       "div",
       { className: "lrwidget" },
@@ -44,6 +46,7 @@ export class View {
       runBar.el,
       this.state,
       error.el,
+      toolbar.el,
       this.plot.el,
       viewBar.el,
       pickBar.el,

@@ -7,6 +7,7 @@ import { Session } from "./session";
 import { View } from "./view";
 import "./widget.css";
 import "./overlays.css";
+import "./toolbar.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
@@ -88,7 +89,7 @@ class Shared {
     if (!chart || views.size === 0) return;
     chart.draw({
       table: session.store.current,
-      span: session.span,
+      span: session.shown,
       smoothing: session.smoothing,
       showRaw: session.showRaw,
       limit: session.limit,

@@ -63,6 +63,7 @@ const LABEL: Record<Command | RunAction | "export", string> = {
   reset: "Reset",
   apply: "Apply",
   check: "Check",
+  extend: "Extend",
   export: "Export",
   activate: "Use",
   rename: "Rename",

@@ -75,6 +75,63 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+describe("a pick", () => {
+  it("of the rate that is chosen already is told, for the trait would not change", () => {
+    const { model, session } = open({ lr: 1e-3 });
+    session.pick(1e-3);
+    expect(model.saved).toEqual([]);
+    expect(model.sent.at(-1)).toEqual({ type: "pick", lr: 1e-3 });
+  });
+  it("is the user's, also where nothing moved", () => {
+    const { model, session } = open({ lr: 1e-3 });
+    session.pick(1e-3);
+    model.rows({ lr: 1e-2, state: "finished" }, [1]);
+    expect(session.lr).toBe(1e-3);
+  });
+});
+
+describe("the range", () => {
+  it("goes both ways, within the sweep", () => {
+    const { model, session } = open();
+    session.setRange([1e-9, 1e-3]);
+    expect(session.lrRange).toEqual([1e-6, 1e-3]);
+    expect(model.saved).toEqual([{ lr_range: [1e-6, 1e-3] }]);
+    model.change({ lr_range: [1e-4, 1e-2] });
+    expect(session.lrRange).toEqual([1e-4, 1e-2]);
+    session.setRange([2, 3]); // beyond the sweep there is none
+    expect(session.lrRange).toEqual([1e-4, 1e-2]);
+  });
+  it("is not pulled back by the echo of its own drag", () => {
+    const { model, session } = open();
+    session.startDrag();
+    session.setRange([1e-4, 1e-3]);
+    session.setRange([1e-4, 1e-2]);
+    model.change({ lr_range: [1e-4, 1e-3] });
+    expect(session.lrRange).toEqual([1e-4, 1e-2]);
+    session.endDrag();
+    expect(model.saved.at(-1)).toEqual({ lr_range: [1e-4, 1e-2] });
+  });
+  it("is cleared", () => {
+    const { model, session } = open({ lr_range: [1e-4, 1e-2] });
+    session.setRange(null);
+    expect(session.lrRange).toBeNull();
+    expect(model.saved).toEqual([{ lr_range: null }]);
+  });
+});
+
+describe("what is shown", () => {
+  it("is all there is, a part, and never more than there is", () => {
+    const { model, session } = open();
+    expect(session.shown).toEqual({ low: 1e-6, high: 1 });
+    session.setZoom({ low: 1e-4, high: 1e-2 });
+    expect(session.shown).toEqual({ low: 1e-4, high: 1e-2 });
+    model.change({ _range: [1e-3, 1] });
+    expect(session.shown).toEqual({ low: 1e-3, high: 1e-2 });
+    model.change({ _range: [0.1, 1] });
+    expect(session.shown).toEqual({ low: 0.1, high: 1 });
+  });
+});
+
 describe("what the kernel says", () => {
   it("is asked for with hello, once", () => {
     const { model } = open();

@@ -118,6 +118,40 @@ class Finder:
         at = self.mark("marker").x
         return at[0] if at else None
 
+    @property
+    def plot(self) -> dict[str, float]:
+        """The box of the plot in the page: x, y, width and height in pixels."""
+        self.root.locator(".lrw-chart").scroll_into_view_if_needed()
+        box = self.root.locator(".plotarea_background").bounding_box()
+        assert box is not None
+        return {key: float(value) for key, value in box.items()}  # type: ignore[call-overload]
+
+    def pixel_of(self, lr: float) -> float:
+        """Where a rate lies in the page, in pixels from its left edge."""
+        low, high = self.mark("marker").x_range
+        plot = self.plot
+        return plot["x"] + plot["width"] * math.log(lr / low) / math.log(high / low)
+
+    def point_at(self, lr: float) -> None:
+        """Put the mouse into the plot, over a rate and away from the marker."""
+        plot = self.plot
+        self.lab.page.mouse.move(self.pixel_of(lr), plot["y"] + 0.3 * plot["height"])
+
+    def click_at(self, lr: float) -> None:
+        """Click into the plot at a rate."""
+        self.point_at(lr)
+        self.lab.page.mouse.down()
+        self.lab.page.mouse.up()
+
+    def drag(self, start: float, end: float) -> None:
+        """Press the mouse in the plot at a rate, and let go of it at another."""
+        plot = self.plot
+        to = self.pixel_of(end)
+        self.point_at(start)
+        self.lab.page.mouse.down()
+        self.lab.page.mouse.move(to, plot["y"] + 0.4 * plot["height"], steps=8)
+        self.lab.page.mouse.up()
+
     def drag_marker_to(self, lr: float) -> float:
         """Drag the marker to where a rate is, or would be; returns the pixels of the x axis."""
         marker = self.root.evaluate_handle(MARKER_ELEMENT, self._model_id).as_element()

@@ -1,0 +1,104 @@
+// The bar above the plot: what the mouse does there, and which part of the rates is shown.
+import type { Mode } from "./brush";
+import { h, setText } from "./dom";
+import { rateAt } from "./format";
+import type { Session } from "./session";
+import { scaled } from "./zoom";
+
+const MODES: [Mode, string, string][] = [
+  ["pick", "Pick", "Click or drag in the plot to choose the rate."],
+  ["zoom", "Zoom", "Drag across the part of the plot to look at."],
+  ["range", "Range", "Drag across a range of rates, for a schedule."],
+];
+/** What one press of a zoom button or key does. */
+const FACTORS: Record<string, number> = { "+": 0.5, "-": 2, "0": Infinity };
+
+export class Toolbar {
+  readonly el: HTMLElement;
+  private readonly modes: [Mode, HTMLButtonElement][];
+  private readonly zooms: HTMLElement;
+  private readonly reset: HTMLButtonElement;
+  private readonly clear: HTMLButtonElement;
+  private readonly hint = h("span", { className: "lrw-facts" });
+
+  constructor(
+    private readonly session: Session,
+    ...more: HTMLElement[]
+  ) {
+    this.modes = MODES.map(([mode, name, hint]) => {
+      const choose = (): void => {
+        session.setMode(mode);
+      };
+      return [mode, tool(name, choose, hint)];
+    });
+    const zoom = (name: string, key: string, sign: string): HTMLButtonElement => {
+      const button = tool(sign, () => zoomBy(session, key), `${name} (${key} on the marker)`);
+      button.setAttribute("aria-label", name);
+      return button;
+    };
+    this.zooms = h(
+      "div",
+      { className: "lrw-tools" },
+      {},
+      zoom("Zoom in", "+", "+"),
+      zoom("Zoom out", "-", "−"),
+    );
+    this.reset = tool("Reset zoom", () => {
+      session.setZoom(null);
+    });
+    this.clear = tool("Clear range", () => {
+      session.setRange(null);
+    });
+    this.el = h(
+      "div",
+      { className: "lrw-toolbar" },
+      {},
+      h(
+        "div",
+        { className: "lrw-tools" },
+        { role: "group", "aria-label": "In the plot" },
+        ...this.modes.map(([, button]) => button),
+      ),
+      this.zooms,
+      this.reset,
+      this.clear,
+      this.hint,
+      ...more,
+    );
+  }
+
+  update(): void {
+    const { mode, zoom, lrRange } = this.session;
+    for (const [one, button] of this.modes) {
+      button.setAttribute("aria-pressed", String(one === mode));
+    }
+    this.zooms.hidden = mode !== "zoom";
+    hide(this.reset, zoom === null, this.modes[1]![1]);
+    hide(this.clear, mode !== "range" || lrRange === null, this.modes[2]![1]);
+    setText(this.hint, MODES.find(([one]) => one === mode)![2]);
+  }
+}
+
+/** Zooms around the marker, or the middle where it is out of sight; whether the key means that. */
+export function zoomBy(session: Session, key: string): boolean {
+  const factor = FACTORS[key === "=" ? "+" : key];
+  if (factor === undefined) return false;
+  const { lr, shown, whole } = session;
+  const seen = lr !== null && lr >= shown.low && lr <= shown.high;
+  const part = scaled(shown, factor, seen ? lr : rateAt(0.5, shown), whole);
+  session.setZoom(part.low === whole.low && part.high === whole.high ? null : part);
+  return true;
+}
+
+/** A button that goes away hands the focus to another. */
+function hide(button: HTMLButtonElement, hidden: boolean, next: HTMLButtonElement): void {
+  const focused = button === document.activeElement;
+  button.hidden = hidden;
+  if (hidden && focused) next.focus();
+}
+
+function tool(text: string, act: () => void, title = ""): HTMLButtonElement {
+  const button = h("button", { type: "button", className: "lrw-tool", title }, {}, text);
+  button.addEventListener("click", act);
+  return button;
+}

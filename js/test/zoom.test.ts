@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { partBetween, scaled } from "../src/zoom";
+import { seeded } from "./random";
+
+const whole = { low: 1e-6, high: 1 };
+
+describe("partBetween", () => {
+  it("takes its ends in any order", () => {
+    expect(partBetween(1e-2, 1e-4, whole)).toEqual({ low: 1e-4, high: 1e-2 });
+  });
+  it("stays inside", () => {
+    expect(partBetween(1e-9, 1e-4, whole)).toEqual({ low: 1e-6, high: 1e-4 });
+  });
+  it("is none where nobody can have meant one", () => {
+    expect(partBetween(1e-3, 1.01e-3, whole)).toBeNull();
+    expect(partBetween(2, 5, whole)).toBeNull();
+  });
+});
+
+describe("scaled", () => {
+  const decades = ({ low, high }: { low: number; high: number }): number => Math.log10(high / low);
+
+  it("halves the decades around a rate that keeps its place", () => {
+    const part = scaled(whole, 0.5, 1e-2, whole);
+    expect(decades(part)).toBeCloseTo(3, 10);
+    expect(Math.log10(1e-2 / part.low) / 3).toBeCloseTo(4 / 6, 10);
+  });
+  it("comes back to the very ends", () => {
+    const part = scaled({ low: 1e-4, high: 1e-3 }, 0.5, 2e-4, whole);
+    expect(scaled(part, Infinity, 2e-4, whole)).toEqual(whole);
+    expect(scaled(scaled(scaled(part, 8, 1, whole), 8, 1, whole), 8, 1, whole)).toEqual(whole);
+  });
+  it.each(Array.from({ length: 100 }, (_, i) => i))(
+    "stays inside and wide enough, seed %i",
+    (i) => {
+      const random = seeded(i);
+      const rate = (): number => 10 ** (-7 + 8 * random());
+      let part = whole;
+      for (let step = 0; step < 30; step++) {
+        part = scaled(part, 4 ** (random() - 0.6), rate(), whole);
+        expect(part.low).toBeGreaterThanOrEqual(whole.low);
+        expect(part.high).toBeLessThanOrEqual(whole.high);
+        expect(part.high / part.low).toBeGreaterThan(1.049);
+      }
+    },
+  );
+});

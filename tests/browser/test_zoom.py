@@ -1,0 +1,209 @@
+"""Looking at a part of the rates: by brush, by button, by key; and placing the marker anywhere."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.harness.cells import BUSY_INDEX, END_LR, START_LR, STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+
+MANY = 4000
+
+
+@pytest.fixture
+def finished(lab: Lab) -> Finder:
+    """A finder at the end of its sweep."""
+    finder = open_finder(lab, allowed=STEPS)
+    start(finder)
+    finder.wait_for_state("finished")
+    return finder
+
+
+def zoomed(finder: Finder) -> list[float]:
+    """The rates at the ends of the x axis."""
+    return finder.mark("raw loss").x_range
+
+
+def wait_for_range(finder: Finder, low: float, high: float) -> None:
+    """Wait until the axis has these ends, up to a pixel of what a hand can place."""
+    decades = math.log10(END_LR / START_LR)
+
+    def there() -> bool:
+        ends = zip(zoomed(finder), (low, high), strict=True)
+        return all(abs(math.log10(now / wanted)) < 4 * decades / 500 for now, wanted in ends)
+
+    finder.lab.wait_for(f"the axis goes from {low} to {high}", there)
+
+
+def test_a_brush_zooms_and_everything_follows(lab: Lab, finished: Finder) -> None:
+    lr = lab.kernel.value("w.lr")
+    drawn = finished.mark("smoothed loss").path
+    finished.button("Zoom").click()
+    expect(finished.button("Zoom")).to_have_attribute("aria-pressed", "true")
+    expect(finished.button("Reset zoom")).to_be_hidden()
+    finished.drag(1e-4, 1e-1)
+    wait_for_range(finished, 1e-4, 1e-1)
+    low, high = zoomed(finished)
+    lab.wait_for("the line is drawn anew", lambda: finished.mark("smoothed loss").path != drawn)
+    assert lab.kernel.value("w.lr") == lr  # a brush is no pick
+    assert finished.chosen == lr
+    # Ticks are those of what is shown, a decade or a few.
+    ticks = finished.root.locator(".axis").first.locator(".tick text").all_text_contents()
+    assert {"10⁻³", "10⁻²"} <= set(ticks)
+    assert "10⁰" not in ticks
+    # The shades and the rules' feet stand where the rates are now.
+    landmarks = lab.kernel.value("w._detail['landmarks']")
+    shade = finished.root.locator(".lrw-shade[data-region=falling]")
+    ends = [
+        finished.pixel_of(min(max(rate, low), high))
+        for rate in (landmarks["falls_at"], landmarks["minimum"])
+    ]
+
+    def fits() -> bool:
+        box = shade.bounding_box()
+        assert box is not None
+        return [box["x"], box["x"] + box["width"]] == pytest.approx(ends, abs=2)
+
+    lab.wait_for("the shade fits", fits)
+    inside = [r for r in lab.kernel.value("w.records.suggestions").values() if low <= r <= high]
+    feet = [f.bounding_box() for f in finished.root.locator(".lrw-foot:visible").all()]
+    at = sorted(box["x"] + box["width"] / 2 for box in feet if box)
+    assert at == pytest.approx(sorted(map(finished.pixel_of, inside)), abs=2)
+    # Hover tells the row that is under the mouse.
+    step = 60
+    rate = START_LR * (END_LR / START_LR) ** (step / STEPS)
+    assert low < rate < high
+    finished.point_at(rate)
+    expect(finished.root.locator(".lrw-tip:visible")).to_contain_text(f"step {step}\n")
+
+    finished.button("Reset zoom").click()
+    lab.wait_for("all is shown", lambda: zoomed(finished) == [START_LR, END_LR])
+    expect(finished.button("Reset zoom")).to_be_hidden()
+    expect(finished.button("Zoom")).to_be_focused()
+
+
+def test_zoom_works_without_the_kernel_and_survives_new_rows(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=60)
+    start(finder)
+    finder.wait_for_rows(60)
+    lab.run_cell(BUSY_INDEX, wait=False)
+    lab.wait_for("the kernel is busy", lambda: lab.is_busy(BUSY_INDEX))
+    finder.button("Zoom").click()
+    finder.drag(1e-3, 1e-2)
+    wait_for_range(finder, 1e-3, 1e-2)
+    ends = zoomed(finder)
+    assert lab.is_busy(BUSY_INDEX)
+    lab.allow("steps", 70)
+    finder.wait_for_rows(70)
+    assert zoomed(finder) == ends
+    lab.allow("busy", 1)
+    lab.wait_for_cell(BUSY_INDEX)
+
+
+def test_a_zoom_shows_rows_that_thinning_had_left_out(lab: Lab) -> None:
+    widget = f"""
+w = LRFinderWidget(model, optimizer, cross_entropy, data, start_lr={START_LR}, end_lr={END_LR},
+                   steps={MANY}, stop_at_divergence=False, seed=0)
+w
+"""
+    finder = open_finder(lab, widget=widget)
+    start(finder)
+    finder.wait_for_state("finished")
+    rows = finder.kernel_rows
+    lab.wait_for("a part of them is drawn", lambda: 0 < len(finder.rows) < MANY)
+    finder.button("Zoom").click()
+    finder.drag(1e-3, 2e-3)
+    wait_for_range(finder, 1e-3, 2e-3)
+    low, high = zoomed(finder)
+    wanted = [row for row in rows if low <= row[0] <= high]
+    assert len(wanted) > 150
+    lab.wait_for(
+        "every row in it is drawn",
+        lambda: [row for row in finder.rows if low <= row[0] <= high] == wanted,
+    )
+
+
+def test_zoom_by_keyboard(lab: Lab, finished: Finder) -> None:
+    lr = lab.kernel.value("w.lr")
+    marker = finished.slider("Chosen learning rate")
+    marker.press("+")
+    decades = math.log10(END_LR / START_LR)
+    lab.wait_for(
+        "half of the decades is shown",
+        lambda: math.log10(zoomed(finished)[1] / zoomed(finished)[0]) == pytest.approx(decades / 2),
+    )
+    low, high = zoomed(finished)
+    assert low < lr < high
+    # An arrow moves by 1% of what is shown.
+    marker.press("ArrowRight")
+    one_step = lr * (high / low) ** 0.01
+    lab.wait_for("the marker moves", lambda: finished.chosen == pytest.approx(one_step))
+    marker.press("-")
+    lab.wait_for("all is shown", lambda: zoomed(finished) == [START_LR, END_LR])
+    # The same by buttons, which come with the mode.
+    finished.button("Zoom").press("Enter")
+    finished.button("Zoom in").press("Enter")
+    lab.wait_for("a part is shown", lambda: zoomed(finished) != [START_LR, END_LR])
+    marker.press("0")
+    lab.wait_for("all is shown", lambda: zoomed(finished) == [START_LR, END_LR])
+
+
+def test_a_marker_out_of_sight_is_told_of_at_the_edge(lab: Lab, finished: Finder) -> None:
+    finished.type_lr("2e-5")
+    finished.wait_for_kernel()
+    finished.button("Zoom").click()
+    finished.drag(1e-2, 1.0)
+    wait_for_range(finished, 1e-2, 1.0)
+    lab.wait_for("no marker stands in the margin", lambda: finished.chosen is None)
+    label = finished.root.locator(".lrw-label", has_text="2e-5")
+    expect(label).to_have_text("‹ 2e-5")
+    box, plot = label.bounding_box(), finished.plot
+    assert box is not None
+    assert plot["x"] <= box["x"] < plot["x"] + 12
+    assert lab.kernel.value("w.lr") == 2e-5
+    # It is back where it was, at the same rate, with the rest of the axis.
+    finished.button("Reset zoom").click()
+    lab.wait_for("the marker is there", lambda: finished.chosen == 2e-5)
+
+
+def test_a_click_in_the_plot_places_the_marker_before_during_and_after_a_sweep(lab: Lab) -> None:
+    finder = open_finder(lab)
+    finder.click_at(1e-2)
+    first = finder.wait_for_kernel()
+    assert first == pytest.approx(1e-2, rel=0.05)
+    start(finder)
+    lab.allow("steps", 30)
+    finder.wait_for_rows(30)
+    finder.click_at(3.0)  # where the sweep has not come yet
+    assert finder.wait_for_kernel() == pytest.approx(3.0, rel=0.05)
+    # Pressing anywhere and moving drags it along.
+    finder.drag(1e-4, 1e-3)
+    picked = finder.wait_for_kernel()
+    assert picked == pytest.approx(1e-3, rel=0.05)
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")
+    assert lab.kernel.value("w.suggestion") != picked
+    assert lab.kernel.value("w.lr") == picked
+
+
+def test_the_marker_itself_is_dragged_in_every_mode(lab: Lab, finished: Finder) -> None:
+    for mode, rate in (("Zoom", 1e-2), ("Range", 1e-3)):
+        finished.button(mode).click()
+        finished.drag_marker_to(rate)
+        assert finished.wait_for_kernel() == pytest.approx(rate, rel=0.05)
+        assert zoomed(finished) == [START_LR, END_LR]
+        assert lab.kernel.value("w.lr_range") is None
+
+
+def test_a_click_on_the_rule_at_which_the_marker_stands_is_a_pick_too(
+    lab: Lab, finished: Finder
+) -> None:
+    lr = lab.kernel.value("w.lr")
+    assert lab.kernel.value("w._page.picked") is False
+    finished.root.locator(".lrw-rule.lrw-default").click()
+    lab.wait_for("it is the user's", lambda: lab.kernel.value("w._page.picked"))
+    assert lab.kernel.value("w.lr") == lr
