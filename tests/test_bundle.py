@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import lrwidget
 from lrwidget import bundle
 from lrwidget.bundle import bundled
 
@@ -31,3 +32,9 @@ def test_file_for_live_reloading(static: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_sentence_where_nothing_is_built(static: Path) -> None:
     assert bundled("widget.js", otherwise=bundle.NOT_BUILT) == bundle.NOT_BUILT
     assert "npm run build" in bundle.NOT_BUILT
+
+
+def test_the_built_front_end_is_small() -> None:
+    """60 kB at most; `js/build.mjs` refuses to make a larger one."""
+    built = Path(lrwidget.__file__).parent / "static" / "widget.js"
+    assert 10_000 < built.stat().st_size <= 60_000

@@ -20,7 +20,7 @@ from lrwidget import LRFinderWidget
 def finder(steps):
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    data = [(torch.zeros(1, 1), torch.zeros(1, 1))]
+    data = [(torch.zeros(1, 1), torch.zeros(1, 1))] * 100
     return LRFinderWidget(model, optimizer, torch.nn.functional.mse_loss, data,
                           start_lr=1e-6, end_lr=1.0, steps=steps)
 

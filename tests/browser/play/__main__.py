@@ -16,13 +16,18 @@ def main() -> None:
     parser.add_argument("--actions", type=int, default=5000)
     parser.add_argument("--game", type=int, default=500, help="actions with one widget")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--picture", default="game.png", help="of the page, where a game fails")
     arguments = parser.parse_args()
     with browser_and_server() as (context, server):
         for number in range(-(-arguments.actions // arguments.game)):
             seed = arguments.seed + number
             print(f"seed {seed}: {arguments.game} actions", flush=True)
             lab = Lab(server, context.new_page(), f"game{seed}")
-            Player(lab, seed).play(arguments.game)
+            try:
+                Player(lab, seed).play(arguments.game)
+            except AssertionError:
+                lab.page.screenshot(path=arguments.picture)
+                raise
             lab.close(keep_kernel=True)
 
 

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from tests.browser.harness.finder import Finder
+from tests.browser.harness.kernel import KernelError
 from tests.browser.harness.lab import Lab
 from tests.browser.play.notebook import BUSY_INDEX, HIGH, LOW
 
@@ -232,10 +233,18 @@ class Actions:
 
     def wait_until_free(self) -> None:
         """Wait for the busy cell's end; a page that was reloaded does not know of it."""
-        self.lab.kernel.run("pass")
+        self.lab.wait_for("the kernel answers", self.kernel_answers)
         self.lab.wait_for("the page knows it", lambda: not self.lab.is_busy(BUSY_INDEX))
         self.lab.allow("busy", 0)
         self.busy = False
+
+    def kernel_answers(self) -> bool:
+        """Wait for the kernel's turn; False where an interrupt has cleared its queue."""
+        try:
+            self.lab.kernel.run("pass")
+        except KernelError:
+            return False
+        return True
 
 
 def near(one: Any, other: Any) -> bool:

@@ -42,6 +42,8 @@ class Player(Actions):
         self.seed = seed
         self.log: list[str] = []
         self.names = sorted(name for name in dir(self) if name.startswith("do_"))
+        # JupyterLab takes cells that are out of sight out of the page, and their widgets with them.
+        lab.page.set_viewport_size({"width": 1200, "height": 2400})
         lab.open(SETUP, widget(self.dice.choice([1, 1, 2])), BUSY, shell="lab")
         lab.allow("busy", 0)
         lab.run_cell(0)
