@@ -34,7 +34,7 @@ if (process.argv.includes("--watch")) {
     },
   };
   await esbuild.build({ ...options, mangleProps: PRIVATE, plugins: [privates] });
-  const limit = 60_000;
+  const limit = 60 * 1024;
   const { size } = statSync(here("../lrwidget/static/widget.js"));
   if (size > limit) {
     throw new Error(`widget.js has ${size} bytes; the limit is ${limit}`);

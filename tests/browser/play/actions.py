@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import random
-from typing import Any
 
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.kernel import KernelError
@@ -26,6 +24,9 @@ SLIDE = """
   slider.value = value;
   slider.dispatchEvent(new Event('input', { bubbles: true }));
 }
+"""
+TWO_FRAMES = """
+() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
 """
 CLOSE_SECOND_VIEW = """
 () => {
@@ -118,16 +119,16 @@ class Actions:
 
     def do_drag(self) -> None:
         finder = self.finder
-        if finder.chosen is None:
-            return
-        finder.drag_marker_to(self.rate())
-        self.pick = finder.chosen
+        if self.marker_of(finder) is not None:
+            finder.drag_marker_to(self.rate())
+            self.pick = self.marker_of(finder)
 
     def do_arrow_key(self) -> None:
         finder = self.finder
+        self.marker_of(finder)
         twin = finder.slider("Chosen learning rate")
         twin.press(self.dice.choice(["ArrowLeft", "ArrowRight", "Shift+ArrowLeft", "PageUp"]))
-        self.pick = finder.chosen
+        self.pick = self.marker_of(finder)
 
     def do_type_a_rate(self) -> None:
         rate = self.rate()
@@ -150,12 +151,34 @@ class Actions:
 
     def do_take_a_rule(self) -> None:
         finder = self.finder
+        self.marker_of(finder)
         rules = finder.root.locator(".lrw-rule:not([aria-disabled])")
         if count := rules.count():
             rules.nth(self.dice.randrange(count)).evaluate("(button) => button.click()")
-            self.pick = finder.chosen
+            self.pick = self.marker_of(finder)
+
+    def do_brush_a_range(self) -> None:
+        finder = self.finder
+        if finder.root.evaluate(PRESS, "Range"):
+            finder.drag(self.rate(), self.rate())
+            finder.root.evaluate(PRESS, self.dice.choice(["Clear range", "Pick", "Pick"]))
+            finder.root.evaluate(PRESS, "Pick")
+
+    def marker_of(self, finder: Finder) -> float | None:
+        """Where a view's marker stands, once it is in sight and drawn."""
+        finder.root.evaluate(PRESS, "Reset zoom")
+        self.lab.page.evaluate(TWO_FRAMES)
+        return finder.chosen
 
     # The looks.
+
+    def do_zoom(self) -> None:
+        finder = self.finder
+        if self.dice.random() < 0.5 and finder.root.evaluate(PRESS, "Zoom"):
+            finder.drag(self.rate(), self.rate())
+            finder.root.evaluate(PRESS, "Pick")
+        else:
+            self.press("Reset zoom")
 
     def do_slide_smoothing(self) -> None:
         value = round(self.dice.random() * 0.99, 2)
@@ -245,10 +268,3 @@ class Actions:
         except KernelError:
             return False
         return True
-
-
-def near(one: Any, other: Any) -> bool:
-    """Whether two rates are the same number, or there are none."""
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=1e-12)

@@ -8,6 +8,7 @@ LOW, HIGH = 1e-4, 1.0
 # A step passes the gate, then meets what the player has put in its way: an exception, or a batch
 # that takes its time.
 SETUP = """
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -44,6 +45,7 @@ def snapshot():
         "lr": w.lr,
         "suggestion": w.suggestion,
         "smoothing": w.smoothing,
+        "lr_range": w.lr_range,
         "rows": w.records.rows().tolist(),
         "edges": [edge[:3] for edge in edges],
         "threads": [t.name for t in threading.enumerate() if t.name.startswith("lrwidget")],

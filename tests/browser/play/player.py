@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.browser.harness.finder import FIND_MARK, Finder
 from tests.browser.harness.lab import Lab
-from tests.browser.play.actions import Actions
+from tests.browser.play.actions import TWO_FRAMES, Actions
 from tests.browser.play.notebook import BUSY, SETUP, widget
 
 ENDED = {"finished", "diverged", "stopped", "failed"}
@@ -20,13 +20,18 @@ EDGES = {
 # What a view shows: of everything that kernel and page must agree on.
 SHOWN = f"""
 async (root, id) => {{
+  await ({TWO_FRAMES})();
   const find = {FIND_MARK};
+  const widget = await (await labTest.manager()).get_model(id);
   const raw = (await find(root, [id, 'raw loss'])).mark;
   const marker = (await find(root, [id, 'marker'])).mark;
   const [x, y] = [raw.get('x'), raw.get('y')].map((column) => Array.from(column));
   return {{
     rows: x.map((lr, i) => [lr, y[i]]).filter((row) => Number.isFinite(row[1])),
-    lr: Array.from(marker.get('x'))[0] ?? null,
+    lr: widget.get('lr'),
+    lr_range: widget.get('lr_range'),
+    marker: Array.from(marker.get('x'))[0] ?? null,
+    span: ['min', 'max'].map((end) => raw.get('scales').x.get(end)),
     state: root.querySelector('[role=progressbar]').dataset.state,
     smoothing: Number(root.querySelector('input[aria-label="Smoothing"]').value),
   }};
@@ -71,8 +76,13 @@ class Player(Actions):
         """What must hold at any moment: the pick is the user's, and the page has no complaint."""
         assert not self.lab.errors, "the page wrote errors:\n" + "\n".join(self.lab.errors)
         if self.pick is not None:
-            shown = self.shown()["lr"]
-            assert shown == self.pick, f"the marker is at {shown}, the user's pick was {self.pick}"
+            self.check_marker(self.shown(), self.pick)
+
+    def check_marker(self, view: dict[str, Any], lr: float | None) -> None:
+        """The marker stands at the rate, if that is in sight."""
+        low, high = view["span"]
+        seen = lr if lr is not None and low <= lr <= high else None
+        assert view["marker"] == seen, f"the marker is at {view['marker']}, the rate is {lr}"
 
     def shown(self, view: int = 0) -> dict[str, Any]:
         """What a view shows."""
@@ -93,7 +103,7 @@ class Player(Actions):
             apart[:] = [
                 f"view {number} has {name} {view[name]}, the kernel {held[name]}"
                 for number, view in enumerate(shown)
-                for name in view
+                for name in held.keys() & view.keys()
                 if view[name] != held[name]
             ]
             return not apart
@@ -103,13 +113,14 @@ class Player(Actions):
         except AssertionError as error:
             raise AssertionError(f"{error}: {apart}") from error
         self.check_kernel(held)
+        for view in range(self.views):
+            self.check_marker(self.shown(view), held["lr"])
 
     def check_kernel(self, held: dict[str, Any]) -> None:
         """What must hold in the kernel by itself."""
         for old, new, another in held["edges"]:
             # An observer may miss what passed quickly; but what has ended stays so in its table.
-            allowed = new in EDGES.get(old, set()) or (old in ENDED and another)
-            assert allowed, f"the state went from {old} to {new}"
+            assert another or new in EDGES.get(old, set()), f"the state went from {old} to {new}"
         if self.pick is not None:
             assert held["lr"] == self.pick, f"the kernel has {held['lr']}, picked was {self.pick}"
         elif held["state"] in ENDED:
