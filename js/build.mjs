@@ -3,7 +3,7 @@
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
-import { PRIVATE, withPrivatesMarked } from "./privates.mjs";
+import { MEMBER, withMembersMarked } from "./members.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -23,9 +23,9 @@ if (process.argv.includes("--watch")) {
   const context = await esbuild.context(options);
   await context.watch();
 } else {
-  const sources = withPrivatesMarked(here("tsconfig.json"));
-  const privates = {
-    name: "privates",
+  const sources = withMembersMarked(here("tsconfig.json"));
+  const members = {
+    name: "members",
     setup(build) {
       build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
         contents: sources.get(path.replaceAll("\\", "/")),
@@ -33,7 +33,7 @@ if (process.argv.includes("--watch")) {
       }));
     },
   };
-  await esbuild.build({ ...options, mangleProps: PRIVATE, plugins: [privates] });
+  await esbuild.build({ ...options, mangleProps: MEMBER, plugins: [members] });
   const limit = 60 * 1024;
   const { size } = statSync(here("../lrwidget/static/widget.js"));
   if (size > limit) {

@@ -19,7 +19,7 @@ const NO_KERNEL =
 export class View {
   readonly el: HTMLElement;
   readonly plot: Plot;
-  private readonly bars: { update(): void }[];
+  private readonly bars: (RunBar | ErrorBox | Toolbar | Plot | ViewBar | PickBar | CheckPanel)[];
   // The state comes first and by itself, so that a screen reader hears it and nothing twice.
   private readonly state = h("div", { className: "lrw-state" }, { "aria-live": "polite" });
   private readonly note = h("div", { className: "lrw-note" }, { "aria-live": "polite" });

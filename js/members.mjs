@@ -1,0 +1,76 @@
+// Shortens the names of the classes' members. esbuild shortens local names by itself, but leaves the
+// names of members alone, since it does not know who else uses them; TypeScript does.
+import ts from "typescript";
+
+/** What esbuild may shorten; no other name ends like this. */
+export const MEMBER = /_\$$/;
+
+/**
+ * The sources of a project as JavaScript with all members of classes renamed, by file name.
+ *
+ * Throws where the renamed sources do not fit together, as where a class stands in for an interface.
+ */
+export function withMembersMarked(configFile) {
+  const { fileNames, options } = ts.getParsedCommandLineOfConfigFile(configFile, {}, ts.sys);
+  const sources = new Map(fileNames.map((name) => [name, ts.sys.readFile(name)]));
+  const edits = new Map(fileNames.map((name) => [name, []]));
+  const service = serviceFor(sources, options);
+  for (const fileName of fileNames) {
+    const visit = (node) => {
+      if (isMember(node)) {
+        const found = service.findRenameLocations(fileName, node.name.getStart(), false, false, {
+          providePrefixAndSuffixTextForRename: true,
+        });
+        for (const edit of found ?? []) edits.get(edit.fileName)?.push(edit);
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(service.getProgram().getSourceFile(fileName));
+  }
+  const renamed = new Map(
+    fileNames.map((name) => [name, edited(sources.get(name), edits.get(name))]),
+  );
+  const problems = ts.getPreEmitDiagnostics(serviceFor(renamed, options).getProgram());
+  if (problems.length) {
+    const host = { ...ts.sys, getCanonicalFileName: (name) => name, getNewLine: () => "\n" };
+    throw new Error(
+      `name the class itself where it stands in for an interface:\n${ts.formatDiagnostics(problems, host)}`,
+    );
+  }
+  // Not left to esbuild, which would miss the members that a constructor's parameters declare.
+  const javascript = (text) => ts.transpileModule(text, { compilerOptions: options }).outputText;
+  return new Map(fileNames.map((name) => [name, javascript(renamed.get(name))]));
+}
+
+function serviceFor(sources, options) {
+  return ts.createLanguageService({
+    getScriptFileNames: () => [...sources.keys()],
+    getScriptVersion: () => "1",
+    getScriptSnapshot: (name) =>
+      ts.sys.fileExists(name)
+        ? ts.ScriptSnapshot.fromString(sources.get(name) ?? ts.sys.readFile(name))
+        : undefined,
+    getCurrentDirectory: () => process.cwd(),
+    getCompilationSettings: () => options,
+    getDefaultLibFileName: ts.getDefaultLibFilePath,
+    fileExists: ts.sys.fileExists,
+    readFile: ts.sys.readFile,
+  });
+}
+
+function isMember(node) {
+  if (ts.isParameter(node)) return ts.isParameterPropertyDeclaration(node, node.parent);
+  const kinds = [ts.isPropertyDeclaration, ts.isMethodDeclaration, ts.isGetAccessor];
+  return ts.isClassDeclaration(node.parent ?? node) && kinds.some((is) => is(node));
+}
+
+function edited(text, edits) {
+  // A getter and its setter have the same places.
+  const places = new Map(edits.map((edit) => [edit.textSpan.start, edit]));
+  for (const edit of [...places.values()].sort((a, b) => b.textSpan.start - a.textSpan.start)) {
+    const { start, length } = edit.textSpan;
+    const name = `${edit.prefixText ?? ""}${text.slice(start, start + length)}_$${edit.suffixText ?? ""}`;
+    text = text.slice(0, start) + name + text.slice(start + length);
+  }
+  return text;
+}
