@@ -96,6 +96,7 @@ def test_curves_grow_with_their_rates_and_the_best_is_taken_by_its_button(
 def test_stop_keeps_the_curves_and_offers_nothing(lab: Lab, chosen: Finder) -> None:
     check(chosen, allowed=150)
     lab.wait_for("two curves are drawn", lambda: labels(chosen) == LRS[:2])
+    lab.wait_for("150 steps are done", lambda: len(points_held(chosen)) == 150)
     chosen.button("Stop").click()
     lab.wait_for("Stop has arrived", lambda: lab.kernel.value("True"))
     lab.allow("steps", STEPS)
