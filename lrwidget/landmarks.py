@@ -6,7 +6,6 @@ neither the number of steps nor scale and offset of the loss change what is foun
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,9 @@ Array = NDArray[np.float64]
 # benchmark stay the same. A sparse sweep needs 1.5 steps to smooth at all.
 KERNEL_DECADES = 0.25
 KERNEL_STEPS = 1.5
+# The ends of the floor are the mean over these widths: a width on its own finds another wave of
+# the noise for each seed.
+FLOOR_KERNELS = (0.15, 0.2, KERNEL_DECADES, 0.32, 0.4)
 # A grid ten times finer than the kernel loses nothing and keeps 100,000 steps cheap.
 GRID_DECADES = 0.02
 
@@ -34,6 +36,9 @@ SPIKE_NOISE = 3.0
 # is hardly any noise, a fifth of the fall, so that the first trace of a climb does not count.
 CLIMB_NOISE = 3.0
 CLIMB_SHARE = 0.2
+# It has exploded where it stands twenty above; 10 to 60 score the same. Losses count up to twice
+# that, so that one of 1e9 does not date the explosion too early.
+EXPLOSION_NOISE = 20.0
 # The floor lies within 5% of the fall from its lowest point, or within two standard errors of the
 # smoothed curve where they are more (a quarter at most): a wave of that height is noise.
 FLOOR_SHARE = 0.05
@@ -51,12 +56,13 @@ class Landmarks:
         noise: standard deviation of one batch's loss on the plateau.
         error: standard error of the smoothed loss at its minimum.
         fall: how far the smoothed loss falls below the level; 0 where it does not.
-        begun, half: where 10% and 50% of the fall are done.
+        begun: where 10% of the fall are done.
         done: where the loss has reached its floor.
         minimum: where the smoothed loss is lowest.
         lost: where the loss leaves the floor again; the last rate where it does not.
         half_lost: where half of the fall is lost again, None where it is not.
         climbs: where the loss leaves the plateau upwards, None where it does not.
+        explodes: where it stands twenty times the noise above the plateau, None where it does not.
     """
 
     first: float
@@ -66,12 +72,12 @@ class Landmarks:
     error: float
     fall: float
     begun: float
-    half: float
     done: float
     minimum: float
     lost: float
     half_lost: float | None
     climbs: float | None
+    explodes: float | None
 
 
 def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
@@ -116,10 +122,67 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     first, last = float(decades[0]), float(decades[-1])
     plateau = decades <= first + PLATEAU_SHARE * (last - first)
     plateau[:PLATEAU_STEPS] = True
-    filled = np.array([_filled(decades, sweep) for sweep in losses])
-    scores, level, noise = _scores(filled, plateau)
-    x, y, errors = _smooth(decades, scores.mean(axis=0))
+    scores, levels, noise = _scores(decades, losses, plateau)
+    cap = max(CAP_NOISE, -float(np.nanmin(scores)))
+    falls = {
+        kernel: _find_fall(*_smooth(decades, np.minimum(scores, cap), kernel))
+        for kernel in FLOOR_KERNELS
+    }
+    fall = falls[KERNEL_DECADES]
+    floors = [found for found in falls.values() if found.depth > 0] or [fall]
+    x, y, _ = _smooth(decades, np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
+    # The losses that are told are those of the sweeps that got as far as the minimum.
+    nearest = np.abs(decades - fall.minimum).argmin()
+    level = float(levels[~np.isnan(scores[:, nearest])].mean())
+    return Landmarks(
+        first=first,
+        last=last,
+        level=level + fall.top * noise,
+        noise=noise,
+        error=fall.error * noise,
+        fall=fall.depth * noise,
+        begun=fall.begun,
+        done=float(np.mean([floor.done for floor in floors])),
+        minimum=fall.minimum,
+        lost=float(np.mean([floor.lost for floor in floors])),
+        half_lost=fall.half_lost,
+        climbs=fall.climbs,
+        explodes=_crossing(x, y, EXPLOSION_NOISE),
+    )
 
+
+def broke_off(sweep: Array) -> bool:
+    """Return whether a sweep ended early without an explosion, as when it was stopped by hand.
+
+    Args:
+        sweep: losses at ascending rates, NaN where there is none.
+    """
+    seen = sweep[~np.isnan(sweep)]
+    if np.isfinite(sweep[-1]) or len(seen) < PLATEAU_STEPS:
+        return not np.isfinite(sweep[-1])
+    level, noise = _plateau(seen[: max(PLATEAU_STEPS, int(PLATEAU_SHARE * len(seen)))])
+    lowest = float(np.median(np.lib.stride_tricks.sliding_window_view(seen, 3), axis=1).min())
+    # `DivergenceRule` ends a sweep that stands 0.8 of this above its lowest level, or more.
+    extent = max(level - lowest, 6 * noise)
+    return bool(seen[-3:].max() - lowest < 0.7 * extent)
+
+
+@dataclass(frozen=True)
+class _Fall:
+    """Landmarks of one smoothed curve; `top`, `depth` and `error` in units of the noise."""
+
+    top: float
+    depth: float
+    error: float
+    begun: float
+    done: float
+    minimum: float
+    lost: float
+    half_lost: float | None
+    climbs: float | None
+
+
+def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
     height = max(CLIMB_NOISE, CLIMB_SHARE * -float(y.min()))
     risen = np.flatnonzero((y[:-1] <= height) & (y[1:] > height))
     before = int(risen[0]) + 1 if len(risen) else len(y)
@@ -132,11 +195,7 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     if top <= height:
         top = min(0.0, top)
     depth = top - float(y[low])
-    error = float(errors[low]) / math.sqrt(len(losses))
-
-    def falls(share: float) -> float:
-        at = _crossing(x[: low + 1], -y[: low + 1], share * depth - top)
-        return first if at is None else at
+    error = float(errors[low])
 
     def loses(share: float) -> float | None:
         return _crossing(x[low:], y[low:], top + (share - 1) * depth) if depth > 0 else None
@@ -146,44 +205,51 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     edge = FLOOR_SHARE
     if depth > 0:
         edge = min(max(edge, FLOOR_ERRORS * error / depth), FLOOR_SHARE_MOST)
+    done = _crossing(x[: low + 1], -y[: low + 1], (1 - edge) * depth - top)
     lost = loses(edge)
-    return Landmarks(
-        first=first,
-        last=last,
-        level=level + top * noise,
-        noise=noise,
-        error=error * noise,
-        fall=depth * noise,
-        begun=first if begun is None else -begun,
-        half=falls(0.5),
-        done=falls(1 - edge),
+    return _Fall(
+        top=top,
+        depth=depth,
+        error=error,
+        begun=float(x[0]) if begun is None else -begun,
+        done=float(x[0]) if done is None else done,
         minimum=float(x[low]),
-        lost=last if lost is None else lost,
+        lost=float(x[-1]) if lost is None else lost,
         half_lost=loses(0.5),
         climbs=_crossing(x[before - 1 :], y[before - 1 :], height),
     )
 
 
 def _filled(decades: Array, sweep: Array) -> Array:
-    """Return the sweep without gaps; where it has ended it stays as high as it was at its end."""
+    """Return the sweep without gaps; where it has exploded it stays as high as it was at its end.
+
+    One that broke off has no losses beyond its end.
+    """
     seen = np.flatnonzero(~np.isnan(sweep))
     filled = np.interp(decades, decades[seen], sweep[seen])
-    filled[seen[-1] + 1 :] = sweep[seen[-3:]].max()
+    filled[seen[-1] + 1 :] = np.nan if broke_off(sweep) else sweep[seen[-3:]].max()
     return filled
 
 
-def _scores(losses: Array, plateau: NDArray[np.bool_]) -> tuple[Array, float, float]:
-    """Return the losses above their own plateau in units of the noise, its mean, and the noise."""
-    levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in losses])
+def _scores(
+    decades: Array, losses: Array, plateau: NDArray[np.bool_]
+) -> tuple[Array, Array, float]:
+    """Return the losses above their own plateau in units of the noise, the levels, and the noise.
+
+    NaN is where a sweep has no loss. Every sweep has a row but those that broke off on the plateau.
+    """
+    filled = np.array([_filled(decades, sweep) for sweep in losses])
+    whole = ~np.isnan(filled[:, plateau]).any(axis=1)
+    filled = filled[whole]
+    levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in filled])
     # Where the plateau is free of noise, rounding is what remains of it; never so little that a
     # quotient would overflow.
-    rounding = 1e-12 * float(np.median(np.abs(losses))) + 1e-140
+    rounding = 1e-12 * float(np.nanmedian(np.abs(filled))) + 1e-140
     noise = max(float(np.sqrt(np.mean(noises**2))), rounding)
-    scores = (losses - levels[:, None]) / noise
-    scores = np.minimum(scores, max(CAP_NOISE, -float(scores.min())))
-    neighbours = np.maximum(scores[:, :-2], scores[:, 2:])
+    scores = (filled - levels[:, None]) / noise
+    neighbours = np.fmax(scores[:, :-2], scores[:, 2:])
     scores[:, 1:-1] = np.minimum(scores[:, 1:-1], neighbours + SPIKE_NOISE)
-    return scores, float(levels.mean()), noise
+    return scores, levels, noise
 
 
 def _plateau(losses: Array) -> tuple[float, float]:
@@ -197,26 +263,30 @@ def _plateau(losses: Array) -> tuple[float, float]:
     return float(np.mean(np.clip(losses, middle - 3 * noise, middle + 3 * noise))), noise
 
 
-def _smooth(decades: Array, scores: Array) -> tuple[Array, Array, Array]:
+def _smooth(decades: Array, scores: Array, width: float) -> tuple[Array, Array, Array]:
     """Return rates, a local linear fit there, and the fit's standard error for scores of noise 1.
 
-    Neighbours are weighted by a Gaussian in decades.
-    Looking to both sides it has no lag; the linear term keeps the slope at the ends of the sweep.
+    The scores have shape (sweeps, steps). Neighbours are weighted by a Gaussian in decades, of the
+    given standard deviation. Looking to both sides it has no lag; the linear term keeps the slope
+    at the ends of the sweep.
     """
+    sweeps = (~np.isnan(scores)).sum(axis=0)
     bins = np.floor((decades - decades[0]) / GRID_DECADES).astype(np.int64)
     _, bins = np.unique(bins, return_inverse=True)
-    count = np.bincount(bins)
-    x, y = np.bincount(bins, decades) / count, np.bincount(bins, scores) / count
+    count = np.bincount(bins, sweeps)
+    x = np.bincount(bins, sweeps * decades) / count
+    y = np.bincount(bins, np.nansum(scores, axis=0)) / count
 
     spacing = float(decades[-1] - decades[0]) / (len(decades) - 1)
-    kernel = max(KERNEL_DECADES, KERNEL_STEPS * spacing)
+    kernel = max(width, KERNEL_STEPS * spacing)
     offset = x[None, :] - x[:, None]
     weight = count * np.exp(-0.5 * (offset / kernel) ** 2)
-    s0, s1, s2 = ((weight * offset**power).sum(axis=1, keepdims=True) for power in range(3))
+    moment = weight * offset
+    s0, s1, s2 = (m.sum(axis=1, keepdims=True) for m in (weight, moment, moment * offset))
     spread = s0 * s2 - s1**2
     # A point on its own has no slope; there the fit is the point itself.
     alone = spread <= 1e-9 * (s0 * kernel) ** 2
-    lever = np.where(alone, weight / s0, weight * (s2 - s1 * offset) / np.where(alone, 1.0, spread))
+    lever = np.where(alone, weight / s0, (weight * s2 - moment * s1) / np.where(alone, 1.0, spread))
     return x, lever @ y, np.sqrt((lever**2 / count).sum(axis=1))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lrwidget.landmarks import find_landmarks, read_sweeps
+from lrwidget.landmarks import broke_off, find_landmarks, read_sweeps
 
 LR = 1e-7 * 1e8 ** (np.arange(1, 401) / 400)
 DECADES = np.log10(LR)
@@ -15,9 +15,8 @@ def test_landmarks_of_a_broken_line():
     marks = find_landmarks(*read_sweeps(LR, BROKEN))
     assert marks.level == pytest.approx(2.3, abs=0.02)
     assert marks.fall == pytest.approx(2.0, abs=0.03)
-    # The kernel leaves the middle of a straight line and rounds the corners; the steep climb, ten
-    # times the fall, reaches further into the floor.
-    assert marks.half == pytest.approx(-3, abs=0.02)
+    # The kernel rounds the corners; the steep climb, ten times the fall, reaches further into the
+    # floor.
     assert marks.begun == pytest.approx(-3.8, abs=0.1)
     assert marks.done == pytest.approx(-2.1, abs=0.25)
     assert marks.lost == pytest.approx(-1.3, abs=0.15)
@@ -68,8 +67,34 @@ def test_one_bad_batch_leaves_no_trace():
     spiked = loss.copy()
     spiked[100] = 1e9
     here, there = (find_landmarks(*read_sweeps(LR, curve)) for curve in (spiked, loss))
-    for name in ("begun", "half", "done", "minimum", "lost", "climbs"):
+    for name in ("begun", "done", "minimum", "lost", "climbs", "explodes"):
         assert getattr(here, name) == pytest.approx(getattr(there, name), abs=0.02)
+
+
+def test_the_explosion_is_dated_by_its_height_above_the_plateau():
+    # The plateau's noise is 0.05, twenty times that is 1: reached a twentieth into the climb of 20.
+    loss = np.interp(DECADES, [-1, 0], [2.3, 22.3])
+    loss += 0.05 * np.random.default_rng(0).normal(size=400)
+    marks = find_landmarks(*read_sweeps(LR, loss))
+    assert marks.explodes == pytest.approx(-0.95, abs=0.15)
+    assert marks.climbs < marks.explodes
+    assert find_landmarks(*read_sweeps(LR, np.minimum(loss, 3.0))).explodes is None
+
+
+def test_a_sweep_broke_off_or_exploded():
+    rng = np.random.default_rng(0)
+    loss = BROKEN + 0.05 * rng.normal(size=400)
+
+    def ended(at):
+        cut = loss.copy()
+        cut[at < DECADES] = np.nan
+        return cut
+
+    assert [broke_off(ended(at)) for at in (-6.9, -6, -3, -2, -1.2)] == [True] * 5
+    assert [broke_off(ended(at)) for at in (-0.85, 0, 1)] == [False] * 3
+    exploded = ended(-2)
+    exploded[np.flatnonzero(np.isnan(exploded))[0]] = 1e150  # an infinity, as read_sweeps gives it
+    assert not broke_off(exploded)
 
 
 def test_read_sweeps_sorts_and_drops():

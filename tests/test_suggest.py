@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from lrwidget.landmarks import find_landmarks, read_sweeps
 from lrwidget.suggest import Suggestion, suggest
 
 
@@ -49,14 +50,36 @@ def test_reads_a_clean_curve():
 
 def test_a_slow_starter_gets_a_rate_below_its_climb():
     lr = ladder()
-    s = suggest(lr, range_test(lr, fall=0.0, climb=1.0))
+    loss = range_test(lr, fall=0.0, climb=1.0)
+    s = suggest(lr, loss)
     assert s.confidence == "low"
     assert s.falls_at is None
     assert s.minimum is None
     assert 0.4 < s.explodes_at < 1.0
-    assert s.lr == pytest.approx(s.explodes_at / 18)
+    marks = find_landmarks(*read_sweeps(lr, loss))
+    assert s.explodes_at == pytest.approx(10**marks.climbs)
+    # Twenty times the noise is one above the plateau, which this climb reaches at a rate of one.
+    assert marks.explodes == pytest.approx(0, abs=0.1)
+    assert np.log10(s.lr) == pytest.approx((marks.climbs + marks.explodes) / 2 - 1.35)
     assert "never fell" in s.reason
-    assert "a factor 18 below" in s.reason
+    assert f"this rate is a factor {s.explodes_at / s.lr:.0f} below" in s.reason
+
+
+def test_a_slow_climb_carries_a_rate_closer_to_it():
+    lr = ladder()
+    abrupt, slow = (
+        suggest(lr, range_test(lr, fall=0.0, climb=climb, power=power))
+        for climb, power in ((0.5, 6.0), (1.0, 2.0))
+    )
+    assert slow.explodes_at / slow.lr < 0.8 * abrupt.explodes_at / abrupt.lr
+    assert 15 < abrupt.explodes_at / abrupt.lr < 22
+
+
+def test_a_climb_that_never_becomes_an_explosion():
+    lr = ladder()
+    s = suggest(lr, range_test(lr, fall=0.0, climb=20.0, power=2.0))
+    assert s.lr is not None
+    assert s.lr < s.explodes_at < lr[-1]
 
 
 def test_one_noisy_batch_is_no_climb():
@@ -171,6 +194,21 @@ class TestSweeps:
         for row, end in zip(table, (80, 85, 90), strict=True):
             row[end:] = np.nan
         assert decades_apart(suggest(self.lr, table), whole) < 0.1
+
+    @pytest.mark.parametrize("end", [3, 20, 50, 65, 75])
+    def test_one_that_was_stopped_does_not_alter_what_the_others_show(self, end):
+        table = self.sweeps(noise=0.02)
+        table[2] += 5.0  # each sweep starts from another loss
+        both = suggest(self.lr, table[:2])
+        table[2, end:] = np.nan
+        s = suggest(self.lr, table)
+        assert decades_apart(s, both) < 0.05
+        assert s.spread < 0.1
+        assert s.confidence == "high"
+        if self.lr[end] < both.minimum:  # no loss of the stopped one is part of what is told
+            losses = [re.match(r"loss fell from ([\d.]+) to ([\d.]+)", x.reason) for x in (s, both)]
+            for told, expected in zip(*(map(float, x.groups()) for x in losses), strict=True):
+                assert told == pytest.approx(expected, abs=0.03)
 
     def test_one_row_of_a_table_is_one_sweep(self):
         row = range_test(self.lr)

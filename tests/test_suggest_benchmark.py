@@ -5,9 +5,19 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.suggest.__main__ import main, ours
+from benchmarks.suggest.__main__ import SETS, main, ours
 from benchmarks.suggest.recorded import LENGTHS, Task, ladder, load_tasks
-from benchmarks.suggest.score import CHOICES, chosen_on, curves, left_out, regrets_by_choice, score
+from benchmarks.suggest.score import (
+    BEST,
+    CHOICES,
+    choose,
+    chosen_on,
+    curves,
+    left_out,
+    mean_by_choice,
+    regrets_at,
+    score,
+)
 from lrwidget.divergence import DivergenceRule
 from lrwidget.rules import RULES
 from lrwidget.suggest import DISTANCES
@@ -25,7 +35,7 @@ def made_task(name="made", **changes):
         "response": np.array([2.0, 0.5, 1.0]),
         "sweeps": {n: [np.ones(n), np.ones(n - 1), np.ones(n)] for n in LENGTHS},
     }
-    return Task(name=name, **(values | changes))
+    return Task(name=name, family=name, **(values | changes))
 
 
 def test_regret_by_hand():
@@ -85,19 +95,34 @@ def test_the_published_rules_give_the_figures_of_their_libraries(tasks):
             assert score(RULES[name], tasks, steps).mean == pytest.approx(mean, abs=0.0015)
 
 
-def test_distances_are_chosen_without_the_task_that_is_judged(tasks):
+def test_the_best_choices_are_averaged():
     assert DISTANCES in CHOICES
-    one, other = (task for task in tasks if task.name.startswith(("clfnoise", "moons")))
-    held = left_out([one, other])
-    for judged, rest in ((one, other), (other, one)):
-        means = [regrets_by_choice(rest, steps, 1).mean(axis=1) for steps in LENGTHS]
-        best = int(np.mean(means, axis=0).argmin())
+    means = np.ones(len(CHOICES))
+    means[:BEST] = 0.1
+    chosen = choose([means, 2 * means])
+    assert chosen.lost == pytest.approx(np.mean([c.lost for c in CHOICES[:BEST]]))
+    assert chosen.climb == pytest.approx(np.mean([c.climb for c in CHOICES[:BEST]]))
+
+
+def test_distances_are_chosen_without_the_family_that_is_judged(tasks):
+    one, other, third = (
+        next(task for task in tasks if task.name.startswith(name))
+        for name in ("clfnoise", "digits_mlp_", "digits_mlpbn")
+    )
+    assert other.family == third.family != one.family
+    held = left_out([one, other, third])
+    for judged, rest in ((one, [other, third]), (other, [one]), (third, [one])):
+        chosen = choose([mean_by_choice(task) for task in rest])
         for steps in LENGTHS:
-            expected = regrets_by_choice(judged, steps, 1)[best]
-            np.testing.assert_array_equal(held[steps].regrets[judged.name], expected)
-            assert chosen_on([rest], [judged])[steps].regrets == {
-                judged.name: held[steps].regrets[judged.name]
-            }
+            expected = regrets_at(chosen, judged, steps, 1)
+            assert held[steps].regrets[judged.name] == expected
+            assert chosen_on(rest, [judged])[steps].regrets == {judged.name: expected}
+
+
+def test_at_the_distances_in_use_the_regrets_are_those_of_the_rule(tasks):
+    for task in tasks[:3]:
+        expected = score(ours, [task], 100).regrets[task.name]
+        assert regrets_at(DISTANCES, task, 100, 1) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("steps", LENGTHS)
@@ -108,10 +133,11 @@ def test_distances_from_other_tasks_hold_on_the_recorded_ones(tasks, steps):
     assert held.failures <= 0.05
 
 
+@pytest.mark.parametrize(("name", "count"), [("made", 50), ("varied", 128)])
 @pytest.mark.parametrize("steps", LENGTHS)
-def test_better_than_every_published_rule_on_the_made_tasks(steps):
-    made = load_tasks("made")
-    assert len(made) == 50
+def test_better_than_every_published_rule_on_the_made_tasks(name, count, steps):
+    made = load_tasks(name)
+    assert len(made) == count
     one = score(ours, made, steps)
     for rule in RULES.values():
         published = score(rule, made, steps)
@@ -136,12 +162,12 @@ def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
 
 
 def test_prints_the_tables(monkeypatch, capsys):
-    sets = {name: load_tasks(name)[:2] for name in ("recorded", "made", "very_slow")}
+    sets = {name: load_tasks(name)[:2] for name in SETS}
     monkeypatch.setattr("benchmarks.suggest.__main__.load_tasks", sets.__getitem__)
     monkeypatch.setattr(sys, "argv", ["suggest", "--tasks"])
     main()
     printed = capsys.readouterr().out
     one = score(ours, sets["recorded"], 100)
     assert f"{one.mean:.3f} / {one.p90:.2f}" in printed
-    for name in (*RULES, "lrwidget, 3 sweeps", "2 made tasks", sets["very_slow"][0].name):
+    for name in (*RULES, "lrwidget, 3 sweeps", "2 tasks: made", sets["very_slow"][0].name):
         assert name in printed

@@ -10,6 +10,8 @@ from benchmarks.suggest.score import Rule, Score, chosen_on, left_out, score
 from lrwidget.rules import RULES
 from lrwidget.suggest import suggest
 
+SETS = ("recorded", "made", "very_slow", "varied")
+
 
 def ours(lr: Array, loss: Array) -> float | None:
     return suggest(lr, loss).lr
@@ -51,28 +53,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", action="store_true", help="the mean regret of every task too")
     by_task = parser.parse_args().tasks
-    recorded, made, very_slow = map(load_tasks, ("recorded", "made", "very_slow"))
+    sets = {name: load_tasks(name) for name in SETS}
     print("mean regret / 90th percentile / share of failures (regret above one half)\n")
-    rows = one_set(recorded)
-    rows |= {
-        "best fixed rate in hindsight": {n: fixed_rate(recorded, n) for n in LENGTHS},
-        "lrwidget, 3 sweeps": by_length(ours, recorded, 3),
-        f"  its distances from the {len(made)} alone": chosen_on(made, recorded),
-        "  the same, 3 sweeps": chosen_on(made, recorded, 3),
-        f"  from the {len(recorded)} without the one judged": left_out(recorded),
-        f"  from all {len(recorded + made)} without the one judged": of(
-            recorded, left_out(recorded + made)
-        ),
-    }
-    show(f"{len(recorded)} recorded tasks", rows, by_task)
-    show(f"{len(made)} made tasks", one_set(made), by_task)
-    show(f"{len(very_slow)} made tasks that start very slowly", one_set(very_slow), by_task)
+    everything = [task for tasks in sets.values() for task in tasks]
+    without = {sweeps: left_out(everything, sweeps) for sweeps in (1, 3)}
+    for name, tasks in sets.items():
+        rows = one_set(tasks)
+        rows |= {"  its distances without the family judged": of(tasks, without[1])}
+        if name in ("recorded", "varied"):
+            rows |= {
+                "lrwidget, 3 sweeps": by_length(ours, tasks, 3),
+                "  distances without the family judged": of(tasks, without[3]),
+            }
+        if name == "recorded":
+            others = [task for task in everything if task not in tasks]
+            rows |= {
+                f"  its distances from the {len(others)} others": chosen_on(others, tasks),
+                "  the same, 3 sweeps": chosen_on(others, tasks, 3),
+                "best fixed rate in hindsight": {n: fixed_rate(tasks, n) for n in LENGTHS},
+            }
+        show(f"{len(tasks)} tasks: {name}", rows, by_task)
 
 
 def of(tasks: list[Task], found: Mapping[int, Score]) -> dict[int, Score]:
     """Keep the scores of some tasks."""
-    names = [task.name for task in tasks]
-    return {n: Score({name: s.regrets[name] for name in names}) for n, s in found.items()}
+    names = {task.name for task in tasks}
+    return {
+        n: Score({name: r for name, r in s.regrets.items() if name in names})
+        for n, s in found.items()
+    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 `recorded.json` holds 13 tasks with five sweeps of either length. `made.json` holds 50 more, made to
 guard against fitting those (two sweeps of 100 steps, one of 300), and `very_slow.json` another 10
-that learn nothing in the first hundreds of steps, whatever the rate.
+that learn nothing in the first hundreds of steps, whatever the rate. `varied.json` holds those that
+`benchmarks.suggest.make` makes, three sweeps of either length.
 """
 
 import json
@@ -26,6 +27,7 @@ class Task:
 
     Attributes:
         name: data, model, optimizer and batch size.
+        family: what is left out together with it when a rule is judged: models and data of a kind.
         nothing: validation loss of a model that has learned nothing: the untrained model's, or that
             of the best constant answer, whichever is lower.
         decades: log10 of the rates that were trained at, ascending.
@@ -36,6 +38,7 @@ class Task:
     """
 
     name: str
+    family: str
     nothing: float
     decades: Array
     response: Array
@@ -56,7 +59,7 @@ def ladder(steps: int) -> Array:
 
 
 def load_tasks(name: str) -> list[Task]:
-    """Return the tasks of one set: "recorded", "made" or "very_slow"."""
+    """Return the tasks of one set: "recorded", "made", "very_slow" or "varied"."""
     path = Path(__file__).with_name(f"{name}.json")
     return [_task(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
@@ -70,6 +73,7 @@ def _task(entry: Mapping[str, Any]) -> Task:
     ]
     return Task(
         name=entry["name"],
+        family=entry["family"],
         nothing=nothing,
         decades=np.log10(entry["lr"]),
         response=np.array(response),

@@ -1,0 +1,1 @@
+"""The tasks of `varied.json`: small models that are trained many at a time."""

@@ -1,0 +1,87 @@
+"""Make the tasks that are not in a file yet: `python -m benchmarks.suggest.make FILE`.
+
+It takes about an hour on one core. What is made depends on the versions of PyTorch and numpy only.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.suggest.make.recipes import RECIPES
+from benchmarks.suggest.make.train import Recipe, response, sweeps, untrained
+from benchmarks.suggest.recorded import LENGTHS, ladder
+
+RATES = [10 ** (1 - 0.35 * k) for k in range(16, -1, -1)]
+SEEDS = [0, 1, 2]
+SWEEPS = 3
+
+
+def make(recipe: Recipe) -> dict[str, Any]:
+    """Return one task as the files hold it."""
+    fresh = untrained(recipe, [0, 1, 2, 3, 4])
+    constant = baseline(recipe)
+    return {
+        "name": recipe.name,
+        "family": recipe.family,
+        "optimizer": recipe.optimizer,
+        "batch_size": recipe.batch,
+        "steps": recipe.steps,
+        "baseline": short(fresh if constant is None else constant, 5),
+        "untrained": short(fresh, 5),
+        "lr": [short(lr) for lr in RATES],
+        "val_loss": [[short(loss) for loss in row] for row in response(recipe, RATES, SEEDS)],
+        "sweeps": {
+            str(n): [
+                [short(loss) for loss in row]
+                for row in sweeps(recipe, ladder(n).tolist(), [100 + n + i for i in range(SWEEPS)])
+            ]
+            for n in LENGTHS
+        },
+    }
+
+
+def baseline(recipe: Recipe) -> float | None:
+    """Return the validation loss of the best constant answer, where there is such a thing."""
+    train, held = recipe.data()
+    kind = recipe.loss.__name__
+    if kind in ("classify", "tokens"):
+        shares = torch.bincount(train[1].flatten()) / train[1].numel()
+        return float(-shares[held[1].flatten()].log().mean())
+    if kind == "squares":
+        return float((held[1] - train[1].mean()).square().mean())
+    return None
+
+
+def short(value: float, digits: int = 4) -> float | None:
+    """Return a number of few digits, None for one that is not finite."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def save(tasks: Sequence[dict[str, Any]], path: Path) -> None:
+    lines = (json.dumps(task, separators=(",", ":")) for task in tasks)
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    path = parser.parse_args().file
+    torch.set_flush_denormal(True)  # what has died out is slow to compute with
+    tasks = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    there = {task["name"] for task in tasks}
+    for recipe in RECIPES:
+        if recipe.name not in there:
+            began = time.monotonic()
+            tasks.append(make(recipe))
+            save(sorted(tasks, key=lambda task: task["name"]), path)
+            print(f"{recipe.name:40}{time.monotonic() - began:6.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
