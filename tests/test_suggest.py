@@ -195,6 +195,15 @@ class TestSweeps:
             row[end:] = np.nan
         assert decades_apart(suggest(self.lr, table), whole) < 0.1
 
+    def test_one_that_exploded_stays_exploded(self):
+        table = np.array([range_test(self.lr, climb=climb) for climb in (0.02, 0.02, 1.0)])
+        whole = suggest(self.lr, table)
+        table[:2, 70:] = np.nan  # from a rate of 0.1 on
+        s = suggest(self.lr, table)
+        assert s.explodes_at == pytest.approx(whole.explodes_at, rel=0.1)
+        assert s.explodes_at < 0.05
+        assert decades_apart(s, whole) < 0.1
+
     @pytest.mark.parametrize("end", [3, 20, 50, 65, 75])
     def test_one_that_was_stopped_does_not_alter_what_the_others_show(self, end):
         table = self.sweeps(noise=0.02)
