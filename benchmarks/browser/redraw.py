@@ -18,7 +18,9 @@ from tests.browser.harness.lab import Lab
 from tests.browser.screenshots import browser_and_server
 
 SIZES = (1_000, 10_000, 100_000)
-NEW = 40  # rows a redraw: a message's worth
+NEW = 5  # rows a redraw
+# Of the ladder: beyond it the curve lies flat, so that more rows change nothing but the lines.
+AT = 0.72
 
 SLIDE = """
 ([index, value]) => {
@@ -37,13 +39,13 @@ def measure(lab: Lab, rounds: int, plain_rounds: int) -> dict[str, list[list[Cos
     open_page(lab, *cells)
     meter = Meter(lab)
     for index, size in enumerate(SIZES):
-        meter.cost_of_rows(index, 0, size, size + (rounds + 1) * NEW)
+        meter.cost_of_rows(index, 0, size, round(size / AT))
     found: dict[str, list[list[Cost]]] = {"redraw": [], "slider": [], "plain": [], "nothing": []}
     order = list(enumerate(SIZES))
     for round_ in range(rounds + 1):
         costs: dict[str, list[Cost]] = {name: [Cost(0, 0)] * len(SIZES) for name in found}
         for index, size in order:
-            begin, end = size + round_ * NEW, size + (rounds + 1) * NEW
+            begin, end = size + round_ * NEW, round(size / AT)
             costs["redraw"][index] = meter.cost_of_rows(index, begin, begin + NEW, end)
             costs["slider"][index] = meter.cost(SLIDE, [index, 0.5 + 0.4 * (round_ % 2)])
             costs["nothing"][index] = meter.cost("() => {}")

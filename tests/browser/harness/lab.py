@@ -52,9 +52,10 @@ window.labTest = {
     labTest.panel().content.deselectAll();
     await jupyterapp.commands.execute('notebook:run-cell');
   },
-  // `[*]` while a cell runs or waits for its turn, `[3]` afterwards, `[ ]` before.
+  // `[*]` while a cell runs or waits for its turn, `[3]` afterwards, `[ ]` before; nothing while
+  // JupyterLab has not put the cell into the page.
   prompt(index) {
-    return labTest.cell(index).node.querySelector('.jp-InputPrompt').textContent.trim();
+    return labTest.cell(index).node.querySelector('.jp-InputPrompt')?.textContent.trim() ?? '';
   },
   outputs(index) { return labTest.cell(index).model.outputs?.toJSON() ?? []; },
   viewMime: 'application/vnd.jupyter.widget-view+json',

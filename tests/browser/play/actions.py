@@ -89,12 +89,9 @@ class Actions:
     def do_call(self) -> None:
         if self.busy:
             return
-        call = self.dice.choice(["start", "pause", "resume", "stop", "pause", "resume"])
-        if call == "start":
-            call = (
-                "state in ('running', 'paused') or (w._checking and w._checking.active) or w.start"
-            )
-        self.lab.kernel.run(f"w.{call}()")
+        call = self.dice.choice(["start", "pause", "resume", "stop", "extend", "pause", "resume"])
+        # What cannot be done now is refused.
+        self.lab.kernel.run(f"with contextlib.suppress(RuntimeError):\n    w.{call}()")
 
     # Steps.
 
