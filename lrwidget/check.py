@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lrwidget.claim import exclusive
+from lrwidget.distributed.team import Team
 from lrwidget.options import whole_number
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import Runner
@@ -110,7 +111,8 @@ def checking(
     `claimed` says that the caller holds the `Claim` to the task's model.
     """
     _refuse_if_read_once(task)
-    with nullcontext() if claimed else exclusive(task):
+    alone = nullcontext() if claimed else exclusive(task)
+    with alone, Team.assembled(task) as team:
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
             try:
@@ -119,11 +121,18 @@ def checking(
                     # To its last step: a loss that jumps up may come back, which is what a check
                     # is to find out; and the rule of a sweep judges by rates that rise.
                     trial.stop_reason = yield from train_at(
-                        task, parts, repeat(lr, steps), trial, stop_at_divergence=False
+                        task,
+                        parts,
+                        repeat(lr, steps),
+                        trial,
+                        stop_at_divergence=False,
+                        team=team,
                     )
             except Exception:
                 trial.stop_reason = StopReason.FAILED
                 raise
+            if trial.stop_reason is StopReason.STOPPED:  # on another rank
+                return StopReason.STOPPED
     return StopReason.FINISHED
 
 

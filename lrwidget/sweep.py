@@ -57,13 +57,19 @@ def sweep(
     reason = StopReason.FAILED
     ladder = Ladder(options) if ladder is None else ladder
     try:
-        with nullcontext() if claimed else exclusive(task):
+        alone = nullcontext() if claimed else exclusive(task)
+        with alone, Team.assembled(task) as team:
             for repeat in range(options.repeats):
                 records.begin_sweep()
                 with task.session(), prepared(task, _seed(options, repeat)) as parts:
                     records.meta.update(meta_of(task, ladder.options), ran_on=parts.ran_on)
                     reason = yield from train_at(
-                        task, parts, ladder.climb(), records, options.stop_at_divergence
+                        task,
+                        parts,
+                        ladder.climb(),
+                        records,
+                        stop_at_divergence=options.stop_at_divergence,
+                        team=team,
                     )
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
@@ -86,61 +92,67 @@ def train_at(
     parts: Parts,
     rates: Iterable[float],
     records: LRRecords,
+    *,
     stop_at_divergence: bool,
+    team: Team | None,
 ) -> Generator[None, None, StopReason]:
     """Train one step at each of `rates`; returns the reason why it ended."""
-    with Team.assembled() as team:
-        step = TrainingStep(task, parts, team)
-        reader = reader_for(task.device if team is None else torch.device("cpu"))
-        judge = _Judge(records, stop_at_divergence)
-        source = BatchSource(task.data, on_epoch=judge.mark_epoch)
-        watch = step.watch_optimizer()
-        try:
-            held_out = _held_out(task)
-            for number, lr in enumerate(rates):
-                extra = None
-                if held_out and number % task.val_every == 0:
-                    extra = step.evaluate(held_out)
-                step.set_rate(lr)
-                loss = None
-                for _ in range(MOST_SKIPS):
-                    batches = [next(source) for _ in range(task.accumulate)]
-                    if team is not None and (stop := team.exchange().stop):
-                        return StopReason(stop)
-                    loss = step(batches)
-                    if loss is not None:
-                        break
-                    judge.mark_skip(lr)
-                if loss is None:
-                    return judge.add(reader.flush()) or StopReason.NON_FINITE
-                if team is not None:
-                    loss = team.exchange(loss).loss
-                reason = judge.add(reader.push(lr, loss, extra))
-                if reason is not None:
-                    return reason
-                judge.step += 1
-                yield
-            if team is not None and (stop := team.exchange().stop):
+    if team is not None:
+        team.exchange()  # all are ready: none waits in a collective for one that could not begin
+    step = TrainingStep(task, parts, team)
+    reader = reader_for(task.device if team is None else torch.device("cpu"))
+    judge = _Judge(records, stop_at_divergence)
+    source = BatchSource(task.data, on_epoch=judge.mark_epoch)
+    watch = step.watch_optimizer()
+    try:
+        held_out = _held_out(task)
+        for number, lr in enumerate(rates):
+            # Before anything in which the ranks may wait for each other: to validate, read, step.
+            if team is not None and (stop := team.exchange()):
                 return StopReason(stop)
-            return judge.add(reader.flush()) or StopReason.FINISHED
-        except Exhausted:
+            extra = None
+            if held_out and number % task.val_every == 0:
+                extra = step.evaluate(held_out)
+            step.set_rate(lr)
+            loss = None
+            for _ in range(MOST_SKIPS):
+                batches = [next(source) for _ in range(task.accumulate)]
+                if team is not None and (stop := team.exchange()):
+                    return StopReason(stop)
+                loss = step(batches)
+                if loss is not None:
+                    break
+                judge.mark_skip(lr)
+            if loss is None:
+                return judge.add(reader.flush()) or StopReason.NON_FINITE
             if team is not None:
-                team.exchange(stop=StopReason.EXHAUSTED)
-            return judge.add(reader.flush()) or StopReason.EXHAUSTED
-        except GeneratorExit:
-            if team is not None:
-                team.exchange(stop=StopReason.STOPPED)
-            _keep_what_was_read(judge, reader)
-            raise
-        except BaseException as error:
-            if team is not None:
-                team.tell(error)
-            _keep_what_was_read(judge, reader)
-            raise
-        finally:
-            watch.remove()
-            source.close()
-            judge.forget_what_came_after()
+                loss, extra = team.mean(loss, extra)
+            reason = judge.add(reader.push(lr, loss, extra))
+            if reason is not None:
+                return reason
+            judge.step += 1
+            yield
+        if team is not None and (stop := team.exchange()):
+            return StopReason(stop)
+        return judge.add(reader.flush()) or StopReason.FINISHED
+    except Exhausted:
+        if team is not None:
+            team.exchange(stop=StopReason.EXHAUSTED)
+        return judge.add(reader.flush()) or StopReason.EXHAUSTED
+    except GeneratorExit:
+        if team is not None:
+            team.exchange(stop=StopReason.STOPPED)
+        _keep_what_was_read(judge, reader)
+        raise
+    except BaseException as error:
+        if team is not None:
+            team.tell(error)
+        _keep_what_was_read(judge, reader)
+        raise
+    finally:
+        watch.remove()
+        source.close()
+        judge.forget_what_came_after()
 
 
 class _Judge:

@@ -118,6 +118,9 @@ class TrainingTask:
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
         self.device = _device_of(model) if device is None else torch.device(device)
+        # Where several processes sweep, a step that does all of it calls this before a backward in
+        # which they wait for each other: it raises where another one has failed.
+        self.agree: Callable[[], object] = nothing_to_agree
 
     def session(self) -> AbstractContextManager[None]:
         """Entered around every sweep, by the thread that sweeps, before anything is remembered.
@@ -149,6 +152,10 @@ class TrainingTask:
         """Samples in a batch, where the loader says so."""
         size = getattr(self.data, "batch_size", None)
         return size if isinstance(size, int) else None
+
+
+def nothing_to_agree() -> None:
+    """What a process that is alone has to agree on with others."""
 
 
 RateGroups = list[tuple[dict[str, Any], float]]

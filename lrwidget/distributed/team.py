@@ -1,24 +1,31 @@
 """The processes of a torch.distributed group that sweep one model together.
 
-Every rank climbs the same ladder in step. Before each step, between forward and backward, and
-after each step all ranks exchange how it stands with them, over a small group of their own (gloo,
-on the CPU). A rank that fails tells the others in the next exchange, so that the sweep ends with an
-error on all: otherwise they would wait in a collective of the training step for a rank that never
-comes. What fails inside those collectives, or loses its process, ends in their timeout, which the
-sweep shortens to `TIMEOUT`.
+Every rank climbs the same ladder in step. Before each step, before each backward pass in which the
+ranks wait for each other, and after each step all of them exchange how it stands, over a small
+group of their own (gloo, on the CPU). A rank that fails tells the others in the next exchange, so
+that the sweep ends with an error on all: otherwise they would wait in a collective of the training
+step for a rank that never comes. What fails inside those collectives, or loses its process, ends in
+their timeout, which the sweep shortens to `TIMEOUT`.
 """
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import torch
 import torch.distributed as dist
 
+from lrwidget.distributed.wrappers import forget_broken_step
+from lrwidget.task import TrainingTask, nothing_to_agree
+
 # Seconds that one rank waits for another before the sweep ends with an error on it.
 TIMEOUT = 60.0
+
+# The loss, and the loss and the metric of the validation. All exchanges are of one size, so that a
+# rank that fails can tell the others in whichever they are.
+MOST_VALUES = 3
 
 
 class TeamError(RuntimeError):
@@ -26,59 +33,94 @@ class TeamError(RuntimeError):
 
 
 class Team:
-    """This process's place among those that sweep together; made anew for each sweep.
-
-    Attributes:
-        rank: of this process.
-    """
+    """This process's place among those that sweep together; made anew for each sweep."""
 
     def __init__(self) -> None:
-        self.rank = dist.get_rank()
         self._size = dist.get_world_size()
         self._over = False
-        self._control: Any = dist.new_group(
-            backend="gloo", timeout=datetime.timedelta(seconds=TIMEOUT)
-        )
+        try:
+            self._control: Any = dist.new_group(
+                backend="gloo", timeout=datetime.timedelta(seconds=TIMEOUT)
+            )
+        except RuntimeError as error:
+            raise TeamError(
+                f"not all {self._size} processes began the sweep within {TIMEOUT:g} seconds; call "
+                "lr_find on every rank. Where one of them failed, its own output says why"
+            ) from error
 
     @classmethod
     @contextmanager
-    def assembled(cls) -> Iterator[Self | None]:
-        """The team of the default process group; None where there is one process alone."""
+    def assembled(cls, task: TrainingTask) -> Iterator[Self | None]:
+        """The team of the default process group; None where there is one process alone.
+
+        An exception in the block is told to the others.
+
+        Args:
+            task: is given the means to agree with the other ranks, while the block runs.
+
+        Raises:
+            TeamError: not all ranks have come.
+        """
         if process_count() == 1:
             yield None
             return
         with _shorter_timeout():
             team = cls()
+            task.agree = team.exchange
             try:
                 yield team
+            except GeneratorExit:  # between two steps
+                raise
+            except BaseException as error:
+                team.tell(error)
+                forget_broken_step(task.model)
+                raise
             finally:
+                task.agree = nothing_to_agree
                 dist.destroy_process_group(team._control)
 
-    def exchange(self, loss: torch.Tensor | None = None, stop: str | None = None) -> "News":
-        """Tell the others how it stands here, and hear how it stands with them.
+    def exchange(self, stop: str | None = None) -> str | None:
+        """Tell the others that all is well here, and hear how it stands with them.
 
         All ranks do, at the same points of the sweep.
 
         Args:
-            loss: of the step just taken, a scalar.
             stop: why this rank wants to end the sweep, if it does.
+
+        Returns:
+            Why one of the ranks wants to end it, if one does.
 
         Raises:
             TeamError: another rank failed, or is lost.
         """
-        return self._exchange(None if loss is None else loss.item(), None, stop)
+        return self._exchange([], None, stop).stop
+
+    def mean(
+        self, loss: torch.Tensor, extra: Mapping[str, float] | None
+    ) -> tuple[torch.Tensor, dict[str, float] | None]:
+        """The means over the ranks of the loss of a step, and of what was measured beside it.
+
+        Raises:
+            TeamError: another rank failed, or is lost.
+        """
+        beside = extra or {}
+        means = self._exchange([loss.item(), *beside.values()], None, None).means
+        named = dict(zip(beside, means[1:].tolist(), strict=False))
+        return means[0], named if extra is not None else None
 
     def tell(self, error: BaseException) -> None:
         """Tell the others, in the next exchange, what went wrong here; never raises."""
         if not self._over:
             with contextlib.suppress(TeamError):
-                self._exchange(None, f"{type(error).__name__}: {error}", None)
+                self._exchange([], f"{type(error).__name__}: {error}", None)
 
-    def _exchange(self, loss: float | None, failure: str | None, stop: str | None) -> "News":
+    def _exchange(self, values: list[float], failure: str | None, stop: str | None) -> "_News":
         # One small collective in the usual case, where nobody has anything to say. The sum is made
         # once and handed round, so all ranks decide on the same loss, to the last bit.
         speaks = failure is not None or stop is not None
-        total = torch.tensor([float(speaks), loss or 0.0], dtype=torch.float64)
+        total = torch.zeros(1 + MOST_VALUES, dtype=torch.float64)
+        total[0] = float(speaks)
+        total[1 : 1 + len(values)] = torch.tensor(values, dtype=torch.float64)
         heard: list[Any] = [None] * self._size
         try:
             dist.all_reduce(total, group=self._control)
@@ -100,24 +142,24 @@ class Team:
                 "is restored on each"
             )
         stops = [words[1] for words in heard if words and words[1]]
-        return News(total[1] / self._size, stops[0] if stops else None)
+        return _News(total[1:] / self._size, stops[0] if stops else None)
 
 
-class News(NamedTuple):
-    """What an exchange brought: the mean loss over the ranks, and why to stop, if so."""
+class _News(NamedTuple):
+    """What an exchange brought: the means over the ranks, and why to stop, if so."""
 
-    loss: torch.Tensor
+    means: torch.Tensor
     stop: str | None
+
+
+def process_count() -> int:
+    """How many processes train together; 1 where there is no process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def process_rank() -> int:
     """The rank of this process; 0 where it is alone."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def process_count() -> int:
-    """How many processes there are in the default group; 1 where this one is alone."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 @contextmanager

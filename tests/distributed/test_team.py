@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,25 +14,23 @@ from lrwidget import LRRecords
 
 ROOT = Path(__file__).parents[2]
 FAILS_AT = 5
+# One start of two processes plays all of them; after the last three the process group is broken.
+SCENES = ["none", "whole", "forward", "loss", "loader", "setup", "stop", "nan", "uneven"]
+SCENES += ["validation", "check", "fsdp_none", "fsdp_whole", "fsdp_loss"]
+SCENES += ["backward", "absent", "lost"]
+
+Facts = list[dict[str, Any]]
 
 
-def launch(scene: str, folder: Path, timeout: float = 60) -> list[dict[str, Any] | None]:
-    """Run the scene on two ranks; what came of it on each, None for one that was lost."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = {
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(ROOT),
-        "TEAM_TIMEOUT": str(timeout),
-    }
-    command = [sys.executable, str(Path(__file__).with_name("worker.py")), scene, str(folder)]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two ranks have written what came of each scene."""
+    made = tmp_path_factory.mktemp("team")
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(made), *SCENES]
     workers = [
-        subprocess.Popen(command, env={**common, "RANK": str(rank)}, cwd=ROOT) for rank in range(2)
+        subprocess.Popen(command, env={**environment, "RANK": str(rank)}, cwd=ROOT)
+        for rank in range(2)
     ]
     try:
         for worker in workers:
@@ -42,83 +39,127 @@ def launch(scene: str, folder: Path, timeout: float = 60) -> list[dict[str, Any]
         for worker in workers:
             worker.kill()
             worker.wait()
-    files = [folder / f"rank{rank}.json" for rank in range(2)]
-    return [json.loads(file.read_text()) if file.exists() else None for file in files]
+    return made
 
 
-@pytest.mark.parametrize(("scene", "steps"), [("plain", 24), ("fsdp", 12)])
+def play(folder: Path, scene: str) -> Facts:
+    """What came of a scene on each rank; {} for one that was lost."""
+    files = [folder / f"{scene}-{rank}.json" for rank in range(2)]
+    return [json.loads(file.read_text()) if file.exists() else {} for file in files]
+
+
+def assert_as_before(folder: Path, scene: str, facts: Facts) -> None:
+    """Everything is as before on both ranks, and training goes on as if there had been no sweep."""
+    wrapping = "fsdp_" if scene.startswith("fsdp") else ""
+    untouched = play(folder, f"{wrapping}none")
+    for there, alone in zip(facts, untouched, strict=True):
+        assert there["restored"]
+        assert there["generators"]
+        assert there["timeout_is_as_before"]
+        assert there["trained"] == alone["trained"]
+
+
+@pytest.mark.parametrize(("scene", "steps"), [("whole", 24), ("fsdp_whole", 24)])
 def test_all_ranks_record_the_mean_loss_and_are_restored(
-    scene: str, steps: int, tmp_path: Path
+    scene: str, steps: int, folder: Path
 ) -> None:
-    first, second = launch(scene, tmp_path)
-    for facts in (first, second):
-        assert facts["error"] is None
-        assert facts["reason"] == "finished"
-        assert facts["restored"]
-        assert facts["timeout_is_as_before"]
+    first, second = facts = play(folder, scene)
+    for there in facts:
+        assert there["error"] is None
+        assert there["reason"] == "finished"
+    assert_as_before(folder, scene, facts)
     assert first["loss"] == second["loss"]
     assert first["lr"] == second["lr"]
     assert len(first["loss"]) == steps
-    if scene == "plain":  # the loss function of two repeats, seen on each rank
-        assert first["own"] != second["own"]
-        means = np.mean([first["own"], second["own"]], axis=0)
-        assert first["loss"] == pytest.approx(means, rel=1e-6)
+    assert first["own"] != second["own"]
+    assert first["loss"] == pytest.approx(np.mean([first["own"], second["own"]], axis=0), rel=1e-6)
     # Rank 0 alone writes the log.
-    assert np.array_equal(LRRecords.load(tmp_path / "log.jsonl").loss, first["loss"])
+    assert np.array_equal(LRRecords.load(folder / f"{scene}.jsonl").loss, first["loss"])
 
 
 @pytest.mark.parametrize(
-    ("scene", "words"),
-    [("forward", "ZeroDivisionError: in forward"), ("loader", "the disk is gone")],
+    ("scene", "words", "steps"),
+    [
+        ("forward", "ZeroDivisionError: in forward", FAILS_AT - 1),
+        ("fsdp_loss", "ZeroDivisionError: in the loss", FAILS_AT - 1),
+        ("loss", "ZeroDivisionError: in the loss", FAILS_AT - 1),
+        ("loader", "the disk is gone", FAILS_AT),
+        ("setup", "device is meta", 0),
+    ],
 )
 def test_an_exception_on_one_rank_ends_the_sweep_on_all(
-    scene: str, words: str, tmp_path: Path
+    scene: str, words: str, steps: int, folder: Path
 ) -> None:
-    well, failed = launch(scene, tmp_path)
+    well, failed = facts = play(folder, scene)
     assert words in failed["error"]
     assert well["error"].startswith("TeamError: rank 1 failed with ")
     assert words in well["error"]
-    for facts in (well, failed):
-        assert facts["restored"]
-        assert facts["reason"] == "failed"
-        assert facts["trains_on"], "the process group is unharmed"
+    assert {there["reason"] for there in facts} == {"failed"}
+    assert_as_before(folder, scene, facts)
     assert well["loss"] == failed["loss"]
-    assert len(well["loss"]) == (FAILS_AT - 1 if scene == "forward" else FAILS_AT)
+    assert len(well["loss"]) == steps
 
 
-def test_an_exception_amid_a_collective_ends_in_its_timeout(tmp_path: Path) -> None:
-    well, failed = launch("backward", tmp_path, timeout=5)
+def test_an_exception_amid_a_collective_ends_in_its_timeout(folder: Path) -> None:
+    well, failed = play(folder, "backward")
     assert "in backward" in failed["error"]
     assert well["error"] is not None
     assert well["restored"]
     assert failed["restored"]
 
 
-def test_a_lost_rank_ends_the_sweep_on_the_others(tmp_path: Path) -> None:
-    well, lost = launch("lost", tmp_path)
-    assert lost is None
+def test_a_lost_rank_ends_the_sweep_on_the_others(folder: Path) -> None:
+    well, lost = play(folder, "lost")
+    assert not lost
     assert well["error"] is not None
     assert well["restored"]
     assert len(well["loss"]) == FAILS_AT - 1
 
 
-def test_stop_on_one_rank_stops_all_at_the_same_step(tmp_path: Path) -> None:
-    first, second = launch("stop", tmp_path)
+def test_a_rank_that_never_calls_is_waited_for_and_named(folder: Path) -> None:
+    well, absent = play(folder, "absent")
+    assert absent["error"] is None
+    assert well["error"].startswith("TeamError: not all 2 processes began the sweep within 5 sec")
+    assert "call lr_find on every rank" in well["error"]
+    assert well["restored"]
+
+
+def test_stop_on_one_rank_stops_all_at_the_same_step(folder: Path) -> None:
+    first, second = facts = play(folder, "stop")
     assert second["extended"].startswith("2 processes climb this ladder in step")
     assert first["error"] is second["error"] is None
     assert first["reason"] == second["reason"] == "stopped"
     assert first["loss"] == second["loss"]
-    assert first["restored"]
-    assert second["restored"]
+    assert_as_before(folder, "stop", facts)
 
 
-def test_a_loss_that_is_nan_on_one_rank_ends_the_sweep_on_all(tmp_path: Path) -> None:
-    first, second = launch("nan", tmp_path)
+def test_a_loss_that_is_nan_on_one_rank_ends_the_sweep_on_all(folder: Path) -> None:
+    first, second = facts = play(folder, "nan")
     assert first["reason"] == second["reason"] == "non-finite"
     assert len(first["loss"]) == len(second["loss"]) == FAILS_AT
+    assert_as_before(folder, "nan", facts)
 
 
-def test_the_rank_that_runs_out_of_batches_first_ends_it_for_all(tmp_path: Path) -> None:
-    first, second = launch("uneven", tmp_path)
+def test_the_rank_that_runs_out_of_batches_first_ends_it_for_all(folder: Path) -> None:
+    first, second = facts = play(folder, "uneven")
     assert first["reason"] == second["reason"] == "exhausted"
     assert len(first["loss"]) == len(second["loss"]) == FAILS_AT
+    assert_as_before(folder, "uneven", facts)
+
+
+def test_the_validation_loss_is_the_mean_over_the_ranks(folder: Path) -> None:
+    first, second = facts = play(folder, "validation")
+    # Before every fourth step the one validation batch is met four times.
+    own = [[there["own"][call] for call in (0, 8, 16)] for there in facts]
+    assert own[0] != own[1]
+    assert first["validated"] == second["validated"]
+    assert first["validated"] == pytest.approx(np.mean(own, axis=0), rel=1e-6)
+    assert_as_before(folder, "validation", facts)
+
+
+def test_rates_are_checked_on_all_ranks(folder: Path) -> None:
+    first, second = facts = play(folder, "check")
+    assert first["error"] is None
+    assert len(first["losses"]) == 6
+    assert first["losses"] == second["losses"]
+    assert_as_before(folder, "check", facts)

@@ -1,13 +1,15 @@
-"""One rank of a sweep over several processes: python worker.py SCENE FOLDER, with RANK set.
+"""One rank of sweeps over several processes: python worker.py FOLDER SCENE..., with RANK set.
 
-Writes what came of it to FOLDER/rank<rank>.json, for the tests that started it.
+Writes what came of each to FOLDER/SCENE-RANK.json, for the tests that started it.
 """
 
 import datetime
 import json
 import os
+import random
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
 
 from lrwidget import TrainingTask, lr_find
+from lrwidget.check import check_lrs
 from lrwidget.distributed import team
 from lrwidget.options import SweepOptions
 from lrwidget.runner import SweepRunner
@@ -26,8 +29,12 @@ from tests.tasks import blobs, network
 
 OPTIONS: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 12, "progress": False}
 FAILS_AT = 5
-scene, folder = sys.argv[1], Path(sys.argv[2])
-own_losses: list[float] = []  # not in the loss module, which the sweep restores
+RANK = int(os.environ["RANK"])
+FAILS = RANK == 1
+# Seconds to wait for the other rank; as in use, but where it is sure not to come.
+TIMEOUTS = {"backward": 5.0, "absent": 5.0}
+# After these the group is of no use.
+LAST_OF_A_GROUP = ("backward", "absent", "lost")
 
 
 class FailsInBackward(torch.autograd.Function):
@@ -40,131 +47,182 @@ class FailsInBackward(torch.autograd.Function):
         raise ZeroDivisionError("in backward")
 
 
-class Trouble(nn.CrossEntropyLoss):
-    """Cross entropy that fails on the last rank, at one step, in the way of the scene."""
+class Scene:
+    """A model on both ranks, trained a little, and what is to happen to its sweep."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.jsonl"
+        self.wrapping, _, self.trouble = name.rpartition("_")
         self.calls = 0
+        self.own_losses: list[float] = []
+        torch.manual_seed(0)
+        self.model = self._wrapped(network(normalised=True))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
+        self.loader = DataLoader(
+            blobs(), batch_size=16, sampler=DistributedSampler(blobs(), seed=3)
+        )
+        self.few = list(self.loader)[:FAILS_AT]
+        self.train()
+        torch.manual_seed(20 + RANK)
 
-    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        loss = super().forward(output, target)
-        own_losses.append(loss.item())
-        if dist.get_rank() != dist.get_world_size() - 1 or self.calls != FAILS_AT:
-            return loss
-        if scene == "forward":
+    def _wrapped(self, model: nn.Sequential) -> nn.Module:
+        model[0].register_forward_pre_hook(self.in_forward)
+        if self.wrapping != "fsdp":
+            return DistributedDataParallel(model)
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                fully_shard(layer)
+        return fully_shard(model)
+
+    def train(self) -> None:
+        """A step that accumulates, as users write it, and one that does not."""
+        loss_fn = nn.CrossEntropyLoss()
+        (x, y), second, third = list(self.loader)[:3]
+        self.optimizer.zero_grad()
+        if isinstance(self.model, DistributedDataParallel):
+            with self.model.no_sync():
+                loss_fn(self.model(x), y).backward()
+        for x, y in (second, third):
+            loss_fn(self.model(x), y).backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def state(self) -> list[Any]:
+        """All that training changes, in plain values."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        for held in self.optimizer.state.values():
+            tensors += [value for value in held.values() if isinstance(value, torch.Tensor)]
+        values = [getattr(t.detach(), "_local_tensor", t.detach()).tolist() for t in tensors]
+        return [*values, self.optimizer.param_groups[0]["lr"]]
+
+    # -- the trouble ------------------------------------------------------------------------------
+
+    def in_forward(self, *_: Any) -> None:
+        """Where the model begins, which is after DDP and FSDP have begun."""
+        if self.trouble == "forward" and FAILS and self.calls == FAILS_AT - 1:
+            self.calls += 1
             raise ZeroDivisionError("in forward")
-        if scene == "backward":
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        loss = nn.functional.cross_entropy(output, target)
+        self.own_losses.append(loss.item())
+        if not FAILS or self.calls != FAILS_AT:
+            return loss
+        if self.trouble == "loss":
+            raise ZeroDivisionError("in the loss")
+        if self.trouble == "backward":
             return FailsInBackward.apply(loss)
-        if scene == "lost":
+        if self.trouble == "lost":
             os.kill(os.getpid(), signal.SIGKILL)
-        if scene == "nan":
+        if self.trouble == "nan":
             return loss * float("nan")
         return loss
 
+    def batches(self) -> Any:
+        if self.trouble == "loader" and FAILS:
+            return BrokenAfter(self.loader, FAILS_AT)
+        if self.trouble == "uneven" and FAILS:
+            return iter(self.few)
+        return self.loader
 
-def batches(loader: DataLoader[Any]) -> Any:
-    if scene == "loader" and dist.get_rank() == 1:
-        return BrokenAfter(loader, FAILS_AT)
-    if scene == "uneven" and dist.get_rank() == 1:
-        return iter(list(loader)[:FAILS_AT])
-    return loader
+    # -- the sweep --------------------------------------------------------------------------------
+
+    def play(self) -> dict[str, Any]:
+        before, generators = self.state(), (torch.get_rng_state(), random.getstate())
+        facts: dict[str, Any] = {"error": None}
+        records = None
+        try:
+            records = self.sweep(facts)
+        except Exception as error:  # noqa: BLE001 - what it is is the fact that is tested
+            facts["error"] = f"{type(error).__name__}: {error}"
+            records = getattr(error, "records", None)
+        facts["restored"] = before == self.state()
+        now = torch.get_rng_state(), random.getstate()
+        facts["generators"] = torch.equal(generators[0], now[0]) and generators[1] == now[1]
+        if records is not None:
+            facts["loss"], facts["lr"] = records.loss.tolist(), records.lr.tolist()
+            facts["reason"] = str(records.stop_reason)
+            facts["validated"] = records.frame.get("val_loss", records.frame.loss).dropna().tolist()
+            facts["own"] = self.own_losses
+        default = dist.distributed_c10d._get_default_group()
+        timeout = default._get_backend(torch.device("cpu")).options._timeout
+        facts["timeout_is_as_before"] = timeout == datetime.timedelta(minutes=20)
+        if self.trouble not in LAST_OF_A_GROUP:
+            self.train()
+            facts["trained"] = self.state()
+        return facts
+
+    def sweep(self, facts: dict[str, Any]) -> Any:
+        arguments: list[Any] = [self.model, self.optimizer, self.loss]
+        options = dict(OPTIONS)
+        if self.trouble == "none" or (self.trouble == "absent" and FAILS):
+            return None
+        if self.trouble == "stop":
+            return self.stopped(TrainingTask(*arguments, self.loader), facts)
+        if self.trouble == "check":
+            results = check_lrs(TrainingTask(*arguments, self.loader), [1e-4, 1e-2], steps=3)
+            facts["losses"] = results.frame.loss.tolist()
+            return None
+        if self.trouble == "whole":
+            options["repeats"] = 2
+        if self.trouble == "validation":
+            x, y = self.few[0]
+            options |= {"val_data": [(x + RANK, y)], "val_every": 4}
+        if self.trouble == "setup" and FAILS:
+            options["device"] = "meta"
+        return lr_find(*arguments, self.batches(), log=self.log, **options)
+
+    def stopped(self, task: TrainingTask, facts: dict[str, Any]) -> Any:
+        """Stop on one rank alone, which has wished to go on to a higher rate before."""
+        runner = SweepRunner(task, SweepOptions(start_lr=1e-5, end_lr=1e-1, steps=100_000))
+        runner.start()
+        if FAILS:
+            while len(runner.records) < 3:
+                pass
+            try:
+                runner.extend(1.0)
+            except RuntimeError as error:
+                facts["extended"] = str(error)
+            runner.stop()
+        return runner.wait()
 
 
 class BrokenAfter:
     def __init__(self, loader: Any, count: int) -> None:
         self.loader, self.count = loader, count
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:
         for number, batch in enumerate(self.loader):
             if number == self.count:
                 raise OSError("the disk is gone")
             yield batch
 
 
-def state(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    tensors = [*model.parameters(), *model.buffers()]
-    for held in optimizer.state.values():
-        tensors += [value for value in held.values() if isinstance(value, torch.Tensor)]
-    return [getattr(t.detach(), "_local_tensor", t.detach()).clone() for t in tensors]
-
-
-def main() -> dict[str, Any]:
-    model: nn.Module = network(normalised=True)
-    if scene == "fsdp":
-        for layer in model:
-            if isinstance(layer, nn.Linear):
-                fully_shard(layer)
-        fully_shard(model)
-    else:
-        model = DistributedDataParallel(model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-    loader = DataLoader(blobs(), batch_size=16, sampler=DistributedSampler(blobs(), seed=3))
-    loss_fn = nn.CrossEntropyLoss()
-    for x, y in list(loader)[:2]:  # a warm optimizer
-        optimizer.zero_grad()
-        loss_fn(model(x), y).backward()
-        optimizer.step()
-    before = state(model, optimizer)
-    trouble = Trouble()
-    facts: dict[str, Any] = {"error": None}
-    records = None
-    options = dict(OPTIONS)
-    if scene == "plain":
-        options["repeats"] = 2
-    try:
-        if scene == "stop":
-            records = stopped(TrainingTask(model, optimizer, trouble, loader), facts)
-        else:
-            log = folder / "log.jsonl"
-            records = lr_find(model, optimizer, trouble, batches(loader), log=log, **options)
-    except Exception as error:  # noqa: BLE001 - what it is is the fact that is tested
-        facts["error"] = f"{type(error).__name__}: {error}"
-        records = getattr(error, "records", None)
-    after = state(model, optimizer)
-    facts["restored"] = len(before) == len(after) and all(map(torch.equal, before, after))
-    if records is not None:
-        facts["loss"], facts["lr"] = records.loss.tolist(), records.lr.tolist()
-        facts["reason"] = str(records.stop_reason)
-        facts["own"] = own_losses
-    default = dist.distributed_c10d._get_default_group()
-    timeout = default._get_backend(torch.device("cpu")).options._timeout
-    facts["timeout_is_as_before"] = timeout == datetime.timedelta(minutes=20)
-    facts["trains_on"] = scene in ("forward", "loader", "stop", "plain") and trains(
-        model, optimizer, loader
-    )
-    return facts
-
-
-def stopped(task: TrainingTask, facts: dict[str, Any]) -> Any:
-    """Stop on rank 1 alone, which has wished to go on to a higher rate before."""
-    runner = SweepRunner(task, SweepOptions(start_lr=1e-5, end_lr=1e-1, steps=100_000))
-    runner.start()
-    if dist.get_rank() == 1:
-        while len(runner.records) < 3:
-            pass
-        try:
-            runner.extend(1.0)
-        except RuntimeError as error:
-            facts["extended"] = str(error)
-        runner.stop()
-    return runner.wait()
-
-
-def trains(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Any) -> bool:
-    for x, y in list(loader)[:2]:
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-    return True
+def main() -> None:
+    torch.set_num_threads(1)
+    folder, names = Path(sys.argv[1]), sys.argv[2:]
+    usual, group_is_good = team.TIMEOUT, False
+    for number, name in enumerate(names):
+        if not group_is_good:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            dist.init_process_group(
+                "gloo",
+                init_method=f"file://{folder}/meeting{number}",
+                rank=RANK,
+                world_size=2,
+                timeout=datetime.timedelta(minutes=20),
+            )
+        scene = Scene(name, folder)
+        team.TIMEOUT = TIMEOUTS.get(scene.trouble, usual)
+        facts = scene.play()
+        (folder / f"{name}-{RANK}.json").write_text(json.dumps(facts))
+        group_is_good = scene.trouble not in LAST_OF_A_GROUP
+    # Those who lost a peer cannot take leave of it.
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    team.TIMEOUT = float(os.environ.get("TEAM_TIMEOUT", team.TIMEOUT))
-    dist.init_process_group("gloo", timeout=datetime.timedelta(minutes=20))
-    result = main()
-    (folder / f"rank{dist.get_rank()}.json").write_text(json.dumps(result))
-    # Those who lost a peer cannot take leave of it.
-    os._exit(0)
+    main()
