@@ -7,6 +7,9 @@
     lr_find(net, X, y)                           a skorch net; also lr_find(net, data=data_set)
     lr_find(model, optimizer, loss_fn, loader)   prepared by Accelerate
 
+Under several processes each rank gives its own: those of Lightning (`strategy="ddp"`, launched by
+torchrun), Hugging Face and Accelerate sweep together; the others are refused.
+
 `LRFinderWidget` takes the same. Each form also takes the options of a sweep (`start_lr`, ...);
 everything else that a step needs comes from the object. An adapter is loaded only where its
 framework is imported already.
@@ -16,6 +19,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from lrwidget.distributed.team import process_count
 from lrwidget.task import TrainingTask
 
 ACCEPTED = (
@@ -64,6 +68,12 @@ def adapt(
         raise TypeError(
             f"{', '.join(beside)} beside a {type(model).__name__}, which carries what a step "
             f"needs; beside it go {takes}"
+        )
+    if framework in ("fastai", "skorch") and process_count() > 1:
+        raise ValueError(
+            f"this is one of {process_count()} processes, and a {type(model).__name__} is swept in "
+            "one only: its step would not train them together. Wrap its model in "
+            "DistributedDataParallel and give that, with its optimizer, loss and loader"
         )
     if framework == "lightning":
         from lrwidget.adapters.lightning import LightningTask

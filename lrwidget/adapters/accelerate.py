@@ -19,6 +19,7 @@ from lrwidget.adapters.framework import (
     StepData,
     grouped,
     mean_of,
+    samplers_of,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.forward import outputs_and_loss
@@ -69,7 +70,7 @@ class AccelerateTask(FrameworkTask):
         """Put back what Accelerate shares between all its objects, and the loader's place."""
         with ExitStack() as stack:
             self._reading = loader = self._private_loaders.of(self._loader)
-            samplers = [s for s in _samplers(loader) if hasattr(s, "__dict__")]
+            samplers = samplers_of(loader)
             objects = [self._state, self._prepared, *samplers]
             generators = [s.generator for s in samplers if hasattr(s, "generator")]
             generators = [g for g in generators if isinstance(g, torch.Generator)]
@@ -96,6 +97,8 @@ class AccelerateTask(FrameworkTask):
             with nullcontext() if last or no_sync is None else no_sync():
                 _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
                 part = loss / size
+                if last:
+                    self.agree()
                 (part if self.scaler is None else self.scaler.scale(part)).backward()
             losses.append(loss.detach().reshape(()))
         if self.clip_grad_norm is not None:
@@ -105,17 +108,3 @@ class AccelerateTask(FrameworkTask):
         self._prepared.step()
         self._prepared.zero_grad()
         return mean_of(losses)
-
-
-def _samplers(loader: Any) -> list[Any]:
-    """The samplers behind a prepared loader, which count epochs and draw from generators."""
-    found: list[Any] = []
-    waiting = [loader]
-    while waiting:
-        held = vars(waiting.pop()) if len(found) < 16 else {}
-        for name in ("sampler", "batch_sampler", "base_dataloader"):
-            inner = held.get(name)
-            if inner is not None and not any(inner is known for known in found):
-                found.append(inner)
-                waiting.append(inner)
-    return found

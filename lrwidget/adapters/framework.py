@@ -64,6 +64,8 @@ class FrameworkTask(TrainingTask):
         train: Callable[[StepBatches], torch.Tensor],
         device: torch.device | None = None,
     ) -> None:
+        if device is not None and device.type == "cpu":
+            device = torch.device("cpu")  # Accelerate's may have an index, which tensors never have
         super().__init__(model, optimizer, data=data, step=train, device=device)
 
 
@@ -124,3 +126,17 @@ class PrivateLoaders:
 def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:
     """The mean of scalar losses, without waiting for them."""
     return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+
+
+def samplers_of(loader: Any) -> list[Any]:
+    """The samplers behind a loader, which count epochs and draw from generators."""
+    found: list[Any] = []
+    waiting = [loader]
+    while waiting and len(found) < 16:
+        held = getattr(waiting.pop(), "__dict__", {})
+        for name in ("sampler", "batch_sampler", "base_dataloader"):
+            inner = held.get(name)
+            if hasattr(inner, "__dict__") and not any(inner is known for known in found):
+                found.append(inner)
+                waiting.append(inner)
+    return found

@@ -2,6 +2,7 @@
 
 A private Trainer, made like the given one but without callbacks, loggers and checkpoints, is set
 up as `fit` does it, and its training loop is advanced by hand. The given Trainer is not touched.
+Over several processes the private one has the given one's strategy and distributed sampler.
 """
 
 import copy
@@ -22,7 +23,10 @@ from lrwidget.adapters.framework import (
     StepBatches,
     StepData,
     mean_of,
+    samplers_of,
 )
+from lrwidget.adapters.lightning_strategy import refuse_processes, strategy_like
+from lrwidget.adapters.processes import own_weights, unhook
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.batches import loader_generators
 from lrwidget.task import rate_groups, set_rate
@@ -71,29 +75,29 @@ class LightningTask(FrameworkTask):
                 f"{type(module).__name__} has no train_dataloader; give data=train_loader or "
                 "datamodule=..."
             )
-        if trainer is not None and trainer.world_size > 1:
-            raise ValueError(
-                f"the trainer runs on {trainer.world_size} devices; "
-                "give one with devices=1 for the sweep"
-            )
+        refuse_processes(self._package, trainer)
         self._module = module
         self._trainer = trainer
         self._given_data = data
         self._datamodule = datamodule
         self._private: Any = None
         self._private_loaders = PrivateLoaders()
-        self._loss = _LossKeeper(pl.Callback)
+        self._watch = _Watch(pl.Callback, self)
         self._modes: list[tuple[Any, bool]] = []
+        self._passes = 0
         trainable = [p for p in module.parameters() if p.requires_grad]
         # The optimizer comes into being in a session; until then nothing is known of it.
         self._unmade = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
         super().__init__(module, self._unmade, StepData(data, self._steps), self._train)
         self.optimizer_is_ours = True
+        if trainer is not None and trainer.world_size > 1:
+            self._join_processes()
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Set the module up as `fit` does, on a private Trainer; then put all of it back."""
         with ExitStack() as stack:
+            wrapped = stack.enter_context(own_weights(self._module))
             stack.enter_context(put_back_after([self._module]))
             stack.enter_context(_quiet(self._package))
             stack.enter_context(_unpatched_loaders())
@@ -101,6 +105,7 @@ class LightningTask(FrameworkTask):
             self._private = trainer
             stack.callback(self._let_go)
             self._set_up(trainer, stack)
+            wrapped()
             first, *others = trainer.strategy.optimizers
             stack.enter_context(at_initial_rates([first, *others]))
             self.optimizer, self.other_optimizers = first, tuple(others)
@@ -141,7 +146,7 @@ class LightningTask(FrameworkTask):
         pl = sys.modules[self._package]
         loggers = import_module(f"{self._package}.loggers.logger")
         options: dict[str, Any] = {
-            "callbacks": [self._loss.callback],
+            "callbacks": [self._watch.callback],
             "logger": False,
             "enable_checkpointing": False,
             "enable_progress_bar": False,
@@ -156,6 +161,7 @@ class LightningTask(FrameworkTask):
             options |= {
                 "accelerator": device.type,
                 "devices": 1 if device.index is None else [device.index],
+                "use_distributed_sampler": given._accelerator_connector.use_distributed_sampler,
                 # A copy, for its loss scaler is a state of the given one.
                 "plugins": [copy.deepcopy(given.precision_plugin)],
                 # A module that talks to self.logger gets one that keeps nothing.
@@ -171,7 +177,19 @@ class LightningTask(FrameworkTask):
                 "detect_anomaly": given._detect_anomaly,
                 "default_root_dir": given.default_root_dir,
             }
+            if given.world_size > 1:
+                options |= {
+                    "strategy": strategy_like(given.strategy),
+                    "devices": given.strategy.num_processes,
+                    "num_nodes": given.num_nodes,
+                    "sync_batchnorm": given.strategy._layer_sync is not None,
+                }
         return pl.Trainer(**options)
+
+    def _join_processes(self) -> None:
+        """Begin the process group, as `fit` would, if the script has not; it stays for `fit`."""
+        with _quiet(self._package), put_back_after([]):
+            self._private_trainer().strategy.setup_environment()
 
     def _set_up(self, trainer: Any, stack: ExitStack) -> None:
         """As `Trainer.fit` up to its first batch."""
@@ -219,31 +237,43 @@ class LightningTask(FrameworkTask):
         combined = import_module(f"{self._package}.utilities.combined_loader").CombinedLoader
         if not isinstance(loaders, combined):
             loaders = combined(loaders, "max_size_cycle")
-        loaders.flattened = [self._private_loaders.of(one) for one in loaders.flattened]
+        connector = trainer._data_connector
+        training = import_module(f"{self._package}.trainer.states").RunningStage.TRAINING
+        for number, one in enumerate(loaders.flattened):
+            # The distributed sampler makes a new loader, which is then private too.
+            own = connector._prepare_dataloader(one, shuffle=True, mode=training)
+            loaders.flattened[number] = self._private_loaders.of(own)
         source.instance = loaders
+        samplers = [s for one in loaders.flattened for s in samplers_of(one)]
         found = [generator for one in loaders.flattened for generator in loader_generators(one)]
-        stack.enter_context(put_back_after([], generators=found))
+        stack.enter_context(put_back_after([], samplers, found))
         self.data = StepData(loaders.flattened[0] if loaders.flattened else None, self._steps)
 
     def _let_go(self) -> None:
         trainer, self._private = self._private, None
+        unhook(trainer.strategy.model)
         self._modes = []
+        self._passes = 0
         self.optimizer, self.other_optimizers = self._unmade, ()
         self.data = StepData(self._given_data, self._steps)
         if trainer.fit_loop._data_fetcher is not None:
             trainer.fit_loop._data_fetcher.teardown()
         self._private_loaders.close()
-        self._loss.losses.clear()
+        self._watch.losses.clear()
 
     # -- one step -------------------------------------------------------------------------------
 
     def _steps(self) -> Iterator[StepBatches]:
         """Only says whether there is a step to take: Lightning's loop reads its batches itself."""
         loop = self._private.fit_loop
+        set_epoch = import_module(f"{self._package}.loops.fit_loop")._set_sampler_epoch
         if loop._combined_loader is None:
             loop.setup_data()  # which begins the first pass
-        else:
+        for one in loop._combined_loader.flattened:
+            set_epoch(one, self._passes)
+        if self._passes:
             iter(loop._data_fetcher)
+        self._passes += 1
         loop.epoch_loop.batch_progress.reset_on_run()
         while not loop._data_fetcher.done:
             yield StepBatches()
@@ -252,11 +282,13 @@ class LightningTask(FrameworkTask):
         for module, training in self._modes:  # a part in eval mode stays so, as in `fit`
             module.training = training
         self._modes = []
-        trainer, losses = self._private, self._loss.losses
+        trainer, losses = self._private, self._watch.losses
         losses.clear()
         fetcher = trainer.fit_loop._data_fetcher
         automatic = self._module.automatic_optimization
         for number in range(1, 1 + (trainer.accumulate_grad_batches if automatic else 1)):
+            if number > 1:
+                self.agree()  # the ranks wait for each other at the beginning of each batch
             trainer.fit_loop.epoch_loop.advance(fetcher)
             if len(losses) < number:
                 raise TypeError(
@@ -270,10 +302,14 @@ class LightningTask(FrameworkTask):
         return mean * trainer.accumulate_grad_batches if automatic else mean
 
 
-class _LossKeeper:
-    """The only callback of the private Trainer: keeps the losses of a step."""
+class _Watch:
+    """The only callback of the private Trainer: keeps the losses of a step.
 
-    def __init__(self, base: type) -> None:
+    And where several processes train, all agree before the backward in which they wait for each
+    other.
+    """
+
+    def __init__(self, base: type, task: LightningTask) -> None:
         self.losses: list[torch.Tensor] = []
 
         def keep(_self: Any, _trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
@@ -281,7 +317,12 @@ class _LossKeeper:
             if isinstance(loss, torch.Tensor):
                 self.losses.append(loss.detach().reshape(()))
 
-        self.callback: Any = type("KeepLosses", (base,), {"on_train_batch_end": keep})()
+        def agree(_self: Any, trainer: Any, *_: Any) -> None:
+            if not trainer.fit_loop._should_accumulate():
+                task.agree()
+
+        hooks = {"on_train_batch_end": keep, "on_before_backward": agree}
+        self.callback: Any = type("Watch", (base,), hooks)()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ its own, so that the given one, subclassed or not, keeps everything it has.
 
 import copy
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +18,7 @@ from lrwidget.adapters.framework import (
     StepBatches,
     StepData,
 )
+from lrwidget.adapters.processes import own_weights, unhook
 from lrwidget.adapters.restore import put_back_after, same_state_objects
 from lrwidget.task import rate_groups, set_rate
 
@@ -35,9 +36,11 @@ class TransformersTask(FrameworkTask):
     def __init__(self, trainer: Any) -> None:
         if trainer.train_dataset is None:
             raise TypeError("the Trainer has no train_dataset; give Trainer(train_dataset=...)")
-        devices = max(trainer.accelerator.num_processes, trainer.args.n_gpu)
-        if devices > 1:
-            raise ValueError(f"the Trainer runs on {devices} devices; run the sweep on one")
+        if trainer.args.n_gpu > 1:
+            raise ValueError(
+                f"the Trainer runs on {trainer.args.n_gpu} devices from one process; start one "
+                f"process for each: torchrun --nproc-per-node {trainer.args.n_gpu} script.py"
+            )
         if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
             raise ValueError(
                 "the Trainer uses DeepSpeed or FSDP, which spread a model over processes; "
@@ -75,6 +78,7 @@ class TransformersTask(FrameworkTask):
         trainer = self._trainer
         with ExitStack() as stack:
             gradient_state = trainer.accelerator.gradient_state
+            wrapped = stack.enter_context(own_weights(trainer.model))
             stack.enter_context(put_back_after([trainer.model], [trainer, gradient_state]))
             stack.enter_context(same_state_objects(self._raw))
             self._private = private = _without_callbacks(trainer)
@@ -82,6 +86,8 @@ class TransformersTask(FrameworkTask):
             _prepare_model(private)
             self._loader = self._private_loaders.of(private.get_train_dataloader())
             self._model, private.optimizer = private.accelerator.prepare(private.model, self._raw)
+            wrapped()
+            self._agree_before_backward(private.accelerator)
             private.model_wrapped = self._model
             for group in self._raw.param_groups:  # what a scheduler has made of the rates
                 group["lr"] = group.get("initial_lr", group["lr"])
@@ -102,7 +108,18 @@ class TransformersTask(FrameworkTask):
                 if "initial_lr" in group:  # where a new scheduler begins
                     group["initial_lr"] = group["lr"]
 
+    def _agree_before_backward(self, accelerator: Any) -> None:
+        backward = accelerator.backward
+
+        def agreed(loss: torch.Tensor, **options: Any) -> None:
+            if accelerator.sync_gradients:
+                self.agree()
+            backward(loss, **options)
+
+        accelerator.backward = agreed
+
     def _let_go(self) -> None:
+        unhook(self._model)
         self._private_loaders.close()
         self._private = self._model = self._loader = None
         self._passes = 0
@@ -128,8 +145,10 @@ class TransformersTask(FrameworkTask):
         private.current_gradient_accumulation_steps = len(group)
         losses = []
         for number, inputs in enumerate(group, start=1):
-            private.accelerator.gradient_state._set_sync_gradients(number == len(group))
-            losses.append(private.training_step(model, inputs, items))
+            last = number == len(group)
+            private.accelerator.gradient_state._set_sync_gradients(last)
+            with nullcontext() if last else private.accelerator.no_sync(model):
+                losses.append(private.training_step(model, inputs, items))
         if private.args.max_grad_norm:
             private.accelerator.clip_grad_norm_(model.parameters(), private.args.max_grad_norm)
         private.optimizer.step()

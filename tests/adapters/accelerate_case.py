@@ -44,7 +44,8 @@ def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
                     optimizer.step()
                     optimizer.zero_grad()
 
-    sampler = loader.batch_sampler.sampler
+    batches = loader.batch_sampler  # of several processes' loaders, one that shares another one out
+    sampler = getattr(batches, "batch_sampler", batches).sampler
     return Case(
         plan,
         (network, optimizer, loss_fn, loader),

@@ -1,0 +1,70 @@
+"""A Trainer over several processes: which of them can be swept, and its strategy made anew."""
+
+import copy
+import os
+from importlib import import_module
+from typing import Any
+
+import torch.distributed as dist
+
+from lrwidget.distributed.team import process_count
+
+
+def refuse_processes(package: str, trainer: Any) -> None:
+    """Refuse what cannot take part: it does not wrap with DDP, or starts its processes itself.
+
+    Args:
+        package: `lightning.pytorch` or `pytorch_lightning`.
+        trainer: a Trainer, or None.
+
+    Raises:
+        ValueError: in words, with the way to launch it.
+    """
+    there = max(process_count(), _launched_by_torchrun())
+    wanted = 1 if trainer is None else trainer.world_size
+    if wanted == there == 1:
+        return
+    if wanted == 1:
+        given = "no trainer is given" if trainer is None else "the trainer runs on one device"
+        raise ValueError(
+            f"{given}, and this is one of {there} processes, which would not train together; give "
+            "a trainer over all of them, such as "
+            f"Trainer(devices={there}, strategy='ddp') on one machine"
+        )
+    strategies = import_module(f"{package}.strategies")
+    strategy = trainer.strategy
+    name = type(strategy).__name__
+    # DeepSpeed's strategy is made from DDP's, and spreads the model.
+    spreads = isinstance(strategy, strategies.DeepSpeedStrategy)
+    if spreads or not isinstance(strategy, strategies.DDPStrategy):
+        raise ValueError(
+            f"the trainer's strategy is {name} over {wanted} processes; the sweep follows "
+            "strategy='ddp', where every process has the whole model; give a trainer with that, "
+            "or with devices=1"
+        )
+    outside = strategy.cluster_environment.creates_processes_externally
+    if getattr(strategy, "_start_method", "popen") != "popen" or not outside:
+        raise ValueError(
+            f"the trainer would start its {wanted} processes itself, and only in fit; start them "
+            f"before: torchrun --nproc-per-node {strategy.num_processes} script.py, with "
+            f"Trainer(devices={strategy.num_processes}, strategy='ddp'); or give a trainer with "
+            "devices=1"
+        )
+
+
+def strategy_like(given: Any) -> Any:
+    """A DDP strategy with the settings of another one, that has nothing of its Trainer."""
+    made = copy.copy(given)
+    for name in ("_accelerator", "_precision_plugin", "_checkpoint_io", "_model_averager"):
+        setattr(made, name, None)
+    made._lightning_module = made._model = made._launcher = None
+    made._optimizers, made._lightning_optimizers, made.lr_scheduler_configs = [], [], []
+    made._pl_static_graph_delay_done = False
+    return made
+
+
+def _launched_by_torchrun() -> int:
+    """How many processes torchrun has launched; they may not have met yet."""
+    if dist.is_available() and dist.is_torchelastic_launched():
+        return int(os.environ["WORLD_SIZE"])
+    return 1

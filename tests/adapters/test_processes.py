@@ -1,0 +1,58 @@
+"""What cannot be swept over several processes is refused in words that say what to do instead."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrwidget import lr_find
+from lrwidget.adapters import lightning_strategy
+from tests.adapters.case import make
+
+
+def find(framework: str, folder: Path, **options: Any) -> None:
+    case = make(framework, folder, **options)
+    lr_find(*case.arguments, **case.keywords, steps=2, progress=False)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_a_trainer_that_would_start_its_processes_is_told_how_to(
+    strategy: str, folder: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"torchrun --nproc-per-node 2 script.py, with Trainer"):
+        find("lightning", folder, devices=2, strategy=strategy)
+
+
+def test_a_strategy_that_spreads_the_model_is_refused(folder: Path) -> None:
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    options = {"strategy": ModelParallelStrategy(), "gradient_clip_val": None}
+    with pytest.raises(ValueError, match="ModelParallelStrategy over 2 processes; the sweep foll"):
+        find("lightning", folder, devices=2, **options)
+
+
+def test_a_trainer_on_one_device_does_not_train_several_processes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lightning_strategy, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"runs on one device, and this is one of 2 processes"):
+        find("lightning", folder)
+    module = make("lightning", folder).arguments[0]
+    with pytest.raises(ValueError, match="no trainer is given, and this is one of 2 processes"):
+        lr_find(module, data=[0])
+
+
+@pytest.mark.parametrize("framework", ["fastai", "skorch"])
+def test_frameworks_that_are_swept_in_one_process_only(
+    framework: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrwidget.adapters.process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"one of 2 processes, and a .* is swept in one only"):
+        find(framework, folder)
+
+
+def test_a_trainer_over_devices_of_one_process_is_refused(folder: Path) -> None:
+    case = make("transformers", folder)
+    case.arguments[0].args._n_gpu = 2
+    with pytest.raises(ValueError, match="on 2 devices from one process; start one process for"):
+        case.task()
