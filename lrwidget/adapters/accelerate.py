@@ -98,9 +98,11 @@ class AccelerateTask(FrameworkTask):
                 _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
                 part = loss / size
                 if last:
-                    self.agree()
+                    self.agree()  # the ranks wait for each other in backward
                 (part if self.scaler is None else self.scaler.scale(part)).backward()
             losses.append(loss.detach().reshape(()))
+            if not last:
+                self.agree()  # and where rank 0 reads for all, in the next batch
         if self.clip_grad_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate import DataLoaderConfiguration
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -30,6 +31,8 @@ SCENES: dict[str, dict[str, Any]] = {
     "lightning": {"devices": 2, "strategy": "ddp"},
     "transformers": {},
     "accelerate": {},
+    # Rank 0 reads for all.
+    "accelerate-dispatched": {"dataloader_config": DataLoaderConfiguration(dispatch_batches=True)},
 }
 
 read: list[int] = []
@@ -45,8 +48,8 @@ def fresh(framework: str, name: str, **options: Any) -> Case:
     """The same case on all ranks, but for its weights where it is not wrapped yet, and its luck."""
     folder = FOLDER / f"{framework}-{name}-{RANK}"
     folder.mkdir()
-    case = make(framework, folder, **{**SCENES[framework], **options})
-    if RANK == 1 and framework != "accelerate":
+    case = make(framework.partition("-")[0], folder, **{**SCENES[framework], **options})
+    if RANK == 1 and not framework.startswith("accelerate"):
         with torch.no_grad():
             model_of(case).model[0].weight.add_(1.0)
     luck()

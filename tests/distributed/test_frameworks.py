@@ -13,7 +13,7 @@ from tests.adapters.case import SAMPLES
 from tests.trust.endings import STEPS
 
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = ("lightning", "transformers", "accelerate")
+FRAMEWORKS = ("lightning", "transformers", "accelerate", "accelerate-dispatched")
 
 Facts = list[dict[str, Any]]
 
@@ -66,6 +66,9 @@ def test_the_loss_is_the_mean_of_those_of_the_frameworks_own_training(
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_each_rank_reads_its_own_share(framework: str, folder: Path) -> None:
     first, second = (there["first_read"] for there in facts_of(folder, framework))
+    if framework == "accelerate-dispatched":
+        assert first
+        assert not second, "rank 0 reads for all"
     assert len({*first, *second}) == len(first) + len(second) <= SAMPLES
 
 
