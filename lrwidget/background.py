@@ -42,6 +42,8 @@ class Background(Generic[Result, End]):
 
     what = "sweep"
     records: Rows
+    # What went on with another sweep in place of this one.
+    successor: "Background[Any, Any] | None" = None
 
     def __init__(self, number: int, runner: Runner[Result], page: Page, kind: str) -> None:
         self.number = number

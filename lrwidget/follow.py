@@ -2,85 +2,117 @@
 
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lrwidget.jsonl import Parser
+from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
-from lrwidget.runner import Runner
+from lrwidget.runner import RecordsRunner
 
 # Seconds between two looks at the file.
 POLL = 0.05
 
+# What a follower wants to know of the sweep.
+OPTIONS = ("start_lr", "end_lr", "steps", "repeats")
 
-class Follower(Runner[LRRecords]):
-    """Follows a file in a thread of its own, as a sweep runs in one.
+
+class Follower(RecordsRunner):
+    """Follows one sweep of a file in a thread of its own, as a sweep runs in one.
 
     The file may not exist yet; its last line may be torn, which is waited for. A file that gets
-    shorter, begins otherwise than before, or is replaced by another one, is a new sweep: `records`
-    is then a new table, and `restarts` counts it.
+    shorter, begins otherwise than before, or is replaced by another one, is a new sweep: this one
+    then ends as stopped, and its `successor`, not started yet, goes on with the new one.
 
     Args:
         path: of the file.
+        records: get the rows; by default a new table.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    elsewhere = "the sweep runs in another process, of which this is the log"
+
+    def __init__(self, path: str | os.PathLike[str], records: LRRecords | None = None) -> None:
         self.path = Path(path)
-        self.restarts = 0
-        self.records = LRRecords()
-        super().__init__(None, lambda _: self._follow(), self.records, steps=0)
+        self._reader = _Reader(self.path)
+        self._lines: Sequence[str] = ()
+        super().__init__(
+            None, lambda _: self._follow(), LRRecords() if records is None else records, steps=0
+        )
+        self._parser = Parser(self.records, str(self.path))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates; the usual ones until the file tells."""
+        options = self._options()
+        return options.start_lr, options.end_lr
 
     def _follow(self) -> Generator[None, None, StopReason]:
-        reader = _Reader(self.path)
         while True:
-            for line in reader.new_lines(self._restart):
-                reader.parser.feed(line)
-            self._learn_the_steps()
+            for line in self._lines:
+                self._parser.feed(line)
+            self._learn()
             if self.records.stop_reason is not None:
                 return self.records.stop_reason
             yield
             time.sleep(POLL)
+            anew, self._lines = self._reader.read()
+            if anew and self._parser.line:
+                self._hand_over()
+                return StopReason.STOPPED
 
-    def _restart(self) -> LRRecords:
-        """A fresh table, for the first file and for every one that takes its place."""
-        if len(self.records) or self.records.meta:
-            self.restarts += 1
-            self.records = self.result = LRRecords()
-        return self.records
+    def _hand_over(self) -> None:
+        successor = Follower(self.path)
+        successor._reader, successor._lines = self._reader, self._lines
+        self.records.stop_reason = StopReason.STOPPED
+        self.notice = f"{self.path.name} was begun anew: that is another run."
+        self.successor = successor
 
-    def _learn_the_steps(self) -> None:
-        options = self.records.meta.get("options", {})
-        self.steps = options.get("steps", 0) * options.get("repeats", 1)
+    def _learn(self) -> None:
+        if self._parser.line:
+            options = self._options()
+            self.steps = max(options.steps * options.repeats, len(self.records))
+            self.notice = ""
+        else:
+            there = "it is empty so far" if self.path.exists() else "there is no such file yet"
+            self.notice = f"Waiting for {self.path.name}: {there}."
+
+    def _options(self) -> SweepOptions:
+        known: Any = self.records.meta.get("options")
+        if not isinstance(known, dict):
+            return SweepOptions()
+        try:
+            return SweepOptions(**{name: known[name] for name in OPTIONS if name in known})
+        except (TypeError, ValueError):
+            return SweepOptions()
 
 
 class _Reader:
     """The whole lines of a file that grows, shrinks, comes and goes."""
 
     def __init__(self, path: Path) -> None:
-        self.parser = Parser(LRRecords(), str(path))
         self._path = path
         self._identity: tuple[int, int] | None = None
         self._offset = 0
         self._torn = b""
         self._head = b""
 
-    def new_lines(self, restart: Callable[[], LRRecords]) -> list[str]:
-        """The lines that were completed since the last call."""
+    def read(self) -> tuple[bool, list[str]]:
+        """Whether it is another file than at the last call, and the lines completed since."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
-            return []
+            return False, []
         with file:
             status = os.fstat(file.fileno())
             identity = (status.st_dev, status.st_ino)
-            changed = identity != self._identity or status.st_size < self._offset
-            if changed or file.read(len(self._head)) != self._head:
+            anew = identity != self._identity or status.st_size < self._offset
+            if anew := anew or file.read(len(self._head)) != self._head:
                 self._identity, self._offset, self._torn, self._head = identity, 0, b"", b""
-                self.parser = Parser(restart(), str(self._path))
             file.seek(self._offset)
             new = file.read()
         self._offset += len(new)
         *whole, self._torn = (self._torn + new).split(b"\n")
         if whole and not self._head:
             self._head = whole[0]
-        return [line.decode() for line in whole]
+        return anew, [line.decode(errors="replace") for line in whole]

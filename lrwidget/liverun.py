@@ -44,6 +44,7 @@ class LiveRun(Background[LRRecords, Outcome]):
     """
 
     records: LRRecords
+    successor: "LiveRun | None" = None
 
     def __init__(
         self, number: int, runner: RecordsRunner, page: Page, overrides: Overrides = NONE
@@ -56,6 +57,7 @@ class LiveRun(Background[LRRecords, Outcome]):
         self.style = 0
         self.notice = ""
         self._label = ""
+        self._elsewhere, self._extends = runner.elsewhere, runner.extends
 
     @property
     def span(self) -> tuple[float, float]:
@@ -94,6 +96,11 @@ class LiveRun(Background[LRRecords, Outcome]):
             )
         self._sweeps.extend(end_lr)
 
+    @property
+    def heir(self) -> RecordsRunner | None:
+        """The runner that goes on in place of its own, where that is so."""
+        return None if self._sweeps is None else self._sweeps.successor
+
     def close(self) -> None:
         """Stop, wait for both threads, and let go of the task; the rows stay."""
         super().close()
@@ -117,7 +124,9 @@ class LiveRun(Background[LRRecords, Outcome]):
             "elapsed": round(end.elapsed, 3) if end else 0.0,
             # Between which rates; the upper one grows where the sweep is extended.
             "span": list(self.span),
-            "notice": self.notice,
+            "elsewhere": self._elsewhere,
+            "extends": self._extends,
+            "notice": self.notice or (self._sweeps.notice if self._sweeps is not None else ""),
         }
 
     def settle(self) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from lrwidget.background import Background
 from lrwidget.labels import checked_label, label_of, unique_label
 from lrwidget.livecheck import CheckWidget
 from lrwidget.liverun import LiveRun
@@ -120,12 +121,15 @@ class RunsWidget(CheckWidget):
             TimeoutError: it has not ended in time; it goes on.
             Exception: what the model, the loss or the data raised.
         """
-        latest, records = self._latest, self.records
+        latest, active = self._latest, self._current
         if in_background():
             raise RuntimeError("wait() inside the sweep would wait for itself; call it elsewhere")
         if latest is None:
             raise RuntimeError("no sweep has been started; press Start or call start() first")
-        awaited = [latest, *(run for run in self._under_way() if run is not latest)]
+        awaited: list[Background[Any, Any]] = [
+            latest,
+            *(run for run in self._under_way() if run is not latest),
+        ]
         deadline = None if timeout is None else time.monotonic() + timeout
         for work in awaited:
             while True:
@@ -134,12 +138,16 @@ class RunsWidget(CheckWidget):
                 # Observers and linked widgets live on while this cell waits.
                 self._catch_up(tell=True)
                 if ended:
+                    if work.successor is not None:
+                        awaited.append(work.successor)
                     break
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError(f"the {work.what} has not ended in {timeout} s; it goes on")
         for work in awaited:
             work.raise_error()
-        return records
+        while active.successor is not None:
+            active = active.successor
+        return active.records
 
     def add(self, records: LRRecords, label: str | None = None) -> LRRecords:
         """Show records beside the runs, from `lr_find`, another widget or `LRRecords.load`.
@@ -227,11 +235,13 @@ class RunsWidget(CheckWidget):
     @property
     def runs(self) -> list[LRRecords]:
         """The records of all runs that were started or added, in that order."""
+        self._catch_up()
         return [run.records for run in self._all]
 
     @property
     def records(self) -> LRRecords:
         """The rows of the active run so far, empty before the first."""
+        self._catch_up()
         return self._current.records
 
     # -- what the page may ask for too, by LiveRun ------------------------------------------------
@@ -291,6 +301,21 @@ class RunsWidget(CheckWidget):
         free = [style for style in range(STYLES) if style not in used]
         run.style = free[0] if free else run.number % STYLES
         self._kept[run.number] = run
+
+    def _adopt_successors(self) -> None:
+        """Show what has gone on in place of a run as a run of its own."""
+        for run in self._all:
+            if run.heir is None or run.successor is not None or self._source is None:
+                continue
+            successor = LiveRun(self._next_number(), run.heir, self._page, run.overrides)
+            successor.label = self._free_label(run.label)
+            successor.start()
+            self._keep(successor)
+            run.successor = successor
+            if self._latest is run:
+                self._latest = successor
+            if self._run is run:
+                self._make_active(successor)
 
     def _make_active(self, run: LiveRun) -> None:
         self._run = run

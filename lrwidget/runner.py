@@ -64,6 +64,7 @@ class Runner(Generic[Result]):
     Attributes:
         state: where the run is.
         error: the exception that ended it, or None; `traceback` is its text.
+        notice: what else there is to say about it now, in words; may be empty.
         on_change: called from the run's thread after each change of `state`.
     """
 
@@ -78,6 +79,7 @@ class Runner(Generic[Result]):
         self.state = RunState.IDLE
         self.error: BaseException | None = None
         self.traceback: str | None = None
+        self.notice = ""
         self.on_change: Callable[[], None] = lambda: None
         self.result = result
         self._work: tuple[TrainingTask | None, Callable[..., Any]] | None = (task, work)
@@ -231,7 +233,17 @@ class Runner(Generic[Result]):
 
 
 class RecordsRunner(Runner[LRRecords]):
-    """A runner that fills a table of records, wherever the sweep itself may run."""
+    """A runner that fills a table of records, wherever the sweep itself may run.
+
+    Attributes:
+        extends: whether it can be extended.
+        elsewhere: why nothing but the records is here, in words; empty where the model is.
+        successor: what goes on with another sweep, where this one has ended for that; not started.
+    """
+
+    extends = False
+    elsewhere = ""
+    successor: "RecordsRunner | None" = None
 
     @property
     def span(self) -> tuple[float, float]:
@@ -268,6 +280,8 @@ class SweepRunner(RecordsRunner):
         options: how.
         records: gets the rows; by default a new table.
     """
+
+    extends = True
 
     def __init__(
         self, task: TrainingTask, options: SweepOptions, records: LRRecords | None = None

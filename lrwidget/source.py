@@ -12,7 +12,7 @@ from lrwidget.check import CheckResults, CheckRunner
 from lrwidget.options import SweepOptions, whole_number
 from lrwidget.records import LRRecords
 from lrwidget.runner import RecordsRunner, Runner, SweepRunner
-from lrwidget.task import SWEEP_OPTIONS, TrainingTask, task_and_options
+from lrwidget.task import SWEEP_OPTIONS, TrainingTask, rate_groups, set_rate, task_and_options
 
 Overrides = Mapping[str, Any]
 NONE: Overrides = {}
@@ -52,6 +52,28 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of model, optimizer and data."""
+
+
+class Elsewhere(Source):
+    """A source whose model and optimizer are not in this process."""
+
+    where: str  # they are, in words
+
+    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:  # noqa: ARG002
+        """No: no optimizer of this process is swept."""
+        return False
+
+    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:  # noqa: ARG002
+        """Set a rate on an optimizer of this process, keeping its groups' ratios."""
+        if optimizer is None:
+            raise ValueError(
+                f"the optimizer of the sweep is {self.where}; give the one that you train with: "
+                "w.apply(optimizer)"
+            )
+        set_rate(rate_groups([optimizer]), lr)
+
+    def close(self) -> None:
+        """Nothing is held here."""
 
 
 class LocalSource(Source):

@@ -1,6 +1,8 @@
 """LRFinderWidget: traits and wiring. Threads and locks are explained in `lrwidget.livetraits`."""
 
-from typing import Any, ClassVar
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import bqplot as bq
 import traitlets
@@ -18,6 +20,7 @@ from lrwidget.livetraits import (
     NumberPair,
     Rate,
 )
+from lrwidget.logsource import LogSource
 from lrwidget.options import whole_number
 from lrwidget.pagecommands import PageCommands
 from lrwidget.parts import close_figure, new_figure
@@ -103,6 +106,21 @@ class LRFinderWidget(PageCommands):
             super().__init__(figure=figure, **({} if layout is None else {"layout": layout}))
         self.on_msg(self._on_page_message)
 
+    @classmethod
+    def follow(cls, path: str | os.PathLike[str], *, height: int = 360, layout: Any = None) -> Self:
+        """Show the sweep that another process writes to a file (`lr_find(..., log=path)`), live.
+
+        It begins at once; `stop()` ends the following, not the sweep. The file may not exist
+        yet. One that is truncated, or replaced by another, is a new run beside the one before.
+
+        Args:
+            path: of the file.
+            height, layout: as of the constructor.
+        """
+        widget = cls(LogSource(path), height=height, layout=layout)
+        widget.start(label=Path(path).name)
+        return widget
+
     def close(self) -> None:
         """Stop what is under way, close the views, let go of model, optimizer and data.
 
@@ -144,6 +162,7 @@ class LRFinderWidget(PageCommands):
     # -- what the program moves -----------------------------------------------------------------
 
     def _news(self) -> dict[str, Any]:
+        self._adopt_successors()
         run = self._current
         status = run.status()
         news = {

@@ -43,12 +43,33 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "sweep.jsonl"
 
 
+class Following:
+    """A follower and its successors, each started when it is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.all = [Follower(path)]
+        self.all[0].start()
+
+    @property
+    def now(self) -> Follower:
+        while (successor := self.all[-1].successor) is not None:
+            self.all.append(successor)
+            successor.start()
+        return self.all[-1]
+
+
 @pytest.fixture
-def follower(path: Path) -> Iterator[Follower]:
-    follower = Follower(path)
-    follower.start()
-    yield follower
-    follower.close()
+def following(path: Path) -> Iterator[Following]:
+    following = Following(path)
+    yield following
+    for follower in following.all:
+        follower.close()
+
+
+@pytest.fixture
+def follower(following: Following) -> Follower:
+    """The first."""
+    return following.now
 
 
 def append(path: Path, text: str) -> None:
@@ -82,37 +103,51 @@ def test_a_torn_last_line_is_waited_for(path: Path, follower: Follower) -> None:
     until(lambda: rates(follower) == [1.0, 2.0])
 
 
-def test_a_truncated_file_is_a_new_sweep(path: Path, follower: Follower) -> None:
+def test_a_truncated_file_is_a_new_sweep(path: Path, following: Following) -> None:
+    first = following.now
     append(path, f"{HEAD}\n{row(1.0)}\n{row(2.0)}\n")
-    until(lambda: rates(follower) == [1.0, 2.0])
-    first = follower.records
+    until(lambda: rates(first) == [1.0, 2.0])
     path.write_text(f"{HEAD}\n")
-    until(lambda: follower.restarts == 1)
+    until(lambda: following.now is not first)
     append(path, f"{row(5.0)}\n")
-    until(lambda: rates(follower) == [5.0])
-    assert first.lr.tolist() == [1.0, 2.0]
+    until(lambda: rates(following.now) == [5.0])
+    assert first.wait(60).lr.tolist() == [1.0, 2.0]
+    assert first.state is RunState.STOPPED
+    assert first.records.stop_reason is StopReason.STOPPED
+    assert "begun anew" in first.notice
 
 
 def test_a_file_written_anew_and_already_longer_is_a_new_sweep(
-    path: Path, follower: Follower
+    path: Path, following: Following
 ) -> None:
     append(path, f"{HEAD}\n{row(1.0)}\n")
-    until(lambda: rates(follower) == [1.0])
+    until(lambda: rates(following.now) == [1.0])
     other = json.dumps({**json.loads(HEAD), "id": "another"})
     with path.open("r+") as file:  # in one write, so that no shorter file is ever there
         file.write(f"{other}\n{row(5.0)}\n{row(6.0)}\n{row(7.0)}\n")
-    until(lambda: rates(follower) == [5.0, 6.0, 7.0])
+    until(lambda: rates(following.now) == [5.0, 6.0, 7.0])
 
 
-def test_a_rotated_file_is_a_new_sweep(path: Path, follower: Follower) -> None:
+def test_a_rotated_file_is_a_new_sweep(path: Path, following: Following) -> None:
+    first = following.now
     append(path, f"{HEAD}\n{row(1.0)}\n")
-    until(lambda: rates(follower) == [1.0])
+    until(lambda: rates(first) == [1.0])
     path.rename(path.with_suffix(".old"))
     time.sleep(0.12)
-    assert rates(follower) == [1.0]
+    assert following.now is first
     append(path, f"{HEAD}\n{row(7.0)}\n{row(8.0)}\n{row(9.0)}\n{END}\n")
-    assert follower.wait(60).lr.tolist() == [7.0, 8.0, 9.0]
-    assert follower.restarts == 1
+    until(lambda: following.now is not first)
+    assert following.now.wait(60).lr.tolist() == [7.0, 8.0, 9.0]
+    assert rates(first) == [1.0]
+
+
+def test_range_and_steps_are_those_of_the_file(path: Path, follower: Follower) -> None:
+    until(lambda: follower.notice == "Waiting for sweep.jsonl: there is no such file yet.")
+    assert follower.span == (1e-7, 10.0)
+    options = {"start_lr": 1e-4, "end_lr": 1e-2, "steps": 4, "repeats": 1}
+    append(path, json.dumps({**json.loads(HEAD), "meta": {"options": options}}) + "\n")
+    until(lambda: follower.span == (1e-4, 1e-2))
+    until(lambda: (follower.steps, follower.notice) == (4, ""))
 
 
 def test_repeats_are_told_apart(path: Path, follower: Follower) -> None:

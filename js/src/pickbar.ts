@@ -109,7 +109,7 @@ export class PickBar {
   }
 
   update(): void {
-    const { lr, variable, connected, busy, check } = this.session;
+    const { lr, variable, connected, busy, check, detail } = this.session;
     if (lr !== this.shown) {
       // The rate was chosen in some other way: a bad one that still stands here is over and done.
       if (this.rate !== document.activeElement) this.complain("");
@@ -125,7 +125,7 @@ export class PickBar {
     this.stopping.disabled = !connected;
     // The one that goes away hands the focus to the other.
     const focused = [this.checking, this.stopping].includes(document.activeElement as never);
-    this.checking.hidden = check.underWay;
+    this.checking.hidden = check.underWay || Boolean(detail.elsewhere);
     this.stopping.hidden = !check.underWay;
     if (focused) (check.underWay ? this.stopping : this.checking).focus();
   }

@@ -31,6 +31,10 @@ export interface Detail {
   /** The rates at the ends of the sweep. */
   span?: [number, number];
   notice?: string;
+  /** Why there is nothing to train here; empty where there is. */
+  elsewhere?: string;
+  /** Whether the sweep can be extended where it runs. */
+  extends?: boolean;
 }
 
 /** Which runs there are. The active one is not among them before it is started. */

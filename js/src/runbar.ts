@@ -55,13 +55,14 @@ export class RunBar {
   }
 
   update(): void {
-    const { status, connected, lr, check, span } = this.session;
+    const { status, connected, lr, check, span, detail } = this.session;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}, at the same steps per decade.`;
     const shown = BUTTONS[status.state];
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {
-      button.hidden = !shown.includes(command);
+      const can = command !== "extend" || detail.extends !== false;
+      button.hidden = !shown.includes(command) || !can;
       button.disabled = !connected || (command === "start" && check.underWay);
       // At the end of a run the thing to do is to take the rate, unless there is none.
       const primary = shown[0] === command && (command !== "start" || lr === null);

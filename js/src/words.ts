@@ -22,7 +22,7 @@ export function describeState(status: Status, detail: Detail, span: Span, sweeps
     case "stopped":
       return join(`Stopped ${place}.`, outcome);
     case "failed":
-      return join(`Failed ${place}; the model is restored.`, outcome);
+      return join(`Failed ${place}${detail.elsewhere ? "" : "; the model is restored"}.`, outcome);
   }
 }
 
