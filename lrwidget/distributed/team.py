@@ -172,8 +172,10 @@ def _shorter_timeout() -> Iterator[None]:
     if before <= datetime.timedelta(seconds=TIMEOUT):
         yield
         return
-    dist.distributed_c10d._set_pg_timeout(datetime.timedelta(seconds=TIMEOUT), group)
+    # Public since torch 2.15, where the other one warns.
+    set_timeout = getattr(dist, "set_timeout", dist.distributed_c10d._set_pg_timeout)
+    set_timeout(datetime.timedelta(seconds=TIMEOUT), group)
     try:
         yield
     finally:
-        dist.distributed_c10d._set_pg_timeout(before, group)
+        set_timeout(before, group)
