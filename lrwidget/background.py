@@ -176,7 +176,7 @@ class Background(Generic[Result, End]):
             state=RunState(runner.state).value,
             step=step,
             elapsed=runner.elapsed,
-            error=None if runner.error is None else describe(runner.error),
+            error=None if runner.error is None else without_folders(describe(runner.error)),
             traceback=None if runner.traceback is None else without_folders(runner.traceback),
         )
 
@@ -192,6 +192,12 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def without_folders(traceback: str) -> str:
-    """A traceback with bare file names: what is shown is saved and shared with the notebook."""
-    return re.sub(r'\bFile "[^"\n]*[\\/]([^"\\/\n]+)"', r'File "\1"', traceback)
+# The folders of an absolute path: in quotes, where they may have spaces in them, and bare. What
+# follows a letter, a colon or a slash is part of something else, as of "https://".
+QUOTED = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/][^'"\n]*[\\/]([^'"\\/\n]+)\1""")
+BARE = re.compile(r"""(?<![\w.~/:\\-])(?:[A-Za-z]:)?(?:[\\/]+[^\s\\/'"<>|:*?]+)+[\\/]+(?=\w)""")
+
+
+def without_folders(text: str) -> str:
+    """A message or traceback with bare file names: it is saved and shared with the notebook."""
+    return BARE.sub("", QUOTED.sub(r"\1\2\1", text))

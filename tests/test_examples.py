@@ -64,7 +64,7 @@ RUN = {
 }
 
 
-@pytest.mark.parametrize("name", ["quickstart.ipynb", "mnist.ipynb"])
+@pytest.mark.parametrize("name", ["quickstart.ipynb", "mnist.ipynb", "linking.ipynb"])
 def test_is_committed_without_outputs(name: str) -> None:
     # The committed file: JupyterLab has saved outputs into the one on disk if the demo was run.
     git = ["git", "-C", str(ROOT), "show", f"HEAD:examples/{name}"]
@@ -102,6 +102,19 @@ def test_quickstart(tmp_path: Path) -> None:
     assert len(facts["trained"]) == 3
     assert shown(notebook, WIDGET) == 1
     assert shown(notebook, "image/png") == 1
+
+
+def test_linking(tmp_path: Path) -> None:
+    # setattr: the facts are expressions.
+    _, facts = execute(
+        "linking.ipynb",
+        tmp_path,
+        suggested="picks == [w.suggestion] and rate.value == w.lr",
+        picked="setattr(w, 'lr', 0.01) or [picks[-1], rate.value]",
+        typed="setattr(rate, 'value', 0.02) or [w.lr, picks[-1]]",
+        slid="setattr(smoothing, 'value', 0.5) or w.smoothing",
+    )
+    assert facts == {"suggested": True, "picked": [0.01] * 2, "typed": [0.02] * 2, "slid": 0.5}
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -3,15 +3,13 @@ import { h, setText } from "./dom";
 import { clampRate, formatRate, parseRate } from "./format";
 import type { Session } from "./session";
 
-let fields = 0;
-
 export class PickBar {
   readonly el: HTMLElement;
   private readonly rate = textField("Learning rate", "lrw-rate");
   private readonly variable = textField("Variable", "lrw-variable");
   private readonly complaint = h(
     "div",
-    { className: "lrw-complaint", id: `lrw-complaint-${++fields}` },
+    { className: "lrw-complaint", id: uniqueId() },
     { role: "alert" },
   );
   private readonly exporting = h(
@@ -175,6 +173,11 @@ async function writeClipboard(text: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** An id for the page: each widget has a copy of this module, so that a count would repeat itself. */
+function uniqueId(): string {
+  return `lrw-${Math.random().toString(36).slice(2)}`;
 }
 
 function textField(name: string, className: string): HTMLInputElement {

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests.browser.harness.browser import launch
 from tests.browser.harness.lab import Lab
@@ -58,6 +58,26 @@ def context() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
+def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """An empty page; fails the test on any uncaught error in it."""
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    if request.node.stash.get(failed, False):
+        picture(page, request.node.name)
+    page.close()
+    assert errors == []
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what the page of a failed test shows."""
+    FAILURES.mkdir(exist_ok=True)
+    name = re.sub(r"\W+", "-", name)
+    page.screenshot(path=FAILURES / f"{name}.png")
+
+
+@pytest.fixture
 def lab(
     server: JupyterServer, context: BrowserContext, request: pytest.FixtureRequest
 ) -> Iterator[Lab]:
@@ -68,8 +88,7 @@ def lab(
     has_failed = request.node.stash.get(failed, False)
     try:
         if has_failed:
-            FAILURES.mkdir(exist_ok=True)
-            lab.page.screenshot(path=FAILURES / f"{name}.png")
+            picture(lab.page, name)
     finally:
         lab.close(keep_kernel=not has_failed)
     assert not lab.errors, "the page wrote errors:\n" + "\n".join(lab.errors)

@@ -73,20 +73,27 @@ def test_an_exception_is_shown_raised_and_leaves_all_as_it_was(gate: Gate) -> No
         ),
         ('  | File "C:\\Users\\me\\train.py", line 3', '  | File "train.py", line 3'),
         ('  File "<string>", line 1', '  File "<string>", line 1'),
+        ('  File "/a b/c d/train.py", line 3', '  File "train.py", line 3'),
+        ("No such file: '/home/me/my data/x.pt'", "No such file: 'x.pt'"),
+        ("cannot read /home/me/x.pt: bad", "cannot read x.pt: bad"),
+        ("at C:\\Users\\me\\x.pt", "at x.pt"),
         ("ValueError: a/b", "ValueError: a/b"),
+        ("see https://host/a/b, ./a/b and ~/a/b", "see https://host/a/b, ./a/b and ~/a/b"),
+        ("3 / 4 / 5 of /lr/", "3 / 4 / 5 of /lr/"),
     ],
 )
-def test_tracebacks_name_files_without_their_folders(line: str, shown: str) -> None:
+def test_messages_and_tracebacks_name_files_without_their_folders(line: str, shown: str) -> None:
     assert without_folders(f"Traceback:\n{line}\n") == f"Traceback:\n{shown}\n"
 
 
 def test_what_is_saved_holds_no_path_and_no_environment(gate: Gate) -> None:
-    gate.error = OutOfLuckError("no luck")
+    gate.error = OutOfLuckError(f"no luck with {__file__}")
     gate.open()
     w = finder(loss_fn=gate)
     w.start()
     with pytest.raises(OutOfLuckError):
         w.wait()
+    assert w.error == f"OutOfLuckError: no luck with {Path(__file__).name}"
     saved = str(ipywidgets.Widget.get_manager_state(widgets=_instances.values()))
     assert "no luck" in saved
     assert str(Path(__file__).parents[2]) not in saved

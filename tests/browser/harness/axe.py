@@ -3,25 +3,79 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from playwright.sync_api import Page
 
 from tests.browser.harness.frontends import npm_file
 
-# Every rule there is: best practices, experimental and deprecated ones too. Where axe cannot tell,
-# such as a contrast over something it cannot see through, that counts. Only "hidden-content" does
-# not: it says that something is hidden, which another state shows, and is no judgement.
+# Every rule there is, best practices, experimental and deprecated ones too, but two:
+# "hidden-content" only says that something is hidden, which another state shows, and
+# "color-contrast-enhanced" wants 7:1.
+#
+# Where axe cannot judge a contrast, as over the chart, CONTRAST does; what else it cannot judge
+# counts as a violation. JupyterLab's body hides what overflows it and is 0 pixels high, all of it
+# being placed absolutely; axe takes that for nothing to be seen and would judge no contrast there.
 FIND = """
 async () => {
-  const { violations, incomplete } = await axe.run(
+  if (!document.body.offsetHeight) document.body.style.height = '100vh';
+  const not = ['hidden-content', 'color-contrast-enhanced'];
+  const values = axe.getRules().map((rule) => rule.ruleId).filter((id) => !not.includes(id));
+  const found = await axe.run(
     { include: [['.lrwidget']] },
-    { runOnly: { type: 'rule', values: axe.getRules().map((rule) => rule.ruleId) } },
+    { runOnly: { type: 'rule', values } },
   );
-  return [...violations, ...incomplete]
-    .filter(({ id }) => id !== 'hidden-content')
-    .flatMap(({ id, nodes }) => nodes.map((node) =>
-      `${id}: ${node.html.slice(0, 200)}\\n  ${node.failureSummary.replace(/\\s+/g, ' ')}`));
+  document.body.style.height = '';
+  const said = (id, node, text) => `${id}: ${node.html.slice(0, 200)}\\n  ${text}`;
+  const problems = found.violations.flatMap(({ id, nodes }) =>
+    nodes.map((node) => said(id, node, node.failureSummary.replace(/\\s+/g, ' '))));
+  const judged = found.passes.filter(({ id }) => id === 'color-contrast');
+  let seen = judged.flatMap(({ nodes }) => nodes).length;
+  for (const { id, nodes } of found.incomplete) {
+    for (const node of nodes) {
+      const element = document.querySelector(node.target[0]);
+      const ratio = id === 'color-contrast' ? lowestContrast(element) : 0;
+      if (ratio >= 4.5) seen++;
+      else problems.push(said(id, node, `cannot be judged, or has a contrast of ${ratio}`));
+    }
+  }
+  return { problems, seen };
 }
+"""
+# The lowest contrast of a text over what may lie behind it: the backgrounds of what it is in, and
+# in the chart each of the regions besides.
+CONTRAST = """
+() => { window.lowestContrast = (text) => {
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const painted = (colors) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const color of colors) {
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (rgb) => rgb.map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const style = getComputedStyle;
+  const own = [];
+  let behind = text;
+  for (; !behind.matches('.lrwidget'); behind = behind.parentElement) {
+    if (style(behind).opacity !== '1') return 0;
+    own.unshift(style(behind).backgroundColor);
+  }
+  const surface = style(behind).backgroundColor;
+  const shades = text.closest('.lrw-chart')?.querySelectorAll('.lrw-shade') ?? [];
+  const under = [[], ...[...shades].map((shade) => [style(shade).backgroundColor])];
+  const ink = text instanceof SVGElement ? style(text).fill : style(text).color;
+  return Math.min(...under.map((between) => {
+    const ground = [surface, ...between, ...own];
+    const [low, high] = [painted(ground), painted([...ground, ink])].map(luminance)
+      .sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  }));
+} }
 """
 # What opens is opened, so that nothing is left out because it was folded.
 UNFOLD = """
@@ -40,5 +94,8 @@ def _source() -> str:
 def violations(page: Page) -> list[str]:
     """What axe-core finds wrong, or cannot judge, within the widgets of the page."""
     page.evaluate(_source())
-    found: list[str] = page.evaluate(FIND)
-    return found
+    page.evaluate(CONTRAST)
+    found: dict[str, Any] = page.evaluate(FIND)
+    assert found["seen"] > 10, "no text was found to judge the contrast of"
+    problems: list[str] = found["problems"]
+    return problems

@@ -1,23 +1,15 @@
-"""A Jupyter server of its own: own port, own token, own directories."""
+"""A Jupyter server with JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from tests.browser.harness.kernel import Kernel
-
-START_TIMEOUT = 120.0  # seconds; matters only where the server does not come up
+from tests.browser.harness.process import ServerProcess, free_port
 
 # What JupyterLab would ask or fetch by itself, switched off: it would cover the page and reach
 # for the network.
@@ -36,16 +28,8 @@ get_ipython().run_line_magic("reset", "-f")
 """
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class JupyterServer:
-    """A running `jupyter lab` over an empty directory; `close()` ends it and its kernels.
+class JupyterServer(ServerProcess):
+    """A running `jupyter lab`, which serves Notebook 7 as well.
 
     `home` is an empty directory that takes everything the server writes; the notebooks live in
     its subdirectory `notebooks`.
@@ -53,29 +37,19 @@ class JupyterServer:
 
     def __init__(self, home: Path) -> None:
         self.notebooks = home / "notebooks"
-        self.runtime = home / "runtime"
         self.token = secrets.token_hex(16)
-        self.log_file = home / "server.log"
+        self._idle: str | None = None
         settings = home / "settings"
-        for folder in (self.notebooks, self.runtime, settings):
-            folder.mkdir()
+        self.notebooks.mkdir()
         for name, values in SETTINGS.items():
             file = settings / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
-
-        self._idle: str | None = None
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        environment = os.environ | {
-            "JUPYTER_CONFIG_DIR": str(home / "config"),
-            "JUPYTER_DATA_DIR": str(home / "data"),
-            "JUPYTER_RUNTIME_DIR": str(self.runtime),
-            "IPYTHONDIR": str(home / "ipython"),
-            "MPLCONFIGDIR": str(home / "matplotlib"),
-        }
-        command = [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        super().__init__(
+            home,
+            port,
+            *("jupyterlab", "--no-browser", "--allow-root"),
             *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
             "--ServerApp.port_retries=0",
             f"--IdentityProvider.token={self.token}",
@@ -86,35 +60,8 @@ class JupyterServer:
             "--LabApp.extension_manager=readonly",
             # Gives the page `window.jupyterapp`, through which the tests run commands.
             "--LabApp.expose_app_in_browser=True",
-        ]
-        self._log = self.log_file.open("wb")
-        self._process = subprocess.Popen(
-            command,
-            cwd=home,
-            env=environment,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the test, which calls close()
+            "--JupyterNotebookApp.expose_app_in_browser=True",
         )
-        try:
-            self._wait_until_up()
-        except BaseException:
-            self.close()
-            raise
-
-    def _wait_until_up(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"JupyterLab ended at once:\n{self.log_file.read_text()}")
-            try:
-                self.request("GET", "/api/status")
-                return
-            except (urllib.error.URLError, ConnectionError) as error:
-                if time.monotonic() > deadline:
-                    log = self.log_file.read_text()
-                    raise TimeoutError(f"JupyterLab did not come up ({error}):\n{log}") from error
-            time.sleep(0.1)
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         """Ask the server's REST interface; the decoded JSON, None for an empty answer."""
@@ -172,13 +119,3 @@ class JupyterServer:
         """End the kernels of one notebook."""
         for session in self.sessions(notebook):
             self.request("DELETE", f"/api/sessions/{session['id']}")
-
-    def close(self) -> None:
-        """End the server; it ends its kernels, and a kernel whose server is gone ends itself."""
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()

@@ -1,0 +1,103 @@
+"""Front ends other than JupyterLab: Notebook 7, and Voila."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lrwidget.bundle import STATIC
+from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
+from tests.browser.harness.frontends import serve_cdns
+from tests.browser.harness.lab import Lab
+from tests.browser.harness.seen import TIMEOUT, Seen
+from tests.browser.harness.voila import Voila
+from tests.widget.finder import finder
+
+
+def test_notebook_7_runs_a_sweep_and_keeps_it_over_a_reload(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=30, shell="notebook7")
+    start(finder)
+    finder.wait_for_rows(30)
+    lab.reload()
+    finder.wait_for_rows(30)
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")
+    finder.wait_for_rows(STEPS)
+    assert finder.rows == finder.kernel_rows
+    finder.drag_marker_to(0.02)
+    assert finder.wait_for_kernel() == pytest.approx(0.02, rel=0.1)
+    finder.button("Export").click()
+    finder.wait_for_text("lr = ")
+    assert lab.kernel.value("lr == w.lr")
+
+
+@pytest.fixture(scope="module")
+def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voila]:
+    """A server over a notebook that shows an idle widget."""
+    voila = Voila(tmp_path_factory.mktemp("voila"), SETUP, WIDGET)
+    yield voila
+    voila.close()
+
+
+def test_voila_streams_and_takes_the_pick(voila: Voila, page: Page) -> None:
+    voila.allow("steps", 40)
+    serve_cdns(page)
+    page.goto(voila.url, timeout=TIMEOUT)  # it runs the notebook first
+    seen = Seen(page)
+    seen.wait_for_state("Ready: 100 steps")
+    seen.button("Start").click()
+    seen.wait_for_points(40)  # while it runs: the 41st step is held
+    seen.wait_for_state("Running.")
+    voila.allow("steps", STEPS)
+    seen.wait_for_state("Finished.")
+    seen.wait_for_points(STEPS)
+    seen.drag_marker_to(0.5)
+    expect(seen.slider("Chosen learning rate")).to_have_attribute(
+        "aria-valuetext", "learning rate 1e-2"
+    )
+    kernel = voila.kernel()
+    try:
+        deadline = time.monotonic() + TIMEOUT / 1000
+        while kernel.value("w.lr") != pytest.approx(0.01, rel=0.05):  # the last move is on its way
+            assert time.monotonic() < deadline, kernel.value("w.lr")
+        assert kernel.value("len(w.records)") == STEPS
+    finally:
+        kernel.close()
+
+
+@pytest.mark.parametrize(("theme", "surface"), [("light", 255), ("dark", 17)])
+def test_voila_has_the_colours_of_its_theme(
+    voila: Voila, page: Page, theme: str, surface: int
+) -> None:
+    serve_cdns(page)
+    page.goto(f"{voila.url}/?theme={theme}", timeout=TIMEOUT)
+    seen = Seen(page)
+    seen.wait_for_state("Ready")
+    expect(seen.root).to_have_css("background-color", f"rgb({surface}, {surface}, {surface})")
+
+
+# A front end that knows anywidget and no other widget, as marimo: a model without a manager.
+BARE_HOST = """
+async ([source, traits]) => {
+  const bundle = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+  const widget = await (await import(bundle)).default();
+  const model = {
+    get: (name) => traits[name], set() {}, save_changes() {}, send() {}, on() {}, off() {},
+  };
+  const { signal } = new AbortController();
+  await widget.initialize({ model, signal });
+  await widget.render({ model, el: document.body, signal });
+}
+"""
+
+
+def test_where_bqplot_cannot_be_shown_a_sentence_says_what_to_do(page: Page) -> None:
+    state = {k: v for k, v in finder().get_state().items() if k not in ("_esm", "_css")}
+    traits = json.loads(json.dumps(state, default=lambda _: None))
+    page.evaluate(BARE_HOST, [(STATIC / "widget.js").read_text("utf-8"), traits])
+    expect(page.locator("body")).to_contain_text("cannot show a bqplot figure")
+    expect(page.locator("body")).to_contain_text("Use lr_find(...) and records.plot() here")
