@@ -46,8 +46,13 @@ window.bench = {
     }
     return data;
   },
+  models: new Map(),  // finding one leaves elements behind
   async model(index) {
-    return (await labTest.manager()).get_model(labTest.modelIds()[index]);
+    if (!bench.models.has(index)) {
+      const manager = await labTest.manager();
+      bench.models.set(index, await manager.get_model(labTest.modelIds()[index]));
+    }
+    return bench.models.get(index);
   },
   async prepareRows([index, from, to, total]) {
     const model = await bench.model(index);

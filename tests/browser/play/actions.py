@@ -203,12 +203,16 @@ class Actions:
 
     def do_reload(self) -> None:
         if self.dice.random() < 0.3:
-            if not self.busy:
+            busy = self.busy
+            if not busy:
                 self.settle()  # a reload within the moment of a pick may lose it
             self.lab.reload()
             # JupyterLab asks a kernel for its widgets, and one that is busy does not answer.
             self.do_let_the_kernel_go()
             self.find_views()
+            if busy and self.pick is not None:
+                # ipywidgets keeps changes in the page while the kernel has not answered the first.
+                self.pick = self.marker_of(self.finder)
 
     def do_open_second_view(self) -> None:
         if self.views == 1 and self.dice.random() < 0.5:

@@ -69,8 +69,18 @@ class Player(Actions):
         except Exception as error:
             last = "\n  ".join(self.log[-25:])
             raise AssertionError(
-                f"{error}\nseed {self.seed}, the last of {len(self.log)} actions:\n  {last}"
+                f"{error}\nseed {self.seed}, the last of {len(self.log)} actions:\n  {last}\n"
+                f"{self.facts()}"
             ) from error
+
+    def facts(self) -> str:
+        """How page and kernel stand a moment after something did not hold."""
+        try:
+            views = [self.shown(view) for view in range(self.views)]
+            held = "it is busy" if self.busy else self.lab.kernel.value("snapshot()")
+        except Exception as error:  # noqa: BLE001 - what went wrong first is what matters
+            return f"no more facts: {error}"
+        return f"pick {self.pick}\nkernel {held}\nviews {views}"
 
     def look(self) -> None:
         """What must hold at any moment: the pick is the user's, and the page has no complaint."""

@@ -1,0 +1,57 @@
+"""What stays in the page of redraws and rows, once its garbage is collected."""
+
+from __future__ import annotations
+
+from benchmarks.browser.page import SCRIPT, SETUP
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+
+REDRAWS = 300
+NEW = 20  # rows of each
+ROW = 96  # bytes: five numbers a row, in arrays that may be twice as long as they are filled
+
+# Hands the page a message's worth of rows and waits for the redraw, again and again.
+FEED = """
+async ([begin, redraws, rows]) => {
+  for (let i = 0; i < redraws; i++) {
+    await bench.prepareRows([0, begin + i * rows, begin + (i + 1) * rows, 100_000]);
+    bench.give();
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  }
+}
+"""
+
+
+def held(lab: Lab) -> dict[str, float]:
+    """What the page holds, in bytes and in numbers of things."""
+    session = lab.page.context.new_cdp_session(lab.page)
+    for _ in range(3):  # elements wait for a collection after the one of what refers to them
+        session.send("HeapProfiler.collectGarbage")
+        lab.page.wait_for_timeout(300)
+    usage = session.send("Runtime.getHeapUsage")
+    counts = session.send("Memory.getDOMCounters")
+    session.detach()
+    return {
+        "heap": usage["usedSize"],
+        "buffers": usage["backingStorageSize"],
+        "nodes": counts["nodes"],
+        "listeners": counts["jsEventListeners"],
+    }
+
+
+def test_the_page_keeps_the_rows_and_nothing_of_the_redraws(lab: Lab) -> None:
+    lab.open(SETUP, "finder(100)")
+    lab.run_all()
+    finder = Finder(lab)
+    finder.wait_until_drawn()
+    lab.page.evaluate(SCRIPT)
+    lab.page.evaluate(FEED, [0, 100, NEW])
+    before = held(lab)
+    lab.page.evaluate(FEED, [100 * NEW, REDRAWS, NEW])
+    now = held(lab)
+    grown = {name: now[name] - before[name] for name in now}
+    # JupyterLab's own come and go by some dozens; one for each redraw would be hundreds.
+    assert grown["nodes"] < REDRAWS / 2, grown
+    assert grown["listeners"] < REDRAWS / 2, grown
+    assert grown["buffers"] < ROW * REDRAWS * NEW + 500_000, grown
+    assert grown["heap"] < 2_000_000, grown
