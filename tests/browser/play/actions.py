@@ -93,6 +93,31 @@ class Actions:
         # What cannot be done now is refused.
         self.lab.kernel.run(f"with contextlib.suppress(RuntimeError):\n    w.{call}()")
 
+    # The runs beside each other.
+
+    def do_add_a_run(self) -> None:
+        if not self.busy:
+            self.lab.kernel.run("if len(w.runs) < 8 and len(w.records):\n    w.add(w.records)")
+
+    def do_activate_a_run(self) -> None:
+        self.with_a_run("activate")
+
+    def do_remove_a_run(self) -> None:
+        if self.dice.random() < 0.5:
+            self.with_a_run("remove")
+
+    def do_rename_a_run(self) -> None:
+        self.with_a_run("rename", repr(f"run of {self.dice.randrange(100)}"))
+
+    def with_a_run(self, call: str, *more: str) -> None:
+        """Do something with one of the runs, if there are any."""
+        if not self.busy:
+            given = ", ".join([f"runs[{self.dice.randrange(8)} % len(runs)]", *more])
+            self.lab.kernel.run(
+                "runs = w.runs\n"
+                f"with contextlib.suppress(RuntimeError):\n    runs and w.{call}({given})"
+            )
+
     # Steps.
 
     def do_let_steps(self) -> None:
