@@ -55,7 +55,7 @@ export class RunBar {
   }
 
   update(): void {
-    const { status, connected, lr, check, span, detail } = this.session;
+    const { standing: status, connected, lr, check, span, detail } = this.session;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}, at the same steps per decade.`;
     const shown = BUTTONS[status.state];

@@ -114,6 +114,13 @@ export class Session {
     return (zoom && partBetween(zoom.low, zoom.high, whole)) ?? whole;
   }
 
+  /** The status to show: where the kernel has gone in mid-run, nobody goes on with it. */
+  get standing(): Status {
+    const { status, connected } = this;
+    const left = !connected && (status.state === "running" || status.state === "paused");
+    return left ? { ...status, state: "stopped" } : status;
+  }
+
   /** Whether a sweep or a check is under way. */
   get busy(): boolean {
     return this.runs.underWay || this.check.underWay;

@@ -64,9 +64,9 @@ export class View {
   }
 
   update(): void {
-    const { status, detail, span, store, request, note, connected } = this.session;
+    const { standing, detail, span, store, request, note, connected } = this.session;
     for (const bar of this.bars) bar.update();
-    setText(this.state, describeState(status, detail, span, store.current?.sweeps));
+    setText(this.state, describeState(standing, detail, span, store.current?.sweeps));
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name);
     if (!connected) text = [NO_KERNEL, text].filter(Boolean).join(" ");

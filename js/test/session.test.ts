@@ -318,4 +318,13 @@ describe("a check", () => {
     model.change({ _check: null });
     expect(session.check.store.current).toBeNull();
   });
+
+  it("shows a run as stopped whose kernel has gone, and as it is when a kernel speaks", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", step: 2 }, [2, 1]);
+    session.setConnected(false);
+    expect(session.standing.state).toBe("stopped");
+    model.rows({ state: "running", step: 3, offset: 2 }, [1]);
+    expect(session.standing.state).toBe("running");
+  });
 });
