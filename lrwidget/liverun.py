@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from lrwidget.background import Background, Ending
+from lrwidget.recipe import recipe
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import RecordsRunner
 from lrwidget.source import NONE, Overrides
@@ -126,6 +127,8 @@ class LiveRun(Background[LRRecords, Outcome]):
             "span": list(self.span),
             "elsewhere": self._elsewhere,
             "extends": self._extends,
+            # How the page writes it in its snippets.
+            "optimizer": recipe(self.records.meta),
             "notice": self.notice or (self._sweeps.notice if self._sweeps is not None else ""),
         }
 

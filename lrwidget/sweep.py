@@ -17,6 +17,7 @@ from lrwidget.distributed.team import Team, process_rank
 from lrwidget.divergence import DivergenceRule
 from lrwidget.options import SweepOptions
 from lrwidget.readback import GroupedReader, ImmediateReader, Reading, reader_for
+from lrwidget.recipe import class_of
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.schedule import Ladder
 from lrwidget.snapshot import Parts, prepared
@@ -240,6 +241,7 @@ def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
         "options": plain(options),
         "model": type(task.model).__name__,
         "optimizer": type(task.optimizer).__name__,
+        "optimizer_class": class_of(task.optimizer),
         "optimizer_settings": settings,
         "batch_size": task.batch_size,
         "accumulate": task.accumulate,

@@ -1,5 +1,5 @@
 // What pressing and dragging in the plot does: it picks a rate, a range of rates, or what is shown.
-import { h } from "./dom";
+import { h, on } from "./dom";
 import { tidyRate } from "./format";
 import { across, rateOf, type Place } from "./place";
 import type { Session } from "./session";
@@ -30,19 +30,19 @@ export class Brush {
     private readonly session: Session,
     private readonly place: () => Place | null,
   ) {
-    plot.addEventListener("pointerdown", (event) => {
+    on(plot, "pointerdown", (event) => {
       this.begin(event);
     });
-    plot.addEventListener("pointermove", (event) => {
+    on(plot, "pointermove", (event) => {
       this.move(event);
     });
-    plot.addEventListener("pointerup", (event) => {
+    on(plot, "pointerup", (event) => {
       this.end(event);
     });
-    plot.addEventListener("pointercancel", () => {
+    on(plot, "pointercancel", () => {
       this.stop();
     });
-    plot.addEventListener("dblclick", () => {
+    on(plot, "dblclick", () => {
       if (session.mode === "zoom") session.setZoom(null);
     });
   }

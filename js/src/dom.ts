@@ -25,3 +25,12 @@ export function setText(element: HTMLElement, text: string): void {
 export function setAttribute(element: Element, name: string, value: string): void {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
+
+/** Listens to an element. */
+export function on<T extends keyof HTMLElementEventMap>(
+  element: HTMLElement,
+  type: T,
+  listener: (event: HTMLElementEventMap[T]) => void,
+): void {
+  element.addEventListener(type, listener);
+}

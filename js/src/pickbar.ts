@@ -1,5 +1,6 @@
 // The bar at the bottom: the chosen rate as a number, and the ways to take it away.
-import { h, setText } from "./dom";
+import { copyText } from "./clipboard";
+import { h, on, setText } from "./dom";
 import { clampRate, formatRate, parseRate } from "./format";
 import type { Session } from "./session";
 
@@ -44,31 +45,31 @@ export class PickBar {
     const { rate, variable } = this;
     rate.inputMode = "decimal";
     rate.setAttribute("aria-describedby", this.complaint.id);
-    rate.addEventListener("input", () => {
+    on(rate, "input", () => {
       this.typing = true;
     });
-    rate.addEventListener("change", () => {
+    on(rate, "change", () => {
       this.applyRate();
     });
     onEnter(rate, () => {
       this.applyRate();
     });
-    variable.addEventListener("change", () => {
+    on(variable, "change", () => {
       session.setVariable(variable.value);
     });
     onEnter(variable, () => {
       this.export();
     });
-    this.exporting.addEventListener("click", () => {
+    on(this.exporting, "click", () => {
       this.export();
     });
-    this.copying.addEventListener("click", () => {
+    on(this.copying, "click", () => {
       void this.copy();
     });
-    this.checking.addEventListener("click", () => {
+    on(this.checking, "click", () => {
       session.command("check");
     });
-    this.stopping.addEventListener("click", () => {
+    on(this.stopping, "click", () => {
       session.command("stop");
     });
     this.el = h(
@@ -160,18 +161,7 @@ export class PickBar {
     const { lr } = this.session;
     if (lr === null) return;
     const text = `${this.variable.value.trim() || "lr"} = ${String(lr)}`;
-    const copied = await writeClipboard(text);
-    this.session.say(copied, copied ? `Copied: ${text}` : `The browser refuses to copy: ${text}`);
-  }
-}
-
-/** Puts text on the clipboard; whether the browser allows it. */
-async function writeClipboard(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
+    await copyText(this.session, text);
   }
 }
 
@@ -189,7 +179,7 @@ function textField(name: string, className: string): HTMLInputElement {
 }
 
 function onEnter(input: HTMLInputElement, action: () => void): void {
-  input.addEventListener("keydown", (event) => {
+  on(input, "keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault();
     action();

@@ -17,6 +17,16 @@ export interface Landmarks {
   explodes_at?: number | null;
 }
 
+/** One of torch's optimizers as Python source, beside parameters and rate. */
+export interface OptimizerRecipe {
+  /** "torch.optim.Adam" */
+  name: string;
+  /** "weight_decay=0.01" */
+  arguments: string;
+  /** What a schedule can move beside the rate. */
+  momentum: "momentum" | "betas" | null;
+}
+
 /** What a run leaves to say beyond numbers. */
 export interface Detail {
   reason?: string | null;
@@ -30,6 +40,7 @@ export interface Detail {
   elapsed?: number;
   /** The rates at the ends of the sweep. */
   span?: [number, number];
+  optimizer?: OptimizerRecipe | null;
   notice?: string;
   /** Why there is nothing to train here; empty where there is. */
   elsewhere?: string;

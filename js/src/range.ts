@@ -1,5 +1,5 @@
 // The chosen range of rates on the chart, with a slider for each end: their keyboard twins.
-import { h, setAttribute } from "./dom";
+import { h, on, setAttribute } from "./dom";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { strideOf } from "./keys";
 import { across, type Place } from "./place";
@@ -35,17 +35,15 @@ export class RangeBand {
         { type: "range", className: "lrw-twin", min: "0", max: "1", step: "0.001" },
         { "aria-label": `Range of rates, ${["lower", "upper"][end]!} end` },
       );
-      slider.addEventListener("keydown", (event) => {
+      on(slider, "keydown", (event) => {
         const by = strideOf(event);
         if (by === null) return;
         event.preventDefault();
         this.move(end, by);
       });
       // What assistive technology sets without keys.
-      slider.addEventListener("input", () => {
-        const { shown } = session;
-        const range = this.range;
-        this.move(end, Number(slider.value) - fractionOf(range[end], shown));
+      on(slider, "input", () => {
+        this.move(end, Number(slider.value) - fractionOf(this.range[end], session.shown));
       });
       return slider;
     });

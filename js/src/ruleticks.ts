@@ -1,7 +1,7 @@
 // The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
 // so that keyboard and screen reader have it as well.
 import { dodged } from "./dodge";
-import { h, setAttribute, setText } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import { clampRate } from "./format";
 import { across, type Place } from "./place";
 import { DEFAULT_RULE, nameOf, rulesOf, type Rule } from "./rules";
@@ -87,20 +87,20 @@ export class RuleTicks {
     const foot = h("div", { className: "lrw-foot" });
     const leader = document.createElementNS(SVG, "polyline");
     const tick = { rule, button, foot, leader };
-    button.addEventListener("click", () => {
+    on(button, "click", () => {
       if (rule.inside) this.session.pick(rule.lr);
     });
-    for (const type of ["pointerenter", "focus"]) {
-      button.addEventListener(type, () => {
+    for (const type of ["pointerenter", "focus"] as const) {
+      on(button, type, () => {
         this.point(tick);
       });
     }
-    for (const type of ["pointerleave", "blur"]) {
-      button.addEventListener(type, () => {
+    for (const type of ["pointerleave", "blur"] as const) {
+      on(button, type, () => {
         if (this.pointed === tick) this.point(null);
       });
     }
-    button.addEventListener("keydown", (event) => {
+    on(button, "keydown", (event) => {
       if (event.key === "Escape") this.point(null);
     });
     return tick;

@@ -1,5 +1,5 @@
 // The bar on top: the buttons that make a run go, its progress, and what went wrong.
-import { h, setAttribute, setText } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import type { Command, RunState } from "./protocol";
 import type { Session } from "./session";
 import { formatRate } from "./format";
@@ -44,7 +44,7 @@ export class RunBar {
         {},
         label,
       );
-      button.addEventListener("click", () => {
+      on(button, "click", () => {
         session.command(command);
       });
       this.buttons.set(command, button);

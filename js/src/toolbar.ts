@@ -1,6 +1,6 @@
 // The bar above the plot: what the mouse does there, and which part of the rates is shown.
 import type { Mode } from "./brush";
-import { h, setText } from "./dom";
+import { h, on, setText } from "./dom";
 import { rateAt } from "./format";
 import type { Session } from "./session";
 import { scaled } from "./zoom";
@@ -99,6 +99,6 @@ function hide(button: HTMLButtonElement, hidden: boolean, next: HTMLButtonElemen
 
 function tool(text: string, act: () => void, title = ""): HTMLButtonElement {
   const button = h("button", { type: "button", className: "lrw-tool", title }, {}, text);
-  button.addEventListener("click", act);
+  on(button, "click", act);
   return button;
 }

@@ -1,9 +1,11 @@
 // One view of the widget: its bars and its chart, kept up to date once per frame at most.
 import type { Chart } from "./chart";
 import { CheckPanel } from "./checkpanel";
+import { CodePanel } from "./codepanel";
 import { h, setText } from "./dom";
 import type { RealModel } from "./host";
 import { showFigure } from "./host";
+import { SaveMenu } from "./savemenu";
 import { Toolbar } from "./toolbar";
 import { PickBar } from "./pickbar";
 import { Plot } from "./plot";
@@ -19,7 +21,9 @@ const NO_KERNEL =
 export class View {
   readonly el: HTMLElement;
   readonly plot: Plot;
-  private readonly bars: (RunBar | ErrorBox | Toolbar | Plot | ViewBar | PickBar | CheckPanel)[];
+  private readonly bars: (
+    RunBar | ErrorBox | Toolbar | Plot | ViewBar | PickBar | CodePanel | CheckPanel
+  )[];
   // The state comes first and by itself, so that a screen reader hears it and nothing twice.
   private readonly state = h("div", { className: "lrw-state" }, { "aria-live": "polite" });
   private readonly note = h("div", { className: "lrw-note" }, { "aria-live": "polite" });
@@ -35,10 +39,11 @@ export class View {
     });
     const viewBar = new ViewBar(session, chart);
     const pickBar = new PickBar(session);
+    const codePanel = new CodePanel(session);
     const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
-    const toolbar = new Toolbar(session);
-    this.bars = [runBar, error, toolbar, this.plot, viewBar, pickBar, checkPanel];
+    const toolbar = new Toolbar(session, new SaveMenu(session, this.plot.el).el);
+    this.bars = [runBar, error, toolbar, this.plot, viewBar, pickBar, codePanel, checkPanel];
     this.el = h(
       "div",
       { className: "lrwidget" },
@@ -51,6 +56,7 @@ export class View {
       viewBar.el,
       pickBar.el,
       this.note,
+      codePanel.el,
       checkPanel.el,
     );
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);

@@ -1,6 +1,6 @@
 // The bar below the chart: how it is looked at. All of it works without the kernel.
 import type { Chart } from "./chart";
-import { h, setAttribute, setText } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import { formatLoss } from "./format";
 import { limitAt, limitSpan, positionOf, shownRange } from "./limits";
 import type { Session } from "./session";
@@ -30,18 +30,18 @@ export class ViewBar {
     private readonly session: Session,
     private readonly chart: Chart,
   ) {
-    this.smoothing.addEventListener("input", () => {
+    on(this.smoothing, "input", () => {
       session.setSmoothing(Number(this.smoothing.value));
     });
-    this.limit.addEventListener("input", () => {
+    on(this.limit, "input", () => {
       const { range, most } = chart.limits;
       const limit = limitAt(Number(this.limit.value), range, limitSpan(range, most));
       session.setLimit(Number(limit.toPrecision(3)));
     });
-    this.auto.addEventListener("change", () => {
+    on(this.auto, "change", () => {
       session.setLimit(this.auto.checked ? null : Number(chart.limits.range.max.toPrecision(3)));
     });
-    this.raw.addEventListener("change", () => {
+    on(this.raw, "change", () => {
       session.setShowRaw(this.raw.checked);
     });
     this.el = h(

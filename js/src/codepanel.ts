@@ -1,0 +1,36 @@
+// The snippets, to unfold and to copy.
+import { copyText } from "./clipboard";
+import { h, on } from "./dom";
+import type { Session } from "./session";
+import { snippetsFor } from "./snippets";
+
+export class CodePanel {
+  private readonly list = h("div", null);
+  readonly el = h(
+    "details",
+    { className: "lrw-code", hidden: true },
+    {},
+    h("summary", null, {}, "Use it in code"),
+    this.list,
+  );
+  private shown = "";
+
+  constructor(private readonly session: Session) {}
+
+  update(): void {
+    const { session } = this;
+    const { detail, lr, lrRange } = session;
+    const snippets = snippetsFor(detail.optimizer, lr, lrRange);
+    const now = JSON.stringify(snippets);
+    if (now === this.shown) return;
+    this.shown = now;
+    this.el.hidden = snippets.length === 0;
+    const rows = snippets.map(({ name, code }) => {
+      const pre = h("pre", { tabIndex: 0 }, { "aria-label": `${name}, code` }, code);
+      const copy = h("button", { type: "button", className: "lrw-tool" }, {}, `Copy ${name}`);
+      on(copy, "click", () => void copyText(session, code, name));
+      return h("div", null, {}, pre, copy);
+    });
+    this.list.replaceChildren(...rows);
+  }
+}

@@ -1,0 +1,75 @@
+// The menu of what can be saved and copied. It needs no kernel.
+import { copyText } from "./clipboard";
+import { h, on } from "./dom";
+import { pictureOf, pngOf, sourceOf } from "./picture";
+import { csvOf, markdownOf, summaryOf } from "./save";
+import type { Session } from "./session";
+
+export class SaveMenu {
+  readonly el: HTMLDetailsElement;
+
+  constructor(session: Session, chart: HTMLElement) {
+    const summary = (): [string, string][] =>
+      summaryOf(session.runs.active, session.lr, session.lrRange);
+    const picture = (): SVGSVGElement =>
+      pictureOf(
+        chart,
+        summary()
+          .filter(([name]) => ["run", "range", "chosen rate", "suggested rate"].includes(name))
+          .map((line) => line.join(": ")),
+      );
+    const actions: [string, () => unknown][] = [
+      [
+        "Save as PNG",
+        async () => {
+          download("png", await pngOf(picture()));
+        },
+      ],
+      [
+        "Save as SVG",
+        () => {
+          download("svg", sourceOf(picture()), "image/svg+xml");
+        },
+      ],
+      [
+        "Save as CSV",
+        () => {
+          download("csv", csvOf(session.runs.active.table), "text/csv");
+        },
+      ],
+      ["Copy as Markdown", () => copyText(session, markdownOf(summary()), "a table in Markdown")],
+    ];
+    const opener = h("summary", { className: "lrw-tool" }, {}, "Save");
+    this.el = h("details", { className: "lrw-save" }, {}, opener);
+    const close = (): void => {
+      this.el.open = false;
+    };
+    const items = actions.map(([name, act]) => {
+      const button = h("button", { type: "button", className: "lrw-tool" }, {}, name);
+      on(button, "click", () => {
+        void Promise.resolve(act()).catch((error: unknown) => {
+          session.say(false, `${name} failed: ${String(error)}`);
+        });
+        close();
+        opener.focus();
+      });
+      return button;
+    });
+    this.el.append(h("div", null, { role: "group", "aria-label": "Save or copy" }, ...items));
+    on(this.el, "keydown", (event) => {
+      if (event.key !== "Escape" || !this.el.open) return;
+      close();
+      opener.focus();
+    });
+  }
+}
+
+function download(kind: string, content: Blob | string | null, type = ""): void {
+  if (content === null) throw new Error("the browser makes no picture of this size");
+  const href = URL.createObjectURL(new Blob([content], { type }));
+  h("a", { href, download: `lr-sweep.${kind}` }).click();
+  // The browser may not have begun to read it yet.
+  setTimeout(() => {
+    URL.revokeObjectURL(href);
+  }, 10_000);
+}

@@ -1,0 +1,89 @@
+"""Files and tables that the page makes by itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+
+
+@pytest.fixture
+def finished(lab: Lab) -> Finder:
+    """A finder at the end of its sweep."""
+    finder = open_finder(lab, allowed=STEPS)
+    start(finder)
+    finder.wait_for_state("finished")
+    finder.wait_for_rows(STEPS)
+    return finder
+
+
+def saved(finder: Finder, name: str) -> tuple[str, bytes]:
+    """The file that a button of the menu makes: its name and what is in it."""
+    finder.root.locator("summary", has_text="Save").click()
+    with finder.lab.page.expect_download() as download:
+        finder.button(name).click()
+    return download.value.suggested_filename, download.value.path().read_bytes()
+
+
+def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) -> None:
+    surfaces = {}
+    for theme in ("light", "dark"):
+        lab.theme(theme)
+        finished.wait_until_drawn()
+        name, content = saved(finished, "Save as SVG")
+        assert name == "lr-sweep.svg"
+        text = content.decode()
+        assert "var(" not in text
+        assert not re.search(r"(href|src)=|@import|url\((?!(&quot;|\"|')?#)", text)
+        root = ElementTree.fromstring(text)
+        texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+        lr = finished.root.locator(".lrw-label:visible").first.inner_text()
+        assert {"learning rate", "loss", "10⁻³", "falling", "auto", lr} <= texts
+        paths = [path.get("d") or "" for path in root.iter("{http://www.w3.org/2000/svg}path")]
+        assert finished.mark("smoothed loss").path in paths
+        name, content = saved(finished, "Save as PNG")
+        assert name == "lr-sweep.png"
+        image = Image.open(io.BytesIO(content)).convert("RGBA")
+        surfaces[theme] = image.getpixel((2, 2))
+        assert image.width > 1000
+        assert image.getextrema()[3] == (255, 255)  # solid
+        counts = sorted(n for n, _ in image.getcolors(1 << 24) or [])
+        assert len(counts) > 50
+        assert counts[-1] < 0.97 * image.width * image.height
+    assert surfaces["light"][:3] > (200, 200, 200)
+    assert surfaces["dark"][:3] < (60, 60, 60)
+
+
+def test_csv_has_the_rows_of_the_frame_to_the_last_bit(lab: Lab, finished: Finder) -> None:
+    name, content = saved(finished, "Save as CSV")
+    assert name == "lr-sweep.csv"
+    head, *rows = csv.reader(io.StringIO(content.decode()))
+    assert head == ["lr", "loss"]
+    assert head == lab.kernel.value("list(w.records.frame.columns)")
+    assert [[float(x) for x in row] for row in rows] == finished.kernel_rows
+
+
+def test_the_summary_is_copied_as_a_table_by_keyboard(lab: Lab, finished: Finder) -> None:
+    menu = finished.root.locator("summary", has_text="Save")
+    menu.focus()
+    lab.page.keyboard.press("Enter")
+    for _ in range(4):
+        lab.page.keyboard.press("Tab")
+    lab.page.keyboard.press("Enter")
+    finished.wait_for_text("Copied: a table in Markdown")
+    text = str(lab.page.evaluate("navigator.clipboard.readText()"))
+    lines = dict(
+        [cell.strip() for cell in line.strip("|").split("|", 1)]
+        for line in text.strip().split("\n")
+    )
+    assert lines["range"] == "1e-5 to 10 |".removesuffix(" |")
+    assert lines["suggested rate"].endswith(lab.kernel.value("w.records.suggestion.reason"))
+    assert lines["optimizer"] == "torch.optim.SGD, momentum=0.9"
