@@ -90,6 +90,7 @@ class LiveCheck(Background[CheckResults, CheckOutcome]):
             "final_losses": [number_or_none(final_loss(trial)) for trial in trials],
             "stop_reasons": reasons,
             "traceback": end.traceback if end else None,
+            "notice": "" if self._runner is None else self._runner.notice,
         }
 
     def settle(self) -> None:

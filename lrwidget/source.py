@@ -140,10 +140,30 @@ def source_of(
     Raises:
         TypeError, ValueError: what was given, what is expected, and how to mend it.
     """
-    if not isinstance(model, Source):
-        return LocalSource(model=model, optimizer=optimizer, loss_fn=loss_fn, data=data, **options)
     positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
-    beside = [name for name, value in positional.items() if value is not None] + list(options)
+    beside = [name for name, value in positional.items() if value is not None]
+    if (runner := options.pop("runner", None)) is not None:
+        return _source_on(runner, model, beside, options)
+    if not isinstance(model, Source):
+        return LocalSource(model=model, **positional, **options)
+    beside += options
     if beside:
         raise TypeError(f"{', '.join(beside)} beside a {type(model).__name__}, which knows its own")
     return model
+
+
+def _source_on(runner: Any, factory: Any, beside: Sequence[str], options: Overrides) -> Source:
+    from lrwidget.distributed.rayrunner import RayRunner
+
+    if not isinstance(runner, RayRunner):
+        raise TypeError(
+            f"runner is a {type(runner).__name__}; expected a lrwidget.distributed.RayRunner"
+        )
+    if beside:
+        raise TypeError(
+            f"{', '.join(beside)} beside a task_factory, which makes them on the worker; expected "
+            "LRFinderWidget(task_factory, runner=RayRunner(...))"
+        )
+    from lrwidget.distributed.raysource import RaySource
+
+    return RaySource(factory, runner, **options)

@@ -7,6 +7,11 @@ import torch
 
 # Before anything imports matplotlib: no window may open, here or in a child process.
 os.environ["MPLBACKEND"] = "agg"
+# Before anything imports Ray: it stays on the loopback interface, and reports to nobody.
+os.environ |= {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

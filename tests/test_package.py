@@ -42,7 +42,7 @@ def loaded_by(statement: str, *packages: str) -> set[str]:
 
 
 JUPYTER = ("IPython", "anywidget", "bqplot", "ipykernel", "ipywidgets", "traitlets")
-EXTRAS = ("jupyterlab", "matplotlib", "sklearn", "torchvision")
+EXTRAS = ("jupyterlab", "matplotlib", "ray", "sklearn", "torchvision")
 ENGINE = ("task", "schedule", "snapshot", "sweep", "records", "find", "runner", "suggest")
 
 

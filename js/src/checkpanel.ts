@@ -78,7 +78,7 @@ export class CheckPanel {
     const shown = status.state === "running" && !connected ? "stopped" : status.state;
     const now = { ...status, state: shown };
     setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
-    setText(this.facts, describeCheckProgress(now));
+    setText(this.facts, detail.notice || describeCheckProgress(now));
     const offered = this.offered;
     this.use.hidden = offered === null;
     if (offered !== null) setText(this.use, `Use ${formatRate(offered)}`);

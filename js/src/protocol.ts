@@ -61,6 +61,8 @@ export interface CheckDetail {
   /** Mean loss of the last fifth of the steps; null until, and unless, the rate came to its end. */
   final_losses: (number | null)[];
   stop_reasons: (string | null)[];
+  /** What else there is to say, such as what it waits for. */
+  notice?: string;
   traceback?: string | null;
 }
 

@@ -1,0 +1,142 @@
+"""The driver's end of one job on a Ray cluster: its worker, its stream, and its rows so far."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayError
+
+from lrwidget.distributed.rayjob import Ending, Job, Report
+from lrwidget.records import LRRecords, StopReason
+
+
+class WorkerLostError(RuntimeError):
+    """A worker of the Ray cluster died, or its node did, or it cannot be reached."""
+
+
+class Part:
+    """One job. All of it is used by one thread.
+
+    Args:
+        hire: asks the cluster for a worker; returns its actor.
+        factory: the user's, pickled.
+        job: what to do.
+        retries: how often to begin again where the worker is lost.
+
+    Attributes:
+        records: the rows of the attempt in hand.
+        state: "waiting" for a worker, "starting", "running" or "paused".
+        end: how it ended; None before.
+        attempt: from 1.
+        lost: why the attempt before was lost; None for the first.
+    """
+
+    def __init__(self, hire: Callable[[], Any], factory: bytes, job: Job, retries: int) -> None:
+        self.job = job
+        self.attempt = 0
+        self.lost: WorkerLostError | None = None
+        self.end: Ending | None = None
+        self._hire = hire
+        self._factory = factory
+        self._retries = retries
+        self._wish = "go"
+        self._actor: Any = None
+        self.stream: Any = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.records = LRRecords()
+        self.state = "waiting"
+        self.elapsed = 0.0
+
+    def submit(self) -> None:
+        """Ask for a worker and give it the job; returns at once."""
+        self.attempt += 1
+        self._actor = self._hire()
+        stream = self._actor.stream.options(num_returns="streaming")
+        self.stream = stream.remote(self._factory, self.job)
+        if self._wish != "go":
+            self._actor.steer.remote(self._wish)
+
+    def steer(self, wish: str) -> None:
+        """Let it "go", "hold" it after the step in hand, or "stop" it there."""
+        if wish == self._wish or self.end is not None:
+            return
+        self._wish = wish
+        if wish == "stop" and self.state == "waiting":
+            self._finish(Ending(StopReason.STOPPED))
+        elif self._actor is not None:
+            self._actor.steer.remote(wish)
+
+    def take(self) -> None:
+        """Take over what has come; where the worker is lost, begin again or end."""
+        try:
+            while self.end is None and ready([self]):
+                self._accept(ray.get(next(self.stream)))
+        except (RayError, StopIteration) as error:
+            self._lose(error)
+
+    def refuse(self, error: WorkerLostError) -> None:
+        """End it: what came after the loss of its worker is of no use."""
+        if self.end is None:
+            self._finish(Ending(StopReason.FAILED, error))
+        else:
+            self.end = Ending(StopReason.FAILED, error)
+
+    def release(self) -> None:
+        """Let the worker go, whatever it does."""
+        actor, self._actor, self.stream = self._actor, None, None
+        if actor is not None and ray.is_initialized():
+            with contextlib.suppress(RayError):
+                ray.kill(actor)
+
+    def _accept(self, report: Report) -> None:
+        self.state = report.state
+        self.elapsed = report.elapsed
+        rows = np.frombuffer(report.rows, dtype="<f8").reshape(-1, 2).tolist()
+        for number, (lr, loss) in enumerate(rows, start=report.offset):
+            self.records.append(lr, loss, report.extra.get(number))
+        if report.meta is not None:
+            self.records.meta.update(report.meta)
+        if report.end is not None and report.end.lost:
+            assert report.end.error is not None
+            self._lose(report.end.error)
+        elif report.end is not None:
+            self._finish(report.end)
+
+    def _finish(self, end: Ending) -> None:
+        self.end = end
+        self.records.stop_reason = end.reason
+        self.release()
+
+    def _lose(self, error: BaseException) -> None:
+        self.lost = WorkerLostError(
+            f"the worker was lost after {len(self.records)} steps: its process or its node died, "
+            f"or cannot be reached ({in_short(error)})"
+        )
+        self.lost.__cause__ = error
+        if self._wish == "stop":
+            self._finish(Ending(StopReason.STOPPED))
+        elif self.attempt > self._retries:
+            self._finish(Ending(StopReason.FAILED, self.lost))
+        else:
+            self.release()
+            self._begin_anew()
+            self.submit()
+
+
+def ready(parts: Sequence[Part], seconds: float = 0.0) -> list[Part]:
+    """The parts of which something has come, after so many seconds at most."""
+    streams = {part.stream: part for part in parts}
+    arrived, _ = ray.wait(list(streams), num_returns=len(streams), timeout=seconds)
+    return [streams[stream] for stream in arrived]
+
+
+def in_short(error: BaseException) -> str:
+    """The kind of an error of Ray's, and the line of its text that says most."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    because = [line for line in lines if "because" in line or "unavailable" in line]
+    text = (because or lines or [""])[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,160 @@
+"""One sweep on several workers of a Ray cluster, through Ray Train's TorchTrainer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from lrwidget import TrainingTask
+from lrwidget.distributed import RayRunner
+from lrwidget.distributed.raypart import WorkerLostError
+from lrwidget.distributed.rayruns import RemoteSweeps
+from lrwidget.distributed.raysource import RaySource
+from lrwidget.distributed.rayteam import together
+from lrwidget.records import StopReason
+from lrwidget.runner import RunState
+from tests.distributed.raycluster import TIMEOUT, Gate, GatedLoss, Nodes, cluster, make_task, until
+
+RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 20, "seed": 3}
+RESULTS = Path("~/ray_results").expanduser()
+
+
+class OwnLosses(GatedLoss):
+    """Writes down the losses of its rank, and fails on the last one."""
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if dist.get_rank() == 0:
+            self.fails_at = None
+        loss = super().forward(output, target)
+        assert self.gate is not None
+        with self.gate.with_suffix(f".rank{dist.get_rank()}").open("a") as file:
+            file.write(f"{loss.item()!r}\n")
+        return loss
+
+
+def make_shared(gate: Path, fails_at: int | None = None) -> tuple[Any, ...]:
+    """The model is left for the workers to share."""
+    assert dist.get_world_size() == 2
+    model, optimizer, _, loader = make_task()
+    return model, optimizer, OwnLosses(gate, fails_at), loader
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    before = sorted(RESULTS.glob("*"))
+    with cluster() as nodes:
+        yield nodes
+    assert sorted(RESULTS.glob("*")) == before
+    del os.environ["GLOO_SOCKET_IFNAME"]
+
+
+@pytest.fixture(scope="module")
+def two(nodes: Nodes) -> list[Any]:
+    """Two nodes with a core each."""
+    return [nodes.add(num_cpus=1), nodes.add(num_cpus=1)]
+
+
+@pytest.fixture
+def gate(two: list[Any], tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+@pytest.fixture
+def start(gate: Gate) -> Iterator[Any]:
+    running: list[RemoteSweeps] = []
+
+    def begin(cluster: RayRunner, **options: Any) -> RemoteSweeps:
+        source = RaySource(make_shared, cluster, gate=gate.path, **(RANGE | options))
+        running.append(source.runner(""))
+        running[-1].start()
+        return running[-1]
+
+    yield begin
+    gate.open()
+    for runner in running:
+        runner.close()
+
+
+def test_too_few_cores_are_waited_for(start: Any) -> None:
+    runner = start(RayRunner(workers=3))
+    until(lambda: runner.notice)
+    assert runner.notice == "Waiting for 3 workers with 1 CPU: not free yet."
+    runner.stop()
+    assert len(runner.wait(60)) == 0
+
+
+def test_the_mean_loss_streams_and_all_workers_pause_go_on_and_stop_together(
+    start: Any, gate: Gate
+) -> None:
+    runner = start(RayRunner(workers=2), steps=100_000, stop_at_divergence=False)
+    gate.let(5)
+    until(lambda: len(runner.records) == 5)
+    assert runner.records.meta["model"] == "DistributedDataParallel"
+    runner.pause()
+    gate.open()
+    until(lambda: runner.state is RunState.PAUSED)
+    held = len(runner.records)
+    time.sleep(0.5)
+    assert len(runner.records) == held
+    runner.resume()
+    until(lambda: len(runner.records) > held)
+    runner.stop()
+    records = runner.wait(TIMEOUT)
+    assert records.stop_reason is StopReason.STOPPED
+    ranks = [
+        np.loadtxt(gate.path.with_suffix(f".rank{rank}"), max_rows=len(records))
+        for rank in range(2)
+    ]
+    assert len(ranks[0]) == len(ranks[1]) == len(records)  # both ended at the same step
+    assert (ranks[0] != ranks[1]).any()
+    assert records.loss == pytest.approx(np.mean(ranks, axis=0), rel=1e-6)
+
+
+def test_an_exception_on_one_worker_ends_the_sweep_with_that_exception(
+    start: Any, gate: Gate
+) -> None:
+    gate.open()
+    runner = start(RayRunner(workers=2), fails_at=5)
+    with pytest.raises(ArithmeticError, match="no luck on this worker"):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) == 4
+
+
+def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
+    start: Any, gate: Gate, nodes: Nodes, two: list[Any]
+) -> None:
+    runner = start(RayRunner(workers=2, max_retries=1))
+    gate.let(4)
+    until(lambda: len(runner.records) == 4)
+    nodes.add(num_cpus=1)
+    nodes.kill(two[1])
+    until(lambda: "began again, attempt 2" in runner.notice)
+    gate.let(8)
+    until(lambda: len(runner.records) == 8)
+    nodes.kill(two[0])
+    with pytest.raises(WorkerLostError, match="the worker was lost after 8 steps"):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) == 8
+
+
+def test_a_step_of_its_own_is_refused_where_the_model_is_not_distributed() -> None:
+    model = nn.Linear(1, 1)
+    task = TrainingTask(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), data=[0], step=lambda batch: batch
+    )
+    with pytest.raises(
+        ValueError, match="with a step of its own, and its model is not distributed"
+    ):
+        together(task)
