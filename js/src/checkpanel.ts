@@ -78,7 +78,8 @@ export class CheckPanel {
     const shown = status.state === "running" && !connected ? "stopped" : status.state;
     const now = { ...status, state: shown };
     setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
-    setText(this.facts, detail.notice || describeCheckProgress(now));
+    const { notice = "" } = detail;
+    setText(this.facts, notice === "" ? describeCheckProgress(now) : notice);
     const offered = this.offered;
     this.use.hidden = offered === null;
     if (offered !== null) setText(this.use, `Use ${formatRate(offered)}`);

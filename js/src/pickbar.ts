@@ -25,7 +25,7 @@ export class PickBar {
       type: "button",
       className: "lrw-button",
       title:
-        "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
+        "Train 100 steps at a third of this rate, at it and at three times it. The model is restored.",
     },
     {},
     "Check",
@@ -102,7 +102,7 @@ export class PickBar {
         "div",
         { className: "lrw-hint" },
         {},
-        "Export writes the rate into that variable of the notebook. A cell that is already queued still reads the old one.",
+        "Writes the rate into this variable. A cell that is already queued still reads the old one.",
       ),
     );
   }

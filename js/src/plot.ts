@@ -143,8 +143,7 @@ export class Plot {
     this.label(this.chosen, lr, chosen, place, 0, first);
     this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
     this.empty.hidden = Boolean(store.current?.length);
-    const waiting =
-      status.state === "idle" ? "Press Start to see the loss here, step by step." : "";
+    const waiting = status.state === "idle" ? "Press Start to see the loss here." : "";
     setText(this.empty, waiting);
   }
 

@@ -65,7 +65,7 @@ export class SaveMenu {
 }
 
 function download(kind: string, content: Blob | string | null, type = ""): void {
-  if (content === null) throw new Error("the browser makes no picture of this size");
+  if (content === null) throw new Error("the browser cannot make the picture");
   const href = URL.createObjectURL(new Blob([content], { type }));
   h("a", { href, download: `lr-sweep.${kind}` }).click();
   // The browser may not have begun to read it yet.

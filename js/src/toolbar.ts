@@ -7,7 +7,7 @@ import { scaled } from "./zoom";
 
 const MODES: [Mode, string, string][] = [
   ["pick", "Pick", "Click or drag in the plot to choose the rate."],
-  ["zoom", "Zoom", "Drag across the part of the plot to look at."],
+  ["zoom", "Zoom", "Drag across the part to look at."],
   ["range", "Range", "Drag across a range of rates, for a schedule."],
 ];
 /** What one press of a zoom button or key does. */

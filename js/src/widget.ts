@@ -11,7 +11,7 @@ import "./toolbar.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
-  "Use lr_find(...) and records.plot() here, or open the notebook in JupyterLab.";
+  "Use lr_find(...) and records.plot() here, or open it in JupyterLab.";
 
 /** What the views of one model share. */
 class Shared {
