@@ -26,7 +26,7 @@ export class CodePanel {
     this.shown = now;
     this.el.hidden = snippets.length === 0;
     const rows = snippets.map(({ name, code }) => {
-      const pre = h("pre", { tabIndex: 0 }, { "aria-label": `${name}, code` }, code);
+      const pre = h("pre", { tabIndex: 0 }, { role: "group", "aria-label": name }, code);
       const copy = h("button", { type: "button", className: "lrw-tool" }, {}, `Copy ${name}`);
       on(copy, "click", () => void copyText(session, code, name));
       return h("div", null, {}, pre, copy);
