@@ -111,7 +111,7 @@ class RayRunner:
         import ray
 
         # A restarted actor would know nothing of its sweep; and it is steered while it streams.
-        options = {"max_restarts": 0, "max_concurrency": 8}
+        options: dict[str, Any] = {"max_restarts": 0, "max_concurrency": 8}
         if self.workers == 1:
             from lrwidget.distributed.rayworker import SweepWorker
 
@@ -119,8 +119,13 @@ class RayRunner:
             return worker.options(
                 num_cpus=self.num_cpus, num_gpus=self.num_gpus, **options
             ).remote()
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         from lrwidget.distributed.rayteam import Coordinator, Places
 
+        # Beside this process: it must not die with a worker's node, or nobody clears up.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        options["scheduling_strategy"] = here
         places = Places(self.workers, self.num_cpus, self.num_gpus)
         return ray.remote(Coordinator).options(num_cpus=0, **options).remote(places)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +42,9 @@ def patiently(begin: Callable[[], T]) -> T:
         for process in children() - before:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        with warnings.catch_warnings():  # of processes that nobody has waited for
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     return begin()
 
 
