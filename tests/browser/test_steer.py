@@ -60,11 +60,17 @@ def test_a_range_is_brushed_resized_and_cleared(lab: Lab) -> None:
 
     lab.wait_for("the kernel has the range", lambda: chosen(1e-3, 1e-1))
     assert lab.kernel.value("w.lr") is None
+
+    def shaded() -> bool:
+        low, high = lab.kernel.value("w.lr_range")
+        box = finder.root.locator(".lrw-range").bounding_box()
+        assert box is not None
+        ends = [box["x"], box["x"] + box["width"]]
+        return ends == pytest.approx([finder.pixel_of(low), finder.pixel_of(high)], abs=2)
+
+    # Kernel and page each lag behind the mouse in their own way.
+    lab.wait_for("the range is shaded", shaded)
     low, high = lab.kernel.value("w.lr_range")
-    box = finder.root.locator(".lrw-range").bounding_box()
-    assert box is not None
-    ends = [box["x"], box["x"] + box["width"]]
-    assert ends == pytest.approx([finder.pixel_of(low), finder.pixel_of(high)], abs=2)
     finder.drag(high, 1.0)  # by its handle
     lab.wait_for("the upper end has moved", lambda: chosen(1e-3, 1.0))
     assert lab.kernel.value("w.lr_range")[0] == low
