@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests.browser.harness.browser import launch
+from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 from tests.browser.harness.server import JupyterServer
 
@@ -92,3 +94,12 @@ def lab(
     finally:
         lab.close(keep_kernel=not has_failed)
     assert not lab.errors, "the page wrote errors:\n" + "\n".join(lab.errors)
+
+
+@pytest.fixture
+def finished(lab: Lab) -> Finder:
+    """A finder at the end of its sweep."""
+    finder = open_finder(lab, allowed=STEPS)
+    start(finder)
+    finder.wait_for_state("finished")
+    return finder

@@ -13,15 +13,6 @@ from tests.browser.harness.lab import Lab
 PICK = 0.02
 
 
-@pytest.fixture
-def finished(lab: Lab) -> Finder:
-    """A finder at the end of its sweep."""
-    finder = open_finder(lab, allowed=STEPS)
-    start(finder)
-    finder.wait_for_state("finished")
-    return finder
-
-
 def wait_for_lr(lab: Lab, lr: float) -> None:
     """Wait until the kernel holds this rate."""
     lab.wait_for(f"w.lr is {lr}", lambda: lab.kernel.value("w.lr") == lr)

@@ -19,15 +19,6 @@ RULES = {"auto", "minimum/10", "steepest", "valley", "slide"}
 REPEATS = WIDGET.replace("seed=0", "seed=0, repeats=3")
 
 
-@pytest.fixture
-def finished(lab: Lab) -> Finder:
-    """A finder at the end of its sweep."""
-    finder = open_finder(lab, allowed=STEPS)
-    start(finder)
-    finder.wait_for_state("finished")
-    return finder
-
-
 def text(lr: float) -> str:
     """A rate with two digits as the page writes it."""
     mantissa, exponent = f"{lr:.1e}".split("e")

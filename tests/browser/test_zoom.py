@@ -14,15 +14,6 @@ from tests.browser.harness.lab import Lab
 MANY = 4000
 
 
-@pytest.fixture
-def finished(lab: Lab) -> Finder:
-    """A finder at the end of its sweep."""
-    finder = open_finder(lab, allowed=STEPS)
-    start(finder)
-    finder.wait_for_state("finished")
-    return finder
-
-
 def zoomed(finder: Finder) -> list[float]:
     """The rates at the ends of the x axis."""
     return finder.mark("raw loss").x_range
