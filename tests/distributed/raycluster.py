@@ -39,7 +39,7 @@ def patiently(begin: Callable[[], T]) -> T:
     for _ in range(TRIES - 1):
         with contextlib.suppress(Exception):
             return begin()
-        for process in children() - before:
+        for process in started_since(before):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         with warnings.catch_warnings():  # of processes that nobody has waited for
@@ -53,13 +53,23 @@ def children() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
 
+def started_since(before: set[psutil.Process]) -> set[psutil.Process]:
+    """The processes that this one has started since, and those that they have."""
+    theirs = set[psutil.Process]()
+    for process in before:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            theirs.update(process.children(recursive=True))
+    return children() - before - theirs
+
+
 class Nodes:
     """A cluster: a head without cores, and nodes that tests add and kill."""
 
     def __init__(self) -> None:
         self._cluster = Cluster()
         self.add(num_cpus=0)
-        ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
+        self.address: str = self._cluster.address
+        ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
 
     def add(self, num_cpus: int) -> Any:
         """Another node."""
@@ -83,7 +93,7 @@ def cluster() -> Iterator[Nodes]:
     ours: set[psutil.Process] = set()
     try:
         yield nodes
-        ours = children() - before
+        ours = started_since(before)
         assert {address.removeprefix("::ffff:") for address in listening(ours)} == {"127.0.0.1"}
     finally:
         nodes.shutdown()
