@@ -14,6 +14,9 @@ from ipywidgets import Layout
 
 MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
 
+# So many ways there are to draw a run that is not the active one.
+STYLES = 8
+
 # The page sets every domain itself, and shows its own hover text.
 _QUIET: dict[str, Any] = {
     "preserve_domain": {"x": True, "y": True},
@@ -25,7 +28,8 @@ _QUIET: dict[str, Any] = {
 def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure:
     """Return the figure of a sweep from ``start_lr`` to ``end_lr``, with all marks empty.
 
-    The browser finds a mark by its first label: "band" (area between the quartiles of several
+    The browser finds a mark by its first label: "other 0" and so on (runs beside the active one,
+    each in its style), "band" (area between the quartiles of several
     sweeps), "raw loss" (faint line), "smoothed loss" (strong line; with several sweeps the one in
     progress, drawn thin), "median" (strong line, of several sweeps), "suggestion" (dotted vertical
     line), "rule" (vertical line through the marker) and "marker" (the handle to drag). Colours are
@@ -53,6 +57,10 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     upon_axis = {"x": lr, "y": upright}
     return bq.Figure(
         marks=[
+            *(
+                _line(f"other {style}", on_curve, "var(--lrw-ink-2, #50575f)", stroke_width=1.6)
+                for style in range(STYLES)
+            ),
             _line(
                 "band",
                 on_curve,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrwidget.background import Background
+from lrwidget.chart import STYLES
 from lrwidget.labels import checked_label, label_of, unique_label
 from lrwidget.livecheck import CheckWidget
 from lrwidget.liverun import LiveRun
@@ -13,9 +14,6 @@ from lrwidget.pastrun import PastRunner
 from lrwidget.records import LRRecords
 from lrwidget.source import NONE, Overrides
 from lrwidget.stream import rows_message, saved
-
-# So many ways there are to draw a run that is not the active one.
-STYLES = 8
 
 
 class RunsWidget(CheckWidget):
@@ -26,7 +24,7 @@ class RunsWidget(CheckWidget):
     is not among `runs`.
     """
 
-    # The active run's number; number, label and style of all.
+    # The active run's number; number, label and style of all; whether several may be under way.
     _legend = LiveAny().tag(sync=True)
     # Never set: all rows of all runs, encoded whenever the state is asked for. A page that opens or
     # reloads, and a notebook that is saved, get everything with the state.
@@ -355,7 +353,9 @@ class RunsWidget(CheckWidget):
 
     def _runs_news(self) -> dict[str, Any]:
         runs = [[run.number, run.label, run.style] for run in self._all]
-        return {"_legend": {"active": self._current.number, "runs": runs}}
+        source = self._source
+        parallel = source is not None and source.parallel
+        return {"_legend": {"active": self._current.number, "runs": runs, "parallel": parallel}}
 
     def _shown(self) -> Sequence[LiveRun]:
         """All that the page is to know of: the active run, whether it was started or not, last."""

@@ -173,7 +173,8 @@ class LRFinderWidget(PageCommands):
             "error": status.error,
             "_detail": status.detail,
         }
-        if run.outcome is not None and not self._page.picked:
+        # Where there is no run any more, there is no suggestion either.
+        if (run.outcome is not None or not run.started) and not self._page.picked:
             news["lr"] = status.suggestion
         # Last: who sees a run ended also sees what it came to.
         return news | self._check_news() | self._runs_news() | {"state": status.state}

@@ -183,7 +183,7 @@ def test_what_the_readme_shows_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     # What needs a cluster is in tests/distributed.
     blocks = [block for block in blocks if "RayRunner" not in block]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     notebook = nbformat.v4.new_notebook()
     for block in blocks:
         before = [code for mark, code in TAKEN_FOR_GRANTED.items() if mark in block]

@@ -7,13 +7,16 @@ import { Curve } from "./curve";
 import { clampRate } from "./format";
 import { shownRange, type Range } from "./limits";
 import type { Quartiles } from "./quartiles";
+import type { Run } from "./runs";
 import type { RunTable } from "./store";
-import { Columns, thinned, type Span } from "./thin";
+import { Columns, thinned, type Points, type Span } from "./thin";
 import { lossTicks, rateTicks, type Ticks } from "./ticks";
 
 /** What is to be seen. */
 export interface Picture {
   table: RunTable | null;
+  /** The runs beside the active one. */
+  others: readonly Run[];
   /** The rates at the ends of the x axis. */
   span: Span;
   smoothing: number;
@@ -28,6 +31,8 @@ export interface Picture {
   columns: number;
 }
 
+/** What the marks of the runs beside the active one are called, before the number of their style. */
+const OTHER = "other ";
 const NOTHING = new Float64Array(0);
 const NO_POINTS = { x: NOTHING, y: NOTHING };
 /** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
@@ -53,16 +58,15 @@ class Memo {
 export class Chart {
   /** What the loss axis should show by itself, and the largest loss. */
   limits = new AutoRange();
-  /** The smoothed loss of every row. */
-  smoothed: Float64Array = NOTHING;
-  /** The sweeps as one curve; null where there are not several. */
-  quartiles: Quartiles | null = null;
-  private curve: Curve | null = null;
+  /** What the loss axis shows. */
+  range: Range = this.limits.range;
+  private readonly curves = new WeakMap<RunTable, Curve>();
   private readonly marks: Map<string, RealModel>;
   private readonly axes: RealModel[];
   private readonly memos = {
     auto: new Memo(),
     raw: new Memo(),
+    others: new Memo(),
     smoothed: new Memo(),
     span: new Memo(),
     limit: new Memo(),
@@ -84,20 +88,40 @@ export class Chart {
     return mark;
   }
 
+  /** Which style a mark draws runs in; null where it draws none beside the active one. */
+  styleOf(mark: RealModel): string | null {
+    const name = (mark.get("labels") as string[])[0] ?? "";
+    return name.startsWith(OTHER) ? name.slice(OTHER.length) : null;
+  }
+
+  /** A run as it is drawn. */
+  curveOf(table: RunTable): Curve {
+    let curve = this.curves.get(table);
+    if (!curve) {
+      curve = new Curve(table);
+      this.curves.set(table, curve);
+    }
+    return curve;
+  }
+
   draw(picture: Picture): void {
-    const { table, span, smoothing, showRaw, limit, lr, suggestion, ended, columns } = picture;
+    const { table, others, span, smoothing, showRaw, limit } = picture;
+    const { lr, suggestion, ended, columns } = picture;
     const { memos } = this;
-    if (table !== (this.curve?.table ?? null)) this.curve = table && new Curve(table);
-    const { curve } = this;
+    const curve = table && this.curveOf(table);
     const rows = [table, table?.revision];
-    const drawn = Boolean(table?.length);
+    const all = [...(table ? [table] : []), ...others.map((other) => other.table)];
+    const drawn = all.some(({ length }) => length > 0);
     memos.span.when([span.low, span.high], () => {
       this.setSpan(span);
     });
-    memos.auto.when(rows, () => {
-      this.limits = curve?.limits ?? new AutoRange();
+    const everyRow = all.flatMap((each) => [each, each.revision]);
+    memos.auto.when(everyRow, () => {
+      this.limits = together(
+        all.filter(({ length }) => length > 0).map((each) => this.curveOf(each).limits),
+      );
     });
-    const range = shownRange(this.limits.range, limit);
+    const range = (this.range = shownRange(this.limits.range, limit));
     memos.limit.when([range.min, range.max, drawn], () => {
       this.setRange(range, drawn);
     });
@@ -107,14 +131,23 @@ export class Chart {
       this.mark("raw loss").set({ ...points, opacities });
     });
     memos.smoothed.when([...rows, span.low, span.high, columns, smoothing, ended], () => {
-      this.smoothed = curve?.smoothed(smoothing) ?? NOTHING;
       const several = curve !== null && curve.table.sweeps > 1;
-      this.quartiles = several ? curve.quartiles(smoothing) : null;
       // The sweep in progress; by itself, or below what all of them come to.
       const points = several && ended ? NO_POINTS : curve?.line(smoothing, span, columns);
       const stroke_width = several ? QUIET : STRONG;
       this.mark("smoothed loss").set({ ...(points ?? NO_POINTS), stroke_width });
-      this.setSweeps(this.quartiles, new Columns(span, columns));
+      this.setSweeps(several ? curve.quartiles(smoothing) : null, new Columns(span, columns));
+    });
+    const beside = others.flatMap(({ table: { run, revision }, style }) => [run, revision, style]);
+    memos.others.when([...beside, span.low, span.high, columns, smoothing], () => {
+      for (const mark of this.marks.values()) {
+        const style = this.styleOf(mark);
+        if (style === null) continue;
+        const lines = others
+          .filter((other) => String(other.style) === style)
+          .map((other) => this.curveOf(other.table).summary(smoothing, span, columns));
+        mark.set({ ...joined(lines) });
+      }
     });
     memos.visible.when([showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
@@ -172,6 +205,33 @@ export class Chart {
     this.axes[axis]?.set({ tick_labels: labels });
     this.axes[axis]?.set({ tick_values: values });
   }
+}
+
+/** The limits of several runs as one. */
+function together(limits: readonly AutoRange[]): AutoRange {
+  const all = new AutoRange();
+  if (limits.length === 0) return all;
+  all.range = {
+    min: Math.min(...limits.map(({ range }) => range.min)),
+    max: Math.max(...limits.map(({ range }) => range.max)),
+  };
+  all.most = Math.max(...limits.map(({ most }) => most));
+  return all;
+}
+
+/** Several lines as one, with a gap between them. */
+function joined(lines: readonly Points[]): Points {
+  const parts = lines.filter(({ x }) => x.length > 0);
+  if (parts.length < 2) return parts[0] ?? NO_POINTS;
+  const list = (key: "x" | "y"): Float64Array<ArrayBuffer> =>
+    Float64Array.from(
+      parts.flatMap((points, i) => [
+        // A rate of its own keeps the logarithm finite.
+        ...(i > 0 ? [key === "x" ? points.x[0]! : NaN] : []),
+        ...points[key],
+      ]),
+    );
+  return { x: list("x"), y: list("y") };
 }
 
 /** A line from the bottom to the top of the plot at a rate; nothing without one. */

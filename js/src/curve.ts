@@ -4,7 +4,7 @@ import { AutoRange } from "./autorange";
 import { SweepQuartiles, type Quartiles } from "./quartiles";
 import { Smoother } from "./smoothing";
 import type { RunTable } from "./store";
-import { Columns, Thinner, type Points, type Span } from "./thin";
+import { Columns, thinned, Thinner, type Points, type Span } from "./thin";
 
 export class Curve {
   private auto = new AutoRange();
@@ -53,6 +53,13 @@ export class Curve {
     const first = starts[sweeps - 1] ?? 0;
     if (first !== this.smoothLine.first) this.smoothLine = new Thinner(this.columns, first);
     return this.smoothLine.extend(lr, smoothed, []);
+  }
+
+  /** What the run comes to, in one line: the smoothed loss, or the median of several sweeps. */
+  summary(beta: number, span: Span, width: number): Points {
+    if (this.table.sweeps < 2) return this.line(beta, span, width);
+    const { lr, median } = this.quartiles(beta);
+    return thinned(lr, median, new Columns(span, width));
   }
 
   /** A row that was there before has changed: nothing that was computed can stand. */

@@ -15,6 +15,7 @@ export interface RealModel {
 
 /** What is used of a bqplot mark's view. */
 export interface MarkView {
+  el: Element;
   model: RealModel;
   send: (content: { event: string }) => void;
   touch: () => void;
@@ -80,7 +81,7 @@ export async function quietMarks(
   view: FigureView,
   listener: (mark: MarkView, event: string) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<MarkView[]> {
   while (!view.mark_views && !signal.aborted) await new Promise(requestAnimationFrame);
   const marks = await Promise.all(view.mark_views?.views ?? []);
   for (const mark of marks) {
@@ -89,4 +90,5 @@ export async function quietMarks(
     };
     mark.touch = () => undefined;
   }
+  return marks;
 }

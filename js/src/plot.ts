@@ -3,16 +3,15 @@
 import type { Chart } from "./chart";
 import { h, setAttribute, setText } from "./dom";
 import { Brush } from "./brush";
-import { clampRate, formatLoss, formatRate, fractionOf, rateAt, tidyRate } from "./format";
+import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { quietMarks, type FigureView, type RealModel } from "./host";
 import { strideOf } from "./keys";
-import { across, rateOf, type Place } from "./place";
-import type { Quartiles } from "./quartiles";
+import { pointedAt } from "./hover";
+import { across, type Place } from "./place";
 import { placeTwin, RangeBand } from "./range";
 import { Regions } from "./regions";
 import { RuleTicks } from "./ruleticks";
 import type { Session } from "./session";
-import type { RunTable } from "./store";
 import { zoomBy } from "./toolbar";
 
 export class Plot {
@@ -81,7 +80,7 @@ export class Plot {
 
   /** Takes the figure's view once it is drawn, until the signal aborts. */
   async attach(view: FigureView, signal: AbortSignal): Promise<void> {
-    await quietMarks(
+    const marks = await quietMarks(
       view,
       (mark, event) => {
         if (mark.model !== this.chart.mark("marker")) return;
@@ -93,6 +92,10 @@ export class Plot {
       signal,
     );
     if (signal.aborted) return;
+    for (const mark of marks) {
+      const style = this.chart.styleOf(mark.model);
+      if (style !== null) setAttribute(mark.el, "data-style", style);
+    }
     const model = this.chart.mark("marker");
     this.drawn = true;
     const moved = (): void => {
@@ -142,7 +145,7 @@ export class Plot {
     const first = lr !== null && suggestion !== null && lr < suggestion;
     this.label(this.chosen, lr, chosen, place, 0, first);
     this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
-    this.empty.hidden = Boolean(store.current?.length);
+    this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
     const waiting = status.state === "idle" ? "Press Start to see the loss here." : "";
     setText(this.empty, waiting);
   }
@@ -195,27 +198,31 @@ export class Plot {
   }
 
   private hover(event: PointerEvent): void {
+    const { session, chart } = this;
     const place = this.place();
-    const table = this.session.store.current;
-    if (!place || !table?.length || this.session.dragging || event.buttons > 0) {
-      this.leave();
-      return;
-    }
     const box = this.el.getBoundingClientRect();
     const x = event.clientX - box.left;
     const y = event.clientY - box.top;
-    if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) {
+    if (
+      !place ||
+      session.dragging ||
+      event.buttons > 0 ||
+      x < place.left - 4 ||
+      x > place.right + 4 ||
+      y < place.top ||
+      y > place.bottom
+    ) {
       this.leave();
       return;
     }
-    const { shown } = this.session;
-    const lr = rateOf(x, shown, place);
-    const { quartiles: sweeps, smoothed } = this.chart;
-    const rates = sweeps?.lr ?? table.lr;
-    const row = nearest(rates, lr);
-    const at = across(clampRate(rates[row]!, shown), shown, place);
-    const lines = sweeps ? describeSweeps(sweeps, row) : describeRow(table, smoothed, row);
-    setText(this.tip, lines.join("\n"));
+    const pointed = pointedAt(x, y, session, chart, place);
+    if (!pointed) {
+      this.leave();
+      return;
+    }
+    const { shown } = session;
+    const at = across(clampRate(pointed.lr, shown), shown, place);
+    setText(this.tip, pointed.lines.join("\n"));
     this.tip.hidden = this.hairline.hidden = false;
     this.hairline.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const flip = at > (place.left + place.right) / 2;
@@ -239,38 +246,4 @@ export class Plot {
       bottom: plot.bottom - box.top,
     };
   }
-}
-
-function describeRow(table: RunTable, smoothed: Float64Array, row: number): string[] {
-  const average = smoothed[row] ?? NaN;
-  return [
-    `step ${row + 1}`,
-    `lr ${formatRate(table.lr[row]!, 3)}`,
-    `loss ${formatLoss(table.loss[row]!)}`,
-    ...(Number.isFinite(average) ? [`smoothed ${formatLoss(average)}`] : []),
-  ];
-}
-
-function describeSweeps({ lr, low, median, high, count }: Quartiles, step: number): string[] {
-  const several = count[step]! > 1;
-  return [
-    `step ${step + 1}`,
-    `lr ${formatRate(lr[step]!, 3)}`,
-    `${several ? `median of ${count[step]}` : "smoothed"} ${formatLoss(median[step]!)}`,
-    ...(several ? [`quartiles ${formatLoss(low[step]!)} to ${formatLoss(high[step]!)}`] : []),
-  ];
-}
-
-/** The row whose rate is nearest. */
-function nearest(rates: Float64Array, lr: number): number {
-  let best = 0;
-  let least = Infinity;
-  for (let i = 0; i < rates.length; i++) {
-    const distance = Math.abs(rates[i]! - lr);
-    if (distance < least) {
-      least = distance;
-      best = i;
-    }
-  }
-  return best;
 }

@@ -53,6 +53,8 @@ export interface Legend {
   active: number;
   /** Number, label, and which way of drawing it is its own. */
   runs: [number, string, number][];
+  /** Whether several may be under way at once. */
+  parallel: boolean;
 }
 
 /** What there is to say of a check, by rate in rising order. */

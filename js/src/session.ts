@@ -105,7 +105,7 @@ export class Session {
 
   /** All rates that there are to show. */
   get whole(): Span {
-    return this.span;
+    return union([this.span, ...this.others.flatMap(({ span }) => span ?? [])]);
   }
 
   /** The rates at the ends of the x axis. */
@@ -128,14 +128,16 @@ export class Session {
 
   /** The runs that are drawn beside the active one. */
   get others(): Run[] {
-    const hidden = this.model.get("_hidden");
-    const { list, active } = this.runs;
-    return list.filter((run) => run !== active && !hidden.includes(run.number));
+    return this.runs.list.filter((run) => run !== this.runs.active && !this.isHidden(run));
   }
 
-  /** The rates of all that is drawn. */
-  get reach(): Span {
-    return union([this.span, ...this.others.flatMap(({ span }) => span ?? [])]);
+  isHidden(run: Run): boolean {
+    return run !== this.runs.active && this.model.get("_hidden").includes(run.number);
+  }
+
+  /** Whether another run can be made the active one now. */
+  get canActivate(): boolean {
+    return !this.connected || !this.busy || this.model.get("_legend").parallel;
   }
 
   get variable(): string {

@@ -5,6 +5,7 @@ import { CodePanel } from "./codepanel";
 import { h, setText } from "./dom";
 import type { RealModel } from "./host";
 import { showFigure } from "./host";
+import { LegendBar } from "./legend";
 import { SaveMenu } from "./savemenu";
 import { Toolbar } from "./toolbar";
 import { PickBar } from "./pickbar";
@@ -22,7 +23,7 @@ export class View {
   readonly el: HTMLElement;
   readonly plot: Plot;
   private readonly bars: (
-    RunBar | ErrorBox | Toolbar | Plot | ViewBar | PickBar | CodePanel | CheckPanel
+    RunBar | ErrorBox | Toolbar | Plot | LegendBar | ViewBar | PickBar | CodePanel | CheckPanel
   )[];
   // The state comes first and by itself, so that a screen reader hears it and nothing twice.
   private readonly state = h("div", { className: "lrw-state" }, { "aria-live": "polite" });
@@ -43,7 +44,18 @@ export class View {
     const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
     const toolbar = new Toolbar(session, new SaveMenu(session, this.plot.el).el);
-    this.bars = [runBar, error, toolbar, this.plot, viewBar, pickBar, codePanel, checkPanel];
+    const legend = new LegendBar(session);
+    this.bars = [
+      runBar,
+      error,
+      toolbar,
+      this.plot,
+      legend,
+      viewBar,
+      pickBar,
+      codePanel,
+      checkPanel,
+    ];
     this.el = h(
       "div",
       { className: "lrwidget" },
@@ -53,6 +65,7 @@ export class View {
       error.el,
       toolbar.el,
       this.plot.el,
+      legend.el,
       viewBar.el,
       pickBar.el,
       this.note,

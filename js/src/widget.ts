@@ -8,6 +8,7 @@ import { View } from "./view";
 import "./widget.css";
 import "./overlays.css";
 import "./toolbar.css";
+import "./legend.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
@@ -89,6 +90,7 @@ class Shared {
     if (!chart || views.size === 0) return;
     chart.draw({
       table: session.store.current,
+      others: session.others,
       span: session.shown,
       smoothing: session.smoothing,
       showRaw: session.showRaw,

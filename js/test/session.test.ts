@@ -22,7 +22,7 @@ class FakeModel {
     figure: "IPY_MODEL_figure",
     _range: [1e-6, 1],
     _detail: {},
-    _legend: { active: 1, runs: [] },
+    _legend: { active: 1, runs: [], parallel: false },
     _runs: null,
     _hidden: [],
     _check: null,
@@ -143,7 +143,7 @@ describe("what the kernel says", () => {
     const { session } = open({
       state: "finished",
       step: 2,
-      _legend: { active: 4, runs: [[4, "run 4", 0]] },
+      _legend: { active: 4, runs: [[4, "run 4", 0]], parallel: false },
       _runs: [{ type: "rows", run: 4, offset: 0, starts: [0], data }],
     });
     expect([...session.store.current!.loss]).toEqual([2, 1]);
@@ -158,7 +158,9 @@ describe("what the kernel says", () => {
   });
 
   it("about a run that is not the active one changes neither state nor marker", () => {
-    const { model, session } = open({ _legend: { active: 2, runs: [[1, "run 1", 0]] } });
+    const { model, session } = open({
+      _legend: { active: 2, runs: [[1, "run 1", 0]], parallel: false },
+    });
     model.rows({ run: 2, state: "running", step: 1 }, [2]);
     model.rows({ run: 1, state: "finished", step: 9, lr: 0.5 }, [2]);
     expect(session.status.state).toBe("running");
@@ -190,7 +192,7 @@ describe("the marker", () => {
     session.pick(0.3);
     model.rows({ state: "finished", step: 1, lr: 0.02 });
     expect(session.lr).toBe(0.3);
-    model.change({ _legend: { active: 2, runs: [] } });
+    model.change({ _legend: { active: 2, runs: [], parallel: false } });
     model.rows({ run: 2, state: "idle", step: 0 });
     model.rows({ run: 2, state: "finished", step: 1, lr: 0.02 }, [1]);
     expect(session.lr).toBe(0.02);
@@ -326,5 +328,96 @@ describe("a check", () => {
     expect(session.standing.state).toBe("stopped");
     model.rows({ state: "running", step: 3, offset: 2 }, [1]);
     expect(session.standing.state).toBe("running");
+  });
+});
+
+describe("several runs", () => {
+  const two: Partial<Traits> = {
+    _legend: {
+      active: 2,
+      runs: [
+        [1, "run 1", 0],
+        [2, "run 2", 1],
+      ],
+      parallel: false,
+    },
+  };
+  const finish = (model: FakeModel): void => {
+    model.rows(
+      { run: 1, state: "finished", step: 1, suggestion: 0.1, detail: { span: [1e-8, 1] } },
+      [1],
+    );
+    model.rows({ run: 2, state: "finished", step: 1, suggestion: 0.2, lr: 0.2 }, [1]);
+  };
+
+  it("are drawn beside the active one unless they are hidden", () => {
+    const { model, session } = open(two);
+    finish(model);
+    const [first, second] = session.runs.list;
+    expect(session.others).toEqual([first]);
+    expect(session.whole).toEqual({ low: 1e-8, high: 1 });
+    session.setHidden(first!, true);
+    expect(session.others).toEqual([]);
+    expect(session.whole).toEqual({ low: 1e-6, high: 1 });
+    expect(model.saved).toEqual([{ _hidden: [1] }]);
+    session.setHidden(first!, false);
+    expect(session.others).toEqual([first]);
+    model.change({ _hidden: [1, 2] });
+    expect([session.isHidden(first!), session.isHidden(second!)]).toEqual([true, false]);
+  });
+
+  it("are activated by the kernel, and shown then", () => {
+    const { model, session } = open({ ...two, _hidden: [1] });
+    finish(model);
+    session.activate(session.runs.list[0]!);
+    expect(model.sent.at(-1)).toEqual({ type: "run", action: "activate", run: 1 });
+    expect(session.runs.active.number).toBe(2);
+    expect(session.request?.name).toBe("activate");
+    model.change({
+      _legend: { ...two._legend!, active: 1 },
+      state: "finished",
+      step: 1,
+      suggestion: 0.1,
+      lr: 0.1,
+    });
+    expect(session.request).toBeNull();
+    expect([session.runs.active.number, session.status.suggestion, session.lr]).toEqual([
+      1, 0.1, 0.1,
+    ]);
+    expect(session.others.map(({ number }) => number)).toEqual([2]);
+  });
+
+  it("are activated in the page where there is no kernel, and a pick stays", () => {
+    const { model, session } = open(two);
+    finish(model);
+    session.setConnected(false);
+    const [first, second] = session.runs.list;
+    const sent = model.sent.length;
+    session.activate(first!);
+    expect([session.runs.active, session.lr]).toEqual([first, 0.1]);
+    session.activate(second!);
+    expect(session.lr).toBe(0.2);
+    session.pick(0.5);
+    session.activate(first!);
+    expect([session.runs.active, session.lr]).toEqual([first, 0.5]);
+    expect(model.sent.length).toBe(sent);
+  });
+
+  it("cannot be activated while one is under way, unless several may be", () => {
+    const { model, session } = open(two);
+    finish(model);
+    expect(session.canActivate).toBe(true);
+    model.rows({ run: 2, state: "running", step: 1 });
+    expect(session.canActivate).toBe(false);
+    model.change({ _legend: { ...two._legend!, parallel: true } });
+    expect(session.canActivate).toBe(true);
+  });
+
+  it("are renamed and removed by the kernel", () => {
+    const { model, session } = open(two);
+    session.ask("rename", session.runs.list[1]!, "wide");
+    expect(model.sent.at(-1)).toEqual({ type: "run", action: "rename", run: 2, label: "wide" });
+    session.ask("remove", session.runs.list[0]!);
+    expect(model.sent.at(-1)).toEqual({ type: "run", action: "remove", run: 1 });
   });
 });

@@ -61,6 +61,18 @@ class Failing(Gated):
 
 loss_fn = Failing()
 """
+EIGHT_RUNS = """
+w.start()
+w.wait()
+for size in (8, 64, 128, 256):
+    w.start(batch_size=size)
+    w.wait()
+for name in ("SGD", "RMSprop"):
+    w.start(optimizer=getattr(torch.optim, name))
+    w.wait()
+w.start(end_lr=10, label="up to 10, for once with a name of some length")
+w.wait()
+"""
 
 
 def quickstart_cells() -> list[str]:
@@ -70,10 +82,10 @@ def quickstart_cells() -> list[str]:
     return cells[: next(i for i, cell in enumerate(cells) if "LRFinderWidget(" in cell) + 1]
 
 
-def open_quickstart(lab: Lab, failing: bool = False) -> Finder:
+def open_quickstart(lab: Lab, failing: bool = False, allowed: int = 0) -> Finder:
     """The idle widget of the quickstart, in a notebook that shows its cell alone."""
     *setup, widget = quickstart_cells()
-    lab.allow("steps", 0)
+    lab.allow("steps", allowed)
     lab.open("\n".join([*setup, GATED, *([FAILING] if failing else [])]), widget)
     lab.run_cell(0)
     lab.run_cell(1)
@@ -105,6 +117,14 @@ def set_width(finder: Finder, width: int) -> None:
     settle(finder)
 
 
+def open_runs(lab: Lab) -> Finder:
+    """The widget of the quickstart with eight runs beside each other."""
+    finder = open_quickstart(lab, allowed=100_000)
+    lab.kernel.run(EIGHT_RUNS)
+    finder.wait_for_state(ENDED)
+    return finder
+
+
 def settle(finder: Finder) -> None:
     """Wait until nothing moves: the marker stands, the chart has its width."""
     finder.root.scroll_into_view_if_needed()
@@ -131,10 +151,13 @@ def browser_and_server() -> Iterator[tuple[BrowserContext, JupyterServer]]:
 
 def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> None:
     """A picture of the page for each state, theme and width."""
-    for state in ("idle", "running", "finished", "failed"):
+    for state in ("idle", "running", "finished", "failed", "runs"):
         lab = Lab(server, context.new_page(), state)
-        finder = open_quickstart(lab, failing=state == "failed")
-        bring_to(finder, state)
+        if state == "runs":
+            finder = open_runs(lab)
+        else:
+            finder = open_quickstart(lab, failing=state == "failed")
+            bring_to(finder, state)
         for theme in ("light", "dark"):
             lab.theme("light" if theme == "light" else "dark")
             for width in WIDTHS:

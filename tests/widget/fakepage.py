@@ -119,3 +119,16 @@ def page_after(messages: list[Sent]) -> FakePage:
     for message in messages:
         page.take(message)
     return page
+
+
+def tables(messages: list[Sent]) -> dict[int, list[list[float]]]:
+    """The rows of every run that the page got these messages about."""
+    found: dict[int, list[list[float]]] = {}
+    for message in messages:
+        rows = found.setdefault(message.content["run"], [])
+        offset = message.content["offset"]
+        if offset > len(rows):  # about the status alone, while rows are still on their way
+            continue
+        new = np.frombuffer(b"".join(message.buffers), "<f8").reshape(-1, 2).tolist()
+        rows[offset : offset + len(new)] = new
+    return found

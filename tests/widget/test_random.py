@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import traitlets
 
-from tests.widget.fakepage import page_after
+from lrwidget import LRRecords
+from lrwidget.runner import ENDED as ENDED_BY
+from tests.widget.fakepage import tables
 from tests.widget.finder import ENDED, Gate, OutOfLuckError, comm_of, everything, finder, training
 
 ACTIVE = {"running", "paused"}
@@ -29,6 +31,9 @@ class Player:
         self.w = finder(**self.parts, steps=12, repeats=self.dice.choice([1, 2]))
         self.page = comm_of(self.w)
         self.state = "idle"
+        self.runs: list[LRRecords] = []
+        self.active: LRRecords | None = None
+        self.latest: LRRecords | None = None
         self.pick: Any = ...  # ... means: nobody has picked
         self.log: list[str] = []
         self.observers: set[threading.Thread] = set()
@@ -57,23 +62,29 @@ class Player:
         elif state in ENDED:
             assert self.w.lr == self.w.suggestion, self.log
         assert self.w.step <= len(self.w.records) <= self.w.steps
+        assert self.w.runs == self.runs, self.log
+        if self.active is not None:
+            assert self.w.records is self.active, self.log
+        names = [records.meta["label"] for records in self.runs]
+        assert len({*names}) == len(names), self.log
+        assert [label for _, label, _ in self.w._legend["runs"]] == names, self.log
 
     def finish(self) -> None:
         """Whatever was played, the end is clean and the page has every row."""
         self.gate.open()
         self.w.stop()
-        if self.state != "idle":
+        if self.latest is not None:
             failed: str | None = None
             try:
                 self.w.wait(60)
             except OutOfLuckError as error:
                 failed = f"OutOfLuckError: {error}"
-            assert self.w.error == failed
+            if self.latest is self.active:
+                assert self.w.error == failed
         self.check()
-        page = page_after(self.page.rows_messages)
-        if self.state != "idle":
-            assert page.rows == self.w.records.rows().tolist(), self.log
-            assert page.last["state"] == self.w.state
+        held = tables(self.page.rows_messages)
+        rows = {number: run.records.rows().tolist() for number, run in self.w._kept.items()}
+        assert {number: held[number] for number in rows} == rows, self.log
         assert self.observers <= {threading.current_thread()}
         assert everything(self.parts) == self.before, self.log
         self.edges()
@@ -96,8 +107,60 @@ class Player:
                 self.w.start()
             return
         self.gate.error = None
-        self.w.start()
+        options = self.dice.choice([{}, {}, {"batch_size": 64}, {"label": "mine", "steps": 9}])
+        self.w.start(**options)
         self.state = "running"
+        self.latest = self.active = self.w.records
+        self.runs = [*self.runs, self.active]
+
+    def do_add(self) -> None:
+        records = LRRecords()
+        for _ in range(self.dice.randint(0, 5)):
+            records.append(10 ** self.dice.uniform(-5, 0), self.dice.random())
+        self.runs = [*self.runs, self.w.add(records)]
+
+    def do_rename(self) -> None:
+        if self.runs:
+            self.w.rename(self.dice.choice(self.runs), self.dice.choice(["mine", "yours"]))
+
+    def do_activate(self) -> None:
+        if not self.runs:
+            return
+        run, state = self.dice.choice(self.runs), self.w.state
+        try:
+            self.w.activate(run)
+        except RuntimeError:
+            assert state in ACTIVE, self.log
+            assert run is not self.active, self.log
+        else:
+            self.be_at(run)
+
+    def do_remove(self) -> None:
+        if not self.runs or self.dice.random() < 0.3:
+            return
+        run, state = self.dice.choice(self.runs), self.w.state
+        try:
+            self.w.remove(run)
+        except RuntimeError:
+            assert state in ACTIVE, self.log
+            assert run is self.active, self.log
+        else:
+            self.gone(run)
+
+    def gone(self, run: LRRecords) -> None:
+        self.runs = [other for other in self.runs if other is not run]
+        if self.latest is run:
+            self.latest = None
+        if self.active is run:
+            self.be_at(self.runs[-1] if self.runs else None)
+
+    def be_at(self, run: LRRecords | None) -> None:
+        """This is the active run now; None is the one that has not been started."""
+        self.active = run
+        if run is None:
+            self.state = "idle"
+        elif self.w.state not in ACTIVE:
+            self.state = "stopped" if run.stop_reason is None else ENDED_BY[run.stop_reason].value
 
     def do_let_steps(self) -> None:
         self.gate.let(self.dice.randint(1, 6))
@@ -124,16 +187,23 @@ class Player:
             self.gate.let(30)  # reset waits for the step in hand
             self.w.reset()
             self.state, self.pick = "idle", ...
+            self.runs, self.active, self.latest = [], None, None
 
     def do_pick(self) -> None:
-        self.pick = self.w.lr = self.dice.choice([1e-4, 1e-3, 0.5])
+        self.w.lr = lr = self.dice.choice([1e-4, 1e-3, 0.5])
+        self.pick = self.clamped(lr)
+
+    def clamped(self, lr: float) -> float:
+        """A pick stays in the range of the active run."""
+        low, high = self.w._range
+        return min(max(lr, low), high)
 
     def do_pick_nonsense(self) -> None:
         with pytest.raises(traitlets.TraitError):
             self.w.lr = float("nan")
 
     def do_wait_a_moment(self) -> None:
-        if self.state == "idle":
+        if self.latest is None:
             with pytest.raises(RuntimeError, match="no sweep"):
                 self.w.wait(0.001)
             return
@@ -145,7 +215,7 @@ class Player:
     def do_page_drag(self) -> None:
         lr = self.dice.choice([1e-6, 2e-3, 40.0])
         self.page.set(lr=lr)
-        self.pick = min(max(lr, 1e-5), 1.0)
+        self.pick = self.clamped(lr)
 
     def do_page_slide(self) -> None:
         self.page.set(smoothing=self.dice.choice([0.0, 0.5, 0.99, 4, "x"]), y_max=2.5)
@@ -162,6 +232,19 @@ class Player:
 
     def do_page_button(self) -> None:
         self.page.say(type="command", name=self.dice.choice(["pause", "resume"]))
+
+    def do_page_run(self) -> None:
+        """The page's legend, which may lag behind: it names runs that are gone."""
+        number = self.dice.randint(0, 12)
+        action = self.dice.choice(["activate", "remove", "rename"])
+        run = self.w._kept.get(number)
+        if self.w.state in ACTIVE:
+            action = "rename"
+        self.page.say(type="run", action=action, run=number, label="named by the page")
+        if run is not None and action == "activate":
+            self.be_at(run.records)
+        elif run is not None and action == "remove":
+            self.gone(run.records)
 
     def do_page_apply(self) -> None:
         self.page.say(type="command", name="apply")

@@ -40,7 +40,7 @@ def test_a_new_widget_is_idle_and_complete() -> None:
     assert state["steps"] == 40
     [only] = state["_runs"]
     assert (only["run"], only["state"], only["starts"], only["step"]) == (1, "idle", [0], 0)
-    assert state["_legend"] == {"active": 1, "runs": []}
+    assert state["_legend"] == {"active": 1, "runs": [], "parallel": False}
     assert len(w.records) == 0
     assert repr(w) == "LRFinderWidget(idle, 40 steps)"
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask, lr_find
-from tests.widget.fakepage import Sent
+from tests.widget.fakepage import tables
 from tests.widget.finder import Gate, comm_of, finder, training, until
 
 
@@ -32,18 +32,6 @@ def legend(w: LRFinderWidget) -> tuple[int, list[str]]:
     """The active run's number, and the labels, as the page hears of them."""
     told = w._legend
     return told["active"], [label for _, label, _ in told["runs"]]
-
-
-def tables(messages: list[Sent]) -> dict[int, list[list[float]]]:
-    """The rows of every run that the page got these messages about."""
-    found: dict[int, list[list[float]]] = {}
-    for message in messages:
-        rows = found.setdefault(message.content["run"], [])
-        offset = message.content["offset"]
-        assert offset <= len(rows)
-        new = np.frombuffer(b"".join(message.buffers), "<f8").reshape(-1, 2).tolist()
-        rows[offset : offset + len(new)] = new
-    return found
 
 
 # -- starting
@@ -297,7 +285,7 @@ def test_a_removed_run_is_gone_from_everywhere() -> None:
     assert (w.records, legend(w)) == (first, (1, ["run 1"]))
     assert w.lr == w.suggestion == first.suggestion.lr
     w.remove(first)
-    assert (w.runs, w.state, w.step, len(w.records)) == ([], "idle", 0, 0)
+    assert (w.runs, w.state, w.step, len(w.records), w.lr) == ([], "idle", 0, 0, None)
     run(w)
     assert labels(w) == ["run 4"]
 

@@ -1,0 +1,82 @@
+// What is under the pointer: a row of the active run, or of another whose line is nearer.
+import type { Chart } from "./chart";
+import { formatLoss, formatRate } from "./format";
+import { across, rateOf, type Place } from "./place";
+import type { Quartiles } from "./quartiles";
+import type { Run } from "./runs";
+import type { Session } from "./session";
+import type { RunTable } from "./store";
+
+export interface Pointed {
+  lr: number;
+  /** What there is to say of it, by line. */
+  lines: string[];
+}
+
+/** Null where there is no row at all. */
+export function pointedAt(
+  x: number,
+  y: number,
+  { runs, others, shown, smoothing }: Session,
+  chart: Chart,
+  place: Place,
+): Pointed | null {
+  const lr = rateOf(x, shown, place);
+  const { min, max } = chart.range;
+  const several = others.length > 0;
+  const found = [runs.active, ...others].flatMap((run: Run) => {
+    const { table, label } = run;
+    if (table.length === 0) return [];
+    const curve = chart.curveOf(table);
+    const sweeps = table.sweeps > 1 ? curve.quartiles(smoothing) : null;
+    const values = sweeps?.median ?? curve.smoothed(smoothing);
+    const rates = sweeps?.lr ?? table.lr;
+    const row = nearest(rates, lr);
+    const height = (loss: number): number =>
+      place.bottom - ((loss - min) / (max - min)) * (place.bottom - place.top);
+    // Of the active run the raw losses are drawn as well.
+    const losses = [values[row]!, ...(run === runs.active && !sweeps ? [table.loss[row]!] : [])];
+    const away = losses.map((loss) =>
+      Math.hypot(across(rates[row]!, shown, place) - x, height(loss) - y),
+    );
+    const lines = sweeps ? describeSweeps(sweeps, row) : describeRow(table, values, row);
+    // Where a line is broken it is far away, but it is there.
+    const distance = Math.min(...away.map((d) => (Number.isFinite(d) ? d : 1e9)));
+    return [{ lr: rates[row]!, distance, lines: several ? [label, ...lines] : lines }];
+  });
+  return found.sort((a, b) => a.distance - b.distance)[0] ?? null;
+}
+
+function describeRow(table: RunTable, smoothed: Float64Array, row: number): string[] {
+  const average = smoothed[row] ?? NaN;
+  return [
+    `step ${row + 1}`,
+    `lr ${formatRate(table.lr[row]!, 3)}`,
+    `loss ${formatLoss(table.loss[row]!)}`,
+    ...(Number.isFinite(average) ? [`smoothed ${formatLoss(average)}`] : []),
+  ];
+}
+
+function describeSweeps({ lr, low, median, high, count }: Quartiles, step: number): string[] {
+  const several = count[step]! > 1;
+  return [
+    `step ${step + 1}`,
+    `lr ${formatRate(lr[step]!, 3)}`,
+    `${several ? `median of ${count[step]}` : "smoothed"} ${formatLoss(median[step]!)}`,
+    ...(several ? [`quartiles ${formatLoss(low[step]!)} to ${formatLoss(high[step]!)}`] : []),
+  ];
+}
+
+/** The row whose rate is nearest. */
+function nearest(rates: Float64Array, lr: number): number {
+  let best = 0;
+  let least = Infinity;
+  for (let i = 0; i < rates.length; i++) {
+    const distance = Math.abs(rates[i]! - lr);
+    if (distance < least) {
+      least = distance;
+      best = i;
+    }
+  }
+  return best;
+}
