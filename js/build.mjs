@@ -1,8 +1,9 @@
 // Bundles the front end into the Python package: one ES module and one style sheet,
 // with nothing left to load at run time.
-import { statSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import { minify } from "terser";
 import { MEMBER, withMembersMarked } from "./members.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -12,6 +13,7 @@ const options = {
   entryPoints: { widget: here("src/widget.ts") },
   outdir: here("../lrwidget/static"),
   bundle: true,
+  inject: [here("shorthands.mjs")],
   minify: true,
   format: "esm",
   target: "es2022",
@@ -34,9 +36,16 @@ if (process.argv.includes("--watch")) {
     },
   };
   await esbuild.build({ ...options, mangleProps: MEMBER, plugins: [members] });
+  const file = here("../lrwidget/static/widget.js");
+  // A kilobyte less than by esbuild alone: it knows what is used once, and where an arrow will do.
+  const { code } = await minify(readFileSync(file, "utf8"), {
+    module: true,
+    ecma: 2020,
+    compress: { passes: 3, unsafe_arrows: true, keep_fargs: false },
+  });
+  writeFileSync(file, code);
   const limit = 60 * 1024;
-  const { size } = statSync(here("../lrwidget/static/widget.js"));
-  if (size > limit) {
-    throw new Error(`widget.js has ${size} bytes; the limit is ${limit}`);
-  }
+  const size = Buffer.byteLength(code);
+  console.log(`minified: ${size} of ${limit} bytes`);
+  if (size > limit) throw new Error(`widget.js has ${size} bytes; the limit is ${limit}`);
 }

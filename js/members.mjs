@@ -1,17 +1,23 @@
-// Shortens the names of the classes' members. esbuild shortens local names by itself, but leaves the
-// names of members alone, since it does not know who else uses them; TypeScript does.
+// Shortens the names of the members of classes and interfaces. esbuild shortens local names by itself,
+// but leaves the names of members alone, since it does not know who else uses them; TypeScript does.
 import ts from "typescript";
 
 /** What esbuild may shorten; no other name ends like this. */
 export const MEMBER = /_\$$/;
 
+/** Where interfaces describe what others write or read as well: the kernel, ipywidgets, bqplot. */
+const SHARED = /\/src\/(protocol|host)\.ts$/;
+
 /**
- * The sources of a project as JavaScript with all members of classes renamed, by file name.
+ * The sources of a project as JavaScript with all members of classes and interfaces renamed, by file name.
  *
- * Throws where the renamed sources do not fit together, as where a class stands in for an interface.
+ * Throws where the renamed sources do not fit together, as where a literal is no type's in particular.
+ * Where types end, as at `Object.assign`, nothing can be seen; the linter forbids it.
  */
 export function withMembersMarked(configFile) {
-  const { fileNames, options } = ts.getParsedCommandLineOfConfigFile(configFile, {}, ts.sys);
+  const { fileNames: all, options } = ts.getParsedCommandLineOfConfigFile(configFile, {}, ts.sys);
+  // Tests are not in the bundle.
+  const fileNames = all.filter((name) => name.includes("/src/"));
   const sources = new Map(fileNames.map((name) => [name, ts.sys.readFile(name)]));
   const edits = new Map(fileNames.map((name) => [name, []]));
   const service = serviceFor(sources, options);
@@ -34,7 +40,7 @@ export function withMembersMarked(configFile) {
   if (problems.length) {
     const host = { ...ts.sys, getCanonicalFileName: (name) => name, getNewLine: () => "\n" };
     throw new Error(
-      `name the class itself where it stands in for an interface:\n${ts.formatDiagnostics(problems, host)}`,
+      `name the type itself where a value is made or passed on:\n${ts.formatDiagnostics(problems, host)}`,
     );
   }
   // Not left to esbuild, which would miss the members that a constructor's parameters declare.
@@ -59,6 +65,11 @@ function serviceFor(sources, options) {
 }
 
 function isMember(node) {
+  if (ts.isPropertySignature(node) || ts.isMethodSignature(node)) {
+    // A single letter can hardly be shortened, and may be another library's as well.
+    const own = node.name.getText().length > 1 && !SHARED.test(node.getSourceFile().fileName);
+    return own && ts.isInterfaceDeclaration(node.parent);
+  }
   if (ts.isParameter(node)) return ts.isParameterPropertyDeclaration(node, node.parent);
   const kinds = [ts.isPropertyDeclaration, ts.isMethodDeclaration, ts.isGetAccessor];
   return ts.isClassDeclaration(node.parent ?? node) && kinds.some((is) => is(node));

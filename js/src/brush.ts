@@ -22,7 +22,7 @@ interface Gesture {
 
 export class Brush {
   /** The part that is being dragged out. */
-  readonly el = h("div", { className: "lrw-brush", hidden: true }, { "aria-hidden": "true" });
+  readonly el = h("div.brush", { hidden: true, "aria-hidden": "true" });
   private gesture: Gesture | null = null;
 
   constructor(

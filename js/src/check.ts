@@ -1,7 +1,7 @@
 // The check of a few rates: what the kernel says of it. It streams the way the rows of a sweep do.
 import { hasEnded, NOT_STARTED } from "./protocol";
-import type { CheckDetail, CheckMessage, SavedCheck, Status } from "./protocol";
-import { decodeRows, RowStore, type Resync } from "./store";
+import type { CheckDetail, CheckMessage, Resync, SavedCheck, Status } from "./protocol";
+import { decodeRows, RowStore } from "./store";
 
 const UNKNOWN: CheckDetail = { lrs: [], final_losses: [], stop_reasons: [] };
 

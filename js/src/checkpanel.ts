@@ -7,43 +7,40 @@ import {
   offer,
 } from "./checkwords";
 import "./check.css";
-import { h, setText } from "./dom";
+import { button, h, on, setText } from "./dom";
 import { formatLoss, formatRate } from "./format";
 import { ErrorBox } from "./runbar";
 import type { Session } from "./session";
 import { lastFinite, trialCurves } from "./trials";
-import { swatch, TrialsPlot } from "./trialsplot";
+import { swatch, TrialsPlot, type TrialsPicture } from "./trialsplot";
 
 const NOTHING = new Float64Array(0);
 
 export class CheckPanel {
-  private readonly state = h("div", { tabIndex: -1 }, { "aria-live": "polite" });
-  private readonly facts = h("div", { className: "lrw-facts" });
-  private readonly use = h("button", { type: "button", className: "lrw-button" });
+  private readonly state = h("div", { tabIndex: -1, "aria-live": "polite" });
+  private readonly facts = h("div.facts");
+  private readonly use = button("button");
   private readonly error: ErrorBox;
   private readonly plot = new TrialsPlot();
-  private readonly picture = h("div", { className: "lrw-trials-box" }, {}, this.plot.el);
-  private readonly rows = h("tbody", null);
+  private readonly picture = h("div.trials-box", {}, this.plot.el);
+  private readonly rows = h("tbody");
   private readonly table = h(
     "table",
-    null,
     { "aria-label": "Checked rates" },
     h(
       "thead",
-      null,
       {},
       h(
         "tr",
-        null,
         {},
         ...["Learning rate", "Final loss", "Outcome"].map((name) =>
-          h("th", { scope: "col" }, {}, name),
+          h("th", { scope: "col" }, name),
         ),
       ),
     ),
     this.rows,
   );
-  readonly el = h("div", { className: "lrw-trials-panel", hidden: true }, { role: "group" });
+  readonly el = h("div.trials-panel", { hidden: true, role: "group" });
   private tabled = "";
   private reasons: readonly unknown[] = [];
 
@@ -53,7 +50,7 @@ export class CheckPanel {
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
     this.el.setAttribute("aria-label", "Check");
-    this.use.addEventListener("click", () => {
+    on(this.use, "click", () => {
       const best = this.offered;
       if (best === null) return;
       session.pick(best);
@@ -61,9 +58,9 @@ export class CheckPanel {
       this.state.focus();
     });
     this.el.append(
-      h("div", { className: "lrw-bar lrw-trials-head" }, {}, this.state, this.facts, this.use),
+      h("div.bar.trials-head", {}, this.state, this.facts, this.use),
       this.error.el,
-      h("div", { className: "lrw-trials-body" }, {}, this.picture, this.side()),
+      h("div.trials-body", {}, this.picture, this.side()),
     );
   }
 
@@ -92,7 +89,13 @@ export class CheckPanel {
     this.reasons = reasons;
     const curves = trialCurves(table.loss, table.starts, smoothing);
     const last = curves.map((curve) => curve[lastFinite(curve)] ?? NaN);
-    const picture = { curves, lrs: detail.lrs, best: status.suggestion, steps, width };
+    const picture: TrialsPicture = {
+      curves,
+      lrs: detail.lrs,
+      best: status.suggestion,
+      steps,
+      width,
+    };
     this.plot.draw(picture, describeCurves(steps, detail.lrs, last));
     this.fill(
       detail.lrs.map((rate, i) => {
@@ -114,13 +117,7 @@ export class CheckPanel {
 
   private side(): HTMLElement {
     const note = "Final loss is the mean over the last fifth of the steps.";
-    return h(
-      "div",
-      { className: "lrw-trials-side" },
-      {},
-      this.table,
-      h("div", { className: "lrw-hint" }, {}, note),
-    );
+    return h("div.trials-side", {}, this.table, h("div.hint", {}, note));
   }
 
   private fill(rows: string[][]): void {
@@ -131,11 +128,10 @@ export class CheckPanel {
       ...rows.map(([rate = "", loss = "", outcome = ""], i) => {
         const row = h(
           "tr",
-          null,
           {},
-          h("th", { scope: "row" }, {}, swatch(i), rate),
-          h("td", null, {}, loss),
-          h("td", null, {}, outcome),
+          h("th", { scope: "row" }, swatch(i), rate),
+          h("td", {}, loss),
+          h("td", {}, outcome),
         );
         row.classList.toggle("lrw-best", outcome === "best");
         return row;

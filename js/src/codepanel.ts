@@ -1,18 +1,12 @@
 // The snippets, to unfold and to copy.
 import { copyText } from "./clipboard";
-import { h, on } from "./dom";
+import { button, h, on } from "./dom";
 import type { Session } from "./session";
 import { snippetsFor } from "./snippets";
 
 export class CodePanel {
-  private readonly list = h("div", null);
-  readonly el = h(
-    "details",
-    { className: "lrw-code", hidden: true },
-    {},
-    h("summary", null, {}, "Use it in code"),
-    this.list,
-  );
+  private readonly list = h("div");
+  readonly el = h("details.code", { hidden: true }, h("summary", {}, "Use it in code"), this.list);
   private shown = "";
 
   constructor(private readonly session: Session) {}
@@ -26,10 +20,10 @@ export class CodePanel {
     this.shown = now;
     this.el.hidden = snippets.length === 0;
     const rows = snippets.map(({ name, code }) => {
-      const pre = h("pre", { tabIndex: 0 }, { role: "group", "aria-label": name }, code);
-      const copy = h("button", { type: "button", className: "lrw-tool" }, {}, `Copy ${name}`);
+      const pre = h("pre", { tabIndex: 0, role: "group", "aria-label": name }, code);
+      const copy = button("tool", `Copy ${name}`);
       on(copy, "click", () => void copyText(session, code, name));
-      return h("div", null, {}, pre, copy);
+      return h("div", {}, pre, copy);
     });
     this.list.replaceChildren(...rows);
   }

@@ -1,19 +1,59 @@
-type Props<T extends keyof HTMLElementTagNameMap> = Omit<
-  Partial<HTMLElementTagNameMap[T]>,
-  "style"
-> & { attributes?: never };
+/** "div.bar.view" makes an element of the classes "lrw-bar lrw-view". */
+type Selector = keyof HTMLElementTagNameMap | `${keyof HTMLElementTagNameMap}.${string}`;
+type Of<S extends Selector> = S extends keyof HTMLElementTagNameMap
+  ? HTMLElementTagNameMap[S]
+  : S extends `${infer T extends keyof HTMLElementTagNameMap}.${string}`
+    ? HTMLElementTagNameMap[T]
+    : never;
 
-/** An element with its properties, attributes (aria-…, data-…, role) and children. */
-export function h<T extends keyof HTMLElementTagNameMap>(
-  tag: T,
-  props: Props<T> | null,
-  attributes: Record<string, string> = {},
+/** Properties by their names, and attributes: those with a hyphen, and the role. */
+type Props<E> = Omit<Partial<E>, "style" | "className" | "role"> &
+  Record<`aria-${string}` | `data-${string}`, string> & { role?: string };
+
+/** An element with its classes, properties, attributes and children. */
+export function h<S extends Selector>(
+  selector: S,
+  props?: Props<Of<S>>,
   ...children: (Node | string)[]
-): HTMLElementTagNameMap[T] {
-  const element = document.createElement(tag);
-  Object.assign(element, props);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+): Of<S> {
+  const [tag, ...classes] = selector.split(".");
+  const element = document.createElement(tag!) as Of<S>;
+  if (classes.length) element.className = classes.map((name) => `lrw-${name}`).join(" ");
+  for (const [name, value] of Object.entries(props ?? {})) {
+    if (name in element) (element as Record<string, unknown>)[name] = value;
+    else element.setAttribute(name, value as string);
+  }
   element.append(...children);
+  return element;
+}
+
+export type Attributes = Readonly<Record<string, string | number>>;
+
+/** An element of SVG with its attributes and children. */
+export function s<T extends keyof SVGElementTagNameMap>(
+  tag: T,
+  attributes: Attributes = {},
+  ...children: (Node | string)[]
+): SVGElementTagNameMap[T] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  setAttributes(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+export function setAttributes(element: Element, attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+}
+
+/** A button with its classes ("button.primary") and its text. */
+export function button(
+  classes: string,
+  text = "",
+  props?: Props<HTMLButtonElement>,
+): HTMLButtonElement {
+  const element = h(`button.${classes}`, props, text);
+  // Without it a form that holds the widget would be sent.
+  element.type = "button";
   return element;
 }
 

@@ -24,7 +24,7 @@ export function pointedAt(
   const lr = rateOf(x, shown, place);
   const { min, max } = chart.range;
   const several = others.length > 0;
-  const found = [runs.active, ...others].flatMap((run: Run) => {
+  const found = [runs.active, ...others].flatMap((run: Run): (Pointed & { distance: number })[] => {
     const { table, label } = run;
     if (table.length === 0) return [];
     const curve = chart.curveOf(table);

@@ -28,7 +28,7 @@ export function regionsOf(landmarks: Landmarks | undefined, span: Span): Region[
     ["falling", falls_at, minimum],
     ["exploding", explodes_at, explodes_at && span.high],
   ];
-  return regions.flatMap(([name, from, to]) => {
+  return regions.flatMap(([name, from, to]): Region[] => {
     if (from === null || to === null) return [];
     const [low, high] = [clampRate(from, span), clampRate(to, span)];
     if (!(low < high)) return [];

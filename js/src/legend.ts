@@ -1,14 +1,13 @@
 // The runs by name: which are drawn and how, which is the active one; to rename and to remove them.
-import { h, setAttribute, setText } from "./dom";
+import { button, h, on, s, setAttribute, setText } from "./dom";
 import type { Run } from "./runs";
 import type { Session } from "./session";
 
-const SVG = "http://www.w3.org/2000/svg";
 /** As many characters as the kernel takes. */
 const LONGEST = 80;
 
 export class LegendBar {
-  readonly el = h("ul", { className: "lrw-legend", hidden: true }, { "aria-label": "Runs" });
+  readonly el = h("ul.legend", { hidden: true, "aria-label": "Runs" });
   private readonly entries = new Map<Run, Entry>();
 
   constructor(private readonly session: Session) {}
@@ -43,15 +42,14 @@ export class LegendBar {
 
 class Entry {
   readonly el: HTMLElement;
-  private readonly text = h("span", { className: "lrw-run-label" });
-  private readonly line = document.createElementNS(SVG, "line");
-  private readonly use = button("lrw-use");
-  private readonly show = button("lrw-show");
-  private readonly renaming = button("lrw-icon", "✎");
-  private readonly removing = button("lrw-icon", "×");
-  private readonly input = h("input", {
+  private readonly text = h("span.run-label");
+  private readonly line = s("line", { x1: 0, y1: 6, x2: 32, y2: 6 });
+  private readonly use = button("use");
+  private readonly show = button("show");
+  private readonly renaming = button("icon", "✎");
+  private readonly removing = button("icon", "×");
+  private readonly input = h("input.run-name", {
     type: "text",
-    className: "lrw-run-name",
     maxLength: LONGEST,
     spellcheck: false,
     autocomplete: "off",
@@ -62,45 +60,30 @@ class Entry {
     private readonly session: Session,
     private readonly run: Run,
   ) {
-    const swatch = document.createElementNS(SVG, "svg");
-    swatch.setAttribute("aria-hidden", "true");
-    for (const [name, value] of Object.entries({ x1: "0", y1: "6", x2: "32", y2: "6" })) {
-      this.line.setAttribute(name, value);
-    }
-    swatch.append(this.line);
-    this.show.append(swatch, this.text);
-    this.use.addEventListener("click", () => {
+    this.show.append(s("svg", { "aria-hidden": "true" }, this.line), this.text);
+    on(this.use, "click", () => {
       if (!this.isActive && session.canActivate) session.activate(run);
     });
-    this.show.addEventListener("click", () => {
+    on(this.show, "click", () => {
       if (!this.isActive) session.setHidden(run, !session.isHidden(run));
     });
-    this.renaming.addEventListener("click", () => {
+    on(this.renaming, "click", () => {
       this.edit();
     });
-    this.removing.addEventListener("click", () => {
+    on(this.removing, "click", () => {
       if (this.canRemove) session.ask("remove", run);
     });
-    this.input.addEventListener("keydown", (event) => {
+    on(this.input, "keydown", (event) => {
       if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
       event.preventDefault();
       event.stopPropagation();
       this.settle(event.key === "Enter");
       this.renaming.focus();
     });
-    this.input.addEventListener("blur", () => {
+    on(this.input, "blur", () => {
       this.settle(true);
     });
-    this.el = h(
-      "li",
-      { className: "lrw-entry" },
-      {},
-      this.use,
-      this.show,
-      this.input,
-      this.renaming,
-      this.removing,
-    );
+    this.el = h("li.entry", {}, this.use, this.show, this.input, this.renaming, this.removing);
   }
 
   update(): void {
@@ -162,10 +145,6 @@ class Entry {
     this.input.hidden = !editing;
     this.show.hidden = editing;
   }
-}
-
-function button(className: string, text = ""): HTMLButtonElement {
-  return h("button", { type: "button", className }, {}, text);
 }
 
 function name(element: HTMLElement, label: string, title: string): void {

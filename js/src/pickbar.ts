@@ -1,42 +1,21 @@
 // The bar at the bottom: the chosen rate as a number, and the ways to take it away.
 import { copyText } from "./clipboard";
-import { h, on, setText } from "./dom";
+import { button, h, on, setText } from "./dom";
 import { clampRate, formatRate, parseRate } from "./format";
 import type { Session } from "./session";
 
 export class PickBar {
   readonly el: HTMLElement;
-  private readonly rate = textField("Learning rate", "lrw-rate");
-  private readonly variable = textField("Variable", "lrw-variable");
-  private readonly complaint = h(
-    "div",
-    { className: "lrw-complaint", id: uniqueId() },
-    { role: "alert" },
-  );
-  private readonly exporting = h(
-    "button",
-    { type: "button", className: "lrw-button" },
-    {},
-    "Export",
-  );
-  private readonly checking = h(
-    "button",
-    {
-      type: "button",
-      className: "lrw-button",
-      title:
-        "Train 100 steps at a third of this rate, at it and at three times it. The model is restored.",
-    },
-    {},
-    "Check",
-  );
-  private readonly stopping = h(
-    "button",
-    { type: "button", className: "lrw-button lrw-primary", hidden: true },
-    {},
-    "Stop",
-  );
-  private readonly copying = h("button", { type: "button", className: "lrw-button" }, {}, "Copy");
+  private readonly rate = textField("Learning rate", "rate");
+  private readonly variable = textField("Variable", "variable");
+  private readonly complaint = h("div.complaint", { id: uniqueId(), role: "alert" });
+  private readonly exporting = button("button", "Export");
+  private readonly checking = button("button", "Check", {
+    title:
+      "Train 100 steps at a third of this rate, at it and at three times it. The model is restored.",
+  });
+  private readonly stopping = button("button.primary", "Stop", { hidden: true });
+  private readonly copying = button("button", "Copy");
   /** Whether somebody is typing: what is typed must not be overwritten. */
   private typing = false;
   private shown: number | null = null;
@@ -73,34 +52,17 @@ export class PickBar {
       session.command("stop");
     });
     this.el = h(
-      "div",
-      { className: "lrw-pick" },
+      "div.pick",
       {},
       h(
-        "div",
-        { className: "lrw-bar" },
+        "div.bar",
         {},
-        h(
-          "div",
-          { className: "lrw-field" },
-          {},
-          h("label", null, {}, "Learning rate", rate),
-          this.checking,
-          this.stopping,
-        ),
-        h(
-          "div",
-          { className: "lrw-field" },
-          {},
-          h("label", null, {}, "Variable", variable),
-          this.exporting,
-          this.copying,
-        ),
+        h("div.field", {}, h("label", {}, "Learning rate", rate), this.checking, this.stopping),
+        h("div.field", {}, h("label", {}, "Variable", variable), this.exporting, this.copying),
       ),
       this.complaint,
       h(
-        "div",
-        { className: "lrw-hint" },
+        "div.hint",
         {},
         "Writes the rate into this variable. A cell that is already queued still reads the old one.",
       ),
@@ -171,11 +133,12 @@ function uniqueId(): string {
 }
 
 function textField(name: string, className: string): HTMLInputElement {
-  return h(
-    "input",
-    { type: "text", className, spellcheck: false, autocomplete: "off" },
-    { "aria-label": name },
-  );
+  return h(`input.${className}`, {
+    type: "text",
+    spellcheck: false,
+    autocomplete: "off",
+    "aria-label": name,
+  });
 }
 
 function onEnter(input: HTMLInputElement, action: () => void): void {

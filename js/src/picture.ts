@@ -1,6 +1,6 @@
 // The chart as it is seen, as a picture of its own: no style sheet, no variable, nothing outside.
+import { s, setAttributes, type Attributes } from "./dom";
 
-const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 12;
 const LINE = 18;
 /** What a style sheet may have said of what is drawn. */
@@ -10,25 +10,26 @@ const GIVEN_UP = ["class", "style", "fill", "stroke", "opacity"];
 /** What stands there for the mouse alone. */
 const PASSING = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar, input, canvas";
 
-type Attributes = Record<string, string | number>;
-
 /** The chart's element with lines of text below it. */
 export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
   const box = chart.getBoundingClientRect();
   const style = getComputedStyle(chart);
   const [width, height] = [box.width + 2 * MARGIN, box.height + LINE * lines.length + 2 * MARGIN];
-  const picture = make("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
-  const surface = style.getPropertyValue("--lrw-surface");
-  picture.append(make("rect", { width, height, ...paint("fill", surface) }));
+  const surface = paint("fill", style.getPropertyValue("--lrw-surface"));
   const [x, y] = [MARGIN - box.left, MARGIN - box.top];
-  const root = make("g", { transform: `translate(${x} ${y})` });
-  picture.append(root);
+  const root = s("g", { transform: `translate(${x} ${y})` });
+  const picture = s(
+    "svg",
+    { width, height, viewBox: `0 0 ${width} ${height}` },
+    s("rect", { width, height, ...surface }),
+    root,
+  );
   drawInto(root, chart);
   lines.forEach((line, i) => {
     const middle = box.bottom + LINE * (i + 0.5);
     root.append(text(line, box.left, middle, style));
   });
-  return picture as SVGSVGElement;
+  return picture;
 }
 
 /** The picture as PNG. */
@@ -54,9 +55,8 @@ function drawInto(root: Element, element: Element): void {
   if (style.display === "none" || element.matches(PASSING)) return;
   if (element instanceof SVGSVGElement) {
     const { left, top } = element.getBoundingClientRect();
-    const group = make("g", { transform: `translate(${left} ${top})` });
-    group.append(...[...element.children].flatMap((child) => copyOf(child) ?? []));
-    root.append(group);
+    const copies = [...element.children].flatMap((child) => copyOf(child) ?? []);
+    root.append(s("g", { transform: `translate(${left} ${top})` }, ...copies));
     return;
   }
   const box = element.getBoundingClientRect();
@@ -70,12 +70,12 @@ function drawInto(root: Element, element: Element): void {
   // A ring; what else has edges here has them on the left and on the right.
   if (rx)
     root.append(
-      make("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
+      s("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
     );
-  root.append(make("rect", { x, y, width, height, ...fill }));
+  root.append(s("rect", { x, y, width, height, ...fill }));
   const [left, right] = [edge("left"), edge("right")];
-  root.append(make("rect", { x, y, height, ...left }));
-  root.append(make("rect", { x: x + width - Number(right.width), y, height, ...right }));
+  root.append(s("rect", { x, y, height, ...left }));
+  root.append(s("rect", { x: x + width - Number(right.width), y, height, ...right }));
   for (const node of element.childNodes) {
     if (node instanceof Element) drawInto(root, node);
     else if (node.textContent?.trim()) {
@@ -98,7 +98,7 @@ function copyOf(element: Element): Element | null {
   for (const name of styles) copy.setAttribute(name, style.getPropertyValue(name));
   for (const name of ["fill", "stroke"] as const) {
     const own = Number(style.getPropertyValue(`${name}-opacity`) || 1);
-    set(copy, paint(name, style.getPropertyValue(name), own));
+    setAttributes(copy, paint(name, style.getPropertyValue(name), own));
   }
   for (const node of element.childNodes) {
     const child = node instanceof Element ? copyOf(node) : node.cloneNode();
@@ -110,9 +110,7 @@ function copyOf(element: Element): Element | null {
 function text(content: string, x: number, middle: number, style: CSSStyleDeclaration): Element {
   const y = middle + 0.35 * parseFloat(style.fontSize);
   const fonts = Object.fromEntries(FONT.map((name) => [name, style.getPropertyValue(name)]));
-  const element = make("text", { x, y, ...fonts, ...paint("fill", style.color) });
-  element.textContent = content;
-  return element;
+  return s("text", { x, y, ...fonts, ...paint("fill", style.color) }, content);
 }
 
 const inks = new Map<string, [string, number]>();
@@ -132,14 +130,4 @@ function paint(name: "fill" | "stroke", color: string, opacity = 1): Attributes 
     inks.set(color, known);
   }
   return { [name]: known[0], [`${name}-opacity`]: known[1] * opacity };
-}
-
-function make(tag: string, attributes: Attributes): Element {
-  const element = document.createElementNS(SVG, tag);
-  set(element, attributes);
-  return element;
-}
-
-function set(element: Element, attributes: Attributes): void {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
 }

@@ -1,7 +1,7 @@
 // One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
 // invitation while there is nothing to see.
 import type { Chart } from "./chart";
-import { h, setAttribute, setText } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import { Brush } from "./brush";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { quietMarks, type FigureView, type RealModel } from "./host";
@@ -16,20 +16,14 @@ import { zoomBy } from "./toolbar";
 
 export class Plot {
   /** Where the figure goes. */
-  readonly figure = h("div", { className: "lrw-figure" });
-  private readonly empty = h("div", { className: "lrw-empty" });
-  private readonly twin = h("input", {
-    type: "range",
-    className: "lrw-twin",
-    min: "0",
-    max: "1",
-    step: "0.001",
-  });
-  private readonly hairline = h("div", { className: "lrw-hairline", hidden: true });
-  private readonly tip = h("div", { className: "lrw-tip", hidden: true });
+  readonly figure = h("div.figure");
+  private readonly empty = h("div.empty");
+  private readonly twin = h("input.twin", { type: "range", min: "0", max: "1", step: "0.001" });
+  private readonly hairline = h("div.hairline", { hidden: true });
+  private readonly tip = h("div.tip", { hidden: true });
   // What these two say is in the twin's value and in the state already.
-  private readonly chosen = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
-  private readonly suggested = h("div", { className: "lrw-label" }, { "aria-hidden": "true" });
+  private readonly chosen = h("div.label", { "aria-hidden": "true" });
+  private readonly suggested = h("div.label", { "aria-hidden": "true" });
   private readonly regions: Regions;
   private readonly rules: RuleTicks;
   private readonly range: RangeBand;
@@ -44,8 +38,7 @@ export class Plot {
     this.rules = new RuleTicks(session);
     this.range = new RangeBand(session);
     this.el = h(
-      "div",
-      { className: "lrw-chart" },
+      "div.chart",
       {},
       this.regions.shades,
       this.rules.under,
@@ -64,16 +57,16 @@ export class Plot {
     );
     this.figure.append(new Brush(this.el, session, () => this.place()).el);
     this.twin.setAttribute("aria-label", "Chosen learning rate");
-    this.twin.addEventListener("input", () => {
+    on(this.twin, "input", () => {
       session.pick(rateAt(Number(this.twin.value), session.shown));
     });
-    this.twin.addEventListener("keydown", (event) => {
+    on(this.twin, "keydown", (event) => {
       this.step(event);
     });
-    this.el.addEventListener("pointermove", (event) => {
+    on(this.el, "pointermove", (event) => {
       this.hover(event);
     });
-    this.el.addEventListener("pointerleave", () => {
+    on(this.el, "pointerleave", () => {
       this.leave();
     });
   }

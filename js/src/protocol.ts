@@ -147,6 +147,12 @@ export interface SavedRun extends RowsMessage {
   data: DataView | ArrayBuffer | Uint8Array;
 }
 
+/** Which rows to send again. */
+export interface Resync {
+  run: number;
+  from: number;
+}
+
 export interface ExportedMessage {
   type: "exported";
   ok: boolean;

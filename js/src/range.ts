@@ -25,16 +25,18 @@ export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Ran
 
 export class RangeBand {
   /** Goes behind the figure. */
-  readonly shade = h("div", { className: "lrw-range", hidden: true }, { "aria-hidden": "true" });
+  readonly shade = h("div.range", { hidden: true, "aria-hidden": "true" });
   readonly sliders: HTMLInputElement[];
 
   constructor(private readonly session: Session) {
     this.sliders = ([0, 1] as const).map((end) => {
-      const slider = h(
-        "input",
-        { type: "range", className: "lrw-twin", min: "0", max: "1", step: "0.001" },
-        { "aria-label": `Range of rates, ${["lower", "upper"][end]!} end` },
-      );
+      const slider = h("input.twin", {
+        type: "range",
+        min: "0",
+        max: "1",
+        step: "0.001",
+        "aria-label": `Range of rates, ${["lower", "upper"][end]!} end`,
+      });
       on(slider, "keydown", (event) => {
         const by = strideOf(event);
         if (by === null) return;

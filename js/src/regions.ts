@@ -14,9 +14,9 @@ interface Shown {
 
 export class Regions {
   /** Goes behind the figure. */
-  readonly shades = h("div", { className: "lrw-shades" }, { "aria-hidden": "true" });
+  readonly shades = h("div.shades", { "aria-hidden": "true" });
   /** Goes over the figure. */
-  readonly names = h("div", null, { role: "list", "aria-label": "Regions of the curve" });
+  readonly names = h("div", { role: "list", "aria-label": "Regions of the curve" });
   private shown: Shown[] = [];
   private state = "";
 
@@ -35,17 +35,16 @@ export class Regions {
   }
 
   private rebuild(regions: Region[]): void {
-    this.shown = regions.map((region) => {
+    this.shown = regions.map((region): Shown => {
       const meaning = describeRegion(region);
       return {
         region,
-        shade: h("div", { className: "lrw-shade" }, { "data-region": region.name }),
+        shade: h("div.shade", { "data-region": region.name }),
         name: h(
-          "div",
-          { className: "lrw-region", title: `${region.name}, ${meaning}` },
-          { role: "listitem", "data-region": region.name },
-          h("span", null, {}, region.name),
-          h("span", { className: "lrw-unseen" }, {}, `, ${meaning}`),
+          "div.region",
+          { title: `${region.name}, ${meaning}`, role: "listitem", "data-region": region.name },
+          h("span", {}, region.name),
+          h("span.unseen", {}, `, ${meaning}`),
         ),
       };
     });

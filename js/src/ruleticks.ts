@@ -1,7 +1,7 @@
 // The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
 // so that keyboard and screen reader have it as well.
 import { dodged } from "./dodge";
-import { h, on, setAttribute, setText } from "./dom";
+import { h, on, s, setAttribute, setText } from "./dom";
 import { clampRate } from "./format";
 import { across, type Place } from "./place";
 import { DEFAULT_RULE, nameOf, rulesOf, type Rule } from "./rules";
@@ -9,7 +9,6 @@ import type { Session } from "./session";
 
 /** Height of the lines that lead from the ticks to their names, as in overlays.css, in pixels. */
 const LEADER = 9;
-const SVG = "http://www.w3.org/2000/svg";
 
 interface Tick {
   rule: Rule;
@@ -23,27 +22,20 @@ export class RuleTicks {
   /** The strip below the figure, in the flow of the page. */
   readonly el: HTMLElement;
   /** What lies over the figure. */
-  readonly over = h("div", null, { "aria-hidden": "true" });
+  readonly over = h("div", { "aria-hidden": "true" });
   /** What lies under it: the lines from the ticks to their names. */
-  readonly under = document.createElementNS(SVG, "svg");
-  private readonly guide = h("div", { className: "lrw-hairline", hidden: true });
-  private readonly tip = h("div", { className: "lrw-tip", hidden: true });
-  private readonly feet = h("div", null);
-  private readonly buttons = h("div", null);
+  readonly under = s("svg", { class: "lrw-leaders", "aria-hidden": "true" });
+  private readonly guide = h("div.hairline", { hidden: true });
+  private readonly tip = h("div.tip", { hidden: true });
+  private readonly feet = h("div");
+  private readonly buttons = h("div");
   private ticks: Tick[] = [];
   private shown = "";
   private pointed: Tick | null = null;
   private place: Place | null = null;
 
   constructor(private readonly session: Session) {
-    this.under.setAttribute("class", "lrw-leaders");
-    this.under.setAttribute("aria-hidden", "true");
-    this.el = h(
-      "div",
-      { className: "lrw-rules" },
-      { role: "group", "aria-label": "Rates by rule" },
-      this.buttons,
-    );
+    this.el = h("div.rules", { role: "group", "aria-label": "Rates by rule" }, this.buttons);
     this.over.append(this.feet, this.guide, this.tip);
   }
 
@@ -75,18 +67,17 @@ export class RuleTicks {
 
   private tick(rule: Rule): Tick {
     const button = h(
-      "button",
-      { type: "button", className: "lrw-rule" },
-      { "aria-label": nameOf(rule), "aria-description": rule.meaning },
-      h("span", { className: "lrw-shape" }),
-      h("span", { className: "lrw-rule-name" }, {}, rule.name),
+      "button.rule",
+      { type: "button", "aria-label": nameOf(rule), "aria-description": rule.meaning },
+      h("span.shape"),
+      h("span.rule-name", {}, rule.name),
     );
     button.classList.toggle("lrw-default", rule.name === DEFAULT_RULE);
     // Not `disabled`: what it says is still worth reading.
     if (!rule.inside) button.setAttribute("aria-disabled", "true");
-    const foot = h("div", { className: "lrw-foot" });
-    const leader = document.createElementNS(SVG, "polyline");
-    const tick = { rule, button, foot, leader };
+    const foot = h("div.foot");
+    const leader = s("polyline");
+    const tick: Tick = { rule, button, foot, leader };
     on(button, "click", () => {
       if (rule.inside) this.session.pick(rule.lr);
     });

@@ -1,5 +1,5 @@
 // The bar on top: the buttons that make a run go, its progress, and what went wrong.
-import { h, on, setAttribute, setText } from "./dom";
+import { button, h, on, setAttribute, setText } from "./dom";
 import type { Command, RunState } from "./protocol";
 import type { Session } from "./session";
 import { formatRate } from "./format";
@@ -26,32 +26,26 @@ const LABELS: [Command, string][] = [
 export class RunBar {
   readonly el: HTMLElement;
   private readonly buttons = new Map<Command, HTMLButtonElement>();
-  private readonly fill = h("div", { className: "lrw-fill" });
+  private readonly fill = h("div.fill");
   private readonly progress = h(
-    "div",
-    { className: "lrw-progress" },
+    "div.progress",
     { role: "progressbar", "aria-label": "Steps", "aria-valuemin": "0" },
     this.fill,
   );
-  private readonly facts = h("div", { className: "lrw-facts" });
+  private readonly facts = h("div.facts");
 
   constructor(private readonly session: Session) {
-    const group = h("div", { className: "lrw-buttons" }, { role: "group", "aria-label": "Run" });
+    const group = h("div.buttons", { role: "group", "aria-label": "Run" });
     for (const [command, label] of LABELS) {
-      const button = h(
-        "button",
-        { type: "button", className: "lrw-button", hidden: true },
-        {},
-        label,
-      );
-      on(button, "click", () => {
+      const element = button("button", label, { hidden: true });
+      on(element, "click", () => {
         session.command(command);
       });
-      this.buttons.set(command, button);
-      group.append(button);
+      this.buttons.set(command, element);
+      group.append(element);
     }
-    const progress = h("div", { className: "lrw-run" }, {}, this.progress, this.facts);
-    this.el = h("div", { className: "lrw-bar" }, {}, group, progress);
+    const progress = h("div.run", {}, this.progress, this.facts);
+    this.el = h("div.bar", {}, group, progress);
   }
 
   update(): void {
@@ -93,15 +87,14 @@ export interface Failure {
 
 /** Type and message of the exception that ended a run, and its traceback to unfold. */
 export class ErrorBox {
-  private readonly type = h("strong", null);
-  private readonly message = h("span", null);
-  private readonly pre = h("pre", { tabIndex: 0 }, { role: "group", "aria-label": "Traceback" });
-  private readonly details = h("details", null, {}, h("summary", null, {}, "Traceback"), this.pre);
+  private readonly type = h("strong");
+  private readonly message = h("span");
+  private readonly pre = h("pre", { tabIndex: 0, role: "group", "aria-label": "Traceback" });
+  private readonly details = h("details", {}, h("summary", {}, "Traceback"), this.pre);
   readonly el = h(
-    "div",
-    { className: "lrw-error", hidden: true },
-    { role: "group", "aria-label": "Error" },
-    h("div", null, {}, this.type, this.message),
+    "div.error",
+    { hidden: true, role: "group", "aria-label": "Error" },
+    h("div", {}, this.type, this.message),
     this.details,
   );
 

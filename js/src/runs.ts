@@ -25,6 +25,7 @@ export class Run {
   take(news: Partial<Status>): void {
     const status = { ...this.status };
     for (const key of Object.keys(status) as (keyof Status)[]) {
+      // eslint-disable-next-line no-restricted-properties -- these are names of the protocol
       if (news[key] !== undefined) Object.assign(status, { [key]: news[key] });
     }
     this.status = status;
@@ -64,9 +65,12 @@ export class Runs {
 
   /** Takes over which runs there are; the others are forgotten. */
   takeLegend({ active, runs }: Legend): void {
-    this.listed = runs.map(([number, label, style]) =>
-      Object.assign(this.run(number), { label, style }),
-    );
+    this.listed = runs.map(([number, label, style]) => {
+      const run = this.run(number);
+      run.label = label;
+      run.style = style;
+      return run;
+    });
     this.activate(active);
     this.top = Math.max(this.top, active, ...runs.map(([number]) => number));
     for (const [number, run] of this.known) {

@@ -1,6 +1,6 @@
 // The menu of what can be saved and copied. It needs no kernel.
 import { copyText } from "./clipboard";
-import { h, on } from "./dom";
+import { button, h, on } from "./dom";
 import { pictureOf, pngOf, sourceOf } from "./picture";
 import { csvOf, markdownOf, summaryOf } from "./save";
 import type { Session } from "./session";
@@ -39,23 +39,23 @@ export class SaveMenu {
       ],
       ["Copy as Markdown", () => copyText(session, markdownOf(summary()), "a table in Markdown")],
     ];
-    const opener = h("summary", { className: "lrw-tool" }, {}, "Save");
-    this.el = h("details", { className: "lrw-save" }, {}, opener);
+    const opener = h("summary.tool", {}, "Save");
+    this.el = h("details.save", {}, opener);
     const close = (): void => {
       this.el.open = false;
     };
     const items = actions.map(([name, act]) => {
-      const button = h("button", { type: "button", className: "lrw-tool" }, {}, name);
-      on(button, "click", () => {
+      const item = button("tool", name);
+      on(item, "click", () => {
         void Promise.resolve(act()).catch((error: unknown) => {
           session.say(false, `${name} failed: ${String(error)}`);
         });
         close();
         opener.focus();
       });
-      return button;
+      return item;
     });
-    this.el.append(h("div", null, { role: "group", "aria-label": "Save or copy" }, ...items));
+    this.el.append(h("div", { role: "group", "aria-label": "Save or copy" }, ...items));
     on(this.el, "keydown", (event) => {
       if (event.key !== "Escape" || !this.el.open) return;
       close();

@@ -1,6 +1,8 @@
 // The stream of rows from the kernel: what has arrived, what is missing, what to ask for again.
 // Nothing here knows of a page; a row is (learning rate, raw loss).
 
+import type { Resync } from "./protocol";
+
 /** Rows of one run as a message or the saved state carries them. */
 export interface Rows {
   run: number;
@@ -10,11 +12,6 @@ export interface Rows {
   starts: readonly number[];
   /** Pairs lr, loss, one after the other. */
   data: Float64Array;
-}
-
-export interface Resync {
-  run: number;
-  from: number;
 }
 
 interface Hole {

@@ -1,6 +1,6 @@
 // The bar above the plot: what the mouse does there, and which part of the rates is shown.
 import type { Mode } from "./brush";
-import { h, on, setText } from "./dom";
+import { button, h, on, setText } from "./dom";
 import { rateAt } from "./format";
 import type { Session } from "./session";
 import { scaled } from "./zoom";
@@ -19,7 +19,7 @@ export class Toolbar {
   private readonly zooms: HTMLElement;
   private readonly reset: HTMLButtonElement;
   private readonly clear: HTMLButtonElement;
-  private readonly hint = h("span", { className: "lrw-facts" });
+  private readonly hint = h("span.facts");
 
   constructor(
     private readonly session: Session,
@@ -36,13 +36,7 @@ export class Toolbar {
       button.setAttribute("aria-label", name);
       return button;
     };
-    this.zooms = h(
-      "div",
-      { className: "lrw-tools" },
-      {},
-      zoom("Zoom in", "+", "+"),
-      zoom("Zoom out", "-", "−"),
-    );
+    this.zooms = h("div.tools", {}, zoom("Zoom in", "+", "+"), zoom("Zoom out", "-", "−"));
     this.reset = tool("Reset zoom", () => {
       session.setZoom(null);
     });
@@ -50,12 +44,10 @@ export class Toolbar {
       session.setRange(null);
     });
     this.el = h(
-      "div",
-      { className: "lrw-toolbar" },
+      "div.toolbar",
       {},
       h(
-        "div",
-        { className: "lrw-tools" },
+        "div.tools",
         { role: "group", "aria-label": "In the plot" },
         ...this.modes.map(([, button]) => button),
       ),
@@ -91,14 +83,14 @@ export function zoomBy(session: Session, key: string): boolean {
 }
 
 /** A button that goes away hands the focus to another. */
-function hide(button: HTMLButtonElement, hidden: boolean, next: HTMLButtonElement): void {
-  const focused = button === document.activeElement;
-  button.hidden = hidden;
+function hide(element: HTMLButtonElement, hidden: boolean, next: HTMLButtonElement): void {
+  const focused = element === document.activeElement;
+  element.hidden = hidden;
   if (hidden && focused) next.focus();
 }
 
 function tool(text: string, act: () => void, title = ""): HTMLButtonElement {
-  const button = h("button", { type: "button", className: "lrw-tool", title }, {}, text);
-  on(button, "click", act);
-  return button;
+  const element = button("tool", text, { title });
+  on(element, "click", act);
+  return element;
 }

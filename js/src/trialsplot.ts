@@ -1,5 +1,5 @@
 // The picture of a check: the smoothed loss of each rate over its steps, as an SVG of our own.
-import { setAttribute } from "./dom";
+import { s, setAttribute } from "./dom";
 import { formatRate } from "./format";
 import { lossTicks } from "./ticks";
 import {
@@ -30,7 +30,7 @@ const MARGIN = { left: 60, right: 64, top: 10, bottom: 40 };
 const COLOURS = 6;
 
 export class TrialsPlot {
-  readonly el = s("svg", { role: "img", class: "lrw-trials", height: String(HEIGHT) });
+  readonly el = s("svg", { role: "img", class: "lrw-trials", height: HEIGHT });
 
   /** Draws everything anew: some dozens of elements, once per frame at most. */
   draw({ curves, lrs, best, steps, width }: TrialsPicture, summary: string): void {
@@ -92,7 +92,7 @@ export class TrialsPlot {
       const name = formatRate(lrs[trial]!);
       const label = text(name, at.x + 9, heights[i]!, "start", "lrw-trial-label");
       label.classList.toggle("lrw-best", lrs[trial] === best);
-      const dot = { class: "lrw-trial-end", cx: String(at.x), cy: String(at.y), r: "3.5" };
+      const dot = { class: "lrw-trial-end", cx: at.x, cy: at.y, r: "3.5" };
       return [coloured(s("circle", dot), trial), coloured(label, trial)];
     });
     this.el.replaceChildren(...grid, lines, ...labels);
@@ -101,9 +101,8 @@ export class TrialsPlot {
 
 /** A piece of a trial's line for a table, as it looks in the picture. */
 export function swatch(trial: number): SVGElement {
-  const el = s("svg", { class: "lrw-trial-swatch", "aria-hidden": "true" });
-  el.append(line(trial, "M0 5H34", false));
-  return el;
+  const shape = line(trial, "M0 5H34", false);
+  return s("svg", { class: "lrw-trial-swatch", "aria-hidden": "true" }, shape);
 }
 
 function line(trial: number, d: string, best: boolean): SVGElement {
@@ -134,28 +133,21 @@ function text(
   anchor: "start" | "middle" | "end",
   name = "lrw-tick",
 ): SVGElement {
-  const el = s("text", {
-    class: name,
-    x: x.toFixed(1),
-    y: y.toFixed(1),
-    "text-anchor": anchor,
-    "dominant-baseline": "central",
-  });
-  el.textContent = content;
-  return el;
+  return s(
+    "text",
+    {
+      class: name,
+      x: x.toFixed(1),
+      y: y.toFixed(1),
+      "text-anchor": anchor,
+      "dominant-baseline": "central",
+    },
+    content,
+  );
 }
 
 function upright(content: string, x: number, y: number): SVGElement {
   const el = text(content, x, y, "middle", "lrw-axis-name");
   el.setAttribute("transform", `rotate(-90 ${x} ${y})`);
   return el;
-}
-
-function s<T extends keyof SVGElementTagNameMap>(
-  tag: T,
-  attributes: Record<string, string>,
-): SVGElementTagNameMap[T] {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
 }

@@ -26,8 +26,8 @@ export class View {
     RunBar | ErrorBox | Toolbar | Plot | LegendBar | ViewBar | PickBar | CodePanel | CheckPanel
   )[];
   // The state comes first and by itself, so that a screen reader hears it and nothing twice.
-  private readonly state = h("div", { className: "lrw-state" }, { "aria-live": "polite" });
-  private readonly note = h("div", { className: "lrw-note" }, { "aria-live": "polite" });
+  private readonly state = h("div.state", { "aria-live": "polite" });
+  private readonly note = h("div.note", { "aria-live": "polite" });
 
   constructor(
     private readonly session: Session,
@@ -58,7 +58,6 @@ export class View {
     ];
     this.el = h(
       "div",
-      { className: "lrwidget" },
       { role: "group", "aria-label": "Learning rate finder" },
       runBar.el,
       this.state,
@@ -72,6 +71,7 @@ export class View {
       codePanel.el,
       checkPanel.el,
     );
+    this.el.className = "lrwidget";
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
   }
 

@@ -8,23 +8,13 @@ import type { Session } from "./session";
 export class ViewBar {
   readonly el: HTMLElement;
   private readonly smoothing = slider("Smoothing", "0.99");
-  private readonly smoothingText = h("output", null);
+  private readonly smoothingText = h("output");
   private readonly limit = slider("Loss limit", "1");
-  private readonly limitText = h("output", null);
-  private readonly auto = h(
-    "input",
-    { type: "checkbox" },
-    { "aria-label": "Automatic loss limit" },
-  );
-  private readonly repeats = h("span", null);
-  private readonly key = h(
-    "span",
-    { className: "lrw-key", hidden: true },
-    {},
-    swatch("band"),
-    this.repeats,
-  );
-  private readonly raw = h("input", { type: "checkbox" }, { "aria-label": "Raw loss" });
+  private readonly limitText = h("output");
+  private readonly auto = h("input", { type: "checkbox", "aria-label": "Automatic loss limit" });
+  private readonly repeats = h("span");
+  private readonly key = h("span.key", { hidden: true }, swatch("band"), this.repeats);
+  private readonly raw = h("input", { type: "checkbox", "aria-label": "Raw loss" });
 
   constructor(
     private readonly session: Session,
@@ -45,18 +35,16 @@ export class ViewBar {
       session.setShowRaw(this.raw.checked);
     });
     this.el = h(
-      "div",
-      { className: "lrw-bar lrw-view" },
+      "div.bar.view",
       {},
-      h("label", null, {}, swatch("line"), "Smoothing", this.smoothing, this.smoothingText),
+      h("label", {}, swatch("line"), "Smoothing", this.smoothing, this.smoothingText),
       h(
-        "div",
-        { className: "lrw-field" },
+        "div.field",
         {},
-        h("label", null, {}, "Loss limit", this.limit, this.limitText),
-        h("label", { className: "lrw-check" }, {}, this.auto, "auto"),
+        h("label", {}, "Loss limit", this.limit, this.limitText),
+        h("label.check", {}, this.auto, "auto"),
       ),
-      h("label", { className: "lrw-check" }, {}, this.raw, swatch("raw"), "raw loss"),
+      h("label.check", {}, this.raw, swatch("raw"), "raw loss"),
       this.key,
     );
   }
@@ -85,11 +73,11 @@ export class ViewBar {
 }
 
 function swatch(kind: string): HTMLElement {
-  return h("span", { className: `lrw-swatch lrw-swatch-${kind}` }, { "aria-hidden": "true" });
+  return h(`span.swatch.swatch-${kind}`, { "aria-hidden": "true" });
 }
 
 function slider(name: string, max: string): HTMLInputElement {
-  return h("input", null, { type: "range", min: "0", max, step: "0.01", "aria-label": name });
+  return h("input", { type: "range", min: "0", max, step: "0.01", "aria-label": name });
 }
 
 function setValue(input: HTMLInputElement, value: number): void {

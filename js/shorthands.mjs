@@ -1,0 +1,19 @@
+// Local names, which can be shortened, for what is called often; esbuild puts them where these stand.
+const { abs, ceil, floor, log, log10, max, min, round } = Math;
+const { isFinite, isInteger } = Number;
+const { entries } = Object;
+const floats = Float64Array;
+export {
+  abs as "Math.abs",
+  ceil as "Math.ceil",
+  floor as "Math.floor",
+  log as "Math.log",
+  log10 as "Math.log10",
+  max as "Math.max",
+  min as "Math.min",
+  round as "Math.round",
+  isFinite as "Number.isFinite",
+  isInteger as "Number.isInteger",
+  entries as "Object.entries",
+  floats as Float64Array,
+};
