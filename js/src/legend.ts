@@ -46,8 +46,8 @@ class Entry {
   private readonly line = s("line", { x1: 0, y1: 6, x2: 32, y2: 6 });
   private readonly use = button("use");
   private readonly show = button("show");
-  private readonly renaming = button("icon", "✎");
-  private readonly removing = button("icon", "×");
+  private readonly renaming = button("rename");
+  private readonly removing = button("remove");
   private readonly input = h("input.run-name", {
     type: "text",
     maxLength: LONGEST,
@@ -97,7 +97,6 @@ class Entry {
     if (this.line.dataset.style !== style) this.line.dataset.style = style;
 
     name(this.use, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
-    setText(this.use, isActive ? "◉" : "○");
     if (isActive) this.use.setAttribute("aria-current", "true");
     else this.use.removeAttribute("aria-current");
     disable(this.use, !isActive && !session.canActivate);

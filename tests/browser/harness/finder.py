@@ -110,7 +110,8 @@ class Finder:
     def rows(self) -> Rows:
         """The raw rows that are drawn."""
         raw = self.mark("raw loss")
-        return [[lr, loss] for lr, loss in zip(raw.x, raw.y, strict=True)]
+        # JavaScript writes a large float without a point, which Python takes for an exact integer.
+        return [[float(lr), float(loss)] for lr, loss in zip(raw.x, raw.y, strict=True)]
 
     @property
     def chosen(self) -> float | None:
