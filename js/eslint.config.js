@@ -18,13 +18,6 @@ export default tseslint.config(
     },
   },
   {
-    files: ["src/**/*.ts"],
-    rules: {
-      // The bundle shortens the names of members, and types do not follow a value through here.
-      "no-restricted-properties": ["error", { object: "Object", property: "assign" }],
-    },
-  },
-  {
     files: ["*.mjs", "*.js"],
     languageOptions: {
       globals: { Buffer: "readonly", console: "readonly", process: "readonly", URL: "readonly" },

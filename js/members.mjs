@@ -11,8 +11,8 @@ const SHARED = /\/src\/(protocol|host)\.ts$/;
 /**
  * The sources of a project as JavaScript with all members of classes and interfaces renamed, by file name.
  *
- * Throws where the renamed sources do not fit together, as where a literal is no type's in particular.
- * Where types end, as at `Object.assign`, nothing can be seen; the linter forbids it.
+ * Throws where the renamed sources do not fit together, as where a literal is no type's in particular,
+ * and where a renamed name would go to somebody who does not know its type.
  */
 export function withMembersMarked(configFile) {
   const { fileNames: all, options } = ts.getParsedCommandLineOfConfigFile(configFile, {}, ts.sys);
@@ -36,7 +36,10 @@ export function withMembersMarked(configFile) {
   const renamed = new Map(
     fileNames.map((name) => [name, edited(sources.get(name), edits.get(name))]),
   );
-  const problems = ts.getPreEmitDiagnostics(serviceFor(renamed, options).getProgram());
+  const program = serviceFor(renamed, options).getProgram();
+  const problems = ts.getPreEmitDiagnostics(program);
+  const leaks = fileNames.flatMap((name) => leaksOf(program, program.getSourceFile(name)));
+  if (leaks.length) throw new Error(`write the names out one by one:\n${leaks.join("\n")}`);
   if (problems.length) {
     const host = { ...ts.sys, getCanonicalFileName: (name) => name, getNewLine: () => "\n" };
     throw new Error(
@@ -62,6 +65,27 @@ function serviceFor(sources, options) {
     fileExists: ts.sys.fileExists,
     readFile: ts.sys.readFile,
   });
+}
+
+/** Where an object with renamed members is spread into one of another type, or listed by name. */
+function leaksOf(program, source) {
+  const checker = program.getTypeChecker();
+  const leaks = [];
+  const look = (value, target) => {
+    const names = checker.getTypeAtLocation(value).getApparentProperties();
+    const lost = names.find(({ name }) => MEMBER.test(name) && !target?.getProperty(name));
+    const { line } = source.getLineAndCharacterOfPosition(value.getStart());
+    if (lost) leaks.push(`${source.fileName}:${line + 1}: ${lost.name}`);
+  };
+  const visit = (node) => {
+    if (ts.isSpreadAssignment(node)) look(node.expression, checker.getContextualType(node.parent));
+    if (ts.isCallExpression(node) && node.expression.getText().startsWith("Object.")) {
+      node.arguments.forEach((value) => look(value));
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return leaks;
 }
 
 function isMember(node) {

@@ -197,7 +197,7 @@ export class Chart {
     // Numbers beside an empty plot would be made up.
     if (!labelled) for (const key of Object.keys(ticks.labels)) ticks.labels[key] = "";
     this.setTicks(1, ticks);
-    scales.y.set({ ...range });
+    scales.y.set({ min: range.min, max: range.max });
   }
 
   private setTicks(axis: 0 | 1, { values, labels }: Ticks): void {

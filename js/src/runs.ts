@@ -25,7 +25,6 @@ export class Run {
   take(news: Partial<Status>): void {
     const status = { ...this.status };
     for (const key of Object.keys(status) as (keyof Status)[]) {
-      // eslint-disable-next-line no-restricted-properties -- these are names of the protocol
       if (news[key] !== undefined) Object.assign(status, { [key]: news[key] });
     }
     this.status = status;
