@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from lrwidget.check import CheckResults, checking
+from lrwidget.distributed.alarm import is_of_the_wire
 from lrwidget.distributed.rayjob import Ending, Job, Report, task_of
 from lrwidget.distributed.rayworker import INTERVAL, UNDER_WAY, Reporter, ending_of, unpickled
 from lrwidget.distributed.team import TIMEOUT, TeamError
@@ -108,7 +109,7 @@ class Coordinator:
         while len(self._ends) < self._places.workers and time.monotonic() < deadline:
             time.sleep(0.05)
         ends = [end for end in self._ends.values() if end.error is not None]
-        own = [end for end in ends if not is_of_another(end.error)]
+        own = [end for end in ends if not _is_of_another(end.error)]
         if own:
             return own[0]
         if len(self._ends) < self._places.workers:
@@ -221,9 +222,6 @@ def together(task: TrainingTask) -> TrainingTask:
     return task
 
 
-def is_of_another(error: BaseException | None) -> bool:
+def _is_of_another(error: BaseException | None) -> bool:
     """Whether an error only says that another rank failed, or is lost."""
-    wire = isinstance(error, RuntimeError) and any(
-        word in str(error) for word in ("gloo", "NCCL", "Connection closed", "Connection reset")
-    )
-    return isinstance(error, TeamError) or wire
+    return isinstance(error, TeamError) or is_of_the_wire(error)

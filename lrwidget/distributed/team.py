@@ -4,8 +4,9 @@ Every rank climbs the same ladder in step. Before each step, before each backwar
 ranks wait for each other, and after each step all of them exchange how it stands, over a small
 group of their own (gloo, on the CPU). A rank that fails tells the others in the next exchange, so
 that the sweep ends with an error on all: otherwise they would wait in a collective of the training
-step for a rank that never comes. What fails inside those collectives, or loses its process, ends in
-their timeout, which the sweep shortens to `TIMEOUT`.
+step for a rank that never comes. Where it fails amid those collectives, an alarm frees them
+(`lrwidget.distributed.alarm`); where that cannot be, or a process hangs, they end in their timeout,
+which the sweep shortens to `TIMEOUT`.
 """
 
 import contextlib
@@ -17,8 +18,11 @@ from typing import Any, NamedTuple, Self
 import torch
 import torch.distributed as dist
 
+from lrwidget.distributed.alarm import Alarm, break_off, is_of_the_wire
 from lrwidget.distributed.wrappers import forget_broken_step
 from lrwidget.task import TrainingTask, nothing_to_agree
+
+ANEW = "the process group is broken: start the processes anew"
 
 # Seconds that one rank waits for another before the sweep ends with an error on it.
 TIMEOUT = 60.0
@@ -37,7 +41,8 @@ class Team:
 
     def __init__(self) -> None:
         self._size = dist.get_world_size()
-        self._over = False
+        self._steps = 0
+        self._over = self._broken = False
         try:
             self._control: Any = dist.new_group(
                 backend="gloo", timeout=datetime.timedelta(seconds=TIMEOUT)
@@ -47,6 +52,7 @@ class Team:
                 f"not all {self._size} processes began the sweep within {TIMEOUT:g} seconds; call "
                 "lr_find on every rank. Where one of them failed, its own output says why"
             ) from error
+        self._alarm = Alarm(self._control)
 
     @classmethod
     @contextmanager
@@ -74,9 +80,14 @@ class Team:
             except BaseException as error:
                 team.tell(error)
                 forget_broken_step(task.model)
+                if is_of_the_wire(error):
+                    raise team._in_words(error) from error
+                if team._broken:
+                    error.add_note(f"the other ranks waited for this one amid a step; {ANEW}")
                 raise
             finally:
                 task.agree = nothing_to_agree
+                team._alarm.close()
                 dist.destroy_process_group(team._control)
 
     def exchange(self, stop: str | None = None) -> str | None:
@@ -105,14 +116,25 @@ class Team:
         """
         beside = extra or {}
         means = self._exchange([loss.item(), *beside.values()], None, None).means
+        self._steps += 1
         named = dict(zip(beside, means[1:].tolist(), strict=False))
         return means[0], named if extra is not None else None
 
     def tell(self, error: BaseException) -> None:
-        """Tell the others, in the next exchange, what went wrong here; never raises."""
+        """Tell the others what went wrong here; never raises."""
         if not self._over:
+            words = "" if is_of_the_wire(error) else f"{type(error).__name__}: {error}"
+            self._alarm.sound(words)
             with contextlib.suppress(TeamError):
-                self._exchange([], f"{type(error).__name__}: {error}", None)
+                self._exchange([], words, None)
+
+    def _in_words(self, error: BaseException) -> TeamError:
+        """What it means that the way to another rank broke amid a step."""
+        heard, step = self._alarm.heard, f"in step {self._steps + 1}"
+        what = f"another process failed or was lost {step} ({error})"
+        if heard is not None and heard.words:
+            what = f"rank {heard.rank} failed {step} with {heard.words}"
+        return TeamError(f"{what}; the sweep has ended and the model is restored here, but {ANEW}")
 
     def _exchange(self, values: list[float], failure: str | None, stop: str | None) -> "_News":
         # One small collective in the usual case, where nobody has anything to say. The sum is made
@@ -128,19 +150,21 @@ class Team:
                 dist.all_gather_object(heard, (failure, stop), group=self._control)
         except RuntimeError as error:
             self._over = True
+            self._alarm.sound("")
+            break_off(self._control)
             raise TeamError(
-                f"another rank did not answer within {TIMEOUT:g} seconds, or its process is lost; "
-                "the sweep has ended and the model is restored here. Its own output says why; "
-                "start the processes anew"
+                f"another rank did not answer in step {self._steps + 1} within {TIMEOUT:g} "
+                "seconds, or its process is lost; its own output says why. The sweep has ended and "
+                f"the model is restored here, but {ANEW}"
             ) from error
-        failures = [(rank, words[0]) for rank, words in enumerate(heard) if words and words[0]]
+        failures = {
+            rank: words[0] for rank, words in enumerate(heard) if words and words[0] is not None
+        }
         if failures:
             self._over = True
-            rank, words = failures[0]
-            raise TeamError(
-                f"rank {rank} failed with {words}; the sweep has ended on all ranks, and the model "
-                "is restored on each"
-            )
+            self._alarm.calm()
+            self._broken = "" in failures.values()
+            raise TeamError(what_failed(failures))
         stops = [words[1] for words in heard if words and words[1]]
         return _News(total[1:] / self._size, stops[0] if stops else None)
 
@@ -150,6 +174,14 @@ class _News(NamedTuple):
 
     means: torch.Tensor
     stop: str | None
+
+
+def what_failed(failures: Mapping[int, str]) -> str:
+    """What the ranks that failed have said, in a sentence."""
+    own = [f"rank {rank} failed with {words}" for rank, words in failures.items() if words]
+    what = own[0] if own else f"rank {min(failures)} has lost another one"
+    broken = f", but {ANEW}" if "" in failures.values() else ""
+    return f"{what}; the sweep has ended on all ranks, and the model is restored on each{broken}"
 
 
 def process_count() -> int:

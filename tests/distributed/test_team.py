@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 
 from lrwidget import LRRecords
+from lrwidget.distributed.team import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 FAILS_AT = 5
-# One start of two processes plays all of them; after the last three the process group is broken.
+BROKEN = "the process group is broken: start the processes anew"
+# One start of two processes plays all of them; after the last ones the process group is broken.
 SCENES = ["none", "whole", "forward", "loss", "loader", "setup", "stop", "nan", "uneven"]
 SCENES += ["validation", "check", "fsdp_none", "fsdp_whole", "fsdp_loss"]
-SCENES += ["backward", "absent", "lost"]
+SCENES += ["backward", "fsdp_forward", "fsdp_backward", "absent", "lost"]
+# In a ring of four one rank is no neighbour of the one that fails.
+SCENES_OF_FOUR = ["backward", "vanished"]
 
 Facts = list[dict[str, Any]]
 
@@ -25,12 +29,22 @@ Facts = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two ranks have written what came of each scene."""
-    made = tmp_path_factory.mktemp("team")
+    return played(tmp_path_factory.mktemp("team"), SCENES, 2)
+
+
+@pytest.fixture(scope="module")
+def folder_of_four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where four ranks have."""
+    return played(tmp_path_factory.mktemp("four"), SCENES_OF_FOUR, 4)
+
+
+def played(made: Path, scenes: list[str], ranks: int) -> Path:
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(made), *SCENES]
+    environment |= {"WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(made), *scenes]
     workers = [
         subprocess.Popen(command, env={**environment, "RANK": str(rank)}, cwd=ROOT)
-        for rank in range(2)
+        for rank in range(ranks)
     ]
     try:
         for worker in workers:
@@ -42,9 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def play(folder: Path, scene: str) -> Facts:
+def play(folder: Path, scene: str, ranks: int = 2) -> Facts:
     """What came of a scene on each rank; {} for one that was lost."""
-    files = [folder / f"{scene}-{rank}.json" for rank in range(2)]
+    files = [folder / f"{scene}-{rank}.json" for rank in range(ranks)]
     return [json.loads(file.read_text()) if file.exists() else {} for file in files]
 
 
@@ -56,6 +70,7 @@ def assert_as_before(folder: Path, scene: str, facts: Facts) -> None:
         assert there["restored"]
         assert there["generators"]
         assert there["timeout_is_as_before"]
+        assert not [name for name in there["threads"] if name.startswith("lrwidget")]
         assert there["trained"] == alone["trained"]
 
 
@@ -100,20 +115,60 @@ def test_an_exception_on_one_rank_ends_the_sweep_on_all(
     assert len(well["loss"]) == steps
 
 
-def test_an_exception_amid_a_collective_ends_in_its_timeout(folder: Path) -> None:
-    well, failed = play(folder, "backward")
-    assert "in backward" in failed["error"]
-    assert well["error"] is not None
-    assert well["restored"]
-    assert failed["restored"]
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [
+        ("backward", "ZeroDivisionError: in backward"),
+        ("fsdp_forward", "ZeroDivisionError: in forward"),
+        ("fsdp_backward", "ZeroDivisionError: in backward"),
+    ],
+)
+def test_an_exception_while_the_others_wait_in_a_collective_frees_them_with_its_words(
+    scene: str, words: str, folder: Path
+) -> None:
+    well, failed = facts = play(folder, scene)
+    assert failed["error"] == words
+    assert BROKEN in failed["notes"][0]
+    assert well["error"].startswith(f"TeamError: rank 1 failed in step {FAILS_AT} with {words};")
+    assert well["error"].endswith(BROKEN)
+    for there in facts:
+        assert_ended_at_once(there)
+        assert len(there["loss"]) == FAILS_AT - 1
 
 
-def test_a_lost_rank_ends_the_sweep_on_the_others(folder: Path) -> None:
+def test_a_rank_that_is_lost_ends_the_sweep_on_the_other(folder: Path) -> None:
     well, lost = play(folder, "lost")
     assert not lost
-    assert well["error"] is not None
-    assert well["restored"]
+    assert well["error"].startswith(
+        "TeamError: another rank did not answer in step 5 within 60 seconds, or its process is lost"
+    )
+    assert well["error"].endswith(BROKEN)
+    assert_ended_at_once(well)
     assert len(well["loss"]) == FAILS_AT - 1
+
+
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [
+        ("backward", "rank 1 failed in step 5 with ZeroDivisionError: in backward;"),
+        ("vanished", "another process failed or was lost in step 5 ("),
+    ],
+)
+def test_of_four_ranks_all_others_are_freed(scene: str, words: str, folder_of_four: Path) -> None:
+    zero, _, *others = play(folder_of_four, scene, 4)
+    for there in (zero, *others):
+        assert there["error"].startswith(f"TeamError: {words}")
+        assert_ended_at_once(there)
+
+
+def assert_ended_at_once(there: dict[str, Any]) -> None:
+    """All is restored, long before the timeout."""
+    assert there["restored"]
+    assert there["generators"]
+    assert there["timeout_is_as_before"]
+    assert there["reason"] == "failed"
+    assert there["seconds"] < 0.5 * TIMEOUT
+    assert not [name for name in there["threads"] if name.startswith("lrwidget")]
 
 
 def test_a_rank_that_never_calls_is_waited_for_and_named(folder: Path) -> None:

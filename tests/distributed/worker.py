@@ -1,4 +1,4 @@
-"""One rank of sweeps over several processes: python worker.py FOLDER SCENE..., with RANK set.
+"""One rank of sweeps over several processes: RANK= WORLD_SIZE= python worker.py FOLDER SCENE...
 
 Writes what came of each to FOLDER/SCENE-RANK.json, for the tests that started it.
 """
@@ -9,6 +9,8 @@ import os
 import random
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,9 @@ FAILS_AT = 5
 RANK = int(os.environ["RANK"])
 FAILS = RANK == 1
 # Seconds to wait for the other rank; as in use, but where it is sure not to come.
-TIMEOUTS = {"backward": 5.0, "absent": 5.0}
+TIMEOUTS = {"absent": 5.0}
 # After these the group is of no use.
-LAST_OF_A_GROUP = ("backward", "absent", "lost")
+LAST_OF_A_GROUP = ("backward", "fsdp_forward", "fsdp_backward", "absent", "lost", "vanished")
 
 
 class FailsInBackward(torch.autograd.Function):
@@ -45,6 +47,13 @@ class FailsInBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
         raise ZeroDivisionError("in backward")
+
+
+class VanishesInBackward(FailsInBackward):
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return grad
 
 
 class Scene:
@@ -114,6 +123,8 @@ class Scene:
             raise ZeroDivisionError("in the loss")
         if self.trouble == "backward":
             return FailsInBackward.apply(loss)
+        if self.trouble == "vanished":
+            return VanishesInBackward.apply(loss)
         if self.trouble == "lost":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.trouble == "nan":
@@ -131,13 +142,17 @@ class Scene:
 
     def play(self) -> dict[str, Any]:
         before, generators = self.state(), (torch.get_rng_state(), random.getstate())
+        began = time.monotonic()
         facts: dict[str, Any] = {"error": None}
         records = None
         try:
             records = self.sweep(facts)
         except Exception as error:  # noqa: BLE001 - what it is is the fact that is tested
             facts["error"] = f"{type(error).__name__}: {error}"
+            facts["notes"] = getattr(error, "__notes__", [])
             records = getattr(error, "records", None)
+        facts["seconds"] = time.monotonic() - began
+        facts["threads"] = [thread.name for thread in threading.enumerate()]
         facts["restored"] = before == self.state()
         now = torch.get_rng_state(), random.getstate()
         facts["generators"] = torch.equal(generators[0], now[0]) and generators[1] == now[1]
@@ -149,7 +164,7 @@ class Scene:
         default = dist.distributed_c10d._get_default_group()
         timeout = default._get_backend(torch.device("cpu")).options._timeout
         facts["timeout_is_as_before"] = timeout == datetime.timedelta(minutes=20)
-        if self.trouble not in LAST_OF_A_GROUP:
+        if self.name not in LAST_OF_A_GROUP:
             self.train()
             facts["trained"] = self.state()
         return facts
@@ -212,14 +227,14 @@ def main() -> None:
                 "gloo",
                 init_method=f"file://{folder}/meeting{number}",
                 rank=RANK,
-                world_size=2,
+                world_size=int(os.environ["WORLD_SIZE"]),
                 timeout=datetime.timedelta(minutes=20),
             )
         scene = Scene(name, folder)
         team.TIMEOUT = TIMEOUTS.get(scene.trouble, usual)
         facts = scene.play()
         (folder / f"{name}-{RANK}.json").write_text(json.dumps(facts))
-        group_is_good = scene.trouble not in LAST_OF_A_GROUP
+        group_is_good = name not in LAST_OF_A_GROUP
     # Those who lost a peer cannot take leave of it.
     os._exit(0)
 
