@@ -1,4 +1,4 @@
-"""One rank of sweeps through the adapters: torchrun framework_worker.py FRAMEWORK... FOLDER.
+"""One rank of sweeps through the adapters: LAUNCHER framework_worker.py FRAMEWORK... FOLDER.
 
 Writes what came of each to FOLDER/FRAMEWORK-RANK.json, for the tests that launched it.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ SCENES: dict[str, dict[str, Any]] = {
     "lightning": {"devices": 2, "strategy": "ddp"},
     "transformers": {},
     "accelerate": {},
+    "accelerate-launched": {},
     # Rank 0 reads for all.
     "accelerate-dispatched": {"dataloader_config": DataLoaderConfiguration(dispatch_batches=True)},
 }
@@ -106,7 +108,8 @@ def stopped_by_rank_0(case: Case) -> dict[str, Any]:
 
 def facts_of(framework: str) -> dict[str, Any]:
     """The scenes of one framework."""
-    facts: dict[str, Any] = {"had_group": dist.is_initialized()}
+    by_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ
+    facts: dict[str, Any] = {"had_group": dist.is_initialized(), "by_accelerate": by_accelerate}
     case = fresh(framework, "whole")
     read.clear()
     facts["whole"] = sweep(case)
@@ -140,13 +143,49 @@ def plain() -> dict[str, Any]:
     }
 
 
+class FailsInBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        if RANK == 1:
+            raise ZeroDivisionError("in backward")
+        return grad
+
+
+def amid() -> dict[str, Any]:
+    """Rank 1 fails while the other one waits for its gradients."""
+    model = DistributedDataParallel(nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [(torch.randn(8, 4), torch.randint(0, 2, (8,)))]
+    before = [p.clone() for p in model.parameters()]
+
+    def loss_fn(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return FailsInBackward.apply(nn.functional.cross_entropy(output, target))
+
+    facts: dict[str, Any] = {}
+    began = time.monotonic()
+    try:
+        lr_find(model, optimizer, loss_fn, batches, **OPTIONS, progress=False)
+    except Exception as error:  # noqa: BLE001 - what it is is the fact that is tested
+        facts["error"] = f"{type(error).__name__}: {error}"
+    facts["seconds"] = time.monotonic() - began
+    facts["restored"] = all(map(torch.equal, before, model.parameters()))
+    return facts
+
+
+ALONE = {"plain": plain, "amid": amid}
+
+
 def main() -> None:
     torch.set_num_threads(1)
     tempfile.tempdir = str(FOLDER / f"temporary-{RANK}")
-    Path(tempfile.tempdir).mkdir()
+    Path(tempfile.tempdir).mkdir(exist_ok=True)
     Data.__getitem__ = noting_item  # type: ignore[method-assign]
     for framework in sys.argv[1:-1]:
-        facts = plain() if framework == "plain" else facts_of(framework)
+        facts = ALONE[framework]() if framework in ALONE else facts_of(framework)
         (FOLDER / f"{framework}-{RANK}.json").write_text(json.dumps(facts))
 
 

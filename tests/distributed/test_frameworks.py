@@ -1,4 +1,4 @@
-"""Sweeps through the adapters over two processes that the real torchrun has launched."""
+"""Sweeps through the adapters over two processes that the real launchers have launched."""
 
 import json
 import os
@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from lrwidget.distributed.team import TIMEOUT
 from tests.adapters.case import SAMPLES
 from tests.trust.endings import STEPS
 
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = ("lightning", "transformers", "accelerate", "accelerate-dispatched")
+BY_TORCHRUN = ("lightning", "transformers", "accelerate", "accelerate-dispatched")
+BY_ACCELERATE = ("accelerate-launched",)
+FRAMEWORKS = BY_TORCHRUN + BY_ACCELERATE
 
 Facts = list[dict[str, Any]]
 
@@ -22,18 +25,28 @@ Facts = list[dict[str, Any]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two ranks have written what came of each framework; Lightning finds no group yet."""
     made = tmp_path_factory.mktemp("frameworks")
-    launcher = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2"]
-    launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    launcher += ["--local-addr", "127.0.0.1"]
-    worker = [str(Path(__file__).with_name("framework_worker.py")), *FRAMEWORKS, "plain", str(made)]
+    torchrun = ["torchrun", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
+    torchrun += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+    # After the last scene the process group is broken.
+    launch(torchrun, *BY_TORCHRUN, "plain", "amid", str(made))
+    # Its --cpu starts one process, or takes mpirun. The case asks for the CPU itself.
+    accelerate = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+    accelerate += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    accelerate += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
+    launch(accelerate, *BY_ACCELERATE, str(made))
+    return made
+
+
+def launch(command: list[str], *arguments: str) -> None:
+    launcher = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    worker = [str(Path(__file__).with_name("framework_worker.py")), *arguments]
     environment = {
         **os.environ,
         "GLOO_SOCKET_IFNAME": "lo",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
-    subprocess.run([*launcher, *worker], env=environment, cwd=ROOT, timeout=280, check=True)
-    return made
+    subprocess.run([*launcher, *worker], env=environment, cwd=ROOT, timeout=140, check=True)
 
 
 def facts_of(folder: Path, framework: str) -> Facts:
@@ -48,6 +61,15 @@ def test_torchrun_runs_a_script_with_a_ddp_model(folder: Path) -> None:
     for there in (first, second):
         assert there["reason"] == "finished"
         assert there["restored"]
+
+
+def test_torchrun_runs_it_to_its_end_where_one_rank_fails_amid_a_step(folder: Path) -> None:
+    well, failed = facts_of(folder, "amid")
+    assert failed["error"] == "ZeroDivisionError: in backward"
+    assert well["error"].startswith(f"TeamError: rank 1 failed in step 1 with {failed['error']}")
+    for there in (well, failed):
+        assert there["restored"]
+        assert there["seconds"] < 0.5 * TIMEOUT
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -97,6 +119,12 @@ def test_a_stop_on_rank_0_stops_both_at_the_same_step(framework: str, folder: Pa
     assert first["stopped"]["reason"] == second["stopped"]["reason"] == "stopped"
     assert first["stopped"]["loss"] == second["stopped"]["loss"]
     assert len(first["stopped"]["loss"]) == 5
+
+
+def test_accelerates_own_launcher_launched_what_it_is_to(folder: Path) -> None:
+    for framework in FRAMEWORKS:
+        for there in facts_of(folder, framework):
+            assert there["by_accelerate"] == (framework in BY_ACCELERATE)
 
 
 def test_lightning_begins_the_process_group_itself(folder: Path) -> None:
