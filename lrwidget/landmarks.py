@@ -63,6 +63,8 @@ class Landmarks:
         half_lost: where half of the fall is lost again, None where it is not.
         climbs: where the loss leaves the plateau upwards, None where it does not.
         explodes: where it stands twenty times the noise above the plateau, None where it does not.
+        height: by how many decades the explosion is higher than the fall is deep (or than three
+            times the noise, where that is more), None where half of the fall is not lost.
     """
 
     first: float
@@ -78,6 +80,7 @@ class Landmarks:
     half_lost: float | None
     climbs: float | None
     explodes: float | None
+    height: float | None
 
 
 def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
@@ -148,6 +151,7 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
         half_lost=fall.half_lost,
         climbs=fall.climbs,
         explodes=_crossing(x, y, EXPLOSION_NOISE),
+        height=None if fall.half_lost is None else _height(scores, max(fall.depth, CLIMB_NOISE)),
     )
 
 
@@ -165,6 +169,14 @@ def broke_off(sweep: Array) -> bool:
     # `DivergenceRule` ends a sweep that stands 0.8 of this above its lowest level, or more.
     extent = max(level - lowest, 6 * noise)
     return bool(seen[-3:].max() - lowest < 0.7 * extent)
+
+
+def _height(scores: Array, unit: float) -> float:
+    """Return the highest loss of the sweeps in decades of the unit, mean over the sweeps."""
+    # One that broke off has no loss where the sweeps end, and would have gone higher.
+    highest = np.nanmax(scores[~np.isnan(scores[:, -1])], axis=1)
+    # The logarithm needs a least value, for sweeps that stay below their level.
+    return float(np.mean(np.log10(np.maximum(highest / unit, 0.01))))
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,41 @@ def test_the_explosion_is_dated_by_its_height_above_the_plateau():
     assert find_landmarks(*read_sweeps(LR, np.minimum(loss, 3.0))).explodes is None
 
 
+class TestHeight:
+    """By how many decades the explosion is higher than the fall is deep."""
+
+    # A fall by 2, then an explosion to 2, or 2000, above the level of 2.3.
+    low, high = (
+        np.interp(DECADES, [-4, -2, -1, 0], [2.3, 0.3, 0.3, 2.3 + top]) for top in (2, 2e3)
+    )
+
+    def height(self, loss):
+        return find_landmarks(*read_sweeps(LR, loss)).height
+
+    def test_of_known_explosions(self):
+        assert self.height(self.low) == pytest.approx(0, abs=0.05)
+        assert self.height(self.high) == pytest.approx(3, abs=0.05)
+        assert self.height(-7 + 1e-3 * self.high) == pytest.approx(3, abs=0.05)
+
+    def test_of_several_sweeps_is_their_mean(self):
+        assert self.height([self.low, self.high]) == pytest.approx(1.5, abs=0.1)
+
+    def test_without_an_explosion(self):
+        assert self.height(np.minimum.accumulate(self.low)) is None
+
+    def test_a_sweep_that_broke_off_does_not_count(self):
+        stopped = np.where(DECADES < -1.5, self.high, np.nan)
+        assert self.height([self.high, stopped]) == pytest.approx(3, abs=0.05)
+        # One that ended in its explosion does, as high as it got.
+        ended = np.where(self.high < 200, self.high, np.nan)
+        assert self.height([self.high, ended]) == pytest.approx(2.5, abs=0.1)
+
+    def test_one_bad_batch_is_no_explosion(self):
+        spiked = self.low + 0.02 * np.random.default_rng(0).normal(size=400)
+        spiked[200] = 1e6
+        assert self.height(spiked) == pytest.approx(0, abs=0.1)
+
+
 def test_a_sweep_broke_off_or_exploded():
     rng = np.random.default_rng(0)
     loss = BROKEN + 0.05 * rng.normal(size=400)

@@ -16,11 +16,13 @@ def ladder(steps=100, start=1e-6, end=10.0):
     return start * (end / start) ** (np.arange(1, steps + 1) / steps)
 
 
-def range_test(lr, *, fall=2.0, at=1e-3, width=0.3, climb=0.1, power=4.0, noise=0.05, seed=0):
-    """A plateau at 2.3, a fall that is half done at `at`, and a climb that reaches 1 at `climb`."""
+def range_test(
+    lr, *, fall=2.0, at=1e-3, width=0.3, climb=0.1, power=4.0, top=1e4, noise=0.05, seed=0
+):
+    """A plateau at 2.3, a fall half done at `at`, a climb of 1 at `climb` and of at most `top`."""
     decades = np.log10(lr)
     fallen = fall / (1 + np.exp(-(decades - np.log10(at)) / width))
-    climbed = np.minimum((lr / climb) ** power, 1e4)
+    climbed = np.minimum((lr / climb) ** power, top)
     return 2.3 - fallen + climbed + noise * np.random.default_rng(seed).normal(size=len(lr))
 
 
@@ -73,6 +75,15 @@ def test_a_slow_climb_carries_a_rate_closer_to_it():
     )
     assert slow.explodes_at / slow.lr < 0.8 * abrupt.explodes_at / abrupt.lr
     assert 15 < abrupt.explodes_at / abrupt.lr < 22
+
+
+def test_a_high_explosion_carries_a_rate_closer_to_it():
+    lr = ladder()
+    # A loss that returns to its level, and ones that rise to 10, 1e5 and 1e8 times the fall.
+    low, *high = (suggest(lr, range_test(lr, power=8.0, top=top)) for top in (2.0, 20, 2e5, 2e8))
+    distances = [np.log10(s.lr / low.lr) for s in high]
+    assert distances == pytest.approx([0.04, 0.2, 0.2], abs=0.06)
+    assert distances[0] < distances[1] == pytest.approx(distances[2], abs=1e-6)
 
 
 def test_a_climb_that_never_becomes_an_explosion():

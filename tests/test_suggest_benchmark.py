@@ -71,10 +71,10 @@ def test_groups_of_sweeps_are_padded():
 @pytest.mark.parametrize("steps", LENGTHS)
 def test_the_goal_on_the_recorded_tasks(tasks, steps):
     one, three = score(ours, tasks, steps), score(ours, tasks, steps, 3)
-    assert one.mean <= 0.05
-    assert one.p90 <= 0.15
+    assert one.mean <= 0.045
+    assert one.p90 <= 0.145
     assert one.failures <= 0.02
-    assert three.mean < one.mean
+    assert three.mean <= min(one.mean, 0.04)
     assert three.failures == 0
     for rule in RULES.values():
         published = score(rule, tasks, steps)
@@ -102,6 +102,7 @@ def test_the_best_choices_are_averaged():
     chosen = choose([means, 2 * means])
     assert chosen.lost == pytest.approx(np.mean([c.lost for c in CHOICES[:BEST]]))
     assert chosen.climb == pytest.approx(np.mean([c.climb for c in CHOICES[:BEST]]))
+    assert chosen.height == pytest.approx(np.mean([c.height for c in CHOICES[:BEST]]))
 
 
 def test_distances_are_chosen_without_the_family_that_is_judged(tasks):
@@ -128,9 +129,9 @@ def test_at_the_distances_in_use_the_regrets_are_those_of_the_rule(tasks):
 @pytest.mark.parametrize("steps", LENGTHS)
 def test_distances_from_other_tasks_hold_on_the_recorded_ones(tasks, steps):
     held = chosen_on(load_tasks("made"), tasks)[steps]
-    assert held.mean <= 0.07
-    assert held.p90 <= 0.2
-    assert held.failures <= 0.05
+    assert held.mean <= 0.05
+    assert held.p90 <= 0.18
+    assert held.failures <= 0.02
 
 
 @pytest.mark.parametrize(("name", "count"), [("made", 50), ("varied", 128)])

@@ -19,9 +19,10 @@ FAILED = 0.5  # regret of a suggestion that loses more than half of what trainin
 CHOICES = [
     Distances(*values)
     for values in itertools.product(
-        (0.7, 0.8, 0.9, DISTANCES.lost, 1.1, 1.2, 1.3),
-        (0.0, 0.1, DISTANCES.done, 0.3, 0.4),
-        (1.05, 1.2, DISTANCES.climb, 1.5, 1.65),
+        (0.75, 0.85, 0.95, DISTANCES.lost, 1.15, 1.25, 1.35),
+        (0.05, 0.15, DISTANCES.done, 0.35, 0.45),
+        (1.2, DISTANCES.climb, 1.5),
+        (0.0, 0.02, DISTANCES.height, 0.06, 0.08),
     )
 ]
 # The best one of them depends on a few tasks; the mean of the best tenth does not.
