@@ -60,6 +60,9 @@ What was tried and dropped
 - Placing the climb by sequential tests (Page's cumulative sum, Pettitt's ranks): they date it too
   early where the noise grows with the rate. A threshold on the smoothed curve is simpler and
   better.
+- Placing it by the noise, where the differences of neighbours have grown by a quarter to tenfold,
+  by other heights of the smoothed curve (1 to 35 times the noise), or as the lower of two
+  distances below climb and explosion: each better on one set of tasks and worse on another.
 - A distance that depends on the steps per decade. The best distance is larger for fast sweeps (a
   factor of 10 for 100 steps, 6 for 300), but then the same curve would give another rate when it
   is sampled more finely.
