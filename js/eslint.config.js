@@ -20,7 +20,13 @@ export default tseslint.config(
   {
     files: ["*.mjs", "*.js"],
     languageOptions: {
-      globals: { Buffer: "readonly", console: "readonly", process: "readonly", URL: "readonly" },
+      globals: {
+        Buffer: "readonly",
+        console: "readonly",
+        document: "readonly",
+        process: "readonly",
+        URL: "readonly",
+      },
     },
   },
 );

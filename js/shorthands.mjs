@@ -2,7 +2,14 @@
 const { abs, ceil, floor, log, log10, max, min, round } = Math;
 const { isFinite, isInteger } = Number;
 const { entries } = Object;
-const floats = Float64Array;
+const [array, bool, dom, floats, number, text] = [
+  Array,
+  Boolean,
+  document,
+  Float64Array,
+  Number,
+  String,
+];
 export {
   abs as "Math.abs",
   ceil as "Math.ceil",
@@ -15,5 +22,10 @@ export {
   isFinite as "Number.isFinite",
   isInteger as "Number.isInteger",
   entries as "Object.entries",
+  array as Array,
+  bool as Boolean,
+  dom as document,
   floats as Float64Array,
+  number as Number,
+  text as String,
 };

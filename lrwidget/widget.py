@@ -60,6 +60,7 @@ class LRFinderWidget(PageCommands):
     y_max = Number(
         None, allow_none=True, help="Upper end of the loss axis; None is automatic."
     ).tag(sync=True)
+    log_y = traitlets.Bool(False, help="Whether the loss axis is logarithmic.").tag(sync=True)
     variable = LockedText("lr", help="The variable that Export writes.").tag(sync=True)
 
     # -- moved by the program
@@ -81,6 +82,7 @@ class LRFinderWidget(PageCommands):
         "lr_range",
         "smoothing",
         "y_max",
+        "log_y",
         "variable",
         "_hidden",
     }

@@ -13,6 +13,8 @@ export class AutoRange {
   range: Range = { min: 0, max: 1 };
   /** The largest loss so far. */
   most = -Infinity;
+  /** The smallest loss above zero so far. */
+  least = Infinity;
   private done = 0;
   private next = 0;
   private sweep = new SweepRange();
@@ -31,6 +33,7 @@ export class AutoRange {
       }
       const value = loss[i]!;
       if (value > this.most) this.most = value;
+      if (value > 0 && value < this.least) this.least = value;
       if (Number.isFinite(value)) this.sweep.push(value);
     }
     this.done = loss.length;

@@ -5,12 +5,12 @@ import { AutoRange } from "./autorange";
 import { outline } from "./band";
 import { Curve } from "./curve";
 import { clampRate } from "./format";
-import { shownRange, type Range } from "./limits";
+import { logRange, shownRange, type Range } from "./limits";
 import type { Quartiles } from "./quartiles";
 import type { Run } from "./runs";
 import type { RunTable } from "./store";
 import { Columns, thinned, type Points, type Span } from "./thin";
-import { lossTicks, rateTicks, type Ticks } from "./ticks";
+import { logTicks, lossTicks, rateTicks, type Ticks } from "./ticks";
 
 /** What is to be seen. */
 export interface Picture {
@@ -23,6 +23,8 @@ export interface Picture {
   showRaw: boolean;
   /** Upper end of the loss axis; null is automatic. */
   limit: number | null;
+  /** Whether the loss axis is logarithmic, where it can be. */
+  logY: boolean;
   lr: number | null;
   suggestion: number | null;
   /** Whether the run has ended: then no sweep is in progress. */
@@ -60,6 +62,7 @@ export class Chart {
   limits = new AutoRange();
   /** What the loss axis shows. */
   range: Range = this.limits.range;
+  private log = false;
   private readonly curves = new WeakMap<RunTable, Curve>();
   private readonly marks: Map<string, RealModel>;
   private readonly axes: RealModel[];
@@ -105,7 +108,7 @@ export class Chart {
   }
 
   draw(picture: Picture): void {
-    const { table, others, span, smoothing, showRaw, limit } = picture;
+    const { table, others, span, smoothing, showRaw, limit, logY } = picture;
     const { lr, suggestion, ended, columns } = picture;
     const { memos } = this;
     const curve = table && this.curveOf(table);
@@ -121,32 +124,35 @@ export class Chart {
         all.filter(({ length }) => length > 0).map((each) => this.curveOf(each).limits),
       );
     });
-    const range = (this.range = shownRange(this.limits.range, limit));
-    memos.limit.when([range.min, range.max, drawn], () => {
+    const { least, most } = this.limits;
+    const log = (this.log = logY && least < Infinity);
+    const linear = shownRange(this.limits.range, limit);
+    const range = (this.range = log ? logRange(linear, least, most) : linear);
+    memos.limit.when([range.min, range.max, drawn, log], () => {
       this.setRange(range, drawn);
     });
-    memos.raw.when([...rows, span.low, span.high, columns], () => {
+    memos.raw.when([log, ...rows, span.low, span.high, columns], () => {
       const opacities = [table && table.sweeps > 1 ? FAINT : 1];
       const points = curve?.raw(span, columns) ?? NO_POINTS;
-      this.mark("raw loss").set({ ...points, opacities });
+      this.mark("raw loss").set({ ...this.scaled(points), opacities });
     });
-    memos.smoothed.when([...rows, span.low, span.high, columns, smoothing, ended], () => {
+    memos.smoothed.when([log, ...rows, span.low, span.high, columns, smoothing, ended], () => {
       const several = curve !== null && curve.table.sweeps > 1;
       // The sweep in progress; by itself, or below what all of them come to.
       const points = several && ended ? NO_POINTS : curve?.line(smoothing, span, columns);
       const stroke_width = several ? QUIET : STRONG;
-      this.mark("smoothed loss").set({ ...(points ?? NO_POINTS), stroke_width });
+      this.mark("smoothed loss").set({ ...this.scaled(points ?? NO_POINTS), stroke_width });
       this.setSweeps(several ? curve.quartiles(smoothing) : null, new Columns(span, columns));
     });
     const beside = others.flatMap(({ table: { run, revision }, style }) => [run, revision, style]);
-    memos.others.when([...beside, span.low, span.high, columns, smoothing], () => {
+    memos.others.when([log, ...beside, span.low, span.high, columns, smoothing], () => {
       for (const mark of this.marks.values()) {
         const style = this.styleOf(mark);
         if (style === null) continue;
         const lines = others
           .filter((other) => String(other.style) === style)
           .map((other) => this.curveOf(other.table).summary(smoothing, span, columns));
-        mark.set({ ...joined(lines) });
+        mark.set({ ...this.scaled(joined(lines)) });
       }
     });
     memos.visible.when([showRaw], () => {
@@ -175,14 +181,31 @@ export class Chart {
     marker.set({ x: one(lr), y: one(lr === null ? null : 0) });
   }
 
+  /** Whether a logarithmic loss axis has anything to show, as far as is known. */
+  get canBeLog(): boolean {
+    const { least, most } = this.limits;
+    return least < Infinity || most === -Infinity;
+  }
+
+  /** Where a loss lies on the loss axis; NaN where it cannot. */
+  heightOf(loss: number): number {
+    if (!this.log) return loss;
+    return loss > 0 ? Math.log10(loss) : NaN;
+  }
+
+  private scaled({ x, y }: Points): Points {
+    return { x, y: this.log ? y.map((loss) => this.heightOf(loss)) : y };
+  }
+
   /** Median and quartiles of several sweeps. */
   private setSweeps(all: Quartiles | null, columns: Columns): void {
-    this.mark("median").set({ ...(all ? thinned(all.lr, all.median, columns) : NO_POINTS) });
+    const median = all ? thinned(all.lr, all.median, columns) : NO_POINTS;
+    this.mark("median").set({ ...this.scaled(median) });
     // Of a single sweep there are no quartiles.
     const edge = (values: Float64Array): Float64Array =>
       values.map((value, step) => (all!.count[step]! > 1 ? value : NaN));
     const band = all ? outline(all.lr, edge(all.low), edge(all.high), columns) : NO_POINTS;
-    this.mark("band").set({ ...band });
+    this.mark("band").set({ ...this.scaled(band) });
   }
 
   private setSpan(span: Span): void {
@@ -193,7 +216,7 @@ export class Chart {
 
   private setRange(range: Range, labelled: boolean): void {
     const scales = this.mark("raw loss").get("scales") as { y: RealModel };
-    const ticks = lossTicks(range);
+    const ticks = this.log ? logTicks(range) : lossTicks(range);
     // Numbers beside an empty plot would be made up.
     if (!labelled) for (const key of Object.keys(ticks.labels)) ticks.labels[key] = "";
     this.setTicks(1, ticks);
@@ -216,6 +239,7 @@ function together(limits: readonly AutoRange[]): AutoRange {
     max: Math.max(...limits.map(({ range }) => range.max)),
   };
   all.most = Math.max(...limits.map(({ most }) => most));
+  all.least = Math.min(...limits.map(({ least }) => least));
   return all;
 }
 

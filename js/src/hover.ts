@@ -33,7 +33,7 @@ export function pointedAt(
     const rates = sweeps?.lr ?? table.lr;
     const row = nearest(rates, lr);
     const height = (loss: number): number =>
-      place.bottom - ((loss - min) / (max - min)) * (place.bottom - place.top);
+      place.bottom - ((chart.heightOf(loss) - min) / (max - min)) * (place.bottom - place.top);
     // Of the active run the raw losses are drawn as well.
     const losses = [values[row]!, ...(run === runs.active && !sweeps ? [table.loss[row]!] : [])];
     const away = losses.map((loss) =>

@@ -13,6 +13,19 @@ export function shownRange(auto: Range, limit: number | null): Range {
   return ordered(limit - (auto.max - auto.min), limit);
 }
 
+/**
+ * The range in powers of ten, on a logarithmic axis.
+ *
+ * @param least the smallest loss above zero
+ * @param most the largest loss
+ */
+export function logRange({ max }: Range, least: number, most: number): Range {
+  // A limit that leaves nothing to see on this axis counts as none.
+  const top = Math.log10(Math.min(max > least ? max : Math.max(most, 2 * least), 1e300));
+  const low = Math.log10(Math.max(least, 1e-300));
+  return ordered(low - 0.05 * (top - low), top);
+}
+
 /** Finite and apart, also where doubles are so large or so close that arithmetic gives up. */
 export function ordered(min: number, max: number): Range {
   const bound = 1e300;

@@ -90,6 +90,7 @@ export interface Traits {
   lr_range: readonly [number, number] | null;
   smoothing: number;
   y_max: number | null;
+  log_y: boolean;
   state: RunState;
   step: number;
   steps: number;

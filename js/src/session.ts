@@ -140,6 +140,11 @@ export class Session {
     return !this.connected || !this.busy || this.model.get("_legend").parallel;
   }
 
+  /** Whether the loss axis is asked to be logarithmic. */
+  get logY(): boolean {
+    return this.model.get("log_y");
+  }
+
   get variable(): string {
     return this.model.get("variable");
   }
@@ -259,6 +264,10 @@ export class Session {
     this.changed();
   }
 
+  setLogY(logY: boolean): void {
+    this.save({ log_y: logY });
+  }
+
   setVariable(variable: string): void {
     this.save({ variable });
   }
@@ -341,7 +350,7 @@ export class Session {
       this.check.takeSaved(model.get("_check"));
       this.changed();
     });
-    for (const name of ["variable", "_range", "_hidden"] as const) {
+    for (const name of ["variable", "log_y", "_range", "_hidden"] as const) {
       model.on(`change:${name}`, () => {
         this.changed();
       });

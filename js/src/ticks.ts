@@ -41,6 +41,17 @@ export function lossTicks({ min, max }: Range, count = 6): Ticks {
   return { values, labels: labelled(values, formatLoss) };
 }
 
+/** Powers of ten, or round numbers where those are too few, on a logarithmic axis in powers of ten. */
+export function logTicks({ min, max }: Range): Ticks {
+  // Below the least that a number can hold there is none to write.
+  const [low, high] = [Math.max(10 ** min, 1e-320), 10 ** max];
+  const { values } =
+    max - min < 1 ? lossTicks({ min: low, max: high }) : rateTicks({ low, high }, 8);
+  const text = (place: number): string => formatLoss(Number((10 ** place).toPrecision(3)));
+  const places = values.map((value) => Math.log10(value));
+  return { values: places, labels: labelled(places, text) };
+}
+
 function labelled(values: number[], text: (value: number) => string): Record<string, string> {
   return Object.fromEntries(values.map((value) => [String(value), text(value)]));
 }

@@ -14,6 +14,7 @@ export class ViewBar {
   private readonly auto = h("input", { type: "checkbox", "aria-label": "Automatic loss limit" });
   private readonly repeats = h("span");
   private readonly key = h("span.key", { hidden: true }, swatch("band"), this.repeats);
+  private readonly log = h("input", { type: "checkbox", "aria-label": "Logarithmic loss axis" });
   private readonly raw = h("input", { type: "checkbox", "aria-label": "Raw loss" });
 
   constructor(
@@ -31,6 +32,9 @@ export class ViewBar {
     on(this.auto, "change", () => {
       session.setLimit(this.auto.checked ? null : Number(chart.limits.range.max.toPrecision(3)));
     });
+    on(this.log, "change", () => {
+      session.setLogY(this.log.checked);
+    });
     on(this.raw, "change", () => {
       session.setShowRaw(this.raw.checked);
     });
@@ -43,6 +47,7 @@ export class ViewBar {
         {},
         h("label", {}, "Loss limit", this.limit, this.limitText),
         h("label.check", {}, this.auto, "auto"),
+        h("label.check", {}, this.log, "log"),
       ),
       h("label.check", {}, this.raw, swatch("raw"), "raw loss"),
       this.key,
@@ -50,7 +55,7 @@ export class ViewBar {
   }
 
   update(): void {
-    const { smoothing, limit, showRaw, store } = this.session;
+    const { smoothing, limit, logY, showRaw, store } = this.session;
     const { range, most } = this.chart.limits;
     setValue(this.smoothing, smoothing);
     setText(this.smoothingText, smoothing.toFixed(2));
@@ -65,6 +70,10 @@ export class ViewBar {
       limit === null ? `automatic, ${text || "no loss yet"}` : `loss ${text}`,
     );
     this.auto.checked = limit === null;
+    const { canBeLog } = this.chart;
+    this.log.checked = logY && canBeLog;
+    this.log.disabled = !canBeLog;
+    this.log.title = canBeLog ? "" : "no loss is above 0";
     this.raw.checked = showRaw;
     const sweeps = store.current?.sweeps ?? 0;
     this.key.hidden = sweeps < 2;

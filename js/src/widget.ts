@@ -95,6 +95,7 @@ class Shared {
       smoothing: session.smoothing,
       showRaw: session.showRaw,
       limit: session.limit,
+      logY: session.logY,
       lr: session.lr,
       suggestion: session.status.suggestion,
       ended: hasEnded(session.status.state),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { limitAt, limitSpan, positionOf, shownRange } from "../src/limits";
+import { limitAt, limitSpan, logRange, positionOf, shownRange } from "../src/limits";
 import { autoRange, rangeTest } from "./curves";
 
 describe("shownRange", () => {
@@ -43,5 +43,28 @@ describe("the loss limit slider", () => {
   it("stays at its ends for limits out of reach", () => {
     expect(positionOf(-100, auto, span)).toBe(0);
     expect(positionOf(1e30, auto, span)).toBe(1);
+  });
+});
+
+describe("logRange", () => {
+  it("ends at the same loss and begins below the lowest", () => {
+    const { min, max } = logRange({ min: -0.2, max: 100 }, 0.01, 1e5);
+    expect(max).toBe(2);
+    expect(min).toBeCloseTo(-2.2, 12);
+  });
+  it("shows all where the limit would leave nothing", () => {
+    for (const max of [0.5, 0, -3]) {
+      expect(logRange({ min: -5, max }, 1, 1000).max).toBe(3);
+    }
+  });
+  it.each([
+    [5e-324, Infinity],
+    [1e308, 1e308],
+    [2, 2],
+  ])("is finite and ordered from %d to %d", (least, most) => {
+    const { min, max } = logRange({ min: 0, max: most }, least, most);
+    expect(min).toBeGreaterThan(-400);
+    expect(max).toBeLessThan(400);
+    expect(min).toBeLessThan(max);
   });
 });

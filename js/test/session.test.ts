@@ -13,6 +13,7 @@ class FakeModel {
     lr_range: null,
     smoothing: 0.9,
     y_max: null,
+    log_y: false,
     state: "idle",
     step: 0,
     steps: 100,

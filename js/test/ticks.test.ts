@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { lossTicks, rateTicks } from "../src/ticks";
+import { logTicks, lossTicks, rateTicks } from "../src/ticks";
 
 describe("rateTicks", () => {
   it("are powers of ten, written as such", () => {
@@ -53,5 +53,29 @@ describe("lossTicks", () => {
       expect(value).toBeGreaterThanOrEqual(min - 1e-9 * (max - min));
       expect(value).toBeLessThanOrEqual(max + 1e-9 * (max - min));
     }
+  });
+});
+
+describe("logTicks", () => {
+  it.each([
+    [-2.1, 1.2, ["0.01", "0.1", "1", "10"]],
+    [-0.6, 0.4, ["0.5", "1", "2"]],
+    [-0.05, 0.1, ["0.9", "1", "1.1", "1.2"]],
+    [3.5, 7.5, ["10000", "1e5", "1e6", "1e7"]],
+  ])("stand at round losses between 10^%d and 10^%d", (min, max, expected) => {
+    const { values, labels } = logTicks({ min, max });
+    expect(values.map((place) => labels[String(place)])).toEqual(expected);
+    values.forEach((place, i) => {
+      expect(10 ** place).toBeCloseTo(Number(expected[i]), 5);
+    });
+  });
+  it.each([
+    [-330, 300],
+    [-330, -329],
+    [0, 1e-9],
+  ])("are few, at least two, from 10^%d to 10^%d", (min, max) => {
+    const { values } = logTicks({ min, max });
+    expect(values.length).toBeGreaterThanOrEqual(2);
+    expect(values.length).toBeLessThanOrEqual(12);
   });
 });

@@ -1,10 +1,13 @@
-"""Smoothing and loss limit: computed in the page, while the kernel is busy."""
+"""Smoothing, loss limit and logarithmic loss axis: computed in the page, while the kernel is busy."""
 
 from __future__ import annotations
 
-import pytest
+import math
 
-from tests.browser.harness.cells import BUSY_INDEX, open_finder, start
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.harness.cells import BUSY_INDEX, SETUP, STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
@@ -62,3 +65,77 @@ def test_the_loss_limit_slider_zooms_while_the_kernel_is_busy(lab: Lab, busy: Fi
     lab.allow("busy", 1)
     lab.wait_for_cell(BUSY_INDEX)
     assert lab.kernel.value("w.y_max") == busy.mark("smoothed loss").y_range[1]
+
+
+LOG = "Logarithmic loss axis"
+LOSS_LABELS = """
+(root) => [...root.querySelectorAll('.bqplot .axis')]
+  .map((axis) => [...axis.querySelectorAll('.tick text')].map((text) => text.textContent))
+  .at(-1)
+"""
+
+
+def test_the_loss_axis_becomes_logarithmic_while_the_kernel_is_busy(
+    lab: Lab, busy: Finder
+) -> None:
+    rows = busy.rows
+    linear = busy.mark("smoothed loss")
+    busy.field(LOG).check()
+    places = pytest.approx([math.log10(loss) for _, loss in rows], rel=1e-12)
+    lab.wait_for("the line moves", lambda: busy.mark("raw loss").y == places)
+    smooth, raw = busy.mark("smoothed loss"), busy.mark("raw loss")
+    assert smooth.path != linear.path
+    assert smooth.y == pytest.approx([math.log10(loss) for loss in linear.y], rel=1e-12)
+    # All that the linear axis shows, and the lowest loss of all.
+    assert raw.y_range[1] == pytest.approx(math.log10(linear.y_range[1]))
+    assert raw.y_range[0] < min(raw.y)
+    written = [float(text) for text in busy.root.evaluate(LOSS_LABELS)]
+    assert len(written) >= 2
+    assert raw.y_range[0] <= math.log10(min(written)) < math.log10(max(written)) <= raw.y_range[1]
+
+    busy.field(LOG).uncheck()
+    lab.wait_for("the line is back", lambda: busy.mark("smoothed loss").path == linear.path)
+    assert busy.rows == rows
+    busy.field(LOG).press("Space")
+    assert lab.is_busy(BUSY_INDEX)
+
+    lab.allow("busy", 1)
+    lab.wait_for_cell(BUSY_INDEX)
+    assert lab.kernel.value("w.log_y") is True
+    lab.reload()
+    busy.wait_until_drawn()
+    lab.wait_for("it is still so", lambda: busy.mark("raw loss").y[: len(rows)] == places)
+
+
+def test_a_logarithmic_axis_leaves_gaps_where_the_loss_is_not_above_zero(lab: Lab) -> None:
+    setup = SETUP.replace(
+        "return cross_entropy(output, target)", "return cross_entropy(output, target) - 0.9"
+    )
+    finder = open_finder(lab, allowed=STEPS, setup=setup)
+    start(finder)
+    finder.wait_for_state("finished")
+    losses = [loss for _, loss in finder.rows]
+    assert min(losses) < 0 < max(losses)
+    finder.field(LOG).check()
+    lab.wait_for("there are gaps", lambda: any(math.isnan(y) for y in finder.mark("raw loss").y))
+    drawn = finder.mark("raw loss")
+    assert [math.isnan(y) for y in drawn.y] == [loss <= 0 for loss in losses]
+    assert drawn.path is not None
+    assert "NaN" not in drawn.path
+
+
+def test_without_a_loss_above_zero_there_is_no_logarithmic_axis(lab: Lab) -> None:
+    setup = SETUP.replace(
+        "return cross_entropy(output, target)", "return 0 * cross_entropy(output, target) - 1"
+    )
+    finder = open_finder(lab, allowed=5, setup=setup)
+    lab.kernel.run("w.log_y = True")
+    expect(finder.field(LOG)).to_be_checked()  # nobody knows yet
+    start(finder)
+    finder.wait_for_rows(5)
+    expect(finder.field(LOG)).to_be_disabled()
+    expect(finder.field(LOG)).not_to_be_checked()
+    expect(finder.field(LOG)).to_have_attribute("title", "no loss is above 0")
+    assert finder.mark("raw loss").y == [-1.0] * 5
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")

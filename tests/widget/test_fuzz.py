@@ -16,6 +16,7 @@ KEYS = st.sampled_from(
         *("type", "name", "run", "from", "of", "action", "label", "lr", "lr_range", "smoothing"),
         *(
             "y_max",
+            "log_y",
             "variable",
             "state",
             "step",
@@ -65,6 +66,7 @@ def test_no_message_breaks_a_widget(messages: list[Any]) -> None:
     assert w.lr is None or 1e-5 <= w.lr <= 1.0
     assert 0 <= w.smoothing <= 0.99
     assert w.y_max is None or math.isfinite(w.y_max)
+    assert isinstance(w.log_y, bool)
     assert isinstance(w.variable, str)
     if w.lr_range is not None:
         low, high = w.lr_range

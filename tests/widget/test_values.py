@@ -137,6 +137,8 @@ def test_lr_is_a_plain_float_in_the_range(given: Any, kept: float | None) -> Non
         ("smoothing", float("nan")),
         ("y_max", float("inf")),
         ("y_max", "auto"),
+        ("log_y", "yes"),
+        ("log_y", None),
         ("lr_range", (1e-2, 1e-3)),
         ("lr_range", (1e-3, 1e-3)),
         ("lr_range", (1e-3,)),
