@@ -1,4 +1,4 @@
-"""Smoothing, loss limit and logarithmic loss axis: computed in the page, while the kernel is busy."""
+"""Smoothing, loss limit and logarithmic axis: computed in the page, while the kernel is busy."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ LOSS_LABELS = """
 """
 
 
-def test_the_loss_axis_becomes_logarithmic_while_the_kernel_is_busy(
-    lab: Lab, busy: Finder
-) -> None:
+def test_the_loss_axis_becomes_logarithmic_while_the_kernel_is_busy(lab: Lab, busy: Finder) -> None:
     rows = busy.rows
     linear = busy.mark("smoothed loss")
     busy.field(LOG).check()

@@ -23,7 +23,7 @@ FRONT_ENDS_OWN_ERRORS = (
     "Could not restore the debugger state: Canceled future for debug_request",
     # Notebook 7.6 asks for a setting while it still loads them, with any notebook.
     "Cannot read properties of undefined (reading 'schema')",
-    # Its file browser goes to the address's file (restoreBrowser), on a slow machine before it has the
+    # Its file browser goes to the address of the file, on a slow machine before it has the
     # command for that, with any notebook.
     "Command 'filebrowser:open-path' not registered.",
 )
