@@ -18,6 +18,13 @@ PRESS = """
   return Boolean(button);
 }
 """
+PRESS_PART = """
+([entry], part) => {
+  const button = entry?.querySelector(`.lrw-${part}:not([hidden])`);
+  button?.click();
+  return Boolean(button);
+}
+"""
 SLIDE = """
 (root, [name, value]) => {
   const slider = root.querySelector(`input[type=range][aria-label="${name}"]`);
@@ -108,6 +115,17 @@ class Actions:
 
     def do_rename_a_run(self) -> None:
         self.with_a_run("rename", repr(f"run of {self.dice.randrange(100)}"))
+
+    def do_press_in_the_legend(self) -> None:
+        entries = self.finder.root.locator(".lrw-entry")
+        if count := entries.count():
+            part = self.dice.choice(["use", "use", "show", "show", "rename", "remove"])
+            entry = entries.nth(self.dice.randrange(count))
+            # What is not shown cannot be pressed, and an entry may go away at any moment.
+            pressed = entry.evaluate_all(PRESS_PART, part)
+            if pressed and part == "rename":
+                self.lab.page.keyboard.type(f"typed {self.dice.randrange(100)}")
+                self.lab.page.keyboard.press(self.dice.choice(["Enter", "Escape", "Tab"]))
 
     def with_a_run(self, call: str, *more: str) -> None:
         """Do something with one of the runs, if there are any."""
@@ -210,8 +228,17 @@ class Actions:
         self.finder.root.evaluate(SLIDE, ["Loss limit", str(round(self.dice.random(), 2))])
 
     def do_toggle(self) -> None:
-        box = self.dice.choice(["Raw loss", "Automatic loss limit"])
+        box = self.dice.choice(["Raw loss", "Automatic loss limit", "Logarithmic loss axis"])
         self.finder.root.locator(f"input[aria-label='{box}']").evaluate("(box) => box.click()")
+
+    def do_save(self) -> None:
+        item = self.dice.choice(["Save as PNG", "Save as SVG", "Save as CSV", "Copy as Markdown"])
+        if item.startswith("Copy"):
+            self.press(item)
+            return
+        with self.lab.page.expect_download() as download:
+            assert self.press(item), f"{item} cannot be pressed"
+        assert download.value.failure() is None
 
     # Out.
 

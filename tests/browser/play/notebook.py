@@ -46,6 +46,9 @@ def snapshot():
         "suggestion": w.suggestion,
         "smoothing": w.smoothing,
         "lr_range": w.lr_range,
+        "labels": [records.meta["label"] for records in w.runs],
+        "hidden": [number in w._hidden and number != w._legend["active"]
+                   for number, _, _ in w._legend["runs"]],
         "rows": w.records.rows().tolist(),
         "edges": [edge[:3] for edge in edges],
         "threads": [t.name for t in threading.enumerate() if t.name.startswith("lrwidget")],

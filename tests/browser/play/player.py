@@ -33,6 +33,10 @@ async (root, id) => {{
     marker: Array.from(marker.get('x'))[0] ?? null,
     span: ['min', 'max'].map((end) => raw.get('scales').x.get(end)),
     state: root.querySelector('[role=progressbar]').dataset.state,
+    labels: Array.from(root.querySelectorAll('.lrw-run-label'), (label) => label.textContent),
+    hidden: Array.from(root.querySelectorAll('.lrw-entry'), (entry) =>
+      entry.querySelector('.lrw-show').getAttribute('aria-pressed') === 'false'),
+    log: root.querySelector('input[aria-label="Logarithmic loss axis"]').checked,
     smoothing: Number(root.querySelector('input[aria-label="Smoothing"]').value),
   }};
 }}
@@ -110,6 +114,9 @@ class Player(Actions):
             held.update(self.lab.kernel.value("snapshot()"))
             held["rows"] = [row for row in held["rows"] if math.isfinite(row[1])]
             shown = [self.shown(view) for view in range(self.views)]
+            if any(view["log"] for view in shown):
+                # The rows are read off the chart. The page's own change may be on its way yet.
+                self.lab.kernel.run("w.log_y = False")
             apart[:] = [
                 f"view {number} has {name} {view[name]}, the kernel {held[name]}"
                 for number, view in enumerate(shown)
