@@ -44,6 +44,11 @@ class Task:
     response: Array
     sweeps: dict[int, list[Array]]
 
+    @property
+    def gain(self) -> float:
+        """The share of the loss that training at the best rate takes away."""
+        return float(1 - self.response.min() / self.nothing)
+
     def regret(self, lr: float | None) -> float:
         """Return 0 for the best rate, 1 for None or a rate no better than not training."""
         if lr is None or not np.isfinite(lr) or lr <= 0:
@@ -61,10 +66,11 @@ def ladder(steps: int) -> Array:
 def load_tasks(name: str) -> list[Task]:
     """Return the tasks of one set: "recorded", "made", "very_slow" or "varied"."""
     path = Path(__file__).with_name(f"{name}.json")
-    return [_task(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    return [read_task(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def _task(entry: Mapping[str, Any]) -> Task:
+def read_task(entry: Mapping[str, Any]) -> Task:
+    """Return a task from what the files hold of it."""
     nothing = min(entry["baseline"], entry["untrained"])
     # A run whose loss was no number at its end has learned nothing.
     response = [

@@ -12,7 +12,7 @@ Columns = tuple[Tensor, ...]
 Split = tuple[Columns, Columns]
 
 
-def _split(*columns: np.ndarray, held: float = 0.25, most: int = 600, seed: int = 0) -> Split:
+def split(*columns: np.ndarray, held: float = 0.25, most: int = 600, seed: int = 0) -> Split:
     """Shuffle and split; floats become float32, integers int64; at most so many are held out."""
     order = np.random.default_rng(seed).permutation(len(columns[0]))
     count = min(int(held * len(order)), most)
@@ -26,7 +26,7 @@ def _split(*columns: np.ndarray, held: float = 0.25, most: int = 600, seed: int 
     return train, rest
 
 
-def _standard(x: np.ndarray) -> np.ndarray:
+def standard(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(0)) / (x.std(0) + 1e-9)
 
 
@@ -37,7 +37,7 @@ def digits(noisy: float = 0.0, scale: float = 1 / 16, images: bool = False) -> S
     rng = np.random.default_rng(1)
     y = np.where(rng.random(len(y)) < noisy, rng.integers(0, 10, len(y)), y)
     x = x * scale
-    return _split(x.reshape(-1, 1, 8, 8) if images else x, y)
+    return split(x.reshape(-1, 1, 8, 8) if images else x, y)
 
 
 @cache
@@ -46,7 +46,7 @@ def digit_pairs() -> Split:
     x, y = datasets.load_digits(return_X_y=True)
     rng = np.random.default_rng(2)
     a, b = rng.integers(0, len(x), (2, 3000))
-    return _split(np.concatenate([x[a], x[b]], 1) / 16, (y[a] + y[b]) % 10)
+    return split(np.concatenate([x[a], x[b]], 1) / 16, (y[a] + y[b]) % 10)
 
 
 @cache
@@ -54,9 +54,9 @@ def table(name: str, raw: bool = False) -> Split:
     """Return wine, breast cancer, iris, linnerud or diabetes; standardised unless raw."""
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     if name == "diabetes":
-        x, y = _standard(x), _standard(y.astype(float))
-        return _split(x, y[:, None])
-    return _split(x if raw else _standard(x), y)
+        x, y = standard(x), standard(y.astype(float))
+        return split(x, y[:, None])
+    return split(x if raw else standard(x), y)
 
 
 @cache
@@ -67,7 +67,7 @@ def classes(
         size, features, n_informative=features // 2, n_classes=count, flip_y=noisy,
         n_clusters_per_class=2, class_sep=1.2, random_state=seed,
     )  # fmt: skip
-    return _split(_standard(x), y)
+    return split(standard(x), y)
 
 
 @cache
@@ -86,7 +86,7 @@ def rings(kind: str, noise: float = 0.15, size: int = 1500) -> Split:
         y = (np.floor(x[:, 0]) + np.floor(x[:, 1])).astype(int) % 2
     else:
         x, y = getattr(datasets, f"make_{kind}")(size, noise=noise, random_state=0)
-    return _split(x.astype(float), y)
+    return split(x.astype(float), y)
 
 
 @cache
@@ -96,7 +96,7 @@ def regression(kind: str, noise: float = 0.2, size: int = 2000, features: int = 
     if kind.startswith("friedman"):
         args = {"n_features": features} if kind == "friedman1" else {}
         x, y = getattr(datasets, f"make_{kind}")(size, random_state=0, **args)
-        x = _standard(x)
+        x = standard(x)
     elif kind == "linear":
         scales = np.logspace(0, -1.5, features)
         x = rng.normal(size=(size, features)) * scales
@@ -110,15 +110,15 @@ def regression(kind: str, noise: float = 0.2, size: int = 2000, features: int = 
     else:
         x = rng.normal(size=(size, features))
         y = x[:, 0] * x[:, 1] + x[:, 2] * x[:, 3]
-    y = _standard(y) + noise * rng.normal(size=size)
-    return _split(x, _standard(y)[:, None])
+    y = standard(y) + noise * rng.normal(size=size)
+    return split(x, standard(y)[:, None])
 
 
 @cache
 def parity(bits: int, of: int, size: int = 4000) -> Split:
     """The parity of the first `of` bits of `bits`."""
     x = np.random.default_rng(5).integers(0, 2, (size, bits))
-    return _split(2.0 * x - 1, x[:, :of].sum(1) % 2)
+    return split(2.0 * x - 1, x[:, :of].sum(1) % 2)
 
 
 @cache
@@ -131,7 +131,7 @@ def text(length: int = 24, size: int = 4000) -> Split:
     codes = np.where(codes == 32, 0, codes - 96)
     starts = np.random.default_rng(6).integers(0, len(codes) - length - 1, size)
     windows = codes[starts[:, None] + np.arange(length + 1)]
-    return _split(windows[:, :-1], windows[:, 1:], most=200)
+    return split(windows[:, :-1], windows[:, 1:], most=200)
 
 
 @cache
@@ -140,14 +140,14 @@ def sequences(kind: str, length: int = 12, size: int = 3000) -> Split:
     rng = np.random.default_rng(7)
     x = rng.integers(0, 6, (size, length))
     if kind == "first":
-        return _split(x, x[:, 0], most=400)
+        return split(x, x[:, 0], most=400)
     if kind == "most":
-        return _split(x, np.array([np.bincount(row, minlength=6).argmax() for row in x]), most=400)
+        return split(x, np.array([np.bincount(row, minlength=6).argmax() for row in x]), most=400)
     if kind == "reverse":  # a target for every place
-        return _split(x, x[:, ::-1].copy(), most=400)
+        return split(x, x[:, ::-1].copy(), most=400)
     if kind == "sort":
-        return _split(x, np.sort(x, 1), most=400)
-    return _split(x, (x == 0).sum(1) % 2, most=400)
+        return split(x, np.sort(x, 1), most=400)
+    return split(x, (x == 0).sum(1) % 2, most=400)
 
 
 @cache
@@ -157,8 +157,8 @@ def waves(kind: str, length: int = 16, size: int = 2000) -> Split:
     speed, phase = rng.uniform(0.2, 1.2, (size, 1)), rng.uniform(0, 6.3, (size, 1))
     wave = np.sin(speed * np.arange(length + 1) + phase) + 0.1 * rng.normal(size=(size, length + 1))
     if kind == "next":
-        return _split(wave[:, :-1, None], wave[:, -1:], most=400)
-    return _split(wave[:, :-1, None], (speed[:, 0] * 5 - 1).astype(int), most=400)
+        return split(wave[:, :-1, None], wave[:, -1:], most=400)
+    return split(wave[:, :-1, None], (speed[:, 0] * 5 - 1).astype(int), most=400)
 
 
 @cache
@@ -167,7 +167,7 @@ def ratings(people: int = 80, things: int = 60, size: int = 3600) -> Split:
     u, v = rng.normal(size=(people, 3)), rng.normal(size=(things, 3))
     who, what = rng.integers(0, people, size), rng.integers(0, things, size)
     stars = (u[who] * v[what]).sum(1) / 2 + 0.4 * rng.normal(size=size)
-    return _split(np.stack([who, what], 1), stars)
+    return split(np.stack([who, what], 1), stars)
 
 
 @cache
@@ -177,7 +177,7 @@ def words(size: int = 6000, vocabulary: int = 60) -> Split:
     topic = rng.integers(0, 6, vocabulary)
     one = rng.integers(0, vocabulary, size)
     near = np.array([rng.choice(np.flatnonzero(topic == topic[w])) for w in one])
-    return _split(one, near, rng.integers(0, vocabulary, (size, 6)))
+    return split(one, near, rng.integers(0, vocabulary, (size, 6)))
 
 
 @cache
@@ -186,7 +186,7 @@ def counts(size: int = 2000, features: int = 8) -> Split:
     rng = np.random.default_rng(11)
     x = rng.normal(size=(size, features))
     y = rng.poisson(np.exp(np.clip(0.5 + 0.6 * x[:, 0] - 0.5 * x[:, 1] * (x[:, 2] > 0), -3, 3)))
-    return _split(x, y.astype(float)[:, None])
+    return split(x, y.astype(float)[:, None])
 
 
 @cache
@@ -196,7 +196,7 @@ def tags(size: int = 2000, features: int = 16, labels: int = 8) -> Split:
     x = rng.normal(size=(size, features))
     hidden = np.tanh(x @ rng.normal(size=(features, 12)) / 2)
     logits = hidden @ rng.normal(size=(12, labels)) + 0.3 * rng.normal(size=(size, labels)) - 1
-    return _split(x, (logits > 0).astype(float))
+    return split(x, (logits > 0).astype(float))
 
 
 @cache
@@ -209,7 +209,7 @@ def graph(size: int = 240, groups: int = 4) -> Split:
     share = near / near.sum(1, keepdims=True)
     x = np.eye(groups)[y] * 0.3 + rng.normal(size=(size, groups))
     x = np.concatenate([x, rng.normal(size=(size, 12))], 1)
-    return _split(share @ share @ x, y)
+    return split(share @ share @ x, y)
 
 
 @cache
@@ -218,4 +218,4 @@ def sets(size: int = 2000, members: int = 10) -> Split:
     rng = np.random.default_rng(14)
     scale = np.exp(rng.normal(size=(size, 1, 1)) * 0.5)
     x = rng.normal(size=(size, members, 2)) * scale
-    return _split(x, _standard(x.max(1)[:, 0] - x.min(1)[:, 1])[:, None])
+    return split(x, standard(x.max(1)[:, 0] - x.min(1)[:, 1])[:, None])
