@@ -59,6 +59,7 @@ class Page:
     clamp: Callable[[float | None], float | None]
     greeted: bool = False  # a page has said hello
     picked: bool = False  # the user has chosen a rate: the program leaves it alone
+    model_id: str | None = None  # under which the page finds the widget's own model
     active: int = 0  # the number of the active run, whose suggestion moves the marker
     budget: Budget = field(default_factory=Budget)
 
@@ -230,13 +231,16 @@ class Sender:
         self.page.budget.wait()
         status = self.run.status()  # while it waited there may have been more
         news = _news(status)
-        moved: dict[str, Any] = {}
+        more: dict[str, Any] = {}
+        if news != told:
+            # A busy kernel answers no hello, and the page must know its own model to have it saved.
+            more["model_id"] = self.page.model_id
         # A check only offers a rate.
         moves = last and self.kind == "rows" and status.run == self.page.active
         if moves and not self.page.picked:
-            moved["lr"] = self.page.clamp(status.suggestion)
+            more["lr"] = self.page.clamp(status.suggestion)
         content, buffers = rows_message(
-            status, self.run.records, sent, kind=self.kind, detail=news != told, **moved
+            status, self.run.records, sent, kind=self.kind, detail=news != told, **more
         )
         try:
             self.page.send(content, buffers)

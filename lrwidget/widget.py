@@ -106,6 +106,7 @@ class LRFinderWidget(PageCommands):
         self._open_runs()
         with new_figure(*self._current.span, height) as figure:
             super().__init__(figure=figure, **({} if layout is None else {"layout": layout}))
+        self._page.model_id = self.model_id
         self.on_msg(self._on_page_message)
 
     @classmethod

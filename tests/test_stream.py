@@ -228,6 +228,19 @@ def test_final_flush_says_how_it_ended_and_the_thread_is_gone(sending: Sending) 
     assert set(threading.enumerate()) == before
 
 
+def test_news_tells_a_page_which_model_is_its_own_and_rows_do_not(sending: Sending) -> None:
+    sending.page.model_id = "0123"
+    sending.sender.start()
+    sending.until(lambda: sending.comm.sent)
+    for _ in range(3):
+        count = len(sending.comm.sent)
+        sending.run.feed(1)
+        sending.until(lambda count=count: len(sending.comm.sent) > count)
+    sending.end()
+    told = [("detail" in m.content, m.content.get("model_id")) for m in sending.comm.sent]
+    assert set(told) == {(True, "0123"), (False, None)}
+
+
 def test_marker_is_not_moved_once_somebody_has_picked(sending: Sending) -> None:
     sending.page.picked = True
     sending.sender.start()

@@ -30,6 +30,12 @@ export class Check {
     this.take(saved, saved.data);
   }
 
+  /** All of it, as the widget's state carries it. */
+  saved(): SavedCheck | null {
+    const { current } = this.store;
+    return current && { type: "check", ...current.saved(), ...this.status, detail: this.detail };
+  }
+
   take(message: CheckMessage | SavedCheck, data: SavedCheck["data"] | undefined): void {
     const { run, offset, starts, state, step, steps, elapsed, error, suggestion } = message;
     this.store.accept({ run, offset, starts, data: decodeRows(data) });

@@ -8,6 +8,8 @@ export interface RealModel {
   comm_live?: boolean;
   attributes: Record<string, unknown>;
   get(name: string): unknown;
+  /** What is saved of it with the notebook. */
+  get_state(dropDefaults?: boolean): Record<string, unknown>;
   set(values: Record<string, unknown>): void;
   on(event: string, callback: (...args: unknown[]) => void, context?: unknown): void;
   off(event: string | null, callback: null, context: unknown): void;

@@ -139,8 +139,8 @@ export interface RowsMessage extends Partial<Status> {
   lr?: number | null;
   /** Present only when it changed. */
   detail?: Detail;
-  /** Only in the answer to "hello". */
-  model_id?: string;
+  /** In the answer to "hello", and with `detail`. */
+  model_id?: string | null;
 }
 
 /** All of a run, as the saved state carries it. */

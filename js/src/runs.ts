@@ -33,9 +33,7 @@ export class Run {
 
   /** All of it, as the saved state carries it. */
   saved(): SavedRun {
-    const { number: run, table, status, detail } = this;
-    const data = new DataView(table.pairs().buffer);
-    return { type: "rows", run, offset: 0, starts: [...table.starts], ...status, detail, data };
+    return { type: "rows", ...this.table.saved(), ...this.status, detail: this.detail };
   }
 }
 

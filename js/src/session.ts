@@ -153,6 +153,19 @@ export class Session {
     return this.model.get("figure");
   }
 
+  /** What is saved with the notebook as the page knows it; messages tell it more than the traits. */
+  saved(): Partial<Traits> {
+    const { runs, lr, detail, status, check } = this;
+    const all = new Set([...runs.list, runs.active]);
+    return {
+      ...status,
+      lr,
+      _detail: detail,
+      _runs: [...all].map((run) => run.saved()),
+      _check: check.saved(),
+    };
+  }
+
   /** Calls back after every change, until the signal aborts. */
   onChange(listener: () => void, signal: AbortSignal): void {
     this.listeners.add(listener);
@@ -358,7 +371,7 @@ export class Session {
   }
 
   private takeRows(message: RowsMessage, buffer: DataView | undefined): void {
-    if (message.model_id !== undefined) this.modelId = message.model_id;
+    this.modelId ??= message.model_id ?? null;
     const before = this.status;
     const run = this.runs.take(message, buffer);
     if (run === this.runs.active) {

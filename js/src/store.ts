@@ -120,6 +120,12 @@ export class RunTable {
     return pairs;
   }
 
+  /** All of it, as the saved state carries it. */
+  saved(): { run: number; offset: 0; starts: number[]; data: DataView } {
+    const data = new DataView(this.pairs().buffer);
+    return { run: this.run, offset: 0, starts: [...this.starts], data };
+  }
+
   private copy(from: number, to: number, offset: number, data: Float64Array): void {
     const { lr, loss } = this.columns;
     for (let i = from; i < to; i++) {

@@ -16,8 +16,9 @@ import type { Session } from "./session";
 import { ViewBar } from "./viewbar";
 import { describeState, describeWaiting } from "./words";
 
-const NO_KERNEL =
-  "No kernel: this is the recorded curve. Smoothing, loss limit, marker and Copy still work.";
+const NO_KERNEL = "No kernel: this is the recorded curve";
+const CUT_OFF = ", cut off in mid-run";
+const STILL = ". Smoothing, loss limit, marker and Copy still work.";
 
 export class View {
   readonly el: HTMLElement;
@@ -83,12 +84,15 @@ export class View {
   }
 
   update(): void {
-    const { standing, detail, span, store, request, note, connected } = this.session;
+    const { standing, status, detail, span, store, request, note, connected } = this.session;
     for (const bar of this.bars) bar.update();
     setText(this.state, describeState(standing, detail, span, store.current?.sweeps));
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name);
-    if (!connected) text = [NO_KERNEL, text].filter(Boolean).join(" ");
+    if (!connected) {
+      const cut = standing === status ? "" : CUT_OFF;
+      text = [NO_KERNEL + cut + STILL, text].filter(Boolean).join(" ");
+    }
     setText(this.note, text);
     this.note.classList.toggle("lrw-bad", note?.ok === false && !request?.late);
   }

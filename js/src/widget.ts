@@ -22,7 +22,7 @@ class Shared {
   private frame: number | null = null;
   private chart: Promise<{ chart: Chart; figure: RealModel } | null> | null = null;
   private drawn: Chart | null = null;
-  private saved: readonly unknown[] = [];
+  private kept = false;
 
   constructor(
     private readonly model: Model,
@@ -33,6 +33,11 @@ class Shared {
       this.gone.abort();
     });
     this.session.onChange(() => {
+      const { modelId } = this.session;
+      if (modelId !== null && !this.kept) {
+        this.kept = true;
+        void this.keep(modelId);
+      }
       this.schedule();
     }, this.gone.signal);
   }
@@ -102,24 +107,17 @@ class Shared {
       columns: Math.max(...[...views].map((view) => view.plot.columns)),
     });
     for (const view of views) view.update();
-    void this.keep();
   }
 
   /**
-   * Puts the runs, at rest, among the attributes of the widget's own model, from where the front-end
-   * saves them into the notebook. Nothing is sent: the kernel has them.
+   * The front-end saves into the notebook what the widget's own model holds, which has no rows: they
+   * come by messages. From here on it says what the page knows, whenever it is asked. Nothing is sent.
    */
-  private async keep(): Promise<void> {
-    const { session, model } = this;
-    const { active, list, underWay } = session.runs;
-    if (session.modelId === null || underWay) return;
-    const runs = [...new Set([...list, active])];
-    const now = runs.flatMap((run) => [run, run.table.revision, run.status, run.detail]);
-    if (now.length === this.saved.length && now.every((part, i) => part === this.saved[i])) return;
-    this.saved = now;
-    const real = await realModel(model, session.modelId);
+  private async keep(modelId: string): Promise<void> {
+    const real = await realModel(this.model, modelId);
     if (!real) return;
-    real.attributes._runs = runs.map((run) => run.saved()) satisfies Traits["_runs"];
+    const plain = real.get_state.bind(real);
+    real.get_state = (drop) => ({ ...plain(drop), ...this.session.saved() });
   }
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Model, RowsMessage, Traits } from "../src/protocol";
+import type { Detail, Legend, Model, RowsMessage, Traits } from "../src/protocol";
 import { Session } from "../src/session";
 
 /** A widget model as the host gives it to us, with the kernel's end in the test's hands. */
@@ -182,6 +182,47 @@ describe("what the kernel says", () => {
     const settled = model.sent.length;
     vi.advanceTimersByTime(60_000);
     expect(model.sent.length).toBe(settled);
+  });
+});
+
+describe("what is saved with the notebook", () => {
+  const check = {
+    type: "check",
+    run: 1,
+    offset: 0,
+    starts: [0],
+    state: "running",
+    step: 1,
+    steps: 4,
+    detail: { lrs: [1e-3, 1e-2], final_losses: [null, null], stop_reasons: [null, null] },
+  };
+
+  it("is what messages have told, of which the traits know nothing", () => {
+    const legend = { active: 1, runs: [[1, "run 1", 0]], parallel: false } satisfies Legend;
+    const { model, session } = open({ _legend: legend });
+    const detail: Detail = { span: [1e-6, 1] };
+    model.rows({ state: "running", step: 2, detail, lr: 1e-3 }, [3, 2]);
+    model.emit("msg:custom", check, [new DataView(Float64Array.of(1e-3, 5).buffer)]);
+    expect(model.traits).toMatchObject({ state: "idle", _runs: null, _check: null });
+
+    const again = open({ ...model.traits, ...structuredClone(session.saved()) }).session;
+    expect(again.status).toEqual(session.status);
+    expect([...again.store.current!.loss]).toEqual([3, 2]);
+    expect([again.lr, again.span]).toEqual([1e-3, { low: 1e-6, high: 1 }]);
+    expect([...again.check.store.current!.loss]).toEqual([5]);
+    expect([again.check.status, again.check.detail]).toEqual([
+      session.check.status,
+      session.check.detail,
+    ]);
+  });
+  it("has no check where there was none", () => {
+    expect(open().session.saved()._check).toBeNull();
+  });
+  it("goes where messages say, also where no hello is answered", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", model_id: "its id" });
+    model.rows({ step: 1 }, [3]);
+    expect(session.modelId).toBe("its id");
   });
 });
 

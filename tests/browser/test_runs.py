@@ -18,7 +18,7 @@ async (root, id) => {
   const model = await (await labTest.manager()).get_model(id);
   const pairs = ({ buffer, byteOffset, byteLength }) =>
     Array.from(new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength)));
-  return Object.fromEntries(model.get('_runs').map(({ run, data }) => [run, pairs(data)]));
+  return Object.fromEntries(model.get_state()._runs.map(({ run, data }) => [run, pairs(data)]));
 }
 """
 DASHES = """

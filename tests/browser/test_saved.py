@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+import re
+from pathlib import Path
+
+from nbconvert import HTMLExporter
+from playwright.sync_api import Page, expect
 
 from tests.browser.harness.cells import STEPS, open_finder, start
-from tests.browser.harness.lab import Lab
+from tests.browser.harness.frontends import serve_cdns
+from tests.browser.harness.lab import TIMEOUT, Lab
+from tests.browser.harness.seen import Seen
+
+CUT_OFF = "No kernel: this is the recorded curve, cut off in mid-run."
 
 
 def test_reopened_with_its_kernel_all_is_there_and_goes_on(lab: Lab) -> None:
@@ -52,3 +60,51 @@ def test_reopened_after_the_kernels_end_the_saved_state_shows_the_curve(lab: Lab
     lab.wait_for("the line moves", lambda: finder.mark("smoothed loss").path != smoothed)
     finder.slider("Chosen learning rate").press("End")
     lab.wait_for("the marker moves", lambda: finder.chosen == rows[-1][0])
+
+
+def test_saved_in_mid_sweep_the_rows_so_far_are_shown_with_no_kernel(
+    lab: Lab, page: Page, tmp_path: Path
+) -> None:
+    finder = open_finder(lab, allowed=30, shell="lab")
+    lab.save_widget_state()
+    start(finder)
+    finder.wait_for_rows(30)
+    finder.type_lr("0.02")
+    finder.wait_for_kernel()
+    rows = finder.kernel_rows
+    lab.close_notebook(shut_down_kernel=True)
+    lab.reopen_notebook()
+    finder.wait_for_rows(30)
+    assert finder.rows == rows
+    assert finder.chosen == 0.02
+    finder.wait_for_state(f"Stopped at step 30 of {STEPS}")
+    finder.wait_for_text(CUT_OFF)
+    expect(finder.button("Start")).to_be_disabled()
+
+    html, _ = HTMLExporter().from_filename(str(lab.folder / "notebook.ipynb"))
+    file = tmp_path / "notebook.html"
+    file.write_text(html)
+    serve_cdns(page)
+    page.goto(file.as_uri())
+    seen = Seen(page)
+    seen.wait_for_points(30)
+    seen.wait_for_state(f"Stopped at step 30 of {STEPS}")
+    expect(seen.root).to_contain_text(CUT_OFF)
+
+
+def test_saved_in_the_middle_of_a_check_its_curves_so_far_are_shown(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS + 30, shell="lab")
+    lab.save_widget_state()
+    start(finder)
+    finder.wait_for_state("finished")
+    lab.kernel.run("_ = w.check([1e-3, 1e-2], steps=20)")
+    panel = finder.root.get_by_role("group", name="Check", exact=True)
+    curves = panel.locator("[role=img]")
+    half = re.compile(r"1e-3: .*1e-2: ")
+    expect(curves).to_have_attribute("aria-label", half, timeout=TIMEOUT * 1000)
+    said = curves.get_attribute("aria-label") or ""
+    lab.close_notebook(shut_down_kernel=True)
+    lab.reopen_notebook()
+    finder.wait_for_rows(STEPS)
+    finder.wait_for_text("Check stopped: 1 of 2 rates came to the end.")
+    expect(curves).to_have_attribute("aria-label", said)

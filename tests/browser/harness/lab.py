@@ -260,9 +260,13 @@ class Lab:
         self._wait_until_ready(idle=False)
 
     def save_widget_state(self) -> None:
-        """Do "Settings > Save Widget State Automatically", for as long as the page lives."""
+        """Do "Settings > Save Widget State Automatically", where no notebook before has done it."""
         self.page.evaluate(
-            "jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState')"
+            """async (command) => {
+                const { commands } = jupyterapp;
+                if (!commands.isToggled(command)) await commands.execute(command);
+            }""",
+            "@jupyter-widgets/jupyterlab-manager:saveWidgetState",
         )
 
     def open_second_view(self, index: int) -> None:
