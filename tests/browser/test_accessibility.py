@@ -33,7 +33,7 @@ def running(finder: Finder) -> None:
 def paused(finder: Finder) -> None:
     running(finder)
     finder.button("Pause").click()
-    finder.lab.wait_for("Pause has arrived", lambda: finder.lab.kernel.value("True"))
+    finder.wait_for_pause()
     finder.lab.allow("steps", 41)
     finder.wait_for_state("paused")
 
@@ -185,7 +185,7 @@ def test_everything_from_start_to_export_by_keyboard_alone(lab: Lab) -> None:
     lab.wait_for("Stop has the focus", lambda: (focused(finder) or {}).get("name") == "Stop")
     tab_to(finder, "Pause")
     keyboard.press("Space")
-    lab.wait_for("Pause has arrived", lambda: lab.kernel.value("True"))
+    finder.wait_for_pause()
     lab.allow("steps", STEPS)
     finder.wait_for_state("paused")
     lab.wait_for("Resume has the focus", lambda: (focused(finder) or {}).get("name") == "Resume")

@@ -98,7 +98,7 @@ def test_stop_keeps_the_curves_and_offers_nothing(lab: Lab, chosen: Finder) -> N
     lab.wait_for("two curves are drawn", lambda: labels(chosen) == LRS[:2])
     lab.wait_for("150 steps are done", lambda: len(points_held(chosen)) == 150)
     chosen.button("Stop").click()
-    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("True"))
+    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("w._checking._runner._stop.is_set()"))
     lab.allow("steps", STEPS)
     wait_for_words(chosen, "Check stopped: 1 of 3 rates")
     assert labels(chosen) == LRS[:2]

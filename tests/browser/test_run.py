@@ -32,6 +32,7 @@ def test_pause_holds_and_resume_goes_on(lab: Lab) -> None:
     start(finder)
     finder.wait_for_rows(10)
     finder.button("Pause").click()
+    finder.wait_for_pause()
     lab.allow("steps", STEPS)  # the step in hand ends, and no other begins
     finder.wait_for_state("paused")
     assert lab.kernel.value("w.state") == "paused"
@@ -51,7 +52,7 @@ def test_stop_keeps_the_rows_and_restores_the_model(lab: Lab) -> None:
     start(finder)
     finder.wait_for_rows(30)
     finder.button("Stop").click()
-    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("True"))
+    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("w._run._runner._stop.is_set()"))
     lab.allow("steps", STEPS)
     finder.wait_for_state("stopped")
     assert lab.kernel.value("w.state") == "stopped"

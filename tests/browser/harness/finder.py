@@ -195,6 +195,16 @@ class Finder:
         self.root.wait_for(timeout=TIMEOUT * 1000)
         self.lab.wait_for("the chart is drawn", lambda: self._find_mark("raw loss"))
 
+    def wait_for_pause(self) -> None:
+        """Wait until the kernel knows that the step in hand is the last before a pause.
+
+        The test's own questions to the kernel may overtake what the page has sent.
+        """
+        self.lab.wait_for(
+            "Pause has arrived",
+            lambda: self.lab.kernel.value("not w._run._runner._go.is_set()"),
+        )
+
     def wait_for_rows(self, count: int) -> None:
         """Wait until so many rows are drawn."""
         self.wait_until_drawn()
