@@ -90,8 +90,10 @@ function leaksOf(program, source) {
 
 function isMember(node) {
   if (ts.isPropertySignature(node) || ts.isMethodSignature(node)) {
-    // A single letter can hardly be shortened, and may be another library's as well.
-    const own = node.name.getText().length > 1 && !SHARED.test(node.getSourceFile().fileName);
+    // A single letter can hardly be shortened, and may be another library's as well. What is optional
+    // may come under its own name from a value of another type, and nothing would be missed.
+    const long = node.name.getText().length > 1 && !node.questionToken;
+    const own = long && !SHARED.test(node.getSourceFile().fileName);
     return own && ts.isInterfaceDeclaration(node.parent);
   }
   if (ts.isParameter(node)) return ts.isParameterPropertyDeclaration(node, node.parent);
