@@ -175,6 +175,7 @@ class RunsWidget(CheckWidget):
             self._keep(run)
             self._catch_up()
             self._tell(run)
+            self._save_where_no_page_does()
             return run.records
 
     def activate(self, run: LRRecords | str) -> None:
@@ -364,6 +365,14 @@ class RunsWidget(CheckWidget):
 
     def _saved_runs(self) -> list[dict[str, Any]]:
         return [saved(run.status(), run.records) for run in self._shown()]
+
+    def _save_where_no_page_does(self) -> None:
+        """Send all rows in the state where no page has said hello.
+
+        Whoever executes the notebook without one saves it with that state.
+        """
+        if not self._page.greeted:
+            self.send_state("_runs")
 
     def _tell(
         self,

@@ -184,7 +184,6 @@ class LRFinderWidget(PageCommands):
 
     @traitlets.observe("state")
     def _state_changed(self, _change: Any) -> None:
-        # The last step is news to linked widgets. And where no page has said hello, whoever
-        # executes the notebook without one saves the rows from the state.
-        saves = not self._page.greeted and not self._current.under_way
-        self.send_state(["step", "_runs"] if saves else "step")
+        self.send_state("step")  # the last step is news to linked widgets
+        if not self._current.under_way:
+            self._save_where_no_page_does()

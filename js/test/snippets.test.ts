@@ -1,5 +1,18 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { OptimizerRecipe } from "../src/protocol";
 import { pythonRate, snippetsFor } from "../src/snippets";
+
+/** What tests/test_snippets.py runs with torch. */
+interface Case {
+  recipe: OptimizerRecipe | null;
+  lr: number;
+  range: [number, number] | null;
+  snippets: Record<string, string>;
+}
+
+const vectors = new URL("../../tests/vectors/snippets.json", import.meta.url);
+const { cases } = JSON.parse(readFileSync(vectors, "utf8")) as { cases: Case[] };
 
 const adam = {
   name: "torch.optim.Adam",
@@ -24,6 +37,9 @@ describe("snippetsFor", () => {
   const code = (...given: Parameters<typeof snippetsFor>): Record<string, string> =>
     Object.fromEntries(snippetsFor(...given).map((snippet) => [snippet.name, snippet.code]));
 
+  it.each(cases)("writes what has been run: $recipe, $range", (c) => {
+    expect(code(c.recipe, c.lr, c.range)).toEqual(c.snippets);
+  });
   it("has nothing to say where nothing is chosen", () => {
     expect(snippetsFor(adam, null, null)).toEqual([]);
   });

@@ -170,3 +170,16 @@ def test_the_saved_state_has_the_rows_only_where_no_page_keeps_them() -> None:
         silent.records.rows().tolist()
     )
     assert comm_of(greeted).updates("_runs") == []
+
+
+def test_where_no_page_keeps_them_the_saved_state_has_the_rows_of_what_is_added() -> None:
+    other, silent, greeted = finder(), finder(), finder()
+    other.start()
+    comm_of(greeted).say(type="hello")
+    for w in (silent, greeted):
+        w.add(other.wait(), label="added")
+    [saved] = [m for m in comm_of(silent).sent if "_runs" in m.data.get("state", {})]
+    assert np.frombuffer(saved.buffers[0], "<f8").reshape(-1, 2).tolist() == (
+        other.records.rows().tolist()
+    )
+    assert comm_of(greeted).updates("_runs") == []
