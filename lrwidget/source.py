@@ -133,7 +133,12 @@ class LocalSource(Source):
 
 
 def source_of(
-    model: Any, optimizer: Any = None, loss_fn: Any = None, data: Any = None, **options: Any
+    model: Any,
+    optimizer: Any = None,
+    loss_fn: Any = None,
+    data: Any = None,
+    runner: Any = None,
+    **options: Any,
 ) -> Source:
     """The source that a widget's arguments stand for; one that is given as `model`, itself.
 
@@ -142,7 +147,7 @@ def source_of(
     """
     positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
     beside = [name for name, value in positional.items() if value is not None]
-    if (runner := options.pop("runner", None)) is not None:
+    if runner is not None:
         return _source_on(runner, model, beside, options)
     if not isinstance(model, Source):
         return LocalSource(model=model, **positional, **options)

@@ -39,11 +39,15 @@ class LRFinderWidget(PageCommands):
         data: a DataLoader, a Dataset, or any iterable of batches.
         height: of the figure, in pixels (360).
         layout: ipywidgets' own, for the whole widget.
+        runner: a `lrwidget.distributed.RayRunner`, where the sweeps are not to run here. Then
+            `model` is a function that makes the task on a worker, alone, and options that are none
+            of a sweep are its arguments.
         options: any option of `TrainingTask` and of `SweepOptions`: `start_lr=1e-7`, `end_lr=10.0`,
             `steps=100` and so on.
 
     Raises:
         TypeError, ValueError: what was given, what is expected, and how to mend it.
+        ConnectionError: the runner's cluster does not answer.
     """
 
     _esm = bundled("widget.js", otherwise=NOT_BUILT)
@@ -97,11 +101,12 @@ class LRFinderWidget(PageCommands):
         *,
         height: int = 360,
         layout: Any = None,
+        runner: Any = None,
         **options: Any,
     ) -> None:
         height = whole_number("height", height, 100)
         self._layout_is_ours = not isinstance(layout, Widget)
-        self._source = source_of(model, optimizer, loss_fn, data, **options)
+        self._source = source_of(model, optimizer, loss_fn, data, runner=runner, **options)
         self._page = Page(send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped)
         self._open_runs()
         with new_figure(*self._current.span, height) as figure:

@@ -1,19 +1,24 @@
 """The driver's end of one job on a Ray cluster: its worker, its stream, and its rows so far."""
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import ray
 from ray.exceptions import RayError
 
+from lrwidget.distributed.rayconnection import (
+    WorkerLostError,
+    get,
+    kill,
+    refuse_without_ray,
+    wait,
+)
 from lrwidget.distributed.rayjob import Ending, Job, Report
 from lrwidget.records import LRRecords, StopReason
 
-
-class WorkerLostError(RuntimeError):
-    """A worker of the Ray cluster died, or its node did, or it cannot be reached."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Part:
@@ -53,6 +58,7 @@ class Part:
 
     def submit(self) -> None:
         """Ask for a worker and give it the job; returns at once."""
+        refuse_without_ray()
         self.attempt += 1
         self._actor = self._hire()
         stream = self._actor.stream.options(num_returns="streaming")
@@ -74,8 +80,9 @@ class Part:
         """Take over what has come; where the worker is lost, begin again or end."""
         try:
             while self.end is None and ready([self]):
-                self._accept(ray.get(next(self.stream)))
+                self._accept(get(next(self.stream)))
         except (RayError, StopIteration) as error:
+            refuse_without_ray()
             self._lose(error)
 
     def refuse(self, error: WorkerLostError) -> None:
@@ -88,9 +95,10 @@ class Part:
     def release(self) -> None:
         """Let the worker go, whatever it does."""
         actor, self._actor, self.stream = self._actor, None, None
-        if actor is not None and ray.is_initialized():
-            with contextlib.suppress(RayError):
-                ray.kill(actor)
+        if actor is not None:
+            # Whatever it raises, also in the middle of leaving the cluster, the worker is gone.
+            with contextlib.suppress(Exception, SystemExit):
+                kill(actor)
 
     def _accept(self, report: Report) -> None:
         self.state = report.state
@@ -130,13 +138,14 @@ class Part:
 def ready(parts: Sequence[Part], seconds: float = 0.0) -> list[Part]:
     """The parts of which something has come, after so many seconds at most."""
     streams = {part.stream: part for part in parts}
-    arrived, _ = ray.wait(list(streams), num_returns=len(streams), timeout=seconds)
+    arrived, _ = wait(list(streams), num_returns=len(streams), timeout=seconds)
     return [streams[stream] for stream in arrived]
 
 
 def in_short(error: BaseException) -> str:
     """The kind of an error of Ray's, and the line of its text that says most."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
     because = [line for line in lines if "because" in line or "unavailable" in line]
-    text = (because or lines or [""])[0]
+    # After this Ray lists what it may have been, in general.
+    text = (because or lines or [""])[0].partition(" Some common causes include")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

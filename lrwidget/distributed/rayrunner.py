@@ -1,6 +1,5 @@
 """RayRunner: where the sweeps of a widget run, when that is a Ray cluster."""
 
-import logging
 import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -66,17 +65,9 @@ class RayRunner:
         Raises:
             ConnectionError: there is no cluster at the address.
         """
-        import ray
+        from lrwidget.distributed.rayconnection import connect
 
-        if ray.is_initialized():
-            return
-        # What workers print would land in whichever cell ran last.
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        try:
-            ray.init(address=self.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = "Ray" if self.address is None else f"a Ray cluster at {self.address!r}"
-            raise ConnectionError(f"could not connect to {where}: {error}") from error
+        connect(self.address)
 
     def part(self, factory: bytes, job: "Job") -> "Part":
         """One job, not submitted yet; `factory` is pickled."""
@@ -86,16 +77,15 @@ class RayRunner:
 
     def waiting(self, jobs: int) -> str:
         """What so many jobs wait for, in words; asks the cluster."""
-        import ray
+        from lrwidget.distributed.rayconnection import nodes
 
-        known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        nodes = [node["Resources"] for node in known if node["Alive"]]
-        if any(self._fits(node) for node in nodes):
+        alive = [node["Resources"] for node in nodes() if node["Alive"]]
+        if any(self._fits(node) for node in alive):
             workers = jobs * self.workers
             what = f"{workers} workers" if workers > 1 else "a worker"
             return f"Waiting for {what} with {self._needs()}: not free yet."
         return (
-            f"Waiting for a node with {self._needs()}: none of the {len(nodes)} nodes of the "
+            f"Waiting for a node with {self._needs()}: none of the {len(alive)} nodes of the "
             "cluster has that."
         )
 

@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
-import ray
-
 from lrwidget.check import CheckResults
-from lrwidget.distributed.raypart import Part, WorkerLostError, ready
+from lrwidget.distributed.rayconnection import (
+    WorkerLostError,
+    refuse_without_ray,
+    while_connected,
+)
+from lrwidget.distributed.raypart import Part, ready
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import RecordsRunner, Runner, RunState
@@ -91,20 +94,20 @@ class RemoteRunner(Runner[Result]):
         reason = StopReason.FAILED
         showing = self._show()
         try:
-            refuse_without_ray()
-            for part in self._parts:
-                part.submit()
-            while going_on := [part for part in self._parts if part.end is None]:
-                refuse_without_ray()
-                for part in ready(going_on, POLL):
-                    part.take()
-                next(showing, None)
-                for part in going_on:
-                    part.steer(self._wish)
-                self._say()
-                yield
-            for _ in showing:
-                pass
+            with while_connected():
+                for part in self._parts:
+                    part.submit()
+                while going_on := [part for part in self._parts if part.end is None]:
+                    refuse_without_ray()
+                    for part in ready(going_on, POLL):
+                        part.take()
+                    next(showing, None)
+                    for part in going_on:
+                        part.steer(self._wish)
+                    self._say()
+                    yield
+                for _ in showing:
+                    pass
             reason = self._came_to()
         finally:
             for part in self._parts:
@@ -251,18 +254,6 @@ class RemoteCheck(RemoteRunner[CheckResults]):
         end = self._parts[number].end
         if end is not None:
             self._tables[number].stop_reason = end.reason
-
-
-def refuse_without_ray() -> None:
-    """Raise in words where this process has left the cluster.
-
-    Any other call of Ray's would then start a cluster of its own on this machine.
-    """
-    if not ray.is_initialized():
-        raise WorkerLostError(
-            "this process has left the Ray cluster (ray.shutdown()), which ends what it had "
-            "started there; the rows so far are kept. Connect again, and start it again"
-        )
 
 
 def two_curves(part: Part) -> WorkerLostError:

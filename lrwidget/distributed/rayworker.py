@@ -80,7 +80,7 @@ class SweepWorker:
             task = task_of(unpickled(factory), job)
             runner, records = runner_of(task, job)
             self._begin(runner)
-        except Exception as error:  # noqa: BLE001 - it is reported, whatever it is
+        except BaseException as error:  # noqa: BLE001 - it is reported; SystemExit would end all
             yield Report("starting", end=ending_of(error))
             return
         reporter = Reporter(runner, records)
@@ -138,7 +138,8 @@ def ending_of(error: BaseException, lost: bool = False) -> Ending:
         # Frames do not travel, and what is raised from others may not.
         pickled = cloudpickle.dumps(error.with_traceback(None))  # type: ignore[no-untyped-call]
         alone = cloudpickle.loads(pickled)
-        if type(alone) is type(error):
+        # What is no Exception would end the process that waits for it.
+        if type(alone) is type(error) and isinstance(error, Exception):
             travels = error
     travels.__cause__ = travels.__context__ = None
     return Ending(StopReason.FAILED, travels, text, lost)

@@ -69,6 +69,10 @@ class Nodes:
         self._cluster = Cluster()
         self.add(num_cpus=0)
         self.address: str = self._cluster.address
+        self.join()
+
+    def join(self) -> None:
+        """Let this process take part."""
         ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
 
     def add(self, num_cpus: int) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +69,17 @@ def test_the_widget_takes_nothing_else_for_a_runner_and_nothing_beside_a_factory
         LRFinderWidget(lambda: None, 1, data=2, runner=RayRunner())
 
 
-def test_where_there_is_no_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing_there(**_: Any) -> None:
-        raise ConnectionError("could not find any running Ray instance")
+def test_where_nobody_answers_it_says_so_at_once() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ConnectionError, match=f"cluster at '{address}': nothing answers at"):
+            LRFinderWidget(lambda: None, runner=RayRunner(address))
+    assert time.monotonic() - began < 30  # Ray itself would need a quarter of an hour
+    assert not ray.is_initialized()
 
-    monkeypatch.setattr(ray, "init", nothing_there)
-    with pytest.raises(
-        ConnectionError, match=r"connect to a Ray cluster at 'auto': could not find"
-    ):
-        RayRunner("auto").connect()
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(ConnectionError, match=r"at 'nonsense': Invalid address format"):
+        RayRunner("nonsense").connect()

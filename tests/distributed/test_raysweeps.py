@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from lrwidget import LRRecords, check_lrs
 from lrwidget.distributed import RayRunner
 from lrwidget.distributed.rayjob import Job, task_of
-from lrwidget.distributed.raypart import WorkerLostError
+from lrwidget.distributed.raypart import WorkerLostError, in_short
 from lrwidget.distributed.raysource import RaySource
 from lrwidget.options import SweepOptions
 from lrwidget.records import StopReason
@@ -225,6 +227,54 @@ def test_an_attempt_that_meets_other_losses_is_not_mixed_with_the_first(gate: Ga
         runner.wait(TIMEOUT)
     assert len(runner.records) == 4
     assert runner.state is RunState.FAILED
+
+
+def raises() -> Any:
+    raise FileNotFoundError("no data on this worker")
+
+
+def leaves() -> Any:
+    sys.exit("this script ends here")
+
+
+@pytest.mark.parametrize(
+    ("factory", "kind", "words"),
+    [
+        (raises, FileNotFoundError, "^no data on this worker\n"),
+        (leaves, RuntimeError, "^SystemExit: this script ends here\n"),
+        (dict, TypeError, "^task_factory returned dict; expected a TrainingTask, or"),
+    ],
+)
+def test_a_factory_that_fails_ends_its_run_with_what_it_raised(
+    factory: Any, kind: type[Exception], words: str
+) -> None:
+    runner = start(RaySource(factory, RayRunner(), **RANGE).runner(""))
+    with pytest.raises(kind, match=words):
+        runner.wait(TIMEOUT)
+    assert "in task_of" in str(runner.traceback)
+    assert len(runner.records) == 0
+    until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
+
+
+def test_the_way_a_worker_was_lost_is_told_in_short() -> None:
+    long = (
+        "ActorDiedError\n\x1b[36mThe actor died because of an exit. Some common causes include: (1)"
+    )
+    said = in_short(RuntimeError(long))
+    assert said == "RuntimeError: The actor died because of an exit."
+
+
+def test_leaving_the_cluster_ends_what_runs_in_words(nodes: Nodes) -> None:
+    runner = start(source(steps=100_000, stop_at_divergence=False).runner(""))
+    until(lambda: len(runner.records) > 5)
+    ray.shutdown()
+    try:
+        with pytest.raises(WorkerLostError, match="this process has left the Ray cluster"):
+            runner.wait(TIMEOUT)
+        assert not ray.is_initialized()  # Ray would start a cluster of its own at any other call
+        assert runner.state is RunState.FAILED
+    finally:
+        nodes.join()
 
 
 def test_what_cannot_be_pickled_is_refused_at_once() -> None:
