@@ -40,7 +40,9 @@ def refuse_processes(package: str, trainer: Any) -> None:
         raise ValueError(
             f"the trainer's strategy is {name} over {wanted} processes; the sweep follows "
             "strategy='ddp', where every process has the whole model; give a trainer with that, "
-            "or with devices=1"
+            "or with devices=1. A model that is too large for one process can be swept without a "
+            "trainer: shard it with torch's fully_shard, and give lr_find the model, its "
+            "optimizer, loss_fn and loader"
         )
     outside = strategy.cluster_environment.creates_processes_externally
     if getattr(strategy, "_start_method", "popen") != "popen" or not outside:

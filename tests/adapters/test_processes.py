@@ -23,12 +23,27 @@ def test_a_trainer_that_would_start_its_processes_is_told_how_to(
         find("lightning", folder, devices=2, strategy=strategy)
 
 
-def test_a_strategy_that_spreads_the_model_is_refused(folder: Path) -> None:
+def test_lightnings_own_fsdp2_is_refused(folder: Path) -> None:
     from lightning.pytorch.strategies import ModelParallelStrategy
 
     options = {"strategy": ModelParallelStrategy(), "gradient_clip_val": None}
     with pytest.raises(ValueError, match="ModelParallelStrategy over 2 processes; the sweep foll"):
         find("lightning", folder, devices=2, **options)
+
+
+@pytest.mark.parametrize("name", ["FSDPStrategy", "DeepSpeedStrategy"])
+def test_strategies_that_a_trainer_has_on_accelerators_only_are_refused(
+    name: str, folder: Path
+) -> None:
+    from lightning.pytorch import strategies
+
+    case = make("lightning", folder, devices=2, strategy="ddp")
+    connector = case.keywords["trainer"]._accelerator_connector
+    spreads = getattr(strategies, name)
+    # Without an accelerator a Trainer refuses them itself: put in where it keeps the one it has.
+    connector.strategy = type(name, (spreads,), {"__init__": lambda self: None, "world_size": 2})()
+    with pytest.raises(ValueError, match=rf"strategy is {name} .* shard it with torch's fully_sha"):
+        lr_find(*case.arguments, **case.keywords, steps=2, progress=False)
 
 
 def test_a_trainer_on_one_device_does_not_train_several_processes(
