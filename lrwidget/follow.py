@@ -1,10 +1,12 @@
 """Follow a file of records that a sweep elsewhere is writing (`lr_find(..., log=path)`)."""
 
+import contextlib
+import copy
 import os
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lrwidget.jsonl import Parser
 from lrwidget.options import SweepOptions
@@ -21,9 +23,10 @@ OPTIONS = ("start_lr", "end_lr", "steps", "repeats")
 class Follower(RecordsRunner):
     """Follows one sweep of a file in a thread of its own, as a sweep runs in one.
 
-    The file may not exist yet; its last line may be torn, which is waited for. A file that gets
-    shorter, begins otherwise than before, or is replaced by another one, is a new sweep: this one
-    then ends as stopped, and its `successor`, not started yet, goes on with the new one.
+    The file may not exist yet; its last line may be torn, which is waited for. One that is moved
+    away is followed until another is there. A file that gets shorter, begins otherwise than before,
+    or is replaced by another one, is a new sweep: this one then ends as stopped, and its
+    `successor`, not started yet, goes on with the new one.
 
     Args:
         path: of the file.
@@ -48,6 +51,10 @@ class Follower(RecordsRunner):
         return options.start_lr, options.end_lr
 
     def _follow(self) -> Generator[None, None, StopReason]:
+        with contextlib.closing(self._reader):
+            return (yield from self._read())
+
+    def _read(self) -> Generator[None, None, StopReason]:
         while True:
             for line in self._lines:
                 self._parser.feed(line)
@@ -63,7 +70,7 @@ class Follower(RecordsRunner):
 
     def _hand_over(self) -> None:
         successor = Follower(self.path)
-        successor._reader, successor._lines = self._reader, self._lines
+        successor._reader, successor._lines = self._reader.at_this_place(), self._lines
         self.records.stop_reason = StopReason.STOPPED
         self.notice = f"{self.path.name} was begun anew: that is another run."
         self.successor = successor
@@ -93,6 +100,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._identity: tuple[int, int] | None = None
+        self._held: BinaryIO | None = None  # what was read last, open
         self._offset = 0
         self._torn = b""
         self._head = b""
@@ -102,17 +110,39 @@ class _Reader:
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
-            return False, []
-        with file:
-            status = os.fstat(file.fileno())
-            identity = (status.st_dev, status.st_ino)
-            anew = identity != self._identity or status.st_size < self._offset
-            if anew := anew or file.read(len(self._head)) != self._head:
-                self._identity, self._offset, self._torn, self._head = identity, 0, b"", b""
-            file.seek(self._offset)
-            new = file.read()
+            return False, self._lines_of_the_held()
+        status = os.fstat(file.fileno())
+        identity = (status.st_dev, status.st_ino)
+        if identity != self._identity and (rest := self._lines_of_the_held()):
+            file.close()
+            return False, rest
+        anew = identity != self._identity or status.st_size < self._offset
+        if anew := anew or file.read(len(self._head)) != self._head:
+            self._identity, self._offset, self._torn, self._head = identity, 0, b"", b""
+        self.close()
+        self._held = file
+        return anew, self._lines_of_the_held()
+
+    def _lines_of_the_held(self) -> list[str]:
+        """What has come since; also where the file was moved away and its writer goes on."""
+        if self._held is None:
+            return []
+        self._held.seek(self._offset)
+        new = self._held.read()
         self._offset += len(new)
         *whole, self._torn = (self._torn + new).split(b"\n")
         if whole and not self._head:
             self._head = whole[0]
-        return anew, [line.decode(errors="replace") for line in whole]
+        return [line.decode(errors="replace") for line in whole]
+
+    def at_this_place(self) -> "_Reader":
+        """Another one, which goes on from here."""
+        other = copy.copy(self)
+        other._held = None
+        return other
+
+    def close(self) -> None:
+        """Let go of the file; a later read opens it again."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None

@@ -141,6 +141,24 @@ def test_a_rotated_file_is_a_new_sweep(path: Path, following: Following) -> None
     assert rates(first) == [1.0]
 
 
+def test_a_file_that_is_moved_away_is_followed_until_another_is_there(
+    path: Path, following: Following
+) -> None:
+    first = following.now
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(first) == [1.0])
+    moved = path.rename(path.with_suffix(".old"))
+    append(moved, f"{row(2.0)}\n")
+    until(lambda: rates(first) == [1.0, 2.0])
+    with moved.open("a") as old, path.open("w") as new:  # at once: none of either may be lost
+        old.write(f"{row(3.0)}\n")
+        old.flush()
+        new.write(f"{HEAD}\n{row(7.0)}\n{END}\n")
+    until(lambda: following.now is not first)
+    assert following.now.wait(60).lr.tolist() == [7.0]
+    assert rates(first) == [1.0, 2.0, 3.0]
+
+
 def test_range_and_steps_are_those_of_the_file(path: Path, follower: Follower) -> None:
     until(lambda: follower.notice == "Waiting for sweep.jsonl: there is no such file yet.")
     assert follower.span == (1e-7, 10.0)
