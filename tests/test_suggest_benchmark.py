@@ -5,11 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.suggest.__main__ import SETS, main, ours
+from benchmarks.suggest.__main__ import HELD, SETS, main, ours
 from benchmarks.suggest.recorded import LENGTHS, Task, ladder, load_tasks
 from benchmarks.suggest.score import (
     BEST,
     CHOICES,
+    Score,
     choose,
     chosen_on,
     curves,
@@ -146,6 +147,22 @@ def test_better_than_every_published_rule_on_the_made_tasks(name, count, steps):
         assert one.failures < published.failures
 
 
+@pytest.mark.parametrize(
+    ("steps", "figures"),
+    [(100, [0.186, 0.759, 0.151, 0.050, 0.155]), (300, [0.155, 0.618, 0.151, 0.041, 0.182])],
+)
+def test_what_the_readme_says_of_the_unseen_tasks(steps, figures):
+    """They were run once and judged once: these figures change with the rule alone."""
+    unseen = load_tasks(HELD)
+    one, three = score(ours, unseen, steps), score(ours, unseen, steps, 3)
+    found = [one.mean, one.p90, one.failures, one.error, three.mean]
+    assert found == pytest.approx(figures, abs=0.0006)
+    for rule in RULES.values():
+        published = score(rule, unseen, steps)
+        assert one.mean < published.mean
+        assert one.failures <= published.failures
+
+
 @pytest.mark.parametrize("steps", LENGTHS)
 def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
     """The stop rule leaves the explosion on the curve, and comes well after the best rate."""
@@ -162,9 +179,14 @@ def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
     assert np.mean(cut) == pytest.approx(np.mean(whole), abs=0.005)
 
 
-def test_prints_the_tables(monkeypatch, capsys):
-    sets = {name: load_tasks(name)[:2] for name in SETS}
+def test_prints_the_tables_and_chooses_nothing_on_the_unseen_tasks(monkeypatch, capsys):
+    sets = {name: load_tasks(name)[:2] for name in (*SETS, HELD)}
     monkeypatch.setattr("benchmarks.suggest.__main__.load_tasks", sets.__getitem__)
+    chosen = []
+    monkeypatch.setattr(
+        "benchmarks.suggest.__main__.left_out",
+        lambda tasks, sweeps: chosen.extend(tasks) or left_out(tasks, sweeps),
+    )
     monkeypatch.setattr(sys, "argv", ["suggest", "--tasks"])
     main()
     printed = capsys.readouterr().out
@@ -172,3 +194,10 @@ def test_prints_the_tables(monkeypatch, capsys):
     assert f"{one.mean:.3f} / {one.p90:.2f}" in printed
     for name in (*RULES, "lrwidget, 3 sweeps", "2 tasks: made", sets["very_slow"][0].name):
         assert name in printed
+    assert f"{score(ours, sets[HELD], 100).error:.3f} and" in printed
+    assert chosen == 2 * [task for name in SETS for task in sets[name]]
+    assert "distances" not in printed[printed.index("2 tasks: unseen") :]
+
+
+def test_the_standard_error_is_that_over_tasks():
+    assert Score({"a": [0.0, 0.2], "b": [0.5, 0.5]}).error == pytest.approx(0.2)

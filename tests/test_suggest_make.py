@@ -1,15 +1,19 @@
 """The making of tasks for the benchmark of suggestions: many replicas train as one model would."""
 
 import json
+import math
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from benchmarks.suggest.__main__ import SETS
 from benchmarks.suggest.make import recipes
-from benchmarks.suggest.make.__main__ import make, save
+from benchmarks.suggest.make.__main__ import LEAST_GAIN, baseline, main, make, save
 from benchmarks.suggest.make.train import Recipe, Replicas, response, sweeps, untrained
+from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import LENGTHS, load_tasks
 
 DATA = (torch.randn(40, 3, generator=torch.Generator().manual_seed(0)),)
@@ -88,6 +92,46 @@ def test_a_made_task_is_one_that_the_benchmark_reads(tmp_path, monkeypatch):
 def test_every_recipe_has_its_task():
     tasks = load_tasks("varied")
     assert sorted(task.name for task in tasks) == sorted(made.name for made in recipes.RECIPES)
+
+
+def test_one_of_the_unseen_recipes_gains_too_little():
+    tasks = load_tasks("unseen")
+    left_out = {made.name for made in UNSEEN} - {task.name for task in tasks}
+    assert left_out == {"chirps_rnn_sgdm_b32"}
+    assert len(tasks) == len(UNSEEN) - 1
+    assert min(task.gain for task in tasks) >= LEAST_GAIN
+
+
+def test_no_unseen_recipe_is_one_of_the_others():
+    others = {task.name for name in SETS for task in load_tasks(name)}
+    assert not others & {made.name for made in UNSEEN}
+
+
+def test_a_task_that_gains_too_little_is_left_out(tmp_path, monkeypatch, capsys):
+    good, bad = (
+        recipe(name="good"),
+        recipe(name="bad", loss=lambda model, x, _y: 0 * model(x).sum() + 1),
+    )
+    monkeypatch.setattr("benchmarks.suggest.make.__main__.UNSEEN", [good, bad])
+    monkeypatch.setattr(sys, "argv", ["make", str(tmp_path / "unseen.json"), "--unseen"])
+    main()
+    assert [task["name"] for task in json.loads((tmp_path / "unseen.json").read_text())] == ["good"]
+    assert "left out" in capsys.readouterr().out
+
+
+def test_a_class_that_is_in_the_held_data_alone_has_a_baseline():
+    train, held = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 2])
+    made = recipe(data=lambda: ((train, train), (held, held)), loss=recipes.classify)
+    assert baseline(made) == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4)) / 2)
+
+
+@pytest.mark.parametrize("name", ["iris_tanh_adagrad_b16", "diabetes_linear4_sgd_b32"])
+def test_the_first_steps_of_an_unseen_task_are_made_again(name):
+    (task,) = (task for task in load_tasks("unseen") if task.name == name)
+    (made,) = (made for made in UNSEEN if made.name == name)
+    again = sweeps(made, [1e-7] * 5, [200, 201, 202])
+    for row, kept in zip(again, task.sweeps[100], strict=True):
+        assert row == pytest.approx(kept[:5].tolist(), rel=2e-3)
 
 
 def test_the_first_steps_of_a_task_are_made_again():

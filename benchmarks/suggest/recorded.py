@@ -3,7 +3,8 @@
 `recorded.json` holds 13 tasks with five sweeps of either length. `made.json` holds 50 more, made to
 guard against fitting those (two sweeps of 100 steps, one of 300), and `very_slow.json` another 10
 that learn nothing in the first hundreds of steps, whatever the rate. `varied.json` holds those that
-`benchmarks.suggest.make` makes, three sweeps of either length.
+`benchmarks.suggest.make` makes, three sweeps of either length; so does `unseen.json` (`--unseen`),
+whose tasks were fixed when the rule was, before the first of them was run.
 """
 
 import json
@@ -64,7 +65,7 @@ def ladder(steps: int) -> Array:
 
 
 def load_tasks(name: str) -> list[Task]:
-    """Return the tasks of one set: "recorded", "made", "very_slow" or "varied"."""
+    """Return the tasks of one set: "recorded", "made", "very_slow", "varied" or "unseen"."""
     path = Path(__file__).with_name(f"{name}.json")
     return [read_task(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 

@@ -50,6 +50,12 @@ class Score:
         """Share of suggestions with a regret above one half."""
         return float(np.mean(np.array(self._all()) > FAILED))
 
+    @property
+    def error(self) -> float:
+        """Standard error of the mean, from task to task."""
+        means = [np.mean(regrets) for regrets in self.regrets.values()]
+        return float(np.std(means, ddof=1) / np.sqrt(len(means)))
+
     def _all(self) -> list[float]:
         return [regret for regrets in self.regrets.values() for regret in regrets]
 

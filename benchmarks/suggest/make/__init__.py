@@ -1,1 +1,1 @@
-"""The tasks of `varied.json`: small models that are trained many at a time."""
+"""The tasks of `varied.json` and `unseen.json`: small models, trained many at a time."""
