@@ -23,9 +23,9 @@ Where the constants come from
 Four sets of tasks whose best rate is known by brute force, 201 in all, in ``benchmarks/suggest``.
 The constants were chosen in view of all of them and lie on a plateau: 0.1 decade more or less in a
 distance moves the mean regret by at most 0.006. The benchmark also prints what remains when the
-distances are chosen without the family of tasks that is judged. On 31 further tasks, fixed before the
-first run and judged once, the mean regret is .186 at 100 steps and .155 at 300, the median task's
-.035 and .044: where a model learns its data by heart, or does not learn within the sweep, no
+distances are chosen without the family of tasks that is judged. On 31 further tasks, fixed before
+the first run and judged once, the mean regret is .186 at 100 steps and .155 at 300, the median
+task's .035 and .044: where a model learns its data by heart, or does not learn within the sweep, no
 curve of losses shows the best rate.
 
 What was tried and dropped
