@@ -7,10 +7,12 @@ import torch
 
 # Before anything imports matplotlib: no window may open, here or in a child process.
 os.environ["MPLBACKEND"] = "agg"
-# Before anything imports Ray: it stays on the loopback interface, and reports to nobody.
+# Before anything imports Ray: it stays on the loopback interface, and reports to nobody. The tests
+# wait for its workers, so these do not stand back behind everything else, as they do by default.
 os.environ |= {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
 }
 
 

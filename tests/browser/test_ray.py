@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.harness.cells import open_finder, start
 from tests.browser.harness.finder import Finder
-from tests.browser.harness.lab import Lab
+from tests.browser.harness.lab import TIMEOUT, Lab
 from tests.browser.harness.server import JupyterServer
 from tests.distributed.raycluster import Nodes, cluster
 
@@ -73,10 +73,10 @@ def notebook(nodes: Nodes, lab: Lab) -> Iterator[Lab]:
     lab.kernel.run("w.close(); import ray; ray.shutdown()")
 
 
-def open_on(nodes: Nodes, notebook: Lab, steps: int) -> Finder:
+def open_on(nodes: Nodes, notebook: Lab, steps: int, needs: str = "num_gpus=0") -> Finder:
     """The idle widget of a notebook, over the cluster."""
     widget = f"""
-w = LRFinderWidget(make_task, runner=RayRunner({nodes.address!r}),
+w = LRFinderWidget(make_task, runner=RayRunner({nodes.address!r}, {needs}),
                    start_lr=1e-5, end_lr=1.0, steps={steps}, stop_at_divergence=False, seed=0)
 w"""
     return open_finder(notebook, setup=SETUP, widget=widget)
@@ -154,3 +154,21 @@ def test_where_a_node_dies_the_page_says_so_and_the_other_run_goes_on(
     assert finder.rows[:5] != small
     assert finder.wait_for_kernel() == notebook.kernel.value("w.suggestion")
     expect(finder.button("Start")).to_be_enabled()
+
+
+def test_a_check_says_in_its_panel_what_it_waits_for(nodes: Nodes, notebook: Lab) -> None:
+    finder = open_on(nodes, notebook, STEPS, "num_gpus=1")
+    notebook.kernel.run("w.check([1e-3, 1e-2], steps=5)")
+    panel = finder.root.get_by_role("group", name="Check", exact=True)
+    waits = "Waiting for a node with 1 CPU and 1 GPU: none of the "
+    expect(panel).to_contain_text(waits, timeout=TIMEOUT * 1000)
+    finder.button("Stop").click()
+    state = "w._checking.state"
+    notebook.wait_for("it has ended", lambda: notebook.kernel.value(state) == "stopped")
+    expect(panel).not_to_contain_text("Waiting", timeout=TIMEOUT * 1000)
+
+    finder.button("Start").click()
+    finder.wait_for_text(waits)
+    finder.button("Stop").click()
+    finder.wait_for_state("stopped")
+    assert notebook.kernel.value("len(w.wait(60))") == 0

@@ -17,11 +17,10 @@ from torch import nn
 from lrwidget import TrainingTask
 from lrwidget.distributed import RayRunner
 from lrwidget.distributed.raypart import WorkerLostError
-from lrwidget.distributed.rayruns import RemoteSweeps
 from lrwidget.distributed.raysource import RaySource
 from lrwidget.distributed.rayteam import together
 from lrwidget.records import StopReason
-from lrwidget.runner import RunState
+from lrwidget.runner import Runner, RunState
 from tests.distributed.raycluster import TIMEOUT, Gate, GatedLoss, Nodes, cluster, make_task, until
 
 RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 20, "seed": 3}
@@ -71,11 +70,11 @@ def gate(two: list[Any], tmp_path: Path) -> Gate:
 
 @pytest.fixture
 def start(gate: Gate) -> Iterator[Any]:
-    running: list[RemoteSweeps] = []
+    running: list[Runner[Any]] = []
 
-    def begin(cluster: RayRunner, **options: Any) -> RemoteSweeps:
+    def begin(cluster: RayRunner, lrs: list[float] | None = None, **options: Any) -> Runner[Any]:
         source = RaySource(make_shared, cluster, gate=gate.path, **(RANGE | options))
-        running.append(source.runner(""))
+        running.append(source.runner("") if lrs is None else source.checker(lrs, options["steps"]))
         running[-1].start()
         return running[-1]
 
@@ -129,6 +128,37 @@ def test_an_exception_on_one_worker_ends_the_sweep_with_that_exception(
         runner.wait(TIMEOUT)
     assert runner.state is RunState.FAILED
     assert len(runner.records) == 4
+
+
+def means_of_ranks(gate: Gate, jobs: int) -> list[list[float]]:
+    """The mean losses of each job, of those that had the workers one after the other."""
+    ranks = [np.loadtxt(gate.path.with_suffix(f".rank{rank}")) for rank in range(2)]
+    assert (ranks[0] != ranks[1]).any()
+    return sorted(np.mean(ranks, axis=0).reshape(jobs, -1).tolist())
+
+
+def test_the_rates_of_a_check_have_all_workers_one_after_the_other(start: Any, gate: Gate) -> None:
+    gate.open()
+    runner = start(RayRunner(workers=2), lrs=[1e-3, 1e-1], steps=4)
+    trials = [trial.loss.tolist() for trial in runner.wait(TIMEOUT).trials]
+    assert runner.state is RunState.FINISHED
+    assert [len(losses) for losses in trials] == [4, 4]
+    assert trials[0][0] == trials[1][0]  # the same weights and batches
+    assert trials[0] != trials[1]
+    for losses, means in zip(sorted(trials), means_of_ranks(gate, jobs=2), strict=True):
+        assert losses == pytest.approx(means, rel=1e-6)
+
+
+def test_so_have_repeats(start: Any, gate: Gate) -> None:
+    gate.open()
+    runner = start(RayRunner(workers=2), repeats=2, steps=4)
+    records = runner.wait(TIMEOUT)
+    assert records.stop_reason is StopReason.FINISHED
+    assert records.sweep_starts == [0, 4]
+    sweeps = [sweep[:, 1].tolist() for sweep in records.sweeps]
+    assert sweeps[0] != sweeps[1]
+    for losses, means in zip(sorted(sweeps), means_of_ranks(gate, jobs=2), strict=True):
+        assert losses == pytest.approx(means, rel=1e-6)
 
 
 def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
