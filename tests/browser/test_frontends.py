@@ -33,6 +33,10 @@ def test_notebook_7_runs_a_sweep_and_keeps_it_over_a_reload(lab: Lab) -> None:
     finder.button("Export").click()
     finder.wait_for_text("lr = ")
     assert lab.kernel.value("lr == w.lr")
+    lab.allow("steps", 2 * STEPS)
+    lab.kernel.run("w.start(label='again')\n_ = w.wait()")
+    labels = finder.root.get_by_role("list", name="Runs").locator(".lrw-run-label")
+    expect(labels).to_have_text(["run 1", "again"], timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,10 @@ def test_voila_streams_and_takes_the_pick(voila: Voila, page: Page) -> None:
         while kernel.value("w.lr") != pytest.approx(0.01, rel=0.05):  # the last move is on its way
             assert time.monotonic() < deadline, kernel.value("w.lr")
         assert kernel.value("len(w.records)") == STEPS
+        voila.allow("steps", 2 * STEPS)
+        seen.button("Start").click()
+        labels = seen.root.get_by_role("list", name="Runs").locator(".lrw-run-label")
+        expect(labels).to_have_text(["run 1", "run 2"], timeout=TIMEOUT)
     finally:
         kernel.close()
 

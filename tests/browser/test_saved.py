@@ -8,7 +8,8 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page, expect
 
-from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
+from tests.browser.harness.finder import Finder
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.lab import TIMEOUT, Lab
 from tests.browser.harness.seen import Seen
@@ -62,6 +63,16 @@ def test_reopened_after_the_kernels_end_the_saved_state_shows_the_curve(lab: Lab
     lab.wait_for("the marker moves", lambda: finder.chosen == rows[-1][0])
 
 
+def exported(lab: Lab, page: Page, folder: Path) -> Seen:
+    """The widget in a page that nbconvert makes of the notebook as it was saved."""
+    html, _ = HTMLExporter().from_filename(str(lab.folder / "notebook.ipynb"))
+    file = folder / "notebook.html"
+    file.write_text(html)
+    serve_cdns(page)
+    page.goto(file.as_uri())
+    return Seen(page)
+
+
 def test_saved_in_mid_sweep_the_rows_so_far_are_shown_with_no_kernel(
     lab: Lab, page: Page, tmp_path: Path
 ) -> None:
@@ -81,15 +92,34 @@ def test_saved_in_mid_sweep_the_rows_so_far_are_shown_with_no_kernel(
     finder.wait_for_text(CUT_OFF)
     expect(finder.button("Start")).to_be_disabled()
 
-    html, _ = HTMLExporter().from_filename(str(lab.folder / "notebook.ipynb"))
-    file = tmp_path / "notebook.html"
-    file.write_text(html)
-    serve_cdns(page)
-    page.goto(file.as_uri())
-    seen = Seen(page)
+    seen = exported(lab, page, tmp_path)
     seen.wait_for_points(30)
     seen.wait_for_state(f"Stopped at step 30 of {STEPS}")
     expect(seen.root).to_contain_text(CUT_OFF)
+
+
+def test_saved_while_the_cell_that_runs_the_sweeps_is_busy_nothing_is_missing(
+    lab: Lab, page: Page, tmp_path: Path
+) -> None:
+    lab.allow("steps", STEPS + 40)
+    both = "\n".join(f"w.start(label={label!r})\nw.wait()" for label in ("whole", "part"))
+    # One cell: the kernel is at no time free to answer the page.
+    lab.open(SETUP, WIDGET.replace("\nw\n", f"\ndisplay(w)\n{both}\n"))
+    lab.save_widget_state()
+    lab.run_cell(0)
+    lab.run_cell(1, wait=False)
+    finder = Finder(lab)
+    finder.wait_for_rows(40)
+    assert lab.is_busy(1)
+    lab.save()
+    seen = exported(lab, page, tmp_path)
+    seen.wait_for_points(40)
+    seen.wait_for_state(f"Stopped at step 40 of {STEPS}")
+    expect(seen.root).to_contain_text(CUT_OFF)
+    seen.button("Use whole").click()
+    seen.wait_for_points(STEPS)
+    seen.wait_for_state("Finished.")
+    assert lab.is_busy(1)
 
 
 def test_saved_in_the_middle_of_a_check_its_curves_so_far_are_shown(lab: Lab) -> None:
