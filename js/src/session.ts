@@ -1,8 +1,8 @@
 // One per widget model, shared by all its views: the rows, how the run stands, what the user chose,
 // and the conversation with the kernel. Views read it and are told when it changed.
-import type { Mode } from "./brush";
 import { Check } from "./check";
 import { clampRate } from "./format";
+import { Looks } from "./looks";
 import {
   type Command,
   type Detail,
@@ -14,6 +14,7 @@ import {
   type Status,
   type Traits,
 } from "./protocol";
+import { Requests, type Request } from "./requests";
 import { Runs, union, type Run } from "./runs";
 import type { RowStore } from "./store";
 import type { Span } from "./thin";
@@ -22,54 +23,34 @@ import { partBetween } from "./zoom";
 
 /** While something is dragged the kernel hears of it this often at most, in milliseconds. */
 const SEND_EVERY = 50;
-/** After this long without an answer the kernel counts as busy, in milliseconds. */
-const BUSY_AFTER = 1000;
+/** The traits that say how the active run stands. */
+const STATUS = ["state", "step", "steps", "suggestion", "error"] as const;
 
-/** What waits for the kernel. */
-interface Request {
-  name: Command | RunAction | "export";
-  late: boolean;
-  timer: ReturnType<typeof setTimeout>;
-}
-
-export class Session {
+export class Session extends Looks {
   readonly runs: Runs;
   readonly check = new Check();
   lr: number | null;
   lrRange: readonly [number, number] | null;
   smoothing: number;
   limit: number | null;
-  showRaw = true;
-  /** What dragging in the plot does. */
-  mode: Mode = "pick";
-  /** The part of the rates to show; null is all of them. */
-  zoom: Span | null = null;
   dragging = false;
   /** Whether a kernel is there to answer. */
   connected = true;
-  /** What the last Export or Copy had to say. */
-  note: { ok: boolean; text: string } | null = null;
-  request: Request | null = null;
-  /** The id of the widget's own model, known once the kernel has answered. */
+  readonly requests = new Requests(() => {
+    this.changed();
+  });
+  /** The id of the widget's own model, known once the kernel has spoken. */
   modelId: string | null = null;
 
   private picked = false;
   private retry: ReturnType<typeof setTimeout> | null = null;
-  private readonly listeners = new Set<() => void>();
-  private readonly sendLr = new Throttle<number>((lr) => {
-    this.save({ lr });
-  }, SEND_EVERY);
-  private readonly sendRange = new Throttle<readonly [number, number] | null>((range) => {
-    this.save({ lr_range: range });
-  }, SEND_EVERY);
-  private readonly sendSmoothing = new Throttle<number>((beta) => {
-    this.save({ smoothing: beta });
-  }, SEND_EVERY);
-  private readonly sendLimit = new Throttle<number | null>((limit) => {
-    this.save({ y_max: limit });
-  }, SEND_EVERY);
+  private readonly sendLr = this.throttled("lr");
+  private readonly sendRange = this.throttled("lr_range");
+  private readonly sendSmoothing = this.throttled("smoothing");
+  private readonly sendLimit = this.throttled("y_max");
 
   constructor(private readonly model: Model) {
+    super();
     this.runs = new Runs(model.get("_legend"));
     this.lr = model.get("lr");
     this.lrRange = model.get("lr_range");
@@ -166,18 +147,8 @@ export class Session {
     };
   }
 
-  /** Calls back after every change, until the signal aborts. */
-  onChange(listener: () => void, signal: AbortSignal): void {
-    this.listeners.add(listener);
-    signal.addEventListener("abort", () => this.listeners.delete(listener));
-  }
-
-  changed(): void {
-    for (const listener of this.listeners) listener();
-  }
-
   command(name: Command): void {
-    this.expectAnswer(name);
+    this.expect(name);
     this.model.send({ type: "command", name });
     this.changed();
   }
@@ -205,7 +176,7 @@ export class Session {
 
   /** Asks the kernel to do something with a run. */
   ask(action: RunAction, { number: run }: Run, label?: string): void {
-    this.expectAnswer(action);
+    this.expect(action);
     this.model.send({ type: "run", action, run, ...(label === undefined ? {} : { label }) });
     this.changed();
   }
@@ -214,7 +185,7 @@ export class Session {
   export(name: string): void {
     this.sendLr.flush();
     this.save({ variable: name });
-    this.expectAnswer("export");
+    this.expect("export");
     this.model.send({ type: "export", name });
     this.changed();
   }
@@ -255,16 +226,6 @@ export class Session {
     this.changed();
   }
 
-  setMode(mode: Mode): void {
-    this.mode = mode;
-    this.changed();
-  }
-
-  setZoom(zoom: Span | null): void {
-    this.zoom = zoom;
-    this.changed();
-  }
-
   setSmoothing(beta: number): void {
     this.smoothing = beta;
     this.sendSmoothing.push(beta);
@@ -285,20 +246,16 @@ export class Session {
     this.save({ variable });
   }
 
-  setShowRaw(show: boolean): void {
-    this.showRaw = show;
-    this.changed();
-  }
-
-  say(ok: boolean, text: string): void {
-    this.note = { ok, text };
-    this.changed();
-  }
-
   setConnected(connected: boolean): void {
     if (connected === this.connected) return;
     this.connected = connected;
     this.changed();
+  }
+
+  private throttled<Name extends keyof Traits>(name: Name): Throttle<Traits[Name]> {
+    return new Throttle((value) => {
+      this.save({ [name]: value });
+    }, SEND_EVERY);
   }
 
   private save(changes: Partial<Traits>): void {
@@ -313,7 +270,8 @@ export class Session {
     model.on("msg:custom", (content: FromKernel, buffers: DataView[]) => {
       switch (content.type) {
         case "exported":
-          this.takeExported(content.ok, content.text);
+          this.requests.settle("export");
+          this.say(content.ok, content.text);
           break;
         case "check":
           this.check.take(content, buffers[0]);
@@ -324,7 +282,7 @@ export class Session {
           this.takeRows(content, buffers[0]);
       }
     });
-    for (const name of ["state", "step", "steps", "suggestion", "error", "_detail"] as const) {
+    for (const name of [...STATUS, "_detail"] as const) {
       model.on(`change:${name}`, () => {
         this.takeTraits();
         this.changed();
@@ -332,8 +290,7 @@ export class Session {
     }
     model.on("change:_legend", () => {
       this.takeTraits();
-      const action = this.request?.name;
-      if (action === "activate" || action === "rename" || action === "remove") this.settle();
+      this.requests.settle("activate", "rename", "remove");
       this.changed();
     });
     model.on("change:lr", () => {
@@ -382,7 +339,7 @@ export class Session {
   }
 
   private heard(): void {
-    if (this.request?.name === "stop" && !this.busy) this.settle();
+    if (!this.busy) this.requests.settle("stop");
     this.connected = true;
     this.askForMissing();
     this.changed();
@@ -407,27 +364,17 @@ export class Session {
     if (status.state === "idle") this.picked = false;
     // While a run streams, only a new state answers a button; at rest, any message does.
     const answered = status.state !== before.state || before.state !== "running";
-    const waits = this.request?.name === "export" || (this.request?.name === "stop" && this.busy);
-    if (answered && !waits) this.settle();
-  }
-
-  private takeExported(ok: boolean, text: string): void {
-    if (this.request?.name === "export") this.settle();
-    this.say(ok, text);
+    const { requests, busy } = this;
+    const waits = requests.waitsFor("export") || (busy && requests.waitsFor("stop"));
+    if (answered && !waits) requests.settle();
   }
 
   private statusFromTraits(): Partial<Status> {
     const { model } = this;
     // The traits know the time only at the end of a run; until then messages tell it.
     const { elapsed } = model.get("_detail");
-    return {
-      ...(elapsed ? { elapsed } : {}),
-      state: model.get("state"),
-      step: model.get("step"),
-      steps: model.get("steps"),
-      error: model.get("error"),
-      suggestion: model.get("suggestion"),
-    };
+    const traits = Object.fromEntries(STATUS.map((name) => [name, model.get(name)]));
+    return elapsed ? { ...traits, elapsed } : traits;
   }
 
   private askForMissing(): void {
@@ -442,19 +389,8 @@ export class Session {
     }, 500);
   }
 
-  private expectAnswer(name: Request["name"]): void {
-    this.settle();
+  private expect(name: Request["name"]): void {
     this.note = null;
-    const timer = setTimeout(() => {
-      if (this.request?.timer !== timer) return;
-      this.request.late = true;
-      this.changed();
-    }, BUSY_AFTER);
-    this.request = { name, late: false, timer };
-  }
-
-  private settle(): void {
-    if (this.request) clearTimeout(this.request.timer);
-    this.request = null;
+    this.requests.expect(name);
   }
 }

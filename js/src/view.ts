@@ -84,7 +84,8 @@ export class View {
   }
 
   update(): void {
-    const { standing, status, detail, span, store, request, note, connected } = this.session;
+    const { standing, status, detail, span, store, note, connected } = this.session;
+    const request = this.session.requests.pending;
     for (const bar of this.bars) bar.update();
     setText(this.state, describeState(standing, detail, span, store.current?.sweeps));
     let text = note?.text ?? detail.notice ?? "";

@@ -278,11 +278,11 @@ describe("a button", () => {
     session.command("start");
     expect(model.sent.at(-1)).toEqual({ type: "command", name: "start" });
     vi.advanceTimersByTime(900);
-    expect(session.request?.late).toBe(false);
+    expect(session.requests.pending?.late).toBe(false);
     vi.advanceTimersByTime(200);
-    expect(session.request?.late).toBe(true);
+    expect(session.requests.pending?.late).toBe(true);
     model.rows({ state: "running", step: 0 });
-    expect(session.request).toBeNull();
+    expect(session.requests.pending).toBeNull();
   });
 
   it("pressed during a run is answered by a new state, not by more rows", () => {
@@ -290,9 +290,9 @@ describe("a button", () => {
     model.rows({ state: "running", step: 1 }, [1]);
     session.command("stop");
     model.rows({ state: "running", step: 2 }, [1, 1]);
-    expect(session.request?.name).toBe("stop");
+    expect(session.requests.pending?.name).toBe("stop");
     model.rows({ state: "stopped", step: 2 });
-    expect(session.request).toBeNull();
+    expect(session.requests.pending).toBeNull();
   });
 
   it("Export sends the rate first, then the name, and tells what was written", () => {
@@ -305,7 +305,7 @@ describe("a button", () => {
     model.emit("msg:custom", { type: "exported", ok: true, text: "best = 0.2" }, []);
     expect(session.note).toEqual({ ok: true, text: "best = 0.2" });
     vi.advanceTimersByTime(5000);
-    expect(session.request).toBeNull();
+    expect(session.requests.pending).toBeNull();
   });
 });
 
@@ -349,9 +349,9 @@ describe("a check", () => {
     model.emit("msg:custom", running, row());
     session.command("stop");
     model.rows({ state: "idle", step: 0 });
-    expect(session.request?.name).toBe("stop");
+    expect(session.requests.pending?.name).toBe("stop");
     model.emit("msg:custom", { ...running, state: "stopped" }, []);
-    expect(session.request).toBeNull();
+    expect(session.requests.pending).toBeNull();
   });
 
   it("comes and goes with the state", () => {
@@ -414,7 +414,7 @@ describe("several runs", () => {
     session.activate(session.runs.list[0]!);
     expect(model.sent.at(-1)).toEqual({ type: "run", action: "activate", run: 1 });
     expect(session.runs.active.number).toBe(2);
-    expect(session.request?.name).toBe("activate");
+    expect(session.requests.pending?.name).toBe("activate");
     model.change({
       _legend: { ...two._legend!, active: 1 },
       state: "finished",
@@ -422,7 +422,7 @@ describe("several runs", () => {
       suggestion: 0.1,
       lr: 0.1,
     });
-    expect(session.request).toBeNull();
+    expect(session.requests.pending).toBeNull();
     expect([session.runs.active.number, session.status.suggestion, session.lr]).toEqual([
       1, 0.1, 0.1,
     ]);
