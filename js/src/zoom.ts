@@ -17,6 +17,8 @@ export function scaled(part: Span, factor: number, around: number, whole: Span):
   const [from, to] = [fractionOf(part.low, whole), fractionOf(part.high, whole)];
   const least = Math.log(NARROWEST) / Math.log(whole.high / whole.low);
   const width = Math.min(Math.max((to - from) * factor, least), 1);
+  // All of it is exactly that, whatever the logarithms round.
+  if (width > 1 - 1e-9) return whole;
   const at = fractionOf(clampRate(around, part), part);
   const low = Math.min(Math.max(from + at * (to - from - width), 0), 1 - width);
   return { low: rateAt(low, whole), high: rateAt(low + width, whole) };

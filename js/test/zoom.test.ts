@@ -30,6 +30,13 @@ describe("scaled", () => {
     expect(scaled(part, Infinity, 2e-4, whole)).toEqual(whole);
     expect(scaled(scaled(scaled(part, 8, 1, whole), 8, 1, whole), 8, 1, whole)).toEqual(whole);
   });
+  it("comes back to the very ends from around any rate", () => {
+    const random = seeded(1);
+    for (let i = 0; i < 2000; i++) {
+      const rate = 10 ** (-6 + 6 * random());
+      expect(scaled(scaled(whole, 0.5, rate, whole), 2, rate, whole)).toEqual(whole);
+    }
+  });
   it.each(Array.from({ length: 100 }, (_, i) => i))(
     "stays inside and wide enough, seed %i",
     (i) => {
