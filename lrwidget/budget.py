@@ -3,8 +3,9 @@
 import threading
 import time
 
-# 22 messages/s: with what the traits add (at most two updates/s) the page gets no more than 25.
-INTERVAL = 0.045
+# 20 messages/s: with a burst of two and what the traits add (two updates/s, and one at a change of
+# state) no second at the page has more than 25.
+INTERVAL = 0.05
 # How often the traits hear of new steps, for observers in Python.
 NEWS_INTERVAL = 0.5
 # What is urgent, a change of state or the last rows, may go out at once, so many at a time.

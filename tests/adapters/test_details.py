@@ -15,6 +15,7 @@ from tests.adapters.case import BATCH, FRAMEWORKS, LR, make
 from tests.trust.endings import OPTIONS, find
 from tests.trust.fingerprint import differences
 from tests.trust.plan import BoomError
+from tests.widget.finder import until
 
 SHORT: dict[str, Any] = {**OPTIONS, "steps": 4, "progress": False}
 
@@ -305,14 +306,18 @@ def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> No
     find(task)  # the first workers open what the process keeps
     gc.collect()
     before = case.fingerprint()
+
+    def held_but_files() -> list[str]:
+        found = differences(before, case.fingerprint())
+        return [what for what in found if not what.startswith("open files")]
+
     assert find(task).stop_reason == "finished"
     case.plan.at("forward", 2, case.plan.fail)
     with pytest.raises(BoomError) as error:
         find(task)
     # The pipes of the workers are closed with the exception, whose traceback leads to them; the
-    # processes and threads end at once.
-    after = differences(before, case.fingerprint())
-    assert [found for found in after if not found.startswith("open files")] == []
+    # processes and threads are told to end at once.
+    until(lambda: held_but_files() == [])
     error.value.__traceback__ = None
     error = None  # type: ignore[assignment]
     gc.collect()

@@ -79,13 +79,16 @@ def main() -> None:
     parser.add_argument("--unseen", action="store_true", help="those of unseen.json")
     options = parser.parse_args()
     path = options.file
-    torch.set_flush_denormal(True)  # what has died out is slow to compute with
     tasks = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     there = {task["name"] for task in tasks}
     for recipe in UNSEEN if options.unseen else RECIPES:
         if recipe.name not in there:
             began = time.monotonic()
-            task = make(recipe)
+            torch.set_flush_denormal(True)  # what has died out is slow to compute with
+            try:
+                task = make(recipe)
+            finally:
+                torch.set_flush_denormal(False)
             gain = read_task(task).gain
             if gain >= LEAST_GAIN:
                 tasks.append(task)
