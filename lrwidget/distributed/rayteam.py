@@ -86,7 +86,7 @@ class Coordinator:
         self._reports.put(Report("running", end=end))
 
     def _fit(self, config: dict[str, Any]) -> None:
-        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
         places = self._places
@@ -95,14 +95,12 @@ class Coordinator:
             use_gpu=places.num_gpus > 0,
             resources_per_worker={"CPU": places.num_cpus, "GPU": places.num_gpus},
         )
-        # Whether to begin again is the driver's to decide, which has the rows of this attempt.
-        never: dict[str, Any] = {"max_failures": 0, "max_preemption_failures": 0}
         with tempfile.TemporaryDirectory() as folder:  # a sweep leaves no results behind
             TorchTrainer(
                 work_in_team,
                 train_loop_config=config,
                 scaling_config=scaling,
-                run_config=RunConfig(storage_path=folder, failure_config=FailureConfig(**never)),
+                run_config=RunConfig(storage_path=folder),
             ).fit()
 
     def _what_failed(self, error: Exception) -> Ending:
