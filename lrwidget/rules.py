@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrwidget.smoothing import smoothed
-from lrwidget.suggest import suggest
+from lrwidget.suggest import Suggestion, suggest
 
 Curve = NDArray[np.float64]
 
@@ -36,12 +36,17 @@ def minimum_over_ten(lr: ArrayLike, loss: ArrayLike) -> float | None:
     """Return a tenth of the rate at the lowest smoothed loss.
 
     The rule of the luz article and of fastai's ``minimum`` (``fastai/callback/schedule.py``), on
-    fastai's curve: running average with beta 0.98, without the first tenth and the last 5 points.
+    the curve that fastai gives it.
+
+    Args:
+        lr: learning rates, shape (steps,), in any order.
+        loss: raw losses, shape (steps,).
+
+    Returns:
+        The rate, or None where fastai's curve is empty.
     """
     rates, losses = _fastai_curve(lr, loss)
-    if len(losses) < 2:
-        return None
-    return float(rates[losses.argmin()]) / 10
+    return float(rates[losses.argmin()]) / 10 if len(losses) else None
 
 
 def steepest(lr: ArrayLike, loss: ArrayLike) -> float | None:
@@ -50,13 +55,23 @@ def steepest(lr: ArrayLike, loss: ArrayLike) -> float | None:
     torch-lr-finder's suggestion (``LRFinder.plot``): each new loss enters the running loss with
     weight 0.05, the first 10 and the last 5 points are left out, and the most negative central
     difference wins. It differentiates by step, which on its exponential ladder is the same as by
-    log-rate; here it is by log-rate, so that a linear ladder gives the same answer.
+    log-rate; here it is by log-rate, so that a linear ladder gives the same answer. Losses count up
+    to the first that is not finite; torch-lr-finder's own answer is that place itself.
+
+    Args:
+        lr: learning rates, shape (steps,), in any order.
+        loss: raw losses, shape (steps,).
+
+    Returns:
+        The rate, or None where there are fewer than two points or nothing falls.
     """
-    rates, losses = _readable(lr, loss)
+    rates, losses = _in_order(lr, loss)
+    end = _first(~np.isfinite(losses), len(losses))
+    rates, losses = rates[:end], losses[:end]
     running = np.empty_like(losses)
     for i, value in enumerate(losses):
         running[i] = value if i == 0 else TLF_NEW_LOSS * value + (1 - TLF_NEW_LOSS) * running[i - 1]
-    kept = slice(TLF_SKIP_START, _end(running, TLF_DIVERGED, TLF_SKIP_END))
+    kept = slice(TLF_SKIP_START, max(0, _ended(running, TLF_DIVERGED) - TLF_SKIP_END))
     rates, running = rates[kept], running[kept]
     if len(running) < 2:
         return None
@@ -70,20 +85,29 @@ def valley(lr: ArrayLike, loss: ArrayLike) -> float | None:
     fastai's default, given to it by ESRI (``fastai/callback/schedule.py``, ``valley``): the longest
     strictly decreasing subsequence of the smoothed loss, gaps allowed, of length d and ending at
     point m. The answer is point ``m - d + d // 3 + d // 6``; fastai's documentation calls that two
-    thirds of the way, it is about half.
+    thirds of the way, it is about half. As in fastai, a curve that never falls gives its first
+    rate, and one that only falls from its first point to its second gives its last (point -1).
+
+    Args:
+        lr: learning rates, shape (steps,), in any order.
+        loss: raw losses, shape (steps,).
+
+    Returns:
+        The rate, or None where fastai's curve is empty.
     """
     rates, losses = _fastai_curve(lr, loss)
+    if not len(losses):
+        return None
     # Patience sorting: tails[k] is minus the highest loss that ends a fall of k + 1 points.
     tails: list[float] = []
-    longest, end = 0, 0
+    length, start = 0, 0
     for i, value in enumerate(losses):
         place = bisect_left(tails, -value)
         tails[place : place + 1] = [-value]
-        if place + 1 > longest:
-            longest, end = place + 1, i
-    if longest < 2:
-        return None
-    return float(rates[max(0, end - longest + longest // 3 + longest // 6)])
+        if place and place + 1 > length:
+            length = place + 1
+            start = i - length
+    return float(rates[start + length // 3 + length // 6])
 
 
 def slide(lr: ArrayLike, loss: ArrayLike) -> float | None:
@@ -93,6 +117,13 @@ def slide(lr: ArrayLike, loss: ArrayLike) -> float | None:
     steps moves left from the last point while the slopes per step at its two ends differ by more
     than 0.005; the left end of its last such place is the answer. Both numbers are absolute, so
     the rule depends on the number of steps and on the scale of the loss.
+
+    Args:
+        lr: learning rates, shape (steps,), in any order.
+        loss: raw losses, shape (steps,).
+
+    Returns:
+        The rate, or None where fastai's curve is no longer than the window.
     """
     width, threshold = 15, 0.005
     rates, losses = _fastai_curve(lr, loss)
@@ -113,15 +144,21 @@ RULES: dict[str, Callable[[ArrayLike, ArrayLike], float | None]] = {
 }
 
 
-def suggestions(lr: ArrayLike, loss: ArrayLike) -> dict[str, float | None]:
+def suggestions(
+    lr: ArrayLike, loss: ArrayLike, auto: Suggestion | None = None
+) -> dict[str, float | None]:
     """Return what every rule says: "auto" (``suggest``) first, then the published rules.
 
     Args:
         lr: learning rates, shape (steps,).
         loss: raw losses, shape (steps,) or (sweeps, steps) with NaN where a sweep ended early. The
             published rules know one sweep; of several, the median of their rates is returned.
+        auto: what ``suggest`` says of them, where that is known already.
+
+    Returns:
+        The rate by name, None where a rule has none.
     """
-    named = {"auto": suggest(lr, loss).lr}
+    named = {"auto": (suggest(lr, loss) if auto is None else auto).lr}
     sweeps = np.atleast_2d(np.asarray(loss, dtype=np.float64))
     for name, rule in RULES.items():
         rates = [rate for sweep in sweeps if (rate := rule(lr, sweep)) is not None]
@@ -129,37 +166,52 @@ def suggestions(lr: ArrayLike, loss: ArrayLike) -> dict[str, float | None]:
     return named
 
 
-def _readable(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
-    """Return the sweep in the order of its rates, up to its first loss that is not finite.
+def _in_order(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
+    """Return the sweep in the order of its rates, each rate once.
 
-    Nothing is left of a sweep whose losses are all the same.
+    Nothing is left of a sweep whose losses are all the same: it has no slope but that of rounding.
     """
     rates = np.asarray(lr, dtype=np.float64).ravel()
     losses = np.asarray(loss, dtype=np.float64).ravel()
     usable = np.isfinite(rates) & (rates > 0)
     rates, losses = rates[usable], losses[usable]
-    order = np.argsort(rates, kind="stable")
-    rates, losses = rates[order], losses[order]
-    broken = np.flatnonzero(~np.isfinite(losses))
-    end = int(broken[0]) if len(broken) else len(losses)
-    if end and np.ptp(losses[:end]) == 0:
-        end = 0  # a constant has no slope but that of rounding
-    # Two losses at one rate would divide by a step of zero.
-    first = np.diff(rates[:end], prepend=0.0) > 0
-    return rates[:end][first], losses[:end][first]
+    rates, first = np.unique(rates, return_index=True)  # two at one rate have no slope between them
+    losses = losses[first]
+    finite = losses[: _first(~np.isfinite(losses), len(losses))]
+    return (rates, losses) if len(finite) and np.ptp(finite) > 0 else (rates[:0], losses[:0])
 
 
 def _fastai_curve(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
-    rates, losses = _readable(lr, loss)
-    running = smoothed(losses, FASTAI_BETA)
-    kept = slice(len(rates) // FASTAI_SKIP_START, _end(running, FASTAI_DIVERGED, FASTAI_SKIP_END))
+    """Return what fastai's rules get to see of a sweep (``Learner.lr_find``).
+
+    The running average with beta 0.98, up to where it exceeds four times its lowest value (at once,
+    where that is below zero); of these points not the first tenth and not the last five. A NaN does
+    not end fastai's sweep, so the points before it count all, unless they are among the last five.
+
+    How many steps were asked for cannot be known from the rows. The tenth is that of the rows, and
+    a sweep whose last row is a NaN, as ours end, counts as one that would have gone on.
+    """
+    rates, losses = _in_order(lr, loss)
+    end = _first(~np.isfinite(losses), len(losses))
+    running = np.full(len(losses), np.nan)
+    running[:end] = smoothed(losses[:end], FASTAI_BETA)
+    if end < len(losses) and losses[end] == np.inf:
+        running[end] = np.inf  # and NaN from there on
+    points = _ended(running, FASTAI_DIVERGED)
+    last = max(0, points - FASTAI_SKIP_END)
+    broken = _first(np.isnan(running[:points]), points)
+    if broken < points:
+        last = broken if broken == len(running) - 1 else min(broken, last)
+    kept = slice(len(rates) // FASTAI_SKIP_START, last)
     return rates[kept], running[kept]
 
 
-def _end(running: Curve, multiple: float, skip: int) -> int:
-    """Return where a curve ends that its finder stops at a multiple of the lowest loss."""
-    best = np.minimum.accumulate(running)
-    # A multiple of a loss that is not positive means nothing: there the whole sweep counts.
-    above = np.flatnonzero((best > 0) & (running > multiple * best))
-    points = int(above[0]) + 1 if len(above) else len(running)
-    return max(0, points - skip)
+def _ended(running: Curve, multiple: float) -> int:
+    """Return how many points a finder records that stops above a multiple of the lowest loss."""
+    lowest = np.minimum.accumulate(running)
+    return _first(running > multiple * lowest, len(running) - 1) + 1
+
+
+def _first(where: NDArray[np.bool_], otherwise: int) -> int:
+    """Return the index of the first True."""
+    return int(where.argmax()) if where.any() else otherwise
