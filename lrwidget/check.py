@@ -42,16 +42,24 @@ class CheckResults:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The raw losses, one row a step: columns lr, step (from 1) and loss."""
-        parts = [trial.rows() for trial in self.trials]
-        rows = np.concatenate(parts)
-        steps = [np.arange(1, len(part) + 1) for part in parts]
-        return pd.DataFrame({"lr": rows[:, 0], "step": np.concatenate(steps), "loss": rows[:, 1]})
+        """The raw losses, one row a step: columns lr, step (from 1), loss, and those measured on
+        `val_data` where the task has it (val_loss, metric; NaN in the rows between)."""
+        frames = [trial.frame for trial in self.trials]
+        whole = pd.concat(
+            [frame.assign(step=np.arange(1, len(frame) + 1)) for frame in frames],
+            ignore_index=True,
+        )
+        measured = [name for name in whole.columns if name not in ("lr", "step", "loss")]
+        return whole[["lr", "step", "loss", *measured]]
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a rate: lr, final_loss (mean of the last fifth, NaN if it broke), stop_reason."""
-        return pd.DataFrame(
+        """One row a rate: lr, final_loss (mean of the last fifth, NaN if it broke), stop_reason.
+
+        Where the task has `val_data`, also val_loss, the last one that was measured: at the first
+        step and then every `val_every`. NaN for a trial that did not come to its end.
+        """
+        summary = pd.DataFrame(
             {
                 "lr": self.lrs,
                 "final_loss": [final_loss(trial) for trial in self.trials],
@@ -60,10 +68,17 @@ class CheckResults:
                 ],
             }
         )
+        if any("val_loss" in trial.frame for trial in self.trials):
+            summary["val_loss"] = [last_val_loss(trial) for trial in self.trials]
+        return summary
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest final loss; None where no trial came to its end."""
+        """The rate with the lowest final loss; None where no trial came to its end.
+
+        It goes by the training loss, also where a validation loss was measured: that is of a few
+        batches every so many steps. Where data can be learned by heart, look at val_loss.
+        """
         finals = self.summary.dropna(subset="final_loss")
         return None if finals.empty else float(finals.lr.to_numpy()[finals.final_loss.argmin()])
 
@@ -137,10 +152,10 @@ def checking(
 
 
 class CheckRunner(Runner[CheckResults]):
-    """A check in a thread of its own; `results` has what there is so far, at any time."""
+    """A check in a thread of its own; `result` has what there is so far, at any time."""
 
     def __init__(self, task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> None:
-        self.results = results = CheckResults(lrs)
+        results = CheckResults(lrs)
         steps = whole_number("steps", steps, 2)
         _refuse_if_read_once(task)
         super().__init__(
@@ -157,6 +172,14 @@ def final_loss(trial: LRRecords) -> float:
         return math.nan
     loss = trial.loss
     return float(loss[-max(1, round(TAIL * len(loss))) :].mean())
+
+
+def last_val_loss(trial: LRRecords) -> float:
+    """The last validation loss; NaN for a trial that has none or did not come to its end."""
+    frame = trial.frame
+    if trial.stop_reason is not StopReason.FINISHED or "val_loss" not in frame:
+        return math.nan
+    return float(frame["val_loss"].dropna().iloc[-1])
 
 
 def _refuse_if_read_once(task: TrainingTask) -> None:

@@ -23,7 +23,8 @@ def test_the_better_rate_wins_and_an_exploding_one_cannot() -> None:
     assert results.best == 0.1
     assert results.summary.lr.tolist() == [1e-4, 0.1, 1e6]
     assert math.isnan(results.summary.final_loss[2])
-    assert results.trials[2].stop_reason in (StopReason.DIVERGED, StopReason.NON_FINITE)
+    # A check has no rule that ends a trial: it goes on until the loss is no number.
+    assert results.trials[2].stop_reason is StopReason.NON_FINITE
 
 
 def test_all_rates_begin_from_the_same_state_with_the_same_batches() -> None:
@@ -39,6 +40,38 @@ def test_the_frame_has_a_row_for_each_step() -> None:
     assert frame.lr.tolist() == [0.1] * 5 + [0.2] * 5
     assert frame.step.tolist() == [1, 2, 3, 4, 5] * 2
     assert np.isfinite(frame.loss).all()
+
+
+def test_what_is_measured_on_held_out_data_is_in_frame_and_summary() -> None:
+    given = TrainingTask(
+        *problem(), val_data=problem()[3], val_every=4, metric=lambda output, _: output.shape[0]
+    )
+    results = check_lrs(given, [0.1, 1e6, 1e-6], steps=10)
+    frame = results.frame
+    assert list(frame.columns) == ["lr", "step", "loss", "val_loss", "metric"]
+    slow, good = (frame[frame.lr == lr] for lr in (1e-6, 0.1))
+    assert good.step[good.val_loss.notna()].tolist() == [1, 5, 9]
+    assert good.metric[good.val_loss.notna()].tolist() == [good.metric.iloc[0]] * 3
+    assert slow.val_loss.iloc[0] == good.val_loss.iloc[0] > good.val_loss.iloc[8]
+    lasts = results.summary.val_loss.tolist()
+    assert lasts[:2] == [slow.val_loss.iloc[8], good.val_loss.iloc[8]]
+    assert math.isnan(lasts[2])
+
+
+def test_the_best_goes_by_the_training_loss() -> None:
+    results = CheckResults([0.1, 0.2])
+    for trial, losses in zip(results.trials, ([1.0, 3.0], [2.0, 1.0]), strict=True):
+        for loss in losses:
+            trial.append(0.1, loss, {"val_loss": 4 - loss})
+        trial.stop_reason = StopReason.FINISHED
+    assert results.summary.val_loss.tolist() == [1.0, 3.0]
+    assert results.best == 0.2
+
+
+def test_without_held_out_data_there_is_no_such_column() -> None:
+    results = check_lrs(task(), [0.1], steps=2)
+    assert list(results.summary.columns) == ["lr", "final_loss", "stop_reason"]
+    assert list(CheckResults([0.1]).frame.columns) == ["lr", "step", "loss"]
 
 
 def test_the_task_is_afterwards_as_before() -> None:
@@ -69,7 +102,7 @@ def test_data_that_can_be_read_once_is_refused() -> None:
 def test_in_the_background_it_can_be_stopped_and_keeps_what_there_is() -> None:
     runner = CheckRunner(task(), [0.1, 0.2], steps=100_000)
     runner.start()
-    while not len(runner.results.trials[0]):
+    while not len(runner.result.trials[0]):
         time.sleep(0.002)
     runner.stop()
     results = runner.wait()

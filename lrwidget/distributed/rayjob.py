@@ -105,4 +105,4 @@ def runner_of(task: TrainingTask, job: Job) -> tuple[Runner[Any], LRRecords]:
         sweep = SweepRunner(task, job.options)
         return sweep, sweep.records
     check = CheckRunner(task, [job.lr], job.steps)
-    return check, check.results.trials[0]
+    return check, check.result.trials[0]
