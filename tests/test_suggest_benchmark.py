@@ -6,6 +6,16 @@ import numpy as np
 import pytest
 
 from benchmarks.suggest.__main__ import HELD, SETS, main, ours
+from benchmarks.suggest.breakdown import (
+    CARRIERS,
+    KINDS,
+    SLOW,
+    by_kind,
+    carriers,
+    difference,
+    failures_by_confidence,
+    kept,
+)
 from benchmarks.suggest.recorded import LENGTHS, Task, ladder, load_tasks
 from benchmarks.suggest.score import (
     BEST,
@@ -180,7 +190,12 @@ def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
 
 
 def test_prints_the_tables_and_chooses_nothing_on_the_unseen_tasks(monkeypatch, capsys):
-    sets = {name: load_tasks(name)[:2] for name in (*SETS, HELD)}
+    sets = {name: load_tasks(name)[:2] for name in SETS}
+    held = load_tasks(HELD)
+    sets[HELD] = [
+        next(task for task in held if task.name.startswith(starts or "breast"))
+        for starts, *_ in CARRIERS.values()
+    ]
     monkeypatch.setattr("benchmarks.suggest.__main__.load_tasks", sets.__getitem__)
     chosen = []
     monkeypatch.setattr(
@@ -196,8 +211,45 @@ def test_prints_the_tables_and_chooses_nothing_on_the_unseen_tasks(monkeypatch, 
         assert name in printed
     assert f"{score(ours, sets[HELD], 100).error:.3f} and" in printed
     assert chosen == 2 * [task for name in SETS for task in sets[name]]
-    assert "distances" not in printed[printed.index("2 tasks: unseen") :]
+    assert "distances" not in printed[printed.index("5 tasks: unseen") :]
+    assert "  8 tasks, mean regret by what the curve shows" in printed
+    assert "what carries it" in printed
 
 
 def test_the_standard_error_is_that_over_tasks():
     assert Score({"a": [0.0, 0.2], "b": [0.5, 0.5]}).error == pytest.approx(0.2)
+
+
+KINDS_AT = {
+    100: [(0.055, 112.2), (0.074, 26.3), (0.225, 42.5), (1, 4.0), (0.340, 16.0)],
+    300: [(0.050, 134.3), (0.106, 24.1), (0.281, 25.2), (1, 1.3), (0.350, 16.0)],
+}
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
+def test_what_the_readme_says_of_curves_by_kind(steps):
+    everything = [task for name in SETS for task in load_tasks(name)]
+    found = by_kind(everything, steps)
+    assert sum(count for _, count in found.values()) == pytest.approx(len(everything)) == 201
+    for kind, (mean, count) in zip(KINDS, KINDS_AT[steps], strict=True):
+        assert found[kind] == (pytest.approx(mean, abs=6e-4), pytest.approx(count, abs=0.06))
+
+
+def test_what_the_readme_says_of_single_unseen_tasks():
+    unseen = load_tasks(HELD)
+    ours_100, ours_300 = (score(ours, unseen, steps) for steps in LENGTHS)
+    assert carriers(ours_100)["learned by heart"] == pytest.approx((0.592, 0.41, 4), abs=5e-3)
+    assert carriers(ours_300)["slow starters"] == pytest.approx((0.571, 0.36, 3), abs=5e-3)
+    assert sum(count for _, _, count in carriers(ours_100).values()) == len(unseen)
+    assert len(kept(ours_100, SLOW).regrets) == 10
+    assert len(kept(ours_100, SLOW, inside=False).regrets) == 21
+    assert failures_by_confidence(unseen, 100) == {"no fall": (7, 17), "high": (4, 58)}
+    assert failures_by_confidence(unseen, 300) == {"no fall": (7, 9), "high": (6, 65)}
+    valley = difference(ours_100, score(RULES["valley"], unseen, 100))
+    assert valley == pytest.approx((0.047, 0.048), abs=6e-4)
+
+
+def test_a_difference_is_taken_task_by_task():
+    one = Score({"a": [0.0, 0.2], "b": [0.5]})
+    other = Score({"a": [0.2, 0.2], "b": [0.8]})
+    assert difference(one, other) == pytest.approx((0.2, 0.1))

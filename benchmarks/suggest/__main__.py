@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from benchmarks.suggest.breakdown import show_kinds, show_unseen
 from benchmarks.suggest.recorded import LENGTHS, Array, Task, load_tasks
 from benchmarks.suggest.score import Rule, Score, chosen_on, left_out, score
 from lrwidget.rules import RULES
@@ -77,6 +78,8 @@ def main() -> None:
         if name == HELD:
             errors = " and ".join(f"{rows['lrwidget'][n].error:.3f}" for n in LENGTHS)
             print(f"  lrwidget's means have standard errors of {errors}, from task to task\n")
+            show_unseen(tasks, rows)
+    show_kinds(everything)
 
 
 def of(tasks: list[Task], found: Mapping[int, Score]) -> dict[int, Score]:
