@@ -47,8 +47,21 @@ export function withMembersMarked(configFile) {
     );
   }
   // Not left to esbuild, which would miss the members that a constructor's parameters declare.
-  const javascript = (text) => ts.transpileModule(text, { compilerOptions: options }).outputText;
+  const javascript = (text) =>
+    ts.transpileModule(text, {
+      compilerOptions: options,
+      transformers: { after: [withoutEmptyFields] },
+    }).outputText;
   return new Map(fileNames.map((name) => [name, javascript(renamed.get(name))]));
+}
+
+/** Without the fields that only say that there will be one: what a class has, its constructor sets. */
+function withoutEmptyFields(context) {
+  const visit = (node) =>
+    ts.isPropertyDeclaration(node) && !node.initializer
+      ? undefined
+      : ts.visitEachChild(node, visit, context);
+  return (source) => ts.visitNode(source, visit);
 }
 
 function serviceFor(sources, options) {

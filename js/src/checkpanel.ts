@@ -7,7 +7,7 @@ import {
   offer,
 } from "./checkwords";
 import "./check.css";
-import { button, h, on, setText } from "./dom";
+import { button, h, on, setAttribute, setClass, setText } from "./dom";
 import { formatLoss, formatRate } from "./format";
 import { ErrorBox } from "./runbar";
 import type { Session } from "./session";
@@ -49,7 +49,7 @@ export class CheckPanel {
       const { status, detail } = session.check;
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
-    this.el.setAttribute("aria-label", "Check");
+    setAttribute(this.el, "aria-label", "Check");
     on(this.use, "click", () => {
       const best = this.offered;
       if (best === null) return;
@@ -133,7 +133,7 @@ export class CheckPanel {
           h("td", {}, loss),
           h("td", {}, outcome),
         );
-        row.classList.toggle("lrw-best", outcome === "best");
+        setClass(row, "best", outcome === "best");
         return row;
       }),
     );

@@ -27,6 +27,9 @@ export function h<S extends Selector>(
   return element;
 }
 
+/** Of what says nothing that is not said elsewhere. */
+export const SILENT = { "aria-hidden": "true" } as const;
+
 export type Attributes = Readonly<Record<string, string | number>>;
 
 /** An element of SVG with its attributes and children. */
@@ -64,6 +67,19 @@ export function setText(element: HTMLElement, text: string): void {
 
 export function setAttribute(element: Element, name: string, value: string): void {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** Gives the element one of our classes ("bad" is "lrw-bad"), or takes it away. */
+export function setClass(element: Element, name: string, has: boolean): void {
+  element.classList.toggle(`lrw-${name}`, has);
+}
+
+export function boxOf(element: Element | Range): DOMRect {
+  return element.getBoundingClientRect();
+}
+
+export function onAbort(signal: AbortSignal, listener: () => void): void {
+  signal.addEventListener("abort", listener);
 }
 
 /** Listens to an element. */

@@ -1,5 +1,5 @@
 // The runs by name: which are drawn and how, which is the active one; to rename and to remove them.
-import { button, h, on, s, setAttribute, setText } from "./dom";
+import { button, h, on, s, setAttribute, setClass, setText, SILENT } from "./dom";
 import type { Run } from "./runs";
 import type { Session } from "./session";
 
@@ -60,7 +60,7 @@ class Entry {
     private readonly session: Session,
     private readonly run: Run,
   ) {
-    this.show.append(s("svg", { "aria-hidden": "true" }, this.line), this.text);
+    this.show.append(s("svg", SILENT, this.line), this.text);
     on(this.use, "click", () => {
       if (!this.isActive && session.canActivate) session.activate(run);
     });
@@ -91,13 +91,13 @@ class Entry {
     const { label } = run;
     const hidden = session.isHidden(run);
     setText(this.text, label);
-    this.el.classList.toggle("lrw-is-active", isActive);
-    this.el.classList.toggle("lrw-is-hidden", hidden);
+    setClass(this.el, "is-active", isActive);
+    setClass(this.el, "is-hidden", hidden);
     const style = isActive ? "active" : String(run.style);
     if (this.line.dataset.style !== style) this.line.dataset.style = style;
 
     name(this.use, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
-    if (isActive) this.use.setAttribute("aria-current", "true");
+    if (isActive) setAttribute(this.use, "aria-current", "true");
     else this.use.removeAttribute("aria-current");
     disable(this.use, !isActive && !session.canActivate);
 
@@ -153,6 +153,6 @@ function name(element: HTMLElement, label: string, title: string): void {
 
 /** Not `disabled`: it would lose the focus, and what it says is still worth reading. */
 function disable(element: HTMLElement, disabled: boolean): void {
-  if (disabled) element.setAttribute("aria-disabled", "true");
+  if (disabled) setAttribute(element, "aria-disabled", "true");
   else element.removeAttribute("aria-disabled");
 }

@@ -1,6 +1,6 @@
 // The bar at the bottom: the chosen rate as a number, and the ways to take it away.
 import { copyText } from "./clipboard";
-import { button, h, on, setText } from "./dom";
+import { button, h, on, setAttribute, setClass, setText } from "./dom";
 import { clampRate, formatRate, parseRate } from "./format";
 import type { Session } from "./session";
 
@@ -23,7 +23,7 @@ export class PickBar {
   constructor(private readonly session: Session) {
     const { rate, variable } = this;
     rate.inputMode = "decimal";
-    rate.setAttribute("aria-describedby", this.complaint.id);
+    setAttribute(rate, "aria-describedby", this.complaint.id);
     on(rate, "input", () => {
       this.typing = true;
     });
@@ -81,7 +81,7 @@ export class PickBar {
     const idle = lr === null;
     this.exporting.disabled = !connected || idle;
     this.copying.disabled = idle;
-    this.exporting.classList.toggle("lrw-primary", !idle && !busy);
+    setClass(this.exporting, "primary", !idle && !busy);
     this.checking.disabled = !connected || idle || busy;
     this.stopping.disabled = !connected;
     // The one that goes away hands the focus to the other.
@@ -110,7 +110,7 @@ export class PickBar {
   /** Says what is wrong with what was typed, which stays to be mended; nothing to say ends that. */
   private complain(text: string): void {
     setText(this.complaint, text);
-    this.rate.setAttribute("aria-invalid", String(text !== ""));
+    setAttribute(this.rate, "aria-invalid", String(text !== ""));
     if (text === "") this.typing = false;
   }
 

@@ -1,5 +1,5 @@
 // The chart as it is seen, as a picture of its own: no style sheet, no variable, nothing outside.
-import { s, setAttributes, type Attributes } from "./dom";
+import { type Attributes, boxOf, s, setAttributes } from "./dom";
 
 const MARGIN = 12;
 const LINE = 18;
@@ -12,7 +12,7 @@ const PASSING = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar,
 
 /** The chart's element with lines of text below it. */
 export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
-  const box = chart.getBoundingClientRect();
+  const box = boxOf(chart);
   const style = getComputedStyle(chart);
   const [width, height] = [box.width + 2 * MARGIN, box.height + LINE * lines.length + 2 * MARGIN];
   const surface = paint("fill", style.getPropertyValue("--lrw-surface"));
@@ -54,12 +54,12 @@ function drawInto(root: Element, element: Element): void {
   const style = getComputedStyle(element);
   if (style.display === "none" || element.matches(PASSING)) return;
   if (element instanceof SVGSVGElement) {
-    const { left, top } = element.getBoundingClientRect();
+    const { left, top } = boxOf(element);
     const copies = [...element.children].flatMap((child) => copyOf(child) ?? []);
     root.append(s("g", { transform: `translate(${left} ${top})` }, ...copies));
     return;
   }
-  const box = element.getBoundingClientRect();
+  const box = boxOf(element);
   const { left: x, top: y, width, height } = box;
   const fill = paint("fill", style.backgroundColor);
   const rx = style.borderRadius === "50%" ? width / 2 : 0;
@@ -81,7 +81,7 @@ function drawInto(root: Element, element: Element): void {
     else if (node.textContent?.trim()) {
       const range = document.createRange();
       range.selectNodeContents(node);
-      const { left, top, height } = range.getBoundingClientRect();
+      const { left, top, height } = boxOf(range);
       root.append(text(node.textContent, left, top + height / 2, style));
     }
   }

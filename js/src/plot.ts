@@ -1,7 +1,7 @@
 // One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
 // invitation while there is nothing to see.
 import type { Chart } from "./chart";
-import { h, on, setAttribute, setText } from "./dom";
+import { boxOf, h, on, onAbort, setAttribute, setText, SILENT } from "./dom";
 import { Brush } from "./brush";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { quietMarks, type FigureView, type RealModel } from "./host";
@@ -22,8 +22,8 @@ export class Plot {
   private readonly hairline = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
   // What these two say is in the twin's value and in the state already.
-  private readonly chosen = h("div.label", { "aria-hidden": "true" });
-  private readonly suggested = h("div.label", { "aria-hidden": "true" });
+  private readonly chosen = h("div.label", SILENT);
+  private readonly suggested = h("div.label", SILENT);
   private readonly regions: Regions;
   private readonly rules: RuleTicks;
   private readonly range: RangeBand;
@@ -56,7 +56,7 @@ export class Plot {
       this.rules.el,
     );
     this.figure.append(new Brush(this.el, session, () => this.place()).el);
-    this.twin.setAttribute("aria-label", "Chosen learning rate");
+    setAttribute(this.twin, "aria-label", "Chosen learning rate");
     on(this.twin, "input", () => {
       session.pick(rateAt(Number(this.twin.value), session.shown));
     });
@@ -103,7 +103,7 @@ export class Plot {
       },
       this,
     );
-    signal.addEventListener("abort", () => {
+    onAbort(signal, () => {
       model.off(null, null, this);
       view.off(null, null, this);
     });
@@ -193,7 +193,7 @@ export class Plot {
   private hover(event: PointerEvent): void {
     const { session, chart } = this;
     const place = this.place();
-    const box = this.el.getBoundingClientRect();
+    const box = boxOf(this.el);
     const x = event.clientX - box.left;
     const y = event.clientY - box.top;
     if (
@@ -231,7 +231,7 @@ export class Plot {
   private place(): Place | null {
     const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
     if (!this.drawn || !plot?.width) return null;
-    const box = this.el.getBoundingClientRect();
+    const box = boxOf(this.el);
     return {
       left: plot.left - box.left,
       right: plot.right - box.left,

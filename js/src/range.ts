@@ -1,5 +1,5 @@
 // The chosen range of rates on the chart, with a slider for each end: their keyboard twins.
-import { h, on, setAttribute } from "./dom";
+import { h, on, setAttribute, setClass, SILENT } from "./dom";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { strideOf } from "./keys";
 import { across, type Place } from "./place";
@@ -25,7 +25,7 @@ export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Ran
 
 export class RangeBand {
   /** Goes behind the figure. */
-  readonly shade = h("div.range", { hidden: true, "aria-hidden": "true" });
+  readonly shade = h("div.range", { hidden: true, ...SILENT });
   readonly sliders: HTMLInputElement[];
 
   constructor(private readonly session: Session) {
@@ -68,7 +68,7 @@ export class RangeBand {
     this.shade.style.cssText = `left:${from!}px;width:${to! - from!}px;top:${top}px;height:${bottom - top}px`;
     lrRange.forEach((lr, end) => {
       // An end that lies outside of what is shown has no handle there.
-      this.shade.classList.toggle(["lrw-no-low", "lrw-no-high"][end]!, clampRate(lr, shown) !== lr);
+      setClass(this.shade, ["no-low", "no-high"][end]!, clampRate(lr, shown) !== lr);
     });
   }
 

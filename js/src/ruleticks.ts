@@ -1,7 +1,7 @@
 // The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
 // so that keyboard and screen reader have it as well.
 import { dodged } from "./dodge";
-import { h, on, s, setAttribute, setText } from "./dom";
+import { h, on, s, setAttribute, setClass, setText, SILENT } from "./dom";
 import { clampRate } from "./format";
 import { across, type Place } from "./place";
 import { DEFAULT_RULE, nameOf, rulesOf, type Rule } from "./rules";
@@ -22,9 +22,9 @@ export class RuleTicks {
   /** The strip below the figure, in the flow of the page. */
   readonly el: HTMLElement;
   /** What lies over the figure. */
-  readonly over = h("div", { "aria-hidden": "true" });
+  readonly over = h("div", SILENT);
   /** What lies under it: the lines from the ticks to their names. */
-  readonly under = s("svg", { class: "lrw-leaders", "aria-hidden": "true" });
+  readonly under = s("svg", { class: "lrw-leaders", ...SILENT });
   private readonly guide = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
   private readonly feet = h("div");
@@ -72,9 +72,9 @@ export class RuleTicks {
       h("span.shape"),
       h("span.rule-name", {}, rule.name),
     );
-    button.classList.toggle("lrw-default", rule.name === DEFAULT_RULE);
+    setClass(button, "default", rule.name === DEFAULT_RULE);
     // Not `disabled`: what it says is still worth reading.
-    if (!rule.inside) button.setAttribute("aria-disabled", "true");
+    if (!rule.inside) setAttribute(button, "aria-disabled", "true");
     const foot = h("div.foot");
     const leader = s("polyline");
     const tick: Tick = { rule, button, foot, leader };
@@ -123,7 +123,7 @@ export class RuleTicks {
         [x, top],
         [middle, top + LEADER],
       ];
-      leader.setAttribute("points", points.join(" "));
+      setAttribute(leader, "points", points.join(" "));
     });
   }
 

@@ -1,5 +1,5 @@
 // The bar on top: the buttons that make a run go, its progress, and what went wrong.
-import { button, h, on, setAttribute, setText } from "./dom";
+import { button, h, on, setAttribute, setClass, setText } from "./dom";
 import type { Command, RunState } from "./protocol";
 import type { Session } from "./session";
 import { formatRate } from "./format";
@@ -60,7 +60,7 @@ export class RunBar {
       button.disabled = !connected || (command === "start" && check.underWay);
       // At the end of a run the thing to do is to take the rate, unless there is none.
       const primary = shown[0] === command && (command !== "start" || lr === null);
-      button.classList.toggle("lrw-primary", primary);
+      setClass(button, "primary", primary);
     }
     // A button that goes away hands the focus to the one that took its place.
     if (focused?.hidden) this.buttons.get(shown[0] ?? "start")?.focus();

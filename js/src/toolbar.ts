@@ -1,6 +1,6 @@
 // The bar above the plot: what the mouse does there, and which part of the rates is shown.
 import type { Mode } from "./brush";
-import { button, h, on, setText } from "./dom";
+import { button, h, on, setAttribute, setText } from "./dom";
 import { rateAt } from "./format";
 import type { Session } from "./session";
 import { scaled } from "./zoom";
@@ -33,7 +33,7 @@ export class Toolbar {
     });
     const zoom = (name: string, key: string, sign: string): HTMLButtonElement => {
       const button = tool(sign, () => zoomBy(session, key), `${name} (${key} on the marker)`);
-      button.setAttribute("aria-label", name);
+      setAttribute(button, "aria-label", name);
       return button;
     };
     this.zooms = h("div.tools", {}, zoom("Zoom in", "+", "+"), zoom("Zoom out", "-", "−"));
@@ -62,7 +62,7 @@ export class Toolbar {
   update(): void {
     const { mode, zoom, lrRange } = this.session;
     for (const [one, button] of this.modes) {
-      button.setAttribute("aria-pressed", String(one === mode));
+      setAttribute(button, "aria-pressed", String(one === mode));
     }
     this.zooms.hidden = mode !== "zoom";
     hide(this.reset, zoom === null, this.modes[1]![1]);

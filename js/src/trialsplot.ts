@@ -1,5 +1,5 @@
 // The picture of a check: the smoothed loss of each rate over its steps, as an SVG of our own.
-import { s, setAttribute } from "./dom";
+import { s, setAttribute, setClass, SILENT } from "./dom";
 import { formatRate } from "./format";
 import { lossTicks } from "./ticks";
 import {
@@ -91,7 +91,7 @@ export class TrialsPlot {
     const labels = ends.flatMap(({ trial, at }, i) => {
       const name = formatRate(lrs[trial]!);
       const label = text(name, at.x + 9, heights[i]!, "start", "lrw-trial-label");
-      label.classList.toggle("lrw-best", lrs[trial] === best);
+      setClass(label, "best", lrs[trial] === best);
       const dot = { class: "lrw-trial-end", cx: at.x, cy: at.y, r: "3.5" };
       return [coloured(s("circle", dot), trial), coloured(label, trial)];
     });
@@ -102,12 +102,12 @@ export class TrialsPlot {
 /** A piece of a trial's line for a table, as it looks in the picture. */
 export function swatch(trial: number): SVGElement {
   const shape = line(trial, "M0 5H34", false);
-  return s("svg", { class: "lrw-trial-swatch", "aria-hidden": "true" }, shape);
+  return s("svg", { class: "lrw-trial-swatch", ...SILENT }, shape);
 }
 
 function line(trial: number, d: string, best: boolean): SVGElement {
   const path = s("path", { class: "lrw-trial", d, "stroke-dasharray": dashOf(trial) });
-  path.classList.toggle("lrw-best", best);
+  setClass(path, "best", best);
   return coloured(path, trial);
 }
 
@@ -148,6 +148,6 @@ function text(
 
 function upright(content: string, x: number, y: number): SVGElement {
   const el = text(content, x, y, "middle", "lrw-axis-name");
-  el.setAttribute("transform", `rotate(-90 ${x} ${y})`);
+  setAttribute(el, "transform", `rotate(-90 ${x} ${y})`);
   return el;
 }

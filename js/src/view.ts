@@ -2,7 +2,7 @@
 import type { Chart } from "./chart";
 import { CheckPanel } from "./checkpanel";
 import { CodePanel } from "./codepanel";
-import { h, setText } from "./dom";
+import { h, setClass, setText } from "./dom";
 import type { RealModel } from "./host";
 import { showFigure } from "./host";
 import { LegendBar } from "./legend";
@@ -95,7 +95,7 @@ export class View {
       text = [NO_KERNEL + cut + STILL, text].filter(Boolean).join(" ");
     }
     setText(this.note, text);
-    this.note.classList.toggle("lrw-bad", note?.ok === false && !request?.late);
+    setClass(this.note, "bad", note?.ok === false && !request?.late);
   }
 }
 

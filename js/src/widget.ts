@@ -1,4 +1,5 @@
 // The wiring: one session and one chart per widget model, one view for each place it is shown.
+import { onAbort } from "./dom";
 import type { AnyWidget } from "@anywidget/types";
 import { Chart } from "./chart";
 import { realModel, type RealModel } from "./host";
@@ -29,7 +30,7 @@ class Shared {
     signal: AbortSignal,
   ) {
     this.session = new Session(model);
-    signal.addEventListener("abort", () => {
+    onAbort(signal, () => {
       this.gone.abort();
     });
     this.session.onChange(() => {
@@ -57,7 +58,7 @@ class Shared {
       this.schedule();
     });
     resized.observe(view.el);
-    signal.addEventListener("abort", () => {
+    onAbort(signal, () => {
       resized.disconnect();
       this.views.delete(view);
     });
@@ -76,7 +77,7 @@ class Shared {
     };
     look();
     figure.on("comm_live_update", look, this);
-    this.gone.signal.addEventListener("abort", () => {
+    onAbort(this.gone.signal, () => {
       figure.off(null, null, this);
     });
     return { chart: this.drawn, figure };
