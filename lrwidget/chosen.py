@@ -70,6 +70,7 @@ class ChosenWidget(RunsWidget):
 
     def _note_pick(self) -> None:
         self._page.picked = True
+        self._put("_picked", True)
 
     def _clamped(self, lr: float | None) -> float | None:
         if lr is None or self._run is None:

@@ -108,6 +108,9 @@ class RunsWidget(CheckWidget):
         Where several sweeps are under way it waits for all of them. An interrupt
         (KeyboardInterrupt) ends the waiting only; the sweep goes on.
 
+        The kernel may hear what was picked in the page meanwhile only when the cell ends: `lr` is
+        the suggestion until then, so read it in the next cell.
+
         Returns:
             The records of the active run; `check()` has returned those of the check.
 

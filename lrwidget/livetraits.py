@@ -70,6 +70,10 @@ class LiveInt(Published, traitlets.Int[Any, Any]):
     """A count."""
 
 
+class LiveFlag(Published, traitlets.Bool[Any, Any]):
+    """Yes or no."""
+
+
 class LockedText(Locked, traitlets.Unicode[Any, Any]):
     """Text that the user sets."""
 
@@ -97,7 +101,8 @@ class Rate(Live, Number):
 
     def set(self, obj: Any, value: Any) -> None:
         """Set it, by assignment or from the page: that is a pick."""
-        with obj._lock:
+        # In one message: a page that has a pick of its own must know that this one is newer.
+        with obj.hold_sync():
             self._validate(obj, value)  # a refused value is no pick
             obj._note_pick()
             super().set(obj, value)

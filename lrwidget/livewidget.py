@@ -102,6 +102,16 @@ class LiveWidget(anywidget.AnyWidget):
         with self._lock, super().hold_sync():
             yield
 
+    def send_state(self, key: Any = None) -> None:
+        """Send traits as they are now: what is read must not move while it is gone through."""
+        with self._lock:
+            self._catch_up()
+            caught_up, self._catching_up = self._catching_up, True
+            try:
+                super().send_state(key)
+            finally:
+                self._catching_up = caught_up
+
     # -- from the page to the traits ------------------------------------------------------------
 
     def _handle_msg(self, msg: Any) -> None:

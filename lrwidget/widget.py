@@ -12,6 +12,7 @@ from lrwidget.bundle import NOT_BUILT, bundled
 from lrwidget.livetraits import (
     Counts,
     LiveAny,
+    LiveFlag,
     LiveInt,
     LiveNumber,
     LiveText,
@@ -78,6 +79,7 @@ class LRFinderWidget(PageCommands):
     figure = traitlets.Instance(bq.Figure).tag(sync=True, **widget_serialization)
     _range = LiveAny().tag(sync=True)
     _detail = LiveAny().tag(sync=True)
+    _picked = LiveFlag(False, help="Whether `lr` was chosen by hand.").tag(sync=True)
     # Numbers of the runs that the page does not draw.
     _hidden = Counts((), help="Runs that are not drawn.").tag(sync=True)
 
@@ -180,6 +182,7 @@ class LRFinderWidget(PageCommands):
             "suggestion": status.suggestion,
             "error": status.error,
             "_detail": status.detail,
+            "_picked": self._page.picked,
         }
         # Where there is no run any more, there is no suggestion either.
         if (run.outcome is not None or not run.started) and not self._page.picked:

@@ -106,6 +106,8 @@ export interface Traits {
   /** Numbers of the runs that are not drawn. */
   _hidden: number[];
   _check: SavedCheck | null;
+  /** Whether the kernel knows of a rate that was chosen by hand. */
+  _picked: boolean;
 }
 
 export type Model = AnyModel<Traits>;

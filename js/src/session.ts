@@ -295,9 +295,15 @@ export class Session extends Looks {
     });
     model.on("change:lr", () => {
       const lr = model.get("lr");
-      if (this.dragging || lr === this.lr) return;
+      // What the program chose before it has heard of the pick is out of date.
+      const old = this.picked && !model.get("_picked") && lr === model.get("suggestion");
+      if (this.dragging || old || lr === this.lr) return;
       this.lr = lr;
       this.changed();
+    });
+    model.on("change:_picked", () => {
+      // It has heard of it; where it was told to forget everything, the page does so as well.
+      this.picked = model.get("_picked");
     });
     model.on("change:lr_range", () => {
       if (this.dragging) return;
@@ -361,7 +367,6 @@ export class Session extends Looks {
 
   private statusTaken(before: Status): void {
     const { status } = this;
-    if (status.state === "idle") this.picked = false;
     // While a run streams, only a new state answers a button; at rest, any message does.
     const answered = status.state !== before.state || before.state !== "running";
     const { requests, busy } = this;

@@ -27,6 +27,7 @@ class FakeModel {
     _runs: null,
     _hidden: [],
     _check: null,
+    _picked: false,
   };
 
   get<K extends keyof Traits>(name: K): Traits[K] {
@@ -234,7 +235,9 @@ describe("the marker", () => {
     session.pick(0.3);
     model.rows({ state: "finished", step: 1, lr: 0.02 });
     expect(session.lr).toBe(0.3);
-    model.change({ _legend: { active: 2, runs: [], parallel: false } });
+    // The kernel takes the pick, and forgets it with everything else.
+    model.change({ _picked: true });
+    model.change({ _picked: false, _legend: { active: 2, runs: [], parallel: false } });
     model.rows({ run: 2, state: "idle", step: 0 });
     model.rows({ run: 2, state: "finished", step: 1, lr: 0.02 }, [1]);
     expect(session.lr).toBe(0.02);
@@ -245,6 +248,30 @@ describe("the marker", () => {
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
     session.setSmoothing(0.5);
     expect(model.saved).toEqual([{ smoothing: 0.5 }]);
+  });
+
+  it("stays where it was picked while the kernel has not heard of that", () => {
+    const { model, session } = open();
+    session.pick(0.3);
+    model.rows({ state: "idle", step: 0 });
+    model.change({ state: "finished", suggestion: 0.02, lr: 0.02 });
+    model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
+    expect(session.lr).toBe(0.3);
+    // The cell ends: the pick arrives, and comes back as its echo.
+    model.change({ _picked: true });
+    model.change({ lr: 0.3 });
+    expect(session.lr).toBe(0.3);
+  });
+
+  it("goes where Python or a linked widget sends it, whatever was picked before", () => {
+    const { model, session } = open();
+    session.pick(0.3);
+    model.change({ lr: 0.04 }); // by jslink, of which the kernel has not heard either
+    expect(session.lr).toBe(0.04);
+    model.change({ _picked: true, suggestion: 0.05, lr: 0.05 });
+    expect(session.lr).toBe(0.05);
+    model.change({ lr: null });
+    expect(session.lr).toBeNull();
   });
 
   it("stays in the hand that drags it", () => {

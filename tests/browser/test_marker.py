@@ -6,11 +6,26 @@ import math
 
 import pytest
 
-from tests.browser.harness.cells import END_LR, START_LR, STEPS, open_finder, start
+from tests.browser.harness.cells import (
+    BUSY,
+    BUSY_INDEX,
+    END_LR,
+    START_LR,
+    STEPS,
+    open_finder,
+    start,
+)
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
 PICK = 0.02
+# A cell that waits for a sweep, says what it has come to, and goes on.
+WAITING = f"""
+w.start()
+w.wait()
+print(w.suggestion)
+{BUSY}
+"""
 
 
 def wait_for_lr(lab: Lab, lr: float) -> None:
@@ -84,6 +99,28 @@ def test_the_users_pick_outlives_the_end_of_the_sweep(lab: Lab) -> None:
     assert lab.kernel.value("w.suggestion") not in {None, picked}
     assert lab.kernel.value("w.lr") == picked
     assert finder.chosen == picked
+
+
+def test_the_users_pick_stays_where_it_is_while_a_cell_waits(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=30)
+    lab.page.evaluate(
+        "([index, code]) => { labTest.cell(index).model.sharedModel.setSource(code) }",
+        [BUSY_INDEX, WAITING],
+    )
+    lab.run_cell(BUSY_INDEX, wait=False)
+    finder.wait_for_rows(30)
+    finder.type_lr(str(PICK))
+    lab.wait_for("the marker is there", lambda: finder.chosen == PICK)
+    lab.allow("steps", STEPS)
+    # Printed after the traits of the ended sweep were sent, so the page has them by then.
+    suggestion = lab.wait_for("the cell has waited", lambda: lab.text(BUSY_INDEX))
+    assert float(suggestion) != PICK
+    finder.wait_for_state("finished")
+    assert lab.is_busy(BUSY_INDEX)
+    assert finder.chosen == PICK
+    lab.allow("busy", 1)
+    lab.wait_for_cell(BUSY_INDEX)
+    assert finder.wait_for_kernel() == PICK
 
 
 def test_python_moves_the_marker(lab: Lab, finished: Finder) -> None:

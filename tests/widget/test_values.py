@@ -37,6 +37,37 @@ def test_the_users_pick_is_never_overwritten(gate: Gate) -> None:
     assert all("lr" not in m.content for m in comm_of(w).rows_messages)
 
 
+def test_the_page_is_told_whether_the_rate_was_picked_with_the_rate_itself(gate: Gate) -> None:
+    gate.open()
+    w = finder(loss_fn=gate)
+    w.start()
+    w.wait()
+    assert comm_of(w).updates("lr") == [w.suggestion]
+    assert comm_of(w).updates("_picked") == []  # the program chose it
+    w.lr = 1e-2
+    last = comm_of(w).sent[-1].data["state"]
+    assert (last["lr"], last["_picked"]) == (1e-2, True)
+    comm_of(w).set(_picked=False)
+    assert w.get_state("_picked") == {"_picked": True}
+    w.reset()
+    assert comm_of(w).updates("_picked") == [True, False]
+    comm_of(w).set(lr=3e-3)
+    assert comm_of(w).updates("_picked") == [True, False, True]
+
+
+def test_news_that_come_while_values_are_held_back_do_no_harm(gate: Gate) -> None:
+    w = finder(loss_fn=gate)
+    w.start()
+    gate.open()
+    with w.hold_sync():
+        w.smoothing, w.lr = 0.5, 1e-2
+        until(lambda: w._current.outcome is not None)
+    assert (w.state, w.lr, w.smoothing) == ("finished", 1e-2, 0.5)
+    sent = comm_of(w)
+    for name, value in {"state": "finished", "lr": 1e-2, "smoothing": 0.5}.items():
+        assert sent.updates(name)[-1] == value
+
+
 def test_picking_the_value_it_has_is_a_pick(gate: Gate) -> None:
     gate.open()
     w = finder(loss_fn=gate)
