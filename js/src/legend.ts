@@ -10,10 +10,15 @@ export class LegendBar {
   readonly el = h("ul.legend", { hidden: true, "aria-label": "Runs" });
   private readonly entries = new Map<Run, Entry>();
 
-  constructor(private readonly session: Session) {}
+  /** `leave` takes the focus where the legend goes away with it. */
+  constructor(
+    private readonly session: Session,
+    private readonly leave: () => void,
+  ) {}
 
   update(): void {
     const { list, active } = this.session.runs;
+    const held = this.el.contains(document.activeElement);
     // A single run that is the active one needs no name to be told from others.
     this.el.hidden = list.length < 2 && (list.length === 0 || list[0] === active);
     const focused = [...this.entries.values()].findIndex(({ el }) =>
@@ -35,8 +40,9 @@ export class LegendBar {
       }
       entry.update();
     }
+    if (held && this.el.hidden) this.leave();
     // One that goes away hands the focus to the one that took its place.
-    if (gone) [...this.entries.values()].at(Math.min(focused, this.entries.size - 1))?.focus();
+    else if (gone) [...this.entries.values()].at(Math.min(focused, this.entries.size - 1))?.focus();
   }
 }
 
@@ -101,7 +107,7 @@ class Entry {
     else this.use.removeAttribute("aria-current");
     disable(this.use, !isActive && !session.canActivate);
 
-    name(this.show, `Show ${label}`, isActive ? "" : hidden ? "Show" : "Hide");
+    name(this.show, `Show ${label}`, isActive ? label : `${hidden ? "Show" : "Hide"} ${label}`);
     setAttribute(this.show, "aria-pressed", String(!hidden));
     // The active run is always drawn.
     disable(this.show, isActive);

@@ -6,7 +6,7 @@ import { Brush } from "./brush";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { quietMarks, type FigureView, type RealModel } from "./host";
 import { strideOf } from "./keys";
-import { pointedAt } from "./hover";
+import { pointedAt, rowAt, type Pointed } from "./hover";
 import { across, type Place } from "./place";
 import { placeTwin, RangeBand } from "./range";
 import { Regions } from "./regions";
@@ -63,11 +63,21 @@ export class Plot {
     on(this.twin, "keydown", (event) => {
       this.step(event);
     });
+    for (const type of ["focus", "blur"] as const) {
+      on(this.twin, type, () => {
+        this.tell();
+      });
+    }
     on(this.el, "pointermove", (event) => {
       this.hover(event);
     });
-    on(this.el, "pointerleave", () => {
-      this.leave();
+    // A finger cannot hover: what it has tapped stays named when it is lifted.
+    const touches = (event: PointerEvent): boolean => event.pointerType === "touch";
+    on(this.el, "pointerup", (event) => {
+      if (touches(event)) this.hover(event);
+    });
+    on(this.el, "pointerleave", (event) => {
+      if (!touches(event)) this.tell();
     });
   }
 
@@ -116,6 +126,10 @@ export class Plot {
     return place ? Math.max(50, Math.round(place.right - place.left)) : 800;
   }
 
+  focus(): void {
+    this.twin.focus();
+  }
+
   update(): void {
     const { lr, shown, status, store, detail, mode } = this.session;
     this.el.dataset.mode = mode;
@@ -141,6 +155,25 @@ export class Plot {
     this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
     const waiting = status.state === "idle" ? "Press Start to see the loss here." : "";
     setText(this.empty, waiting);
+    if (this.focused) this.tell();
+  }
+
+  private get focused(): boolean {
+    return this.twin.matches(":focus-visible");
+  }
+
+  /** Without a pointer: names the row at the marker while its twin has the focus. */
+  private tell(): void {
+    const { session } = this;
+    const { lr, runs, dragging } = session;
+    const row = this.focused && lr !== null && rowAt(lr, runs.active, session, this.chart);
+    const place = this.place();
+    if (!row || !place || dragging) {
+      this.leave();
+      return;
+    }
+    setAttribute(this.twin, "aria-description", row.lines.join(", "));
+    this.point(row, place);
   }
 
   /** Writes beside a vertical line, on its other side where there is no room. */
@@ -213,7 +246,11 @@ export class Plot {
       this.leave();
       return;
     }
-    const { shown } = session;
+    this.point(pointed, place);
+  }
+
+  private point(pointed: Pointed, place: Place): void {
+    const { shown } = this.session;
     const at = across(clampRate(pointed.lr, shown), shown, place);
     setText(this.tip, pointed.lines.join("\n"));
     this.tip.hidden = this.hairline.hidden = false;

@@ -142,6 +142,7 @@ export class Session extends Looks {
       ...status,
       lr,
       _detail: detail,
+      _legend: { ...this.model.get("_legend"), active: runs.active.number },
       _runs: [...all].map((run) => run.saved()),
       _check: check.saved(),
     };

@@ -24,7 +24,11 @@ export function rateTicks({ low, high }: Span, most = 10): Ticks {
     values = exponents.flatMap((e) => [1, 2, 5].map((m) => Number(`${m}e${e}`))).filter(inside);
   }
   if (values.length < 2) values = [low, high];
-  return { values, labels: labelled(values, powerOfTen) };
+  // As many digits as it takes to tell the labels apart, and each from where it does not stand.
+  let digits = 1;
+  const off = (value: number): number => Math.abs(Number(value.toExponential(digits)) - value);
+  while (digits < 15 && values.some((value) => off(value) > 0.02 * (high - low))) digits++;
+  return { values, labels: labelled(values, (value) => powerOfTen(value, digits)) };
 }
 
 /** About `count` round numbers inside the range, never fewer than two. */
@@ -64,8 +68,11 @@ const SUPERSCRIPT: Record<string, string> = { "-": "⁻" };
 for (let digit = 0; digit <= 9; digit++) SUPERSCRIPT[digit] = "⁰¹²³⁴⁵⁶⁷⁸⁹".charAt(digit);
 
 /** "10⁻³", "2·10⁻³" */
-function powerOfTen(value: number): string {
-  const [mantissa, exponent] = value.toExponential(1).replace(".0", "").split("e");
+function powerOfTen(value: number, digits: number): string {
+  const [mantissa, exponent] = value
+    .toExponential(digits)
+    .replace(/\.?0+e/, "e")
+    .split("e");
   const raised = String(Number(exponent)).replace(/[-\d]/g, (sign) => SUPERSCRIPT[sign] ?? sign);
   return `${mantissa === "1" ? "" : `${mantissa}·`}10${raised}`;
 }

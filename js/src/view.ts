@@ -45,7 +45,9 @@ export class View {
     const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
     const toolbar = new Toolbar(session, new SaveMenu(session, this.plot.el).el);
-    const legend = new LegendBar(session);
+    const legend = new LegendBar(session, () => {
+      this.plot.focus();
+    });
     this.bars = [
       runBar,
       error,

@@ -470,6 +470,12 @@ describe("several runs", () => {
     session.activate(first!);
     expect([session.runs.active, session.lr]).toEqual([first, 0.5]);
     expect(model.sent.length).toBe(sent);
+    // A notebook that is saved now opens with that run as the active one.
+    const again = open({ ...model.traits, ...structuredClone(session.saved()) }).session;
+    expect(again.runs.active.number).toBe(1);
+    expect([again.status, again.detail, again.lr]).toEqual([first!.status, first!.detail, 0.5]);
+    expect(again.runs.list.map(({ label }) => label)).toEqual(["run 1", "run 2"]);
+    expect(again.others.map(({ status }) => status.suggestion)).toEqual([0.2]);
   });
 
   it("cannot be activated while one is under way, unless several may be", () => {

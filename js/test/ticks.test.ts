@@ -26,6 +26,8 @@ describe("rateTicks", () => {
     [2e-3, 9e-3, ["2·10⁻³", "5·10⁻³"]],
     [5e-4, 2e-3, ["5·10⁻⁴", "10⁻³", "2·10⁻³"]],
     [1.1e-3, 1.4e-3, ["1.1·10⁻³", "1.4·10⁻³"]],
+    [1.02e-3, 1.07e-3, ["1.02·10⁻³", "1.07·10⁻³"]],
+    [1.0004e-3, 1.0007e-3, ["1.0004·10⁻³", "1.0007·10⁻³"]],
   ])("are at least two between %d and %d", (low, high, expected) => {
     const { values, labels } = rateTicks({ low, high });
     expect(values.map((v) => labels[String(v)])).toEqual(expected);
