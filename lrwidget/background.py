@@ -1,9 +1,9 @@
 """Work in the background as the widget sees it: a runner, the sender that shows it, its outcome."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from lrwidget.folders import without_folders
 from lrwidget.livetraits import mark_background
 from lrwidget.runner import Runner, RunState
 from lrwidget.stream import Page, Rows, Sender, Status
@@ -190,14 +190,3 @@ def describe(error: BaseException) -> str:
     """`Type: message` on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-# The folders of an absolute path: in quotes, where they may have spaces in them, and bare. What
-# follows a letter, a colon or a slash is part of something else, as of "https://".
-QUOTED = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/][^'"\n]*[\\/]([^'"\\/\n]+)\1""")
-BARE = re.compile(r"""(?<![\w.~/:\\-])(?:[A-Za-z]:)?(?:[\\/]+[^\s\\/'"<>|:*?]+)+[\\/]+(?=\w)""")
-
-
-def without_folders(text: str) -> str:
-    """A message or traceback with bare file names: it is saved and shared with the notebook."""
-    return BARE.sub("", QUOTED.sub(r"\1\2\1", text))

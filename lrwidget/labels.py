@@ -3,16 +3,19 @@
 import functools
 import inspect
 from collections.abc import Collection, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from torch.optim import Optimizer
+
+from lrwidget.folders import without_folders
 
 # A label stands in a line beside others.
 LONGEST = 80
 
 
 def checked_label(label: Any) -> str:
-    """A label that was given, in one line.
+    """A label that was given, in one line and without folders: it is saved with the notebook.
 
     Raises:
         TypeError: it is no text.
@@ -20,7 +23,7 @@ def checked_label(label: Any) -> str:
     """
     if not isinstance(label, str):
         raise TypeError(f"label is {label!r}, a {type(label).__name__}; expected text")
-    text = " ".join(label.split())
+    text = without_folders(" ".join(label.split()))
     if not text:
         raise ValueError(f"label is {label!r}; expected a name such as 'batch 128'")
     if len(text) > LONGEST:
@@ -50,8 +53,10 @@ def _brief(value: Any) -> str:
         return _call(_brief(value.func), value.keywords)
     if isinstance(value, float):
         return f"{value:g}"
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, int)):
         return str(value)
+    if isinstance(value, (str, PurePath)):
+        return without_folders(str(value))
     # No repr: a loader's says nothing to people, and a dtype's or a tensor's may be long.
     return getattr(value, "__name__", type(value).__name__)
 

@@ -7,6 +7,7 @@ from typing import Any
 from ipywidgets import Widget
 
 from lrwidget.chosen import ChosenWidget
+from lrwidget.folders import without_folders
 from lrwidget.pagemessages import Command, Export, Hello, Pick, Resync, RunCommand, parse
 
 logger = logging.getLogger(__name__)
@@ -60,14 +61,17 @@ class PageCommands(ChosenWidget):
             (self._activate if action == "activate" else self._remove)(run)
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[bool, Any]:
-        """Do what a button asks for; what goes wrong is for the page, not for the running cell."""
+        """Do what a button asks for; what goes wrong is for the page, not for the running cell.
+
+        The page keeps it and is shared: no folder is in it.
+        """
         try:
             return True, action()
         except (RuntimeError, ValueError, TypeError) as error:
-            return False, str(error)
+            return False, without_folders(str(error))
         except Exception as error:
             logger.exception("a command of the page failed")
-            return False, f"{type(error).__name__}: {error}"
+            return False, without_folders(f"{type(error).__name__}: {error}")
 
     def _apply_in_words(self) -> str:
         self.apply()

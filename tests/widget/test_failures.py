@@ -16,7 +16,7 @@ import torch
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget
-from lrwidget.background import without_folders
+from lrwidget.folders import without_folders
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     ENDED,
@@ -80,9 +80,23 @@ def test_an_exception_is_shown_raised_and_leaves_all_as_it_was(gate: Gate) -> No
         ("ValueError: a/b", "ValueError: a/b"),
         ("see https://host/a/b, ./a/b and ~/a/b", "see https://host/a/b, ./a/b and ~/a/b"),
         ("3 / 4 / 5 of /lr/", "3 / 4 / 5 of /lr/"),
+        ("'/ 4 / 5' or '/lr/'", "'/ 4 / 5' or '/lr/'"),
+        ("no /home/me/.env, /home/me/-x.", "no .env, -x."),
+        ("in /home/me/.cache/ and '/home/me/my data/'", "in .cache/ and 'my data/'"),
+        ("of /home/me/ (/Users/me), 'C:\\Users\\me\\'", "of ~/ (~), '~\\'"),
+        ("file:///home/me/x.py, file:///C:/Users/me/x.py", "x.py, x.py"),
+        ("file:///home/me", "~"),
+        ("PATH=/a/b:/c/d, not:/home/me/x", "PATH=b:d, not:x"),
+        ("at \\\\server\\share\\x.pt", "at x.pt"),
+        ('open("/home/o\'neill/x y.py")', 'open("x y.py")'),
+        ("cc -I/where/i/live/inc, /where/i/live/", "cc -I~/inc, ~/"),
+        ("see s3://where/i/live and /where/i/lived", "see s3://where/i/live and lived"),
     ],
 )
-def test_messages_and_tracebacks_name_files_without_their_folders(line: str, shown: str) -> None:
+def test_messages_and_tracebacks_name_files_without_their_folders(
+    line: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/where/i/live")
     assert without_folders(f"Traceback:\n{line}\n") == f"Traceback:\n{shown}\n"
 
 
@@ -100,6 +114,29 @@ def test_what_is_saved_holds_no_path_and_no_environment(gate: Gate) -> None:
     for name in ("HOME", "PWD", "PATH", "VIRTUAL_ENV"):
         if len(os.environ.get(name, "")) > 1:
             assert os.environ[name] not in saved
+
+
+def test_what_a_button_came_to_and_labels_are_saved_without_folders(tmp_path: Path) -> None:
+    missing = tmp_path / "telltale.yaml"
+    missing.touch()
+
+    def factory(parameters: Any) -> torch.optim.Optimizer:
+        missing.read_text()
+        return torch.optim.SGD(parameters, lr=0.1)
+
+    w = finder(optimizer=factory)
+    w.start(label=f"of {missing}", batch_size=64)
+    records = w.wait()
+    records.meta["label"] = str(missing)  # as a file may bring it
+    w.add(records)
+    w.lr = 1e-3
+    missing.unlink()
+    comm_of(w).say(type="command", name="apply")  # the variant's optimizer is made again
+    assert w._detail["notice"].endswith("No such file or directory: 'telltale.yaml'")
+    assert [label for _, label, _ in w._legend["runs"]] == ["of telltale.yaml", "telltale.yaml"]
+    saved = str(ipywidgets.Widget.get_manager_state(widgets=_instances.values()))
+    assert "telltale.yaml" in saved
+    assert str(tmp_path) not in saved
 
 
 def test_a_loader_without_a_batch_is_said_in_words() -> None:
