@@ -32,8 +32,9 @@ export class Toolbar {
       return [mode, tool(name, choose, hint)];
     });
     const zoom = (name: string, key: string, sign: string): HTMLButtonElement => {
-      const button = tool(sign, () => zoomBy(session, key), `${name} (${key} on the marker)`);
+      const button = tool("", () => zoomBy(session, key), `${name} (${key} on the marker)`);
       setAttribute(button, "aria-label", name);
+      button.dataset.sign = sign;
       return button;
     };
     this.zooms = h("div.tools", {}, zoom("Zoom in", "+", "+"), zoom("Zoom out", "-", "−"));

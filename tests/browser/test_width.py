@@ -1,0 +1,101 @@
+"""In a narrow cell: nothing is cut off, nothing overflows, everything can be pressed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+from tests.browser.screenshots import set_width
+
+NARROWEST = 400  # pixels
+
+SEVEN_MORE = """
+for options in [
+    *({"batch_size": 8 * 2**i} for i in range(5)),
+    {"label": "one that has a name as long as a name may be, which is to say 80 characters long"},
+    {"repeats": 3, "steps": 20},
+]:
+    w.start(**options)
+    w.wait()
+"""
+# What sticks out of the widget at its sides. Of a drawing only its texts count, the rest is
+# clipped; and what is in a box that scrolls or cuts off by itself may be wider than that.
+STICKS_OUT = """
+(root) => {
+  const { left, right } = root.getBoundingClientRect();
+  const held = (element) => {
+    for (let up = element.parentElement; up !== root; up = up.parentElement)
+      if (getComputedStyle(up).overflowX !== 'visible' && !up.matches('svg')) return true;
+    return false;
+  };
+  const out = [...root.querySelectorAll('*')].filter((element) => {
+    const box = element.getBoundingClientRect();
+    return element.checkVisibility() && box.width > 0 && !held(element)
+      && (!element.closest('svg') || element.matches('svg, text'))
+      && (box.left < left - 0.5 || box.right > right + 0.5);
+  }).map((element) => element.outerHTML.slice(0, 120));
+  return root.scrollWidth > root.clientWidth ? ['the widget scrolls', ...out] : out;
+}
+"""
+# Controls of which something else takes the click. The keyboard's twins take none.
+OUT_OF_REACH = """
+(root) => [...root.querySelectorAll('button, input, summary')].filter((control) => {
+  if (!control.checkVisibility() || control.disabled || control.matches('.lrw-twin')) return false;
+  control.scrollIntoView({ block: 'center' });
+  const { x, y, width, height } = control.getBoundingClientRect();
+  return !control.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}).map((control) => control.outerHTML.slice(0, 120))
+"""
+# Parts of the widget's width: the plot's own, and what is left free at its right.
+PLOT = """
+(root) => {
+  const [all, plot] = [root, root.querySelector('.plotarea_background')]
+    .map((element) => element.getBoundingClientRect());
+  return { plot: plot.width / all.width, free: (all.right - plot.right) / all.width };
+}
+"""
+PANELS = ("details.lrw-save", "details.lrw-code")
+
+
+def problems(finder: Finder) -> dict[str, Any]:
+    """What is wrong with how the widget fits, with its menus closed and open."""
+    found: dict[str, Any] = {}
+    for panels in ("closed", "open"):
+        for panel in PANELS:
+            finder.root.locator(panel).evaluate(
+                "(panel, open) => { panel.open = open }", panels == "open"
+            )
+        found[f"sticks out, {panels}"] = finder.root.evaluate(STICKS_OUT)
+        if panels == "closed":
+            found["out of reach"] = finder.root.evaluate(OUT_OF_REACH)
+    # What an open menu covers is reached by closing it; its own items are on top.
+    found["out of reach, open"] = [
+        control for control in finder.root.evaluate(OUT_OF_REACH) if "Save as" in control
+    ]
+    return {what: controls for what, controls in found.items() if controls}
+
+
+def test_at_400_pixels_nothing_is_cut_off_and_all_is_in_reach(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=100 * STEPS)
+    set_width(finder, NARROWEST)
+    found = {"idle": problems(finder)}
+    start(finder)
+    finder.wait_for_state("finished")
+    found["one run"] = problems(finder)
+    plot = finder.root.evaluate(PLOT)
+    assert plot["plot"] > 0.75
+    assert plot["free"] == pytest.approx(0.07, abs=0.03)
+    finder.button("Zoom").click()
+    finder.drag(1e-4, 1e-1)
+    found["zoomed"] = problems(finder)
+    finder.button("Range").click()
+    lab.kernel.run(f"w.lr_range = (1e-3, 1e-1)\n_ = w.check(steps=20)\n_ = w.wait()\n{SEVEN_MORE}")
+    finder.wait_for_text("median and quartiles of 3 sweeps")
+    finder.wait_for_text("best")
+    found["eight runs, a range, a check"] = problems(finder)
+    assert finder.root.get_by_role("list", name="Runs").locator(".lrw-entry").count() == 8
+    assert {when: what for when, what in found.items() if what} == {}
