@@ -23,7 +23,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo test dev lint check-js pytest bench-suggest bench-sweep bench-browser format clean
+.PHONY: demo test dev lint check-js pytest bench-suggest bench-sweep bench-browser play format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
@@ -56,6 +56,11 @@ bench-sweep: $(VENV)/.test
 
 bench-browser: $(VENV)/.test $(BUNDLE)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && $(BIN)/python -m benchmarks.browser
+
+# A long random game in a real page: make play PLAY_ARGS="--actions 5000 --seed 7"
+play: $(VENV)/.test $(BUNDLE)
+	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
+	$(BIN)/python -m tests.browser.play $(PLAY_ARGS)
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .

@@ -3,5 +3,5 @@
 - `notebook.py`: the notebook that is played on, and what its kernel tells.
 - `actions.py`: what a user, the page and the kernel can do.
 - `player.py`: chooses actions from a seed, and knows what must hold after them.
-- `__main__.py`: a long game: `python -m tests.browser.play --actions 5000 --seed 7`.
+- `__main__.py`: a long game: `make play PLAY_ARGS="--actions 5000 --seed 7"`.
 """

@@ -1,4 +1,4 @@
-"""A long game: `python -m tests.browser.play --actions 5000 --seed 7`."""
+"""A long game: `make play PLAY_ARGS="--actions 5000 --seed 7"`."""
 
 from __future__ import annotations
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.kernel import KernelError
 from tests.browser.harness.lab import Lab
-from tests.browser.play.notebook import BUSY_INDEX, HIGH, LOW
+from tests.browser.play.notebook import BUSY_INDEX, HIGH, LOW, WAIT_INDEX
 
 # Presses a button if it is there to be pressed at this very moment; returns whether it was.
 PRESS = """
@@ -50,7 +52,7 @@ class Actions:
         self.lab = lab
         self.dice = random.Random(seed)
         self.allowed = 0
-        self.busy = False  # whether a cell occupies the kernel
+        self.busy: int | None = None  # the cell that occupies the kernel
         self.pick: float | None = None  # the rate that the user has chosen last
         self.views = 1
 
@@ -89,6 +91,10 @@ class Actions:
         if self.dice.random() < 0.4 and self.press("Stop"):
             self.do_let_steps()
 
+    def do_press_extend(self) -> None:
+        if self.dice.random() < 0.3:
+            self.press("Extend")
+
     def do_press_check(self) -> None:
         if self.dice.random() < 0.2:
             self.press("Check")
@@ -99,6 +105,15 @@ class Actions:
         call = self.dice.choice(["start", "pause", "resume", "stop", "extend", "pause", "resume"])
         # What cannot be done now is refused.
         self.lab.kernel.run(f"with contextlib.suppress(RuntimeError):\n    w.{call}()")
+
+    def do_reset(self) -> None:
+        if self.busy or self.dice.random() < 0.7:
+            return
+        self.settle()  # a pick on its way would come after it
+        with self.steps_let():  # it waits for the step in hand
+            self.lab.kernel.run("w.reset()")
+        self.pick = None
+        self.settle()
 
     # The runs beside each other.
 
@@ -147,6 +162,15 @@ class Actions:
     def do_let_a_sweep_end(self) -> None:
         self.allowed += 80
         self.lab.allow("steps", self.allowed)
+
+    @contextmanager
+    def steps_let(self) -> Iterator[None]:
+        """Steps may pass meanwhile; then they are held again."""
+        self.lab.allow("steps", self.allowed + 1_000_000)
+        yield
+        self.allowed = self.lab.kernel.value("gate._passed")
+        self.lab.allow("steps", self.allowed)
+        self.lab.kernel.run("gate._allowed = 0")  # what it has read before
 
     def do_spoil_a_batch(self) -> None:
         if self.dice.random() < 0.3:
@@ -293,26 +317,42 @@ class Actions:
         if not self.busy:
             self.lab.run_cell(BUSY_INDEX, wait=False)
             self.lab.wait_for("the kernel is busy", lambda: self.lab.is_busy(BUSY_INDEX))
-            self.busy = True
+            self.busy = BUSY_INDEX
+
+    def do_wait_in_a_cell(self) -> None:
+        if not self.busy:
+            before = self.lab.page.evaluate("(cell) => labTest.prompt(cell)", WAIT_INDEX)
+            self.lab.run_cell(WAIT_INDEX, wait=False)
+            self.lab.page.wait_for_function(
+                "([cell, before]) => labTest.prompt(cell) !== before", arg=[WAIT_INDEX, before]
+            )
+            self.busy = WAIT_INDEX
+
+    def see_whether_it_waits(self) -> None:
+        """A cell that waits for the sweep ends with it."""
+        if self.busy == WAIT_INDEX and not self.lab.is_busy(WAIT_INDEX):
+            self.busy = None
 
     def do_let_the_kernel_go(self) -> None:
-        if not self.busy:
-            return
-        self.lab.allow("busy", 1)
-        self.wait_until_free()
+        if self.busy == BUSY_INDEX:
+            self.lab.allow("busy", 1)
+            self.wait_until_free()
+        elif self.busy:
+            self.do_interrupt()  # the sweep may be paused, and wait for the page
 
     def do_interrupt(self) -> None:
         if not self.busy:
-            return
+            self.settle()  # what the kernel is doing at this moment may be lost
         self.lab.interrupt_kernel()
         self.wait_until_free()
 
     def wait_until_free(self) -> None:
         """Wait for the busy cell's end; a page that was reloaded does not know of it."""
         self.lab.wait_for("the kernel answers", self.kernel_answers)
-        self.lab.wait_for("the page knows it", lambda: not self.lab.is_busy(BUSY_INDEX))
+        if self.busy:
+            self.lab.wait_for("the page knows it", lambda: not self.lab.is_busy(self.busy))
         self.lab.allow("busy", 0)
-        self.busy = False
+        self.busy = None
 
     def kernel_answers(self) -> bool:
         """Wait for the kernel's turn; False where an interrupt has cleared its queue."""

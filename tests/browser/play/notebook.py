@@ -78,6 +78,13 @@ Gate("busy").pass_through()
 """
 BUSY_INDEX = 2
 
+# What is refused, and what the player's exception raises, is no news here.
+WAIT = """
+with contextlib.suppress(RuntimeError):
+    w.wait()
+"""
+WAIT_INDEX = 3
+
 
 def widget(repeats: int) -> str:
     """The cell that shows the widget."""

@@ -8,7 +8,7 @@ from typing import Any
 from tests.browser.harness.finder import FIND_MARK, Finder
 from tests.browser.harness.lab import Lab
 from tests.browser.play.actions import TWO_FRAMES, Actions
-from tests.browser.play.notebook import BUSY, SETUP, widget
+from tests.browser.play.notebook import BUSY, SETUP, WAIT, widget
 
 ENDED = {"finished", "diverged", "stopped", "failed"}
 EDGES = {
@@ -53,7 +53,7 @@ class Player(Actions):
         self.names = sorted(name for name in dir(self) if name.startswith("do_"))
         # JupyterLab takes cells that are out of sight out of the page, and their widgets with them.
         lab.page.set_viewport_size({"width": 1200, "height": 2400})
-        lab.open(SETUP, widget(self.dice.choice([1, 1, 2])), BUSY, shell="lab")
+        lab.open(SETUP, widget(self.dice.choice([1, 1, 2])), BUSY, WAIT, shell="lab")
         lab.allow("busy", 0)
         lab.run_cell(0)
         lab.run_cell(1)
@@ -66,6 +66,7 @@ class Player(Actions):
                 name = self.dice.choice(self.names)
                 self.log.append(f"{number}: {name.removeprefix('do_')}")
                 getattr(self, name)()
+                self.see_whether_it_waits()
                 self.look()
                 if number % 10 == 9 and not self.busy:
                     self.settle()
