@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import os
 import time
 from collections.abc import Generator, Sequence
@@ -16,6 +17,10 @@ from lrwidget.runner import RecordsRunner
 # Seconds between two looks at the file.
 POLL = 0.05
 
+# Without a row for this many minutes, a notice says so.
+SILENCE = 2
+MINUTE = 60.0
+
 # What a follower wants to know of the sweep.
 OPTIONS = ("start_lr", "end_lr", "steps", "repeats")
 
@@ -23,10 +28,12 @@ OPTIONS = ("start_lr", "end_lr", "steps", "repeats")
 class Follower(RecordsRunner):
     """Follows one sweep of a file in a thread of its own, as a sweep runs in one.
 
-    The file may not exist yet; its last line may be torn, which is waited for. One that is moved
-    away is followed until another is there. A file that gets shorter, begins otherwise than before,
-    or is replaced by another one, is a new sweep: this one then ends as stopped, and its
-    `successor`, not started yet, goes on with the new one.
+    The file may not exist yet, or not be readable for a while; its last line may be torn, which is
+    waited for. One that is moved away is followed until another is there. A file that gets shorter,
+    begins otherwise than before, or is replaced by another one, is a new sweep: this one then ends
+    as stopped, and its `successor`, not started yet, goes on with the new one. But where the first
+    line holds an id, a copy that begins with it is still this sweep, as tools make them that bring
+    a file here again and again; one that is shorter than before is waited for.
 
     Args:
         path: of the file.
@@ -39,6 +46,7 @@ class Follower(RecordsRunner):
         self.path = Path(path)
         self._reader = _Reader(self.path)
         self._lines: Sequence[str] = ()
+        self._heard = time.monotonic()
         super().__init__(
             None, lambda _: self._follow(), LRRecords() if records is None else records, steps=0
         )
@@ -55,9 +63,12 @@ class Follower(RecordsRunner):
             return (yield from self._read())
 
     def _read(self) -> Generator[None, None, StopReason]:
+        if not self._lines:  # those that a predecessor has read already
+            _, self._lines = self._reader.read()
         while True:
             for line in self._lines:
                 self._parser.feed(line)
+                self._heard = time.monotonic()
             self._learn()
             if self.records.stop_reason is not None:
                 return self.records.stop_reason
@@ -79,9 +90,20 @@ class Follower(RecordsRunner):
         if self._parser.line:
             options = self._options()
             self.steps = max(options.steps * options.repeats, len(self.records))
+        silent = (time.monotonic() - self._heard) / MINUTE
+        if self._reader.trouble:
+            self.notice = (
+                f"{self.path.name} cannot be read now ({self._reader.trouble}); it is tried again."
+            )
+        elif self._parser.line and silent >= SILENCE:
+            self.notice = (
+                f"No row has come to {self.path.name} for {silent:.0f} minutes: the sweep takes "
+                "long over a step, is paused, or its process has ended. Stop ends the following."
+            )
+        elif self._parser.line:
             self.notice = ""
         else:
-            there = "it is empty so far" if self.path.exists() else "there is no such file yet"
+            there = "it is empty so far" if self._reader.there else "there is no such file yet"
             self.notice = f"Waiting for {self.path.name}: {there}."
 
     def _options(self) -> SweepOptions:
@@ -95,9 +117,16 @@ class Follower(RecordsRunner):
 
 
 class _Reader:
-    """The whole lines of a file that grows, shrinks, comes and goes."""
+    """The whole lines of a file that grows, shrinks, comes and goes.
+
+    Attributes:
+        there: whether there was a file at the last call.
+        trouble: why it could not be read then, in words; empty where it could.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.there = False
+        self.trouble = ""
         self._path = path
         self._identity: tuple[int, int] | None = None
         self._held: BinaryIO | None = None  # what was read last, open
@@ -107,28 +136,45 @@ class _Reader:
 
     def read(self) -> tuple[bool, list[str]]:
         """Whether it is another file than at the last call, and the lines completed since."""
+        self.there, self.trouble = True, ""
         try:
-            file = self._path.open("rb")
+            with contextlib.ExitStack() as stack:
+                file = stack.enter_context(self._path.open("rb"))
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                if identity != self._identity and (rest := self._lines_of_the_held()):
+                    return False, rest
+                begin = file.read(len(self._head))
+                same = begin == self._head and status.st_size >= self._offset
+                if not _has_id(self._head):
+                    same = same and identity == self._identity
+                elif not same and self._head.startswith(begin):
+                    return False, []  # a copy that has not come as far yet
+                stack.pop_all()
         except FileNotFoundError:
+            self.there = False
             return False, self._lines_of_the_held()
-        status = os.fstat(file.fileno())
-        identity = (status.st_dev, status.st_ino)
-        if identity != self._identity and (rest := self._lines_of_the_held()):
-            file.close()
-            return False, rest
-        anew = identity != self._identity or status.st_size < self._offset
-        if anew := anew or file.read(len(self._head)) != self._head:
-            self._identity, self._offset, self._torn, self._head = identity, 0, b"", b""
+        except OSError as error:  # a network mount may give it back later
+            self.trouble = _why(error)
+            return False, []
+        if not same:
+            self._offset, self._torn, self._head = 0, b"", b""
+        self._identity = identity
         self.close()
         self._held = file
-        return anew, self._lines_of_the_held()
+        return not same, self._lines_of_the_held()
 
     def _lines_of_the_held(self) -> list[str]:
         """What has come since; also where the file was moved away and its writer goes on."""
+        self.trouble = ""
         if self._held is None:
             return []
-        self._held.seek(self._offset)
-        new = self._held.read()
+        try:
+            self._held.seek(self._offset)
+            new = self._held.read()
+        except OSError as error:
+            self.trouble = _why(error)
+            return []
         self._offset += len(new)
         *whole, self._torn = (self._torn + new).split(b"\n")
         if whole and not self._head:
@@ -146,3 +192,16 @@ class _Reader:
         if self._held is not None:
             self._held.close()
             self._held = None
+
+
+def _has_id(head: bytes) -> bool:
+    """Whether the first line of a log tells its sweep from all others."""
+    try:
+        value = json.loads(head)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "id" in value
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or type(error).__name__

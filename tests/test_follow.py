@@ -1,17 +1,20 @@
 """Follow a file that a sweep elsewhere is writing."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lrwidget import LRRecords
-from lrwidget.follow import Follower
+from lrwidget.follow import Follower, _Reader
 from lrwidget.jsonl import Log
 from lrwidget.records import StopReason
 from lrwidget.runner import RunState
@@ -24,6 +27,7 @@ HEAD = json.dumps(
         "meta": {"options": {"steps": 4, "repeats": 2}},
     }
 )
+NAMED_HEAD = json.dumps({**json.loads(HEAD), "id": "one"})
 END = json.dumps({"stop_reason": "finished", "meta": {}})
 
 
@@ -157,6 +161,113 @@ def test_a_file_that_is_moved_away_is_followed_until_another_is_there(
     until(lambda: following.now is not first)
     assert following.now.wait(60).lr.tolist() == [7.0]
     assert rates(first) == [1.0, 2.0, 3.0]
+
+
+def copied_to(path: Path, text: str) -> None:
+    """As rsync does it: a new file in the place of the old one."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def test_a_copy_that_replaces_the_file_at_each_sync_is_the_same_sweep(
+    path: Path, following: Following
+) -> None:
+    first = following.now
+    lines = [NAMED_HEAD, row(1.0), row(2.0), row(3.0), END]
+    for count in range(4):
+        copied_to(path, "\n".join([*lines[: 1 + count], lines[1 + count][:7]]))  # a torn line last
+        until(lambda count=count: len(first.records) == count)
+    copied_to(path, "\n".join([*lines, ""]))
+    assert first.wait(60).lr.tolist() == [1.0, 2.0, 3.0]
+    assert first.state is RunState.FINISHED
+    assert following.now is first
+
+
+def test_a_copy_that_is_still_on_its_way_is_waited_for(path: Path, following: Following) -> None:
+    first = following.now
+    text = f"{NAMED_HEAD}\n{row(1.0)}\n{row(2.0)}\n"
+    path.write_text(text)
+    until(lambda: rates(first) == [1.0, 2.0])
+    for there in (0, 10, len(NAMED_HEAD) + 5):  # as scp does it: from its beginning
+        path.write_text(text[:there])
+        time.sleep(0.12)
+        assert following.now is first
+    path.write_text(f"{text}{row(3.0)}\n")
+    until(lambda: rates(first) == [1.0, 2.0, 3.0])
+    assert following.now is first
+
+
+def test_a_copy_of_another_sweep_is_another_run(path: Path, following: Following) -> None:
+    first = following.now
+    copied_to(path, f"{NAMED_HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(first) == [1.0])
+    other = NAMED_HEAD.replace("one", "two")
+    copied_to(path, f"{other}\n{row(5.0)}\n{row(6.0)}\n")
+    until(lambda: following.now is not first)
+    until(lambda: rates(following.now) == [5.0, 6.0])
+    assert rates(first) == [1.0]
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_file_that_cannot_be_read_for_a_while_is_tried_again(
+    path: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: rates(follower) == [1.0])
+    with monkeypatch.context() as mount:
+        opened = Path.open
+
+        def broken(file: Path, *mode: str) -> Any:
+            if file == path:
+                raise OSError(code, os.strerror(code))
+            return opened(file, *mode)
+
+        mount.setattr(Path, "open", broken)
+        words = f"sweep.jsonl cannot be read now ({os.strerror(code)}); it is tried again."
+        until(lambda: follower.notice == words)
+        assert follower.state is RunState.RUNNING
+    append(path, f"{row(2.0)}\n")
+    until(lambda: rates(follower) == [1.0, 2.0])
+    until(lambda: follower.notice == "")
+
+
+def test_a_file_whose_old_handle_has_gone_stale_is_read_from_the_new_one(path: Path) -> None:
+    """As on NFS, where the server has replaced it."""
+    reader = _Reader(path)
+    path.write_text(f"{NAMED_HEAD}\n{row(1.0)}\n")
+    assert reader.read() == (True, [NAMED_HEAD, row(1.0)])
+
+    class Stale:
+        def seek(self, offset: int) -> None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    reader.close()
+    reader._held = Stale()  # type: ignore[assignment]
+    path.rename(path.with_suffix(".gone"))
+    assert reader.read() == (False, [])
+    assert reader.trouble == os.strerror(errno.ESTALE)
+    path.write_text(f"{NAMED_HEAD}\n{row(1.0)}\n{row(2.0)}\n")
+    assert reader.read() == (False, [row(2.0)])
+    assert reader.trouble == ""
+    reader.close()
+
+
+def test_silence_is_noticed_and_does_not_end_the_following(
+    path: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrwidget.follow.MINUTE", 0.05)
+    append(path, f"{HEAD}\n{row(1.0)}\n")
+    until(lambda: "No row has come to sweep.jsonl for 2 minutes" in follower.notice)
+    assert "its process has ended" in follower.notice
+    assert follower.state is RunState.RUNNING
+    monkeypatch.undo()
+    until(lambda: follower.notice == "")
+    append(path, f"{row(2.0)}\n{END}\n")
+    assert follower.wait(60).lr.tolist() == [1.0, 2.0]
 
 
 def test_range_and_steps_are_those_of_the_file(path: Path, follower: Follower) -> None:
