@@ -46,20 +46,24 @@ class Log:
     """
 
     def __init__(self, path: str | os.PathLike[str], records: "LRRecords") -> None:
-        self._file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
         self._records = records
-        self._written: int | None = None
+        self._head: str | None = None
+        # The bytes and rows that are in the file for sure; set together, and after the writing.
+        self._done = (0, 0)
 
     def update(self) -> None:
         """Write the rows that are new since the last call; the first call writes the meta."""
-        if self._written is None:
+        if self._head is None:
             # Two sweeps may have the same meta: who follows the file must tell them apart.
-            self._file.write(_head(self._records, id=uuid.uuid4().hex))
-            self._written = 0
-        lines = list(_rows(self._records, self._written))
-        self._file.writelines(lines)
+            self._head = _head(self._records, id=uuid.uuid4().hex)
+        size, count = self._done
+        rows = list(_rows(self._records, count))
+        new = "".join(rows if size else [self._head, *rows]).encode()
+        # An interrupt may have cut off the last call between the writing and the counting.
+        self._file.write(new[self._file.tell() - size :])
         self._file.flush()
-        self._written += len(lines)
+        self._done = size + len(new), count + len(rows)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +78,7 @@ class Log:
         with self._file:
             self.update()
             end = {"stop_reason": _reason(self._records), "meta": self._records.meta}
-            self._file.write(json.dumps(end, allow_nan=False) + "\n")
+            self._file.write((json.dumps(end, allow_nan=False) + "\n").encode())
 
 
 def read(path: str | os.PathLike[str], make: type[R]) -> R:

@@ -16,6 +16,7 @@ import pytest
 
 import lrwidget
 from lrwidget import LRRecords, lr_find
+from lrwidget.jsonl import Log
 from tests.trust.endings import interrupt
 from tests.trust.fingerprint import differences
 from tests.trust.scenes import Scene, warm_adam
@@ -95,3 +96,22 @@ def test_a_second_interrupt_during_the_restore(monkeypatch: pytest.MonkeyPatch) 
     assert len(records) > 0
     assert calls == 4
     assert not differences(before, it.fingerprint())
+
+
+def test_a_log_has_each_row_once_whenever_an_interrupt_comes(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    profile = InterruptAt(0)
+    while profile.count >= profile.number:
+        profile = InterruptAt(profile.number + 1)
+        records = LRRecords()
+        with contextlib.suppress(KeyboardInterrupt), Log(path, records) as log:
+            for lr in (1.0, 2.0):
+                records.append(lr, 3 * lr)
+                sys.setprofile(profile)
+                try:
+                    log.update()
+                finally:
+                    sys.setprofile(None)
+        assert LRRecords.load(path).rows().tolist() == records.rows().tolist(), profile.where
+        assert path.read_bytes().count(b"stop_reason") == 2, profile.where
+    assert profile.number > 20
