@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lrwidget.interrupts import uninterrupted
 from lrwidget.task import TrainingTask
 
 # The parameters that are being swept, by id, and by whose claim. Parameters, not models: a compiled
@@ -35,19 +36,11 @@ class Claim:
                 _claimed[key] = self
 
     def release(self) -> None:
-        """Let go of what was taken, if anything was; then let an interrupt through."""
-        # Without the lock, so that it can be done again: no interrupt leaves the model locked.
-        interrupt: KeyboardInterrupt | None = None
-        while True:
-            try:
-                for key in self._keys:
-                    if _claimed.get(key) is self:
-                        del _claimed[key]
-                break
-            except KeyboardInterrupt as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
+        """Let go of what was taken, if anything was; may be called again."""
+        # Without the lock, so that an interrupt in it leaves nothing locked.
+        for key in self._keys:
+            if _claimed.get(key) is self:
+                del _claimed[key]
 
 
 @contextmanager
@@ -62,4 +55,4 @@ def exclusive(task: TrainingTask) -> Iterator[None]:
         claim.take()
         yield
     finally:
-        claim.release()
+        uninterrupted([claim.release])

@@ -18,6 +18,7 @@ import torch
 
 from lrwidget.claim import Claim
 from lrwidget.distributed.team import process_count
+from lrwidget.interrupts import uninterrupted
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.rng import cuda_in_use
@@ -130,7 +131,7 @@ class Runner(Generic[Result]):
         except BaseException:
             if over.acquire(blocking=False):
                 if claim is not None:
-                    claim.release()
+                    uninterrupted([claim.release])
                 self._thread, self.state, self._running_since = None, RunState.IDLE, None
             raise
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrwidget.adapters.restore import uninterrupted
 from lrwidget.distributed.team import process_count
+from lrwidget.interrupts import uninterrupted
 
 
 @contextmanager

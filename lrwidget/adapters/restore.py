@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrwidget.interrupts import uninterrupted
 from lrwidget.rng import remember_generators
 
 PutBack = Callable[[], Any]
@@ -49,20 +50,6 @@ def put_back_after(
         yield
     finally:
         uninterrupted(restore)
-
-
-def uninterrupted(restore: Iterable[PutBack]) -> None:
-    """Call all of `restore`, also when KeyboardInterrupt comes in between; then let it through."""
-    interrupt: KeyboardInterrupt | None = None
-    for put_back in restore:
-        while True:
-            try:
-                put_back()
-                break
-            except KeyboardInterrupt as error:
-                interrupt = error
-    if interrupt is not None:
-        raise interrupt
 
 
 @contextmanager
