@@ -6,8 +6,8 @@ from typing import Any
 
 from lrwidget.background import Background
 from lrwidget.chart import STYLES
+from lrwidget.checkwidget import CheckWidget
 from lrwidget.labels import checked_label, label_of, unique_label
-from lrwidget.livecheck import CheckWidget
 from lrwidget.liverun import LiveRun
 from lrwidget.livetraits import LiveAny, in_background
 from lrwidget.pastrun import PastRunner
