@@ -141,16 +141,20 @@ class LRRecords:
     @property
     def suggestion(self) -> Suggestion:
         """The learning rate that the curve carries: `.lr`, or None, and the `.reason`."""
-        count = self._count
-        if self._suggested is None or self._suggested[0] != count:
-            self._suggested = (count, suggest(*self._curve(count)))
-        return self._suggested[1]
+        return self._suggest()[1]
 
     @property
     def suggestions(self) -> dict[str, float | None]:
         """The rates by rule: "auto" (ours), then the published rules by name."""
-        lr, loss = self._curve(self._count)
-        return suggestions(lr, loss)
+        count, auto = self._suggest()
+        return suggestions(*self._curve(count), auto)
+
+    def _suggest(self) -> tuple[int, Suggestion]:
+        """The number of rows so far and the suggestion for them, which is computed once."""
+        count, found = self._count, self._suggested
+        if found is None or found[0] != count:
+            found = self._suggested = (count, suggest(*self._curve(count)))
+        return found
 
     def _curve(self, count: int) -> tuple[Floats, Floats]:
         """The first `count` rows as rates (steps,) and losses (steps,) or (sweeps, steps)."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lrwidget import LRRecords
 from lrwidget.records import StopReason
 from lrwidget.smoothing import smoothed
+from lrwidget.suggest import suggest
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 tables = st.lists(st.tuples(st.floats(1e-12, 1e3), numbers), max_size=40)
@@ -183,3 +184,17 @@ def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, word
     path.write_text(text.replace("HEAD", json.dumps(head)))
     with pytest.raises(ValueError, match=words):
         LRRecords.load(path)
+
+
+def test_the_suggestion_is_computed_once_for_so_many_rows(monkeypatch):
+    calls = []
+    for module in ("lrwidget.records", "lrwidget.rules"):
+        monkeypatch.setattr(f"{module}.suggest", lambda *curve: calls.append(1) or suggest(*curve))
+    records = LRRecords()
+    for i in range(20):
+        records.append(10 ** (i / 4 - 5), 2.0)
+    assert records.suggestions["auto"] == records.suggestion.lr == records.suggestions["auto"]
+    assert len(calls) == 1
+    records.append(1.0, 2.0)
+    assert records.suggestions["auto"] == records.suggestion.lr
+    assert len(calls) == 2
