@@ -9,28 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from lrwidget.curves import Array, scored
+from lrwidget.kernel import fitted
 
 # Width (standard deviation) of the smoothing kernel. From 0.15 to 0.3 decade the figures of the
-# benchmark stay the same. A sparse sweep needs 1.5 steps to smooth at all.
+# benchmark stay the same.
 KERNEL_DECADES = 0.25
-KERNEL_STEPS = 1.5
 # The ends of the floor are the mean over these widths: a width on its own finds another wave of
 # the noise for each seed.
 FLOOR_KERNELS = (0.15, 0.2, KERNEL_DECADES, 0.32, 0.4)
-# A grid ten times finer than the kernel loses nothing and keeps 100,000 steps cheap.
-GRID_DECADES = 0.02
 
-# The plateau is the first third of the decades swept; 0.25 and 0.4 score the same.
-PLATEAU_SHARE = 1 / 3
-PLATEAU_STEPS = 5
 # Losses above the plateau count up to ten times the noise, or as far up as the curve falls down,
 # so that a blow-up cannot smear into the floor; 6 to 20 score the same.
 CAP_NOISE = 10.0
-# A loss that stands this many times the noise above both its neighbours is one bad batch.
-SPIKE_NOISE = 3.0
 # The loss has climbed where the smoothed curve stands three standard deviations of one batch above
 # the plateau; of sequential tests and other thresholds this one placed the climb best. Where there
 # is hardly any noise, a fifth of the fall, so that the first trace of a climb does not count.
@@ -83,39 +75,6 @@ class Landmarks:
     height: float | None
 
 
-def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
-    """Return rates in decades, ascending, and the losses that belong to them.
-
-    Args:
-        lr: learning rates, shape (steps,), in any order. One that is not a positive number is
-            left out with its losses.
-        loss: losses, shape (steps,) or (sweeps, steps). An infinity is an explosion; a NaN is a
-            gap, or, at the end of a sweep, where the sweep ended.
-
-    Returns:
-        decades of shape (n,) and losses of shape (sweeps, n), where each rate has at least one loss
-        that is a number and each sweep has at least one.
-
-    Raises:
-        ValueError: the shapes do not fit together.
-    """
-    rates = np.asarray(lr, dtype=np.float64)
-    losses = np.atleast_2d(np.asarray(loss, dtype=np.float64))
-    if rates.ndim != 1 or losses.ndim != 2 or losses.shape[1] != len(rates):
-        raise ValueError(
-            "lr must have shape (steps,) and loss (steps,) or (sweeps, steps), "
-            f"got {rates.shape} and {np.shape(loss)}"
-        )
-    usable = (rates > 0) & (rates < 1e300)  # beyond it, 10**log10(rate) may overflow
-    order = np.flatnonzero(usable)[np.argsort(rates[usable], kind="stable")]
-    losses = losses[:, order]
-    # An explosion is as high as numbers go whose differences and squares are still numbers.
-    losses = np.clip(np.where(losses == -np.inf, np.nan, losses), -1e150, 1e150)
-    seen = ~np.isnan(losses)
-    losses, order = losses[:, seen.any(axis=0)], order[seen.any(axis=0)]
-    return np.log10(rates[order]), losses[seen.any(axis=1)]
-
-
 def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     """Return the landmarks of one or more sweeps of the same task (as `read_sweeps` gives them).
 
@@ -123,17 +82,15 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     mean of them is taken.
     """
     first, last = float(decades[0]), float(decades[-1])
-    plateau = decades <= first + PLATEAU_SHARE * (last - first)
-    plateau[:PLATEAU_STEPS] = True
-    scores, levels, noise = _scores(decades, losses, plateau)
+    scores, levels, noise = scored(decades, losses)
     cap = max(CAP_NOISE, -float(np.nanmin(scores)))
     falls = {
-        kernel: _find_fall(*_smooth(decades, np.minimum(scores, cap), kernel))
+        kernel: _find_fall(*fitted(decades, np.minimum(scores, cap), kernel))
         for kernel in FLOOR_KERNELS
     }
     fall = falls[KERNEL_DECADES]
     floors = [found for found in falls.values() if found.depth > 0] or [fall]
-    x, y, _ = _smooth(decades, np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
+    x, y, _ = fitted(decades, np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
     # The losses that are told are those of the sweeps that got as far as the minimum.
     nearest = np.abs(decades - fall.minimum).argmin()
     level = float(levels[~np.isnan(scores[:, nearest])].mean())
@@ -153,22 +110,6 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
         explodes=_crossing(x, y, EXPLOSION_NOISE),
         height=None if fall.half_lost is None else _height(scores, max(fall.depth, CLIMB_NOISE)),
     )
-
-
-def broke_off(sweep: Array) -> bool:
-    """Return whether a sweep ended early without an explosion, as when it was stopped by hand.
-
-    Args:
-        sweep: losses at ascending rates, NaN where there is none.
-    """
-    seen = sweep[~np.isnan(sweep)]
-    if np.isfinite(sweep[-1]) or len(seen) < PLATEAU_STEPS:
-        return not np.isfinite(sweep[-1])
-    level, noise = _plateau(seen[: max(PLATEAU_STEPS, int(PLATEAU_SHARE * len(seen)))])
-    lowest = float(np.median(np.lib.stride_tricks.sliding_window_view(seen, 3), axis=1).min())
-    # `DivergenceRule` ends a sweep that stands 0.8 of this above its lowest level, or more.
-    extent = max(level - lowest, 6 * noise)
-    return bool(seen[-3:].max() - lowest < 0.7 * extent)
 
 
 def _height(scores: Array, unit: float) -> float:
@@ -195,6 +136,13 @@ class _Fall:
 
 
 def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
+    """Return the landmarks of one curve, as `fitted` gives it.
+
+    Args:
+        x: rates in decades, shape (n,).
+        y: smoothed losses above the plateau, in units of the noise.
+        errors: their standard errors, in the same units.
+    """
     height = max(CLIMB_NOISE, CLIMB_SHARE * -float(y.min()))
     risen = np.flatnonzero((y[:-1] <= height) & (y[1:] > height))
     before = int(risen[0]) + 1 if len(risen) else len(y)
@@ -230,76 +178,6 @@ def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
         half_lost=loses(0.5),
         climbs=_crossing(x[before - 1 :], y[before - 1 :], height),
     )
-
-
-def _filled(decades: Array, sweep: Array) -> Array:
-    """Return the sweep without gaps; where it has exploded it stays as high as it was at its end.
-
-    One that broke off has no losses beyond its end.
-    """
-    seen = np.flatnonzero(~np.isnan(sweep))
-    filled = np.interp(decades, decades[seen], sweep[seen])
-    filled[seen[-1] + 1 :] = np.nan if broke_off(sweep) else sweep[seen[-3:]].max()
-    return filled
-
-
-def _scores(
-    decades: Array, losses: Array, plateau: NDArray[np.bool_]
-) -> tuple[Array, Array, float]:
-    """Return the losses above their own plateau in units of the noise, the levels, and the noise.
-
-    NaN is where a sweep has no loss. Every sweep has a row but those that broke off on the plateau.
-    """
-    filled = np.array([_filled(decades, sweep) for sweep in losses])
-    whole = ~np.isnan(filled[:, plateau]).any(axis=1)
-    filled = filled[whole]
-    levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in filled])
-    # Where the plateau is free of noise, rounding is what remains of it; never so little that a
-    # quotient would overflow.
-    rounding = 1e-12 * float(np.nanmedian(np.abs(filled))) + 1e-140
-    noise = max(float(np.sqrt(np.mean(noises**2))), rounding)
-    scores = (filled - levels[:, None]) / noise
-    neighbours = np.fmax(scores[:, :-2], scores[:, 2:])
-    scores[:, 1:-1] = np.minimum(scores[:, 1:-1], neighbours + SPIKE_NOISE)
-    return scores, levels, noise
-
-
-def _plateau(losses: Array) -> tuple[float, float]:
-    """Return the mean loss of the plateau and the standard deviation of one loss about it."""
-    steps = np.abs(np.diff(losses))
-    # The mean difference of two normal losses is 2/sqrt(pi) = 1.128 standard deviations. It follows
-    # heavy tails where the median does not; five medians bound what one bad batch adds.
-    bound = 5 * np.median(steps) or np.inf
-    noise = float(np.mean(np.minimum(steps, bound))) / 1.128
-    middle = float(np.median(losses))
-    return float(np.mean(np.clip(losses, middle - 3 * noise, middle + 3 * noise))), noise
-
-
-def _smooth(decades: Array, scores: Array, width: float) -> tuple[Array, Array, Array]:
-    """Return rates, a local linear fit there, and the fit's standard error for scores of noise 1.
-
-    The scores have shape (sweeps, steps). Neighbours are weighted by a Gaussian in decades, of the
-    given standard deviation. Looking to both sides it has no lag; the linear term keeps the slope
-    at the ends of the sweep.
-    """
-    sweeps = (~np.isnan(scores)).sum(axis=0)
-    bins = np.floor((decades - decades[0]) / GRID_DECADES).astype(np.int64)
-    _, bins = np.unique(bins, return_inverse=True)
-    count = np.bincount(bins, sweeps)
-    x = np.bincount(bins, sweeps * decades) / count
-    y = np.bincount(bins, np.nansum(scores, axis=0)) / count
-
-    spacing = float(decades[-1] - decades[0]) / (len(decades) - 1)
-    kernel = max(width, KERNEL_STEPS * spacing)
-    offset = x[None, :] - x[:, None]
-    weight = count * np.exp(-0.5 * (offset / kernel) ** 2)
-    moment = weight * offset
-    s0, s1, s2 = (m.sum(axis=1, keepdims=True) for m in (weight, moment, moment * offset))
-    spread = s0 * s2 - s1**2
-    # A point on its own has no slope; there the fit is the point itself.
-    alone = spread <= 1e-9 * (s0 * kernel) ** 2
-    lever = np.where(alone, weight / s0, (weight * s2 - moment * s1) / np.where(alone, 1.0, spread))
-    return x, lever @ y, np.sqrt((lever**2 / count).sum(axis=1))
 
 
 def _crossing(x: Array, y: Array, value: float) -> float | None:

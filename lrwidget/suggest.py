@@ -2,7 +2,7 @@
 
 The rule
 --------
-The losses are smoothed to both sides, over a sixth to two fifths of a decade (``landmarks.py``),
+The losses are smoothed to both sides, over a sixth to two fifths of a decade (``kernel.py``),
 which puts no lag between the loss and its rate. Then there are two cases, and a blend between them:
 
 - **The loss falls** by at least three times the noise of one batch. The rate is a factor of 11
@@ -90,7 +90,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrwidget.landmarks import Array, Landmarks, broke_off, find_landmarks, read_sweeps
+from lrwidget.curves import Array, broke_off, read_sweeps
+from lrwidget.landmarks import Landmarks, find_landmarks
 
 # A fall of less than one standard deviation of a batch is noise, one of three is not; nor is one of
 # less than 3.5 standard errors a fall, of which a curve of pure noise has one in twenty.

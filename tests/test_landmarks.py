@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lrwidget.landmarks import broke_off, find_landmarks, read_sweeps
+from lrwidget.curves import broke_off, read_sweeps
+from lrwidget.landmarks import find_landmarks
 
 LR = 1e-7 * 1e8 ** (np.arange(1, 401) / 400)
 DECADES = np.log10(LR)

@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.suggest.recorded import LENGTHS, Array, Task
 from benchmarks.suggest.score import FAILED, Score, curves
-from lrwidget.landmarks import find_landmarks, read_sweeps
+from lrwidget.curves import read_sweeps
+from lrwidget.landmarks import find_landmarks
 from lrwidget.rules import RULES
 from lrwidget.suggest import place_rate, suggest
 

@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 
 from benchmarks.suggest.recorded import LENGTHS, Array, Task, ladder
-from lrwidget.landmarks import Landmarks, find_landmarks, read_sweeps
+from lrwidget.curves import read_sweeps
+from lrwidget.landmarks import Landmarks, find_landmarks
 from lrwidget.suggest import DISTANCES, Distances, place_rate
 
 Rule = Callable[[Array, Array], float | None]
