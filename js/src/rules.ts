@@ -15,7 +15,7 @@ export interface Rule {
 }
 
 const MEANINGS: Record<string, string> = {
-  [DEFAULT_RULE]: "the default: a tenth of where the floor ends",
+  [DEFAULT_RULE]: "the default: well below where the loss climbs",
   "minimum/10": "a tenth of the rate at the lowest loss (luz, fastai)",
   steepest: "where the loss falls fastest (torch-lr-finder)",
   valley: "in the middle of the longest fall (fastai)",

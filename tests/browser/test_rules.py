@@ -82,6 +82,27 @@ def test_a_click_on_a_tick_is_a_pick(lab: Lab, finished: Finder) -> None:
     assert finished.chosen == said["valley"]
 
 
+def test_the_mouse_over_a_tick_shows_name_and_rate(lab: Lab, finished: Finder) -> None:
+    tip = finished.root.locator(".lrw-tip:visible")
+    for name, lr in lab.kernel.value("w.records.suggestions").items():
+        finished.button(f"{name}: {text(lr)}").hover()
+        expect(tip).to_contain_text(f"{name}: {text(lr)}")
+    lab.page.mouse.move(0, 0)
+    expect(tip).to_have_count(0)
+
+
+def test_one_tick_is_marked_as_the_default(lab: Lab, finished: Finder) -> None:
+    auto = lab.kernel.value("w.records.suggestions")["auto"]
+    marked = finished.root.locator(".lrw-default")
+    expect(marked).to_have_count(1)
+    expect(marked).to_have_attribute("aria-label", f"auto: {text(auto)}")
+    # A filled diamond, where the others are rings.
+    fill = "el => getComputedStyle(el.querySelector('.lrw-shape')).backgroundColor"
+    for tick in finished.root.locator(".lrw-rule").all():
+        hollow = tick.evaluate(fill) == "rgba(0, 0, 0, 0)"
+        assert hollow is (tick.get_attribute("aria-label") != f"auto: {text(auto)}")
+
+
 def test_ticks_are_reached_and_taken_by_keyboard(lab: Lab, finished: Finder) -> None:
     said = lab.kernel.value("w.records.suggestions")
     by_rate = sorted(said, key=lambda name: said[name])
@@ -122,6 +143,20 @@ def test_the_regions_are_shaded_and_named(lab: Lab, finished: Finder) -> None:
             return [box["x"], box["x"] + box["width"]] == pytest.approx(ends, abs=2)
 
         lab.wait_for(f"{name} is shaded from {low} to {high}", fits)
+        expect(names.filter(has_text=name)).to_be_visible()
+
+
+def test_the_regions_have_colours_of_their_own(lab: Lab, finished: Finder) -> None:
+    colours = []
+    for name in ("flat", "falling", "exploding"):
+        shade = finished.root.locator(f".lrw-shade[data-region={name}]")
+        expect(shade).to_be_visible()
+        colour = shade.evaluate("el => getComputedStyle(el).backgroundColor")
+        # "color(srgb 0.1 0.2 0.3 / 0.09)": what is transparent is "rgba(0, 0, 0, 0)".
+        opacity = float(re.split(r"[/,]", colour)[-1].strip(" )"))
+        assert 0.05 < opacity < 0.3, colour
+        colours.append(colour)
+    assert len(set(colours)) == 3
 
 
 def test_the_confidence_is_said_in_words(lab: Lab) -> None:
