@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lrwidget.landmarks import find_landmarks, read_sweeps
+from lrwidget.curves import read_sweeps
+from lrwidget.landmarks import find_landmarks
 from lrwidget.suggest import Suggestion, suggest
 
 
@@ -127,7 +128,7 @@ def test_noise_as_large_as_the_fall():
     lr = ladder()
     s = suggest(lr, range_test(lr, noise=1.0))
     assert s.confidence == "low"
-    assert "noise" in s.reason
+    assert "the fall is hardly larger than the noise: use repeats=3 or more steps" in s.reason
     assert s.lr is not None
 
 
@@ -367,3 +368,59 @@ class TestTheSameCurve:
             suggest(longer, range_test(longer, **curve)),
         )
         assert decades_apart(here, there) < 0.2
+
+    @settings(max_examples=50, deadline=None)
+    @given(CURVES)
+    def test_begun_lower_with_as_many_steps(self, curve):
+        lr, longer = ladder(100), ladder(100, start=1e-8)
+        here, there = (
+            suggest(lr, range_test(lr, **curve)),
+            suggest(longer, range_test(longer, **curve)),
+        )
+        assert decades_apart(here, there) < 0.2
+
+
+def climbing_curves(noise):
+    """Sixty that never fall, and climb at once or slowly, early or late."""
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "fall": 0.0,
+            "climb": 10 ** rng.uniform(-1.5, 0.3),
+            "power": rng.uniform(1.5, 6),
+            "noise": noise,
+            "seed": seed,
+        }
+        for seed in range(60)
+    ]
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.5])
+class TestTheSameCurveThatNeverFalls:
+    """The same rate within 0.2 decade, of 60 curves each, but for one that is sampled sparsely."""
+
+    def share(self, noise, changed):
+        """The share of the curves whose rate stays; `changed` gives ladder and losses of one."""
+        lr = ladder()
+        pairs = [
+            (suggest(lr, range_test(lr, **curve)), suggest(*changed(curve)))
+            for curve in climbing_curves(noise)
+        ]
+        # Of noise alone, one in twenty is a fall.
+        assert np.mean([s.falls_at is None for s, _ in pairs]) >= 0.95
+        return np.mean([decades_apart(*pair) < 0.2 for pair in pairs])
+
+    @pytest.mark.parametrize(("scale", "offset"), [(1e-5, 0), (1e6, 0), (1, 1000), (1, -50)])
+    def test_scaled_and_offset(self, noise, scale, offset):
+        lr = ladder()
+        assert self.share(noise, lambda c: (lr, scale * range_test(lr, **c) + offset)) == 1
+
+    @pytest.mark.parametrize("steps", [50, 75, 200, 500, 1000])
+    def test_sampled_at_other_steps(self, noise, steps):
+        lr = ladder(steps)
+        assert self.share(noise, lambda c: (lr, range_test(lr, **c))) >= 59 / 60
+
+    @pytest.mark.parametrize("steps", [100, 129])  # as many steps, and as many to the decade
+    def test_begun_lower(self, noise, steps):
+        lr = ladder(steps, start=1e-8)
+        assert self.share(noise, lambda c: (lr, range_test(lr, **c))) == 1
