@@ -127,6 +127,8 @@ class LiveRun(Background[LRRecords, Outcome]):
             "span": list(self.span),
             "elsewhere": self._elsewhere,
             "extends": self._extends,
+            # Steps that Extend adds to each sweep: tens in a logarithmic one, hundreds in a linear.
+            "adds": 0 if self._sweeps is None else self._sweeps.steps_to(10 * self.span[1]),
             # How the page writes it in its snippets.
             "optimizer": recipe(self.records.meta),
             "notice": self.notice or (self._sweeps.notice if self._sweeps is not None else ""),

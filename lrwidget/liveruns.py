@@ -78,9 +78,11 @@ class RunsWidget(CheckWidget):
             run.resume()
 
     def extend(self, end_lr: float | None = None) -> None:
-        """Let the sweep go on to a higher rate, at the same steps per decade.
+        """Let the sweep go on to a higher rate, as dense as before.
 
-        The rates up to its present end stay as they are; the last is exactly `end_lr`.
+        With `spacing="log"` at the same steps per decade; with "linear" at the same difference
+        between rates, so that ten times the end takes about nine times the steps so far. The rates
+        up to the present end stay as they are; the last is exactly `end_lr`.
 
         Args:
             end_lr: the new end, above the present one; by default ten times as high.

@@ -252,7 +252,7 @@ class RecordsRunner(Runner[LRRecords]):
         raise NotImplementedError
 
     def extend(self, end_lr: float) -> None:
-        """Let the sweep go on to a higher rate, at the same steps per decade; from any thread.
+        """Let the sweep go on to a higher rate, as dense as before; from any thread.
 
         The rates up to its present end stay as they are, and the last is exactly `end_lr`.
 
@@ -266,6 +266,10 @@ class RecordsRunner(Runner[LRRecords]):
         raise RuntimeError(
             f"what runs elsewhere cannot be extended; start another sweep, with end_lr={end_lr!r}"
         )
+
+    def steps_to(self, end_lr: float) -> int:  # noqa: ARG002 - where it can be extended
+        """How many steps an extension to `end_lr` adds to each sweep; 0 where there is none."""
+        return 0
 
     @property
     def records(self) -> LRRecords:
@@ -300,6 +304,10 @@ class SweepRunner(RecordsRunner):
     def span(self) -> tuple[float, float]:
         """The ends of the range of rates, (start_lr, end_lr)."""
         return self.ladder.options.start_lr, self.ladder.options.end_lr
+
+    def steps_to(self, end_lr: float) -> int:
+        """How many steps an extension to `end_lr` adds to each sweep."""
+        return self.ladder.steps_to(end_lr)
 
     def extend(self, end_lr: float) -> None:
         """Let the sweep go on to a higher rate; see `RecordsRunner.extend`."""

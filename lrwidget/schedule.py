@@ -37,7 +37,7 @@ class Ladder:
         self._at_top = True  # of the climb in hand, or there is none
 
     def extend(self, end_lr: float) -> None:
-        """Go on to a higher end, at the same steps per decade (linear: the same difference).
+        """Go on to a higher end, as dense as before (log: per decade; linear: by difference).
 
         The last step runs at exactly `end_lr`; the steps between are rounded to whole ones.
 
@@ -56,14 +56,18 @@ class Ladder:
             climbs = before.repeats - self._climbs + (not self._at_top)
             if not climbs:
                 raise RuntimeError("the sweep is at its end; start another one to go higher")
-            # Counted from the start, so that many extensions do not add up their roundings.
-            first = self._first
-            whole = self._distance(first.start_lr, first.end_lr)
-            steps = round(first.steps * (self._distance(first.start_lr, wanted.end_lr) / whole))
-            more = max(1, steps - before.steps)
+            more = self.steps_to(wanted.end_lr)
             self._pieces.append((before.end_lr, wanted.end_lr, more))
             self.options = dataclasses.replace(wanted, steps=before.steps + more)
             self.total += climbs * more
+
+    def steps_to(self, end_lr: float) -> int:
+        """How many steps an extension to `end_lr`, above the present end, adds to each climb."""
+        # Counted from the start, so that many extensions do not add up their roundings.
+        first = self._first
+        whole = self._distance(first.start_lr, first.end_lr)
+        steps = round(first.steps * (self._distance(first.start_lr, end_lr) / whole))
+        return max(1, steps - self.options.steps)
 
     def climb(self) -> Iterator[float]:
         """The rates from the first to the last, with those that are added on the way."""

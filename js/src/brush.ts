@@ -3,6 +3,7 @@ import { boxOf, h, on, SILENT } from "./dom";
 import { tidyRate } from "./format";
 import { across, rateOf, type Place } from "./place";
 import type { Session } from "./session";
+import { describeOutside } from "./words";
 import { partBetween } from "./zoom";
 
 export type Mode = "pick" | "zoom" | "range";
@@ -85,8 +86,9 @@ export class Brush {
   private end(event: PointerEvent): void {
     const { gesture, session } = this;
     const place = this.place();
-    if (!gesture || !place) return;
+    if (!gesture) return;
     this.stop();
+    if (!place) return;
     const x = event.clientX - boxOf(this.plot).left;
     const lr = rateOf(x, session.shown, place);
     if (session.mode === "pick" && !gesture.moved) this.pick(lr);
@@ -103,7 +105,10 @@ export class Brush {
 
   private pick(lr: number): void {
     const { session } = this;
-    session.pick(tidyRate(lr, session.shown));
+    const rate = tidyRate(lr, session.shown);
+    session.pick(rate);
+    // Only another run has been there.
+    if (session.lr !== rate) session.say(false, describeOutside(rate, session.span));
   }
 
   private span(a: number, b: number): void {

@@ -3,6 +3,10 @@ import { copyText } from "./clipboard";
 import { button, h, on, setAttribute, setClass, setText } from "./dom";
 import { clampRate, formatRate, parseRate } from "./format";
 import type { Session } from "./session";
+import { describeOutside } from "./words";
+
+const NO_RATE = "There is no learning rate to export yet: run the sweep or pick one.";
+const NO_VARIABLE = "There is no kernel whose variable could be written.";
 
 export class PickBar {
   readonly el: HTMLElement;
@@ -99,9 +103,7 @@ export class PickBar {
       return;
     }
     const { span } = this.session;
-    const ends = `${formatRate(span.low)} to ${formatRate(span.high)}`;
-    const inside = clampRate(lr, span) === lr;
-    this.complain(inside ? "" : `${formatRate(lr, 3)} lies outside of the sweep, ${ends}.`);
+    this.complain(clampRate(lr, span) === lr ? "" : describeOutside(lr, span));
     this.typing = false;
     this.session.pick(lr);
     this.update();
@@ -115,8 +117,9 @@ export class PickBar {
   }
 
   private export(): void {
-    if (this.exporting.disabled) return;
-    this.session.export(this.variable.value);
+    const { session } = this;
+    if (!this.exporting.disabled) session.export(this.variable.value);
+    else session.say(false, session.lr === null ? NO_RATE : NO_VARIABLE);
   }
 
   private async copy(): Promise<void> {

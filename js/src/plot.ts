@@ -114,6 +114,8 @@ export class Plot {
       this,
     );
     onAbort(signal, () => {
+      // Of a view that goes away in mid-drag nobody would hear the end.
+      if (this.session.dragging) this.session.endDrag();
       model.off(null, null, this);
       view.off(null, null, this);
     });

@@ -46,6 +46,8 @@ export interface Detail {
   elsewhere?: string;
   /** Whether the sweep can be extended where it runs. */
   extends?: boolean;
+  /** How many steps that adds to each sweep. */
+  adds?: number;
 }
 
 /** Which runs there are. The active one is not among them before it is started. */

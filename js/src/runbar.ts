@@ -51,7 +51,7 @@ export class RunBar {
   update(): void {
     const { standing: status, connected, lr, check, span, detail } = this.session;
     const extend = this.buttons.get("extend")!;
-    extend.title = `Go on to ${formatRate(10 * span.high)}, at the same steps per decade.`;
+    extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
     const shown = BUTTONS[status.state];
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {
@@ -62,8 +62,9 @@ export class RunBar {
       const primary = shown[0] === command && (command !== "start" || lr === null);
       setClass(button, "primary", primary);
     }
-    // A button that goes away hands the focus to the one that took its place.
-    if (focused?.hidden) this.buttons.get(shown[0] ?? "start")?.focus();
+    // A button that goes away hands the focus to another: not to Stop, where a second Enter would end
+    // what the first one has started.
+    if (focused?.hidden) this.buttons.get(shown.find((name) => name !== "stop")!)!.focus();
 
     const { step, steps } = status;
     setAttribute(this.progress, "aria-valuemax", String(steps));

@@ -4,6 +4,12 @@ import { formatRate } from "./format";
 import type { Run } from "./runs";
 import type { RunTable } from "./store";
 
+/** What the file of a run is called: its label without what file systems do not like. */
+export function fileName(kind: string, label = ""): string {
+  const words = ["lr-sweep", ...(label.match(/[\p{L}\p{N}.=_]+/gu) ?? [])];
+  return `${words.join("-").replace(/\.+$/, "")}.${kind}`;
+}
+
 /** The rows as CSV, the numbers exact: lr, loss, and where there are several the sweep (from 0). */
 export function csvOf({ lr, loss, starts, sweeps }: RunTable): string {
   const lines = [`lr,loss${sweeps > 1 ? ",sweep" : ""}`];

@@ -2,7 +2,7 @@
 import { copyText } from "./clipboard";
 import { button, h, on } from "./dom";
 import { pictureOf, pngOf, sourceOf } from "./picture";
-import { csvOf, markdownOf, summaryOf } from "./save";
+import { csvOf, fileName, markdownOf, summaryOf } from "./save";
 import type { Session } from "./session";
 
 export class SaveMenu {
@@ -34,7 +34,8 @@ export class SaveMenu {
       [
         "Save as CSV",
         () => {
-          download("csv", csvOf(session.runs.active.table), "text/csv");
+          const { table, label } = session.runs.active;
+          download("csv", csvOf(table), "text/csv", label);
         },
       ],
       ["Copy as Markdown", () => copyText(session, markdownOf(summary()), "a table in Markdown")],
@@ -64,10 +65,10 @@ export class SaveMenu {
   }
 }
 
-function download(kind: string, content: Blob | string | null, type = ""): void {
+function download(kind: string, content: Blob | string | null, type = "", label = ""): void {
   if (content === null) throw new Error("the browser cannot make the picture");
   const href = URL.createObjectURL(new Blob([content], { type }));
-  h("a", { href, download: `lr-sweep.${kind}` }).click();
+  h("a", { href, download: fileName(kind, label) }).click();
   // The browser may not have begun to read it yet.
   setTimeout(() => {
     URL.revokeObjectURL(href);

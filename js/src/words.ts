@@ -78,6 +78,12 @@ export function describeWaiting(name: keyof typeof LABEL): string {
   return `Kernel busy: ${LABEL[name]} will act when the running cell ends.`;
 }
 
+/** Why a rate is not taken as it is. */
+export function describeOutside(lr: number, { low, high }: Span): string {
+  const ends = `${formatRate(low)} to ${formatRate(high)}`;
+  return `${formatRate(lr, 3)} lies outside of the sweep, ${ends}.`;
+}
+
 /** "Type: message" in its two parts. */
 export function splitError(error: string): { type: string; message: string } {
   const at = error.indexOf(": ");

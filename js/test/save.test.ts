@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { csvOf, markdownOf, summaryOf } from "../src/save";
+import { csvOf, fileName, markdownOf, summaryOf } from "../src/save";
 import { Run } from "../src/runs";
 import { RunTable } from "../src/store";
 
@@ -9,6 +9,14 @@ function table(rows: number[], starts = [0]): RunTable {
   made.write(0, Float64Array.from(rows));
   return made;
 }
+
+describe("the name of a file", () => {
+  it("has the label of the run, as far as a file system takes it", () => {
+    expect(fileName("svg")).toBe("lr-sweep.svg");
+    expect(fileName("csv", "batch_size=64, steps=40")).toBe("lr-sweep-batch_size=64-steps=40.csv");
+    expect(fileName("csv", "../größer: a\\b?")).toBe("lr-sweep-..-größer-a-b.csv");
+  });
+});
 
 describe("csvOf", () => {
   it("keeps every bit", () => {

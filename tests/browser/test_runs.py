@@ -179,6 +179,9 @@ def test_rename_and_remove_by_keyboard(lab: Lab, three: Finder) -> None:
     three.button("Remove up to 100").press("Enter")
     lab.wait_for("run 1 is active", lambda: three.rows == three.kernel_rows)
     assert lab.kernel.value("w.runs[0].meta['label']") == "run 1"
+    # The legend is gone, the focus is not.
+    expect(legend(three)).to_be_hidden()
+    expect(three.slider("Chosen learning rate")).to_be_focused()
 
 
 def test_while_a_run_is_under_way_it_is_the_active_one(lab: Lab, three: Finder) -> None:

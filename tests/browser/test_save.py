@@ -64,7 +64,7 @@ def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) ->
 
 def test_csv_has_the_rows_of_the_frame_to_the_last_bit(lab: Lab, finished: Finder) -> None:
     name, content = saved(finished, "Save as CSV")
-    assert name == "lr-sweep.csv"
+    assert name == "lr-sweep-run-1.csv"
     head, *rows = csv.reader(io.StringIO(content.decode()))
     assert head == ["lr", "loss"]
     assert head == lab.kernel.value("list(w.records.frame.columns)")

@@ -49,6 +49,21 @@ def test_by_default_a_decade_is_added(gate: Gate) -> None:
     assert (widget.steps, widget._range) == (8, [1e-5, 1e-3])
 
 
+@pytest.mark.parametrize(("spacing", "added"), [("log", 4), ("linear", 73)])
+def test_how_many_steps_it_adds_is_said_before(gate: Gate, spacing: str, added: int) -> None:
+    widget = finder(loss_fn=gate, end_lr=1e-3, steps=8, repeats=2, spacing=spacing)
+    assert widget._detail["adds"] == added
+    widget.start()
+    widget.extend()
+    assert widget.steps == 2 * (8 + added)
+    gate.open()
+    widget.stop()
+    widget.wait()
+    widget.add(widget.records)
+    widget.activate("run 1 (2)")
+    assert widget._detail["adds"] == 0
+
+
 def test_what_cannot_be_extended_says_what_to_do(gate: Gate) -> None:
     widget = finder(loss_fn=gate, end_lr=1e-3, steps=4)
     with pytest.raises(RuntimeError, match=r"is idle, .*; call start\(end_lr=0\.1\)"):
