@@ -92,9 +92,8 @@ class Background(Generic[Result, End]):
         runner = self._runner
         if runner is None:
             return
-        runner.stop()
-        self._sender.join()
         runner.close()
+        self._sender.join()
         self._runner = None  # it holds the exception, whose frames hold the model
 
     # -- from any thread ------------------------------------------------------------------------

@@ -1,21 +1,21 @@
-"""This process's connection to a Ray cluster: made once, and noticed where it is gone."""
+"""This process's connection to a Ray cluster: made once, and held while it is used.
+
+`ray.shutdown()` in another thread takes the ground from under Ray's calls: they hang, crash, or
+start another cluster on this machine. It takes a lock of Ray's; under that lock nothing goes. What
+is used here of Ray without being public is in this module alone.
+"""
 
 import contextlib
-import inspect
 import logging
 import socket
-from collections.abc import Iterator
+import threading
 from typing import Any
 
 import ray
-from ray._private import services
+from ray._private import services, worker
 
-# Without the wrapper of Ray's public calls, which would start another cluster on this machine in
-# the moment after the user has left this one.
-get: Any = inspect.unwrap(ray.get)
-kill: Any = inspect.unwrap(ray.kill)
-nodes: Any = inspect.unwrap(ray.nodes)
-wait: Any = inspect.unwrap(ray.wait)
+# Without Ray's own it would only keep our threads apart.
+LOCK: Any = getattr(worker, "_connect_or_shutdown_lock", None) or threading.RLock()
 
 # Seconds.
 ANSWERS_WITHIN = 5.0
@@ -58,31 +58,43 @@ def _refuse_where_nobody_answers(address: str | None) -> None:
         ) from error
 
 
-def refuse_without_ray() -> None:
-    """Raise in words where this process has left the cluster.
+class Session(contextlib.AbstractContextManager[None]):
+    """One connection of this process, from a `ray.init()` to the next `ray.shutdown()`.
+
+    It stays in a `with` block, where a `ray.shutdown()` waits: nothing there may take long.
 
     Raises:
-        WorkerLostError: what became of what it had started, and how to go on.
+        WorkerLostError: the process is not connected, or, in `with`, no longer or anew.
     """
-    if not ray.is_initialized():
-        raise _left()
+
+    def __init__(self) -> None:
+        with LOCK:
+            if not ray.is_initialized():
+                raise _left()
+            self._number = worker.global_worker.worker_id
+
+    def lasts(self) -> bool:
+        """Whether it is the connection now; holds on only while `LOCK` is held."""
+        return ray.is_initialized() and worker.global_worker.worker_id == self._number
+
+    def __enter__(self) -> None:
+        LOCK.acquire()
+        if not self.lasts():
+            LOCK.release()
+            raise _left()
+
+    def __exit__(self, *_: object) -> None:
+        LOCK.release()
 
 
-@contextlib.contextmanager
-def while_connected() -> Iterator[None]:
-    """Raise the same in the block, in place of what Ray's calls raise where it leaves meanwhile.
+def next_of(stream: Any) -> Any:
+    """The reference to the next item of a Ray generator; None where none has come.
 
-    That is anything: they are in the middle of their work when its ground goes. One of it is
-    SystemExit.
+    Raises:
+        StopIteration: it has ended.
     """
-    try:
-        yield
-    except Exception as error:
-        if ray.is_initialized():
-            raise
-        raise _left() from error
-    except SystemExit as error:
-        raise _left() from error
+    reference = stream._next_sync(timeout_s=0)
+    return None if reference.is_nil() else reference
 
 
 def _left() -> WorkerLostError:

@@ -2,21 +2,19 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ray.exceptions import RayError
+import ray
+from ray.exceptions import GetTimeoutError, RayError
 
-from lrwidget.distributed.rayconnection import (
-    WorkerLostError,
-    get,
-    kill,
-    refuse_without_ray,
-    wait,
-)
+from lrwidget.distributed.rayconnection import LOCK, Session, WorkerLostError, next_of
 from lrwidget.distributed.rayjob import Ending, Job, Report
 from lrwidget.records import LRRecords, StopReason
+
+# Seconds for a report to come over from another node, before it is asked for again.
+COMES_WITHIN = 1.0
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -47,8 +45,10 @@ class Part:
         self._factory = factory
         self._retries = retries
         self._wish = "go"
+        self._session: Session | None = None
         self._actor: Any = None
-        self.stream: Any = None
+        self._stream: Any = None
+        self._next: Any = None  # the reference to a report that has not come over yet
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -57,33 +57,40 @@ class Part:
         self.elapsed = 0.0
 
     def submit(self) -> None:
-        """Ask for a worker and give it the job; returns at once."""
-        refuse_without_ray()
-        self.attempt += 1
-        self._actor = self._hire()
-        stream = self._actor.stream.options(num_returns="streaming")
-        self.stream = stream.remote(self._factory, self.job)
-        if self._wish != "go":
-            self._actor.steer.remote(self._wish)
+        """Ask for a worker and give it the job; returns at once.
+
+        Raises:
+            WorkerLostError: this process has left the cluster; so do `steer` and `take`.
+        """
+        self._session = Session()
+        with self._session:
+            self.attempt += 1
+            self._actor = self._hire()
+            stream = self._actor.stream.options(num_returns="streaming")
+            self._stream = stream.remote(self._factory, self.job)
+            if self._wish != "go":
+                self._actor.steer.remote(self._wish)
 
     def steer(self, wish: str) -> None:
-        """Let it "go", "hold" it after the step in hand, or "stop" it there."""
+        """Let it "go", "hold" or "stop" it after the step in hand, or "leave" that step as well."""
         if wish == self._wish or self.end is not None:
             return
         self._wish = wish
-        if wish == "stop" and self.state == "waiting":
+        if wish == "leave" or (wish == "stop" and self.state == "waiting"):
             self._finish(Ending(StopReason.STOPPED))
-        elif self._actor is not None:
-            self._actor.steer.remote(wish)
+        elif self._session is not None:
+            with self._session:
+                self._actor.steer.remote(wish)
 
     def take(self) -> None:
         """Take over what has come; where the worker is lost, begin again or end."""
-        try:
-            while self.end is None and ready([self]):
-                self._accept(get(next(self.stream)))
-        except (RayError, StopIteration) as error:
-            refuse_without_ray()
-            self._lose(error)
+        assert self._session is not None
+        with self._session:
+            try:
+                while self.end is None and (report := self._arrived()) is not None:
+                    self._accept(report)
+            except (RayError, StopIteration) as error:
+                self._lose(error)
 
     def refuse(self, error: WorkerLostError) -> None:
         """End it: what came after the loss of its worker is of no use."""
@@ -94,11 +101,25 @@ class Part:
 
     def release(self) -> None:
         """Let the worker go, whatever it does."""
-        actor, self._actor, self.stream = self._actor, None, None
-        if actor is not None:
-            # Whatever it raises, also in the middle of leaving the cluster, the worker is gone.
-            with contextlib.suppress(Exception, SystemExit):
-                kill(actor)
+        with LOCK:  # to forget it also tells Ray
+            actor, self._actor, self._stream, self._next = self._actor, None, None, None
+            if actor is not None and self._session is not None and self._session.lasts():
+                with contextlib.suppress(Exception):  # whatever it raises, the worker is gone
+                    ray.kill(actor)
+            del actor
+
+    def _arrived(self) -> Report | None:
+        """The next report, where it is here."""
+        if self._next is None:
+            self._next = next_of(self._stream)
+        if self._next is None:
+            return None
+        try:
+            report: Report = ray.get(self._next, timeout=COMES_WITHIN)
+        except GetTimeoutError:
+            return None
+        self._next = None
+        return report
 
     def _accept(self, report: Report) -> None:
         self.state = report.state
@@ -124,7 +145,7 @@ class Part:
             f"the worker was lost after {len(self.records)} steps: its process or its node died, "
             f"or cannot be reached ({in_short(error)})"
         )
-        self.lost.__cause__ = error
+        self.lost.__cause__ = error.with_traceback(None)  # its frames hold on to what Ray counts
         if self._wish == "stop":
             self._finish(Ending(StopReason.STOPPED))
         elif self.attempt > self._retries:
@@ -133,13 +154,6 @@ class Part:
             self.release()
             self._begin_anew()
             self.submit()
-
-
-def ready(parts: Sequence[Part], seconds: float = 0.0) -> list[Part]:
-    """The parts of which something has come, after so many seconds at most."""
-    streams = {part.stream: part for part in parts}
-    arrived, _ = wait(list(streams), num_returns=len(streams), timeout=seconds)
-    return [streams[stream] for stream in arrived]
 
 
 def in_short(error: BaseException) -> str:

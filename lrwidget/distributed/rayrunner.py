@@ -76,10 +76,18 @@ class RayRunner:
         return Part(self._hire, factory, job, self.max_retries)
 
     def waiting(self, jobs: int) -> str:
-        """What so many jobs wait for, in words; asks the cluster."""
-        from lrwidget.distributed.rayconnection import nodes
+        """What so many jobs wait for, in words; asks the cluster.
 
-        alive = [node["Resources"] for node in nodes() if node["Alive"]]
+        Raises:
+            WorkerLostError: this process has left it.
+        """
+        import ray
+
+        from lrwidget.distributed.rayconnection import Session
+
+        with Session():
+            nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        alive = [node["Resources"] for node in nodes if node["Alive"]]
         if any(self._fits(node) for node in alive):
             workers = jobs * self.workers
             what = f"{workers} workers" if workers > 1 else "a worker"

@@ -15,19 +15,15 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from lrwidget.check import CheckResults
-from lrwidget.distributed.rayconnection import (
-    WorkerLostError,
-    refuse_without_ray,
-    while_connected,
-)
-from lrwidget.distributed.raypart import Part, ready
+from lrwidget.distributed.rayconnection import WorkerLostError
+from lrwidget.distributed.raypart import Part
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import RecordsRunner, Runner, RunState
 from lrwidget.sweep import plain
 
-# Seconds between two looks, where not every job has news.
-POLL = 0.1
+# Seconds between two looks for news.
+POLL = 0.05
 # Seconds between two questions to the cluster what a job waits for.
 ASK_EVERY = 2.0
 
@@ -75,7 +71,13 @@ class RemoteRunner(Runner[Result]):
 
     def stop(self) -> None:
         """End the jobs after the steps in hand and keep their rows; returns at once."""
-        self._wish = "stop"
+        if self._wish != "leave":
+            self._wish = "stop"
+
+    def close(self) -> None:
+        """End the jobs at once, also in the midst of a step, and keep the rows that have come."""
+        self._wish = "leave"
+        super().close()
 
     @property
     def elapsed(self) -> float:
@@ -94,20 +96,19 @@ class RemoteRunner(Runner[Result]):
         reason = StopReason.FAILED
         showing = self._show()
         try:
-            with while_connected():
-                for part in self._parts:
-                    part.submit()
-                while going_on := [part for part in self._parts if part.end is None]:
-                    refuse_without_ray()
-                    for part in ready(going_on, POLL):
-                        part.take()
-                    next(showing, None)
-                    for part in going_on:
-                        part.steer(self._wish)
-                    self._say()
-                    yield
-                for _ in showing:
-                    pass
+            for part in self._parts:
+                part.submit()
+            while going_on := [part for part in self._parts if part.end is None]:
+                time.sleep(POLL)
+                for part in going_on:
+                    part.take()
+                next(showing, None)
+                for part in going_on:
+                    part.steer(self._wish)
+                self._say()
+                yield
+            for _ in showing:
+                pass
             reason = self._came_to()
         finally:
             for part in self._parts:

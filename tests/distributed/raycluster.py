@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 import ray
 import torch
+from ray._private import worker
 from ray.cluster_utils import Cluster
+from ray.core.generated import autoscaler_pb2
 from torch import nn
 
+from lrwidget.runner import Runner
 from tests.tasks import blobs
 
 T = TypeVar("T")
 
 # Seconds for one fact to come true; matters only where it never does.
 TIMEOUT = 250.0
+# The same for runners that are closed: below what remains of a test's limit after one of the above.
+CLOSES_WITHIN = 40.0
 
 NODE: dict[str, Any] = {
     "node_ip_address": "127.0.0.1",
     "object_store_memory": 80 * 2**20,
+    # Processes that nobody here asks for anything.
     "include_dashboard": False,
+    "include_log_monitor": False,
+    "no_monitor": True,
 }
 # A node gives up where one of its helpers needs more than 15 seconds to start, which no setting
-# changes. On a machine with other things to do that happens.
-TRIES = 6
+# changes. On a machine with other things to do that happens. No try begins after so many seconds,
+# and one takes 90 at most: the two nodes that a test may have to start stay below its limit.
+TRIED_FOR = 50.0
 
 
 def patiently(begin: Callable[[], T]) -> T:
     """What a node's start returns, after some tries."""
     before = children()
-    for _ in range(TRIES - 1):
+    deadline = time.monotonic() + TRIED_FOR
+    while time.monotonic() < deadline:
         with contextlib.suppress(Exception):
             return begin()
         for process in started_since(before):
@@ -67,13 +78,17 @@ class Nodes:
 
     def __init__(self) -> None:
         self._cluster = Cluster()
-        self.add(num_cpus=0)
-        self.address: str = self._cluster.address
-        self.join()
 
-    def join(self) -> None:
-        """Let this process take part."""
+    def begin(self) -> None:
+        """Start the head, and let this process take part."""
+        self.add(num_cpus=0)
         ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+
+    @property
+    def address(self) -> str:
+        """Where others can join."""
+        address: str = self._cluster.address
+        return address
 
     def add(self, num_cpus: int) -> Any:
         """Another node."""
@@ -82,6 +97,24 @@ class Nodes:
     def kill(self, node: Any) -> None:
         """As by the power switch."""
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def take_back(self, node: Any, notice: float) -> None:
+        """As by a provider that wants its machine: so many seconds from now on."""
+        taken, why_not = worker.global_worker.gcs_client.drain_node(
+            node.node_id,
+            autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION,
+            "the provider wants it",
+            int(1000 * (time.time() + notice)),
+            timeout=TIMEOUT,
+        )
+        assert taken, why_not
+        time.sleep(notice)
+        self.kill(node)
+
+    def kill_all(self) -> None:
+        """All but the head."""
+        for node in list(self._cluster.worker_nodes):
+            self.kill(node)
 
     def shutdown(self) -> None:
         """End all of it."""
@@ -96,6 +129,7 @@ def cluster() -> Iterator[Nodes]:
     nodes = Nodes()
     ours: set[psutil.Process] = set()
     try:
+        nodes.begin()
         yield nodes
         ours = started_since(before)
         assert {address.removeprefix("::ffff:") for address in listening(ours)} == {"127.0.0.1"}
@@ -116,12 +150,24 @@ def listening(processes: set[psutil.Process]) -> set[str]:
     }
 
 
-def until(happened: Callable[[], object], seconds: float = TIMEOUT) -> None:
-    """Wait for something that must happen."""
-    deadline = time.monotonic() + seconds
+def until(happened: Callable[[], object], every: float = 0.01) -> None:
+    """Wait for something that must happen, with a look every so many seconds."""
+    deadline = time.monotonic() + TIMEOUT
     while not happened():
         assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
+        time.sleep(every)
+
+
+def close_all(runners: Sequence[Runner[Any]]) -> None:
+    """Close them, each in a thread of its own: one that does not end holds up nothing."""
+    threads = [threading.Thread(target=runner.close, daemon=True) for runner in runners]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + CLOSES_WITHIN
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    stuck = [runner for runner, thread in zip(runners, threads, strict=True) if thread.is_alive()]
+    assert stuck == []
 
 
 class Gate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -23,17 +24,20 @@ from lrwidget.distributed.raysource import RaySource
 from lrwidget.options import SweepOptions
 from lrwidget.records import StopReason
 from lrwidget.runner import Runner, RunState, SweepRunner
-from tests.distributed.raycluster import TIMEOUT, Gate, GatedLoss, Nodes, cluster, make_task, until
+from tests.distributed.raycluster import (
+    TIMEOUT,
+    Gate,
+    GatedLoss,
+    Nodes,
+    close_all,
+    make_task,
+    until,
+)
 
+ROOT = Path(__file__).parents[2]
 running: list[Runner[Any]] = []
 T = TypeVar("T", bound=Runner[Any])
 RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 30, "seed": 3}
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with cluster() as nodes:
-        yield nodes
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +51,9 @@ def nothing_stays(first: Any, gate: Gate) -> Iterator[None]:
     threads = set(threading.enumerate())
     yield
     gate.open()
-    for runner in running:
-        runner.close()
-    running.clear()
+    # One that does not end must not fail each of the following tests as well.
+    started, running[:] = running[:], []
+    close_all(started)
     left = set(threading.enumerate()) - threads
     assert [thread for thread in left if thread.name.startswith("lrwidget")] == []
 
@@ -253,7 +257,8 @@ def test_a_factory_that_fails_ends_its_run_with_what_it_raised(
         runner.wait(TIMEOUT)
     assert "in task_of" in str(runner.traceback)
     assert len(runner.records) == 0
-    until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
+    cores = ray.cluster_resources()["CPU"]
+    until(lambda: ray.available_resources().get("CPU") == cores, every=0.5)
 
 
 def test_the_way_a_worker_was_lost_is_told_in_short() -> None:
@@ -264,17 +269,46 @@ def test_the_way_a_worker_was_lost_is_told_in_short() -> None:
     assert said == "RuntimeError: The actor died because of an exit."
 
 
-def test_leaving_the_cluster_ends_what_runs_in_words(nodes: Nodes) -> None:
-    runner = start(source(steps=100_000, stop_at_divergence=False).runner(""))
-    until(lambda: len(runner.records) > 5)
-    ray.shutdown()
-    try:
-        with pytest.raises(WorkerLostError, match="this process has left the Ray cluster"):
-            runner.wait(TIMEOUT)
-        assert not ray.is_initialized()  # Ray would start a cluster of its own at any other call
-        assert runner.state is RunState.FAILED
-    finally:
-        nodes.join()
+def test_leaving_the_cluster_ends_what_runs_in_words_and_coming_back_changes_nothing(
+    nodes: Nodes,
+) -> None:
+    left = subprocess.run(
+        [sys.executable, "-m", "tests.distributed.leaving", "1"],
+        cwd=ROOT,
+        env=os.environ | {"RAY_ADDRESS": nodes.address},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert left.returncode == 0, left.stderr
+    assert left.stderr.endswith("left\n")
+
+
+class HangsAt(GatedLoss):
+    """Never comes back from a step, whatever it is told."""
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if self.calls == 4:
+            threading.Event().wait()
+        return super().forward(output, target)
+
+
+def make_hanging() -> Any:
+    model, optimizer, _, loader = make_task()
+    return model, optimizer, HangsAt(None, None), loader
+
+
+def test_closing_ends_a_step_that_hangs_and_keeps_the_rows() -> None:
+    runner = start(RaySource(make_hanging, RayRunner(), **RANGE).runner(""))
+    until(lambda: len(runner.records) == 4)
+    runner.stop()
+    with pytest.raises(TimeoutError):
+        runner.wait(1)  # Stop waits for the step in hand
+    close_all([runner])
+    assert runner.state is RunState.STOPPED
+    assert len(runner.records) == 4
+    cores = ray.cluster_resources()["CPU"]
+    until(lambda: ray.available_resources().get("CPU") == cores, every=0.5)
 
 
 def test_what_cannot_be_pickled_is_refused_at_once() -> None:

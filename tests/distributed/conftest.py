@@ -1,0 +1,30 @@
+"""The Ray cluster that the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.raycluster import Nodes, cluster
+
+RESULTS = Path("~/ray_results").expanduser()
+
+
+@pytest.fixture(scope="package")
+def bare() -> Iterator[Nodes]:
+    """A head without cores; its start takes longer than most tests."""
+    before = sorted(RESULTS.glob("*"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        with cluster() as nodes:
+            yield nodes
+    assert sorted(RESULTS.glob("*")) == before  # Ray Train's default place
+
+
+@pytest.fixture(scope="module")
+def nodes(bare: Nodes) -> Iterator[Nodes]:
+    """The same, whose other nodes end with the tests of a file."""
+    yield bare
+    bare.kill_all()
