@@ -24,6 +24,9 @@ from lrwidget.adapters.framework import (
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.forward import outputs_and_loss
 
+# What spreads one model over the processes, each with a loop of its own for backward and step.
+SPREADS = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}
+
 
 class AccelerateTask(FrameworkTask):
     """A task from what `accelerator.prepare` returned.
@@ -47,6 +50,7 @@ class AccelerateTask(FrameworkTask):
     ) -> None:
         if loader is None:
             raise TypeError("data is missing; expected the loader that Accelerate prepared")
+        refuse_what_spreads_a_model(optimizer)
         if loss_fn is not None and not callable(loss_fn):
             raise TypeError(f"loss_fn is {loss_fn!r}; expected a function or None")
         self._state = optimizer.gradient_state
@@ -110,3 +114,20 @@ class AccelerateTask(FrameworkTask):
         self._prepared.step()
         self._prepared.zero_grad()
         return mean_of(losses)
+
+
+def refuse_what_spreads_a_model(optimizer: Any) -> None:
+    """Refuse what Accelerate prepared for DeepSpeed, FSDP or Megatron-LM.
+
+    Raises:
+        ValueError: in words, with what to give instead.
+    """
+    by = SPREADS.get(optimizer.accelerator_state.distributed_type.value)
+    if by is not None:
+        raise ValueError(
+            f"Accelerate prepared this with {by}, which spreads a model over the processes and "
+            "has a training loop of its own; the sweep follows Accelerate where every process has "
+            "the whole model. A model that is too large for one process can be swept without "
+            "Accelerate: shard it with torch's fully_shard, and give lr_find the model, its "
+            "optimizer, loss_fn and loader"
+        )

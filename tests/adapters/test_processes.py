@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lrwidget import lr_find
+from lrwidget import LRFinderWidget, lr_find
 from lrwidget.adapters import lightning_strategy
 from tests.adapters.case import make
 
@@ -71,3 +71,23 @@ def test_a_trainer_over_devices_of_one_process_is_refused(folder: Path) -> None:
     case.arguments[0].args._n_gpu = 2
     with pytest.raises(ValueError, match="on 2 devices from one process; start one process for"):
         case.task()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("DEEPSPEED", "DeepSpeed"), ("FSDP", "FSDP"), ("MEGATRON_LM", "Megatron-LM")],
+)
+def test_what_accelerate_spreads_over_processes_is_refused(
+    kind: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state says so: on the CPU Accelerate switches none of them on."""
+    from accelerate.utils import DistributedType
+    from accelerate.utils.deepspeed import DeepSpeedOptimizerWrapper
+
+    model, optimizer, loss_fn, loader = make("accelerate", folder).arguments
+    if kind == "DEEPSPEED":
+        optimizer = DeepSpeedOptimizerWrapper(optimizer.optimizer)
+    monkeypatch.setattr(optimizer.accelerator_state, "distributed_type", DistributedType[kind])
+    for call in (lr_find, LRFinderWidget):
+        with pytest.raises(ValueError, match=rf"prepared this with {name}, .* torch's fully_shard"):
+            call(model, optimizer, loss_fn, loader)
