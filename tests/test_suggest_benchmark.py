@@ -31,7 +31,7 @@ from benchmarks.suggest.score import (
 )
 from lrwidget.divergence import DivergenceRule
 from lrwidget.rules import RULES
-from lrwidget.suggest import DISTANCES
+from lrwidget.suggest import DISTANCES, suggest
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +253,38 @@ def test_a_difference_is_taken_task_by_task():
     one = Score({"a": [0.0, 0.2], "b": [0.5]})
     other = Score({"a": [0.2, 0.2], "b": [0.8]})
     assert difference(one, other) == pytest.approx((0.2, 0.1))
+
+
+def moved(sweeps, changed):
+    """By how many decades the rate of each recorded sweep moves where it is `changed`."""
+    found = []
+    for lr, loss in sweeps:
+        one, other = suggest(lr, loss).lr, suggest(*changed(lr, loss)).lr
+        found.append(0.0 if one is other is None else abs(np.log10((one or np.inf) / other)))
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def real():
+    """All sweeps of three sets, by length."""
+    tasks = [task for name in ("recorded", "made", HELD) for task in load_tasks(name)]
+    return {n: [sweep for task in tasks for sweep in curves(task, n, 1)] for n in LENGTHS}
+
+
+def test_a_recorded_sweep_that_is_scaled_or_offset_gives_the_same_rate(real):
+    for sweeps in real.values():
+        assert moved(sweeps, lambda lr, loss: (lr, 1e3 * loss)).max() < 1e-6
+        assert moved(sweeps, lambda lr, loss: (lr, loss + 100)).max() < 1e-3
+
+
+def test_a_recorded_sweep_begun_at_1e_6_gives_the_same_rate_nearly_always(real):
+    def cut(lr, loss):
+        return lr[lr >= 1e-6], loss[lr >= 1e-6]
+
+    within = np.concatenate([moved(sweeps, cut) for sweeps in real.values()]) < 0.2
+    assert within.mean() > 0.97
+
+
+def test_every_third_row_of_a_recorded_sweep_gives_the_same_rate_nine_times_in_ten(real):
+    within = moved(real[300], lambda lr, loss: (lr[2::3], loss[2::3])) < 0.2
+    assert within.mean() > 0.9
