@@ -51,6 +51,7 @@ class Coordinator:
         self._places = places
         self._wish = "go"
         self._reports: queue.Queue[Report] = queue.Queue()
+        self._begun: set[int] = set()
         self._ends: dict[int, Ending] = {}
 
     def stream(self, factory: bytes, job: Job) -> Iterator[Report]:
@@ -67,6 +68,19 @@ class Coordinator:
         """Let it "go", "hold" it after the step in hand, or "stop" it there."""
         self._wish = wish
 
+    def begin(self, rank: int) -> bool:
+        """Hear that a rank begins; whether it does so for the first time.
+
+        Ray Train may start all ranks anew, such as where a provider takes back a node. To begin
+        again is the driver's to decide, which has the rows of this attempt.
+        """
+        if rank in self._begun:
+            again = RuntimeError("Ray Train has started the workers a second time")
+            self._reports.put(Report("running", end=ending_of(again, lost=True)))
+            return False
+        self._begun.add(rank)
+        return True
+
     def bring(self, report: Report | None) -> str:
         """Take what rank 0 has to report; what to do next."""
         if report is not None:
@@ -81,7 +95,7 @@ class Coordinator:
         try:
             self._fit({"factory": factory, "job": job, "coordinator": this})
             end = self._ends[0]
-        except Exception as error:  # noqa: BLE001 - it is reported, whatever it is
+        except BaseException as error:  # noqa: BLE001 - it is reported, whatever it is
             end = self._what_failed(error)
         self._reports.put(Report("running", end=end))
 
@@ -103,8 +117,12 @@ class Coordinator:
                 run_config=RunConfig(storage_path=folder),
             ).fit()
 
-    def _what_failed(self, error: Exception) -> Ending:
+    def _what_failed(self, error: BaseException) -> Ending:
         """Of the errors of all ranks the one that led to the others."""
+        from ray.train import PreemptionError
+
+        if isinstance(error, PreemptionError):  # what the ranks say of it only follows
+            return ending_of(error, lost=True)
         deadline = time.monotonic() + GRACE
         while len(self._ends) < self._places.workers and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -120,6 +138,8 @@ class Coordinator:
 def work_in_team(config: dict[str, Any]) -> None:
     """What each of the trainer's workers does."""
     rank, coordinator, job = dist.get_rank(), config["coordinator"], config["job"]
+    if not ray.get(coordinator.begin.remote(rank)):
+        raise RuntimeError("this sweep was started a second time")
     try:
         if rank == 0:
             ray.get(coordinator.bring.remote(Report("starting")))

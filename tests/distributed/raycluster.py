@@ -14,9 +14,7 @@ from typing import Any, TypeVar
 import psutil
 import ray
 import torch
-from ray._private import worker
 from ray.cluster_utils import Cluster
-from ray.core.generated import autoscaler_pb2
 from torch import nn
 
 from lrwidget.runner import Runner
@@ -97,19 +95,6 @@ class Nodes:
     def kill(self, node: Any) -> None:
         """As by the power switch."""
         self._cluster.remove_node(node, allow_graceful=False)
-
-    def take_back(self, node: Any, notice: float) -> None:
-        """As by a provider that wants its machine: so many seconds from now on."""
-        taken, why_not = worker.global_worker.gcs_client.drain_node(
-            node.node_id,
-            autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION,
-            "the provider wants it",
-            int(1000 * (time.time() + notice)),
-            timeout=TIMEOUT,
-        )
-        assert taken, why_not
-        time.sleep(notice)
-        self.kill(node)
 
     def kill_all(self) -> None:
         """All but the head."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,21 +9,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 import torch.distributed as dist
+from ray.train import PreemptionError, PreemptionInfo
 from torch import nn
 
 from lrwidget import TrainingTask
 from lrwidget.distributed import RayRunner
+from lrwidget.distributed.rayjob import Ending
 from lrwidget.distributed.raypart import WorkerLostError
 from lrwidget.distributed.raysource import RaySource
-from lrwidget.distributed.rayteam import together
+from lrwidget.distributed.rayteam import Coordinator, Places, together
 from lrwidget.records import StopReason
 from lrwidget.runner import Runner, RunState
-from tests.distributed.raycluster import TIMEOUT, Gate, GatedLoss, Nodes, cluster, make_task, until
+from tests.distributed.raycluster import (
+    TIMEOUT,
+    Gate,
+    GatedLoss,
+    Nodes,
+    close_all,
+    make_task,
+    until,
+)
 
 RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 20, "seed": 3}
-RESULTS = Path("~/ray_results").expanduser()
 
 
 class OwnLosses(GatedLoss):
@@ -45,16 +54,6 @@ def make_shared(gate: Path, fails_at: int | None = None) -> tuple[Any, ...]:
     assert dist.get_world_size() == 2
     model, optimizer, _, loader = make_task()
     return model, optimizer, OwnLosses(gate, fails_at), loader
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    before = sorted(RESULTS.glob("*"))
-    with cluster() as nodes:
-        yield nodes
-    assert sorted(RESULTS.glob("*")) == before
-    del os.environ["GLOO_SOCKET_IFNAME"]
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +79,7 @@ def start(gate: Gate) -> Iterator[Any]:
 
     yield begin
     gate.open()
-    for runner in running:
-        runner.close()
+    close_all(running)
 
 
 def test_too_few_cores_are_waited_for(start: Any) -> None:
@@ -161,6 +159,17 @@ def test_so_have_repeats(start: Any, gate: Gate) -> None:
         assert losses == pytest.approx(means, rel=1e-6)
 
 
+def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
+    runner = start(RayRunner(workers=2))
+    gate.let(4)
+    until(lambda: len(runner.records) == 4)
+    close_all([runner])
+    assert runner.state is RunState.STOPPED
+    assert len(runner.records) == 4
+    cores = ray.cluster_resources()["CPU"]
+    until(lambda: ray.available_resources().get("CPU") == cores, every=0.5)
+
+
 def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
     start: Any, gate: Gate, nodes: Nodes, two: list[Any]
 ) -> None:
@@ -177,6 +186,24 @@ def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
         runner.wait(TIMEOUT)
     assert runner.state is RunState.FAILED
     assert len(runner.records) == 8
+
+
+def test_workers_that_begin_a_second_time_end_the_attempt() -> None:
+    coordinator = Coordinator(Places(2, 1, 0))
+    assert [coordinator.begin(rank) for rank in (1, 0)] == [True, True]
+    assert not coordinator.begin(1)
+    end = coordinator._reports.get_nowait().end
+    assert end is not None
+    assert end.lost
+    assert "started the workers a second time" in str(end.error)
+
+
+def test_a_node_taken_back_is_a_loss_whatever_the_workers_say_of_it() -> None:
+    coordinator = Coordinator(Places(1, 1, 0))
+    coordinator.ended(0, Ending(StopReason.FAILED, RuntimeError("torn down")))
+    end = coordinator._what_failed(PreemptionError(PreemptionInfo(0, {"a node": [0]})))
+    assert end.lost
+    assert isinstance(end.error, PreemptionError)
 
 
 def test_a_step_of_its_own_is_refused_where_the_model_is_not_distributed() -> None:
