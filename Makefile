@@ -71,12 +71,13 @@ clean:
 	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # One environment; `test` includes `examples`. The stamp is written last, so that an installation
-# that was cut off is made again.
+# that was cut off is made again. Compiled here and not by each process that the tests start, where
+# Python may write no bytecode: a node of a Ray cluster gives its helpers 15 seconds to start.
 $(VENV)/.%: pyproject.toml scripts/uv.sh | $(BUNDLE)
 	uv=$$(scripts/uv.sh) && \
 	{ $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || "$$uv" venv --clear --python '>=3.11' $(VENV); } && \
-	"$$uv" pip install --python $(BIN)/python --editable '.[$*]'
+	"$$uv" pip install --compile-bytecode --python $(BIN)/python --editable '.[$*]'
 	@touch $@
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
