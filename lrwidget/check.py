@@ -127,7 +127,7 @@ def checking(
     """
     _refuse_if_read_once(task)
     alone = nullcontext() if claimed else exclusive(task)
-    with alone, Team.assembled(task) as team:
+    with alone, Team.assembled(task, {"lrs": results.lrs, "steps": steps}) as team:
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
             try:

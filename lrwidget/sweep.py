@@ -59,7 +59,7 @@ def sweep(
     ladder = Ladder(options) if ladder is None else ladder
     try:
         alone = nullcontext() if claimed else exclusive(task)
-        with alone, Team.assembled(task) as team:
+        with alone, Team.assembled(task, _common(options)) as team:
             for repeat in range(options.repeats):
                 records.begin_sweep()
                 with task.session(), prepared(task, _seed(options, repeat)) as parts:
@@ -99,7 +99,7 @@ def train_at(
 ) -> Generator[None, None, StopReason]:
     """Train one step at each of `rates`; returns the reason why it ended."""
     if team is not None:
-        team.exchange()  # all are ready: none waits in a collective for one that could not begin
+        team.begin()  # all are ready: none waits in a collective for one that could not begin
     step = TrainingStep(task, parts, team)
     reader = reader_for(task.device if team is None else torch.device("cpu"))
     judge = _Judge(records, stop_at_divergence)
@@ -215,6 +215,11 @@ def _seed(options: SweepOptions, repeat: int) -> int | None:
         # Ranks with the same seed would draw the same batches.
         return options.seed + repeat + 100_003 * process_rank()
     return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
+
+
+def _common(options: SweepOptions) -> dict[str, Any]:
+    """The options that all ranks must have in common: each may have a seed of its own."""
+    return {name: value for name, value in plain(options).items() if name != "seed"}
 
 
 def plain(options: SweepOptions) -> dict[str, Any]:

@@ -11,7 +11,7 @@ which the sweep shortens to `TIMEOUT`.
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +32,10 @@ TIMEOUT = 60.0
 MOST_VALUES = 3
 
 
+# Beside the options of the sweep, what all ranks must have in common. The batches are their own.
+OF_A_TASK = ("accumulate", "clip_grad_norm", "val_every", "others")
+
+
 class TeamError(RuntimeError):
     """Another rank failed, or was lost."""
 
@@ -39,7 +43,8 @@ class TeamError(RuntimeError):
 class Team:
     """This process's place among those that sweep together; made anew for each sweep."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
         self._size = dist.get_world_size()
         self._steps = 0
         self._over = self._broken = False
@@ -56,13 +61,14 @@ class Team:
 
     @classmethod
     @contextmanager
-    def assembled(cls, task: TrainingTask) -> Iterator[Self | None]:
+    def assembled(cls, task: TrainingTask, settings: Mapping[str, Any]) -> Iterator[Self | None]:
         """The team of the default process group; None where there is one process alone.
 
         An exception in the block is told to the others.
 
         Args:
             task: is given the means to agree with the other ranks, while the block runs.
+            settings: what must be equal on all ranks, by name.
 
         Raises:
             TeamError: not all ranks have come.
@@ -71,7 +77,7 @@ class Team:
             yield None
             return
         with _shorter_timeout():
-            team = cls()
+            team = cls({**settings, **{name: getattr(task, name) for name in OF_A_TASK}})
             task.agree = team.exchange
             try:
                 yield team
@@ -89,6 +95,22 @@ class Team:
                 task.agree = nothing_to_agree
                 team._alarm.close()
                 dist.destroy_process_group(team._control)
+
+    def begin(self) -> None:
+        """Tell the others that all is ready here, and compare the settings.
+
+        Otherwise ranks would train at other rates, or wait for each other at other points.
+
+        Raises:
+            TeamError: another rank failed, is lost, or was given other settings.
+        """
+        heard = self._exchange([], None, None, self._settings).settings
+        differing = what_differs(heard)
+        if differing:
+            self._over = True
+            raise TeamError(
+                f"the ranks were given different options: {differing}; give all of them the same"
+            )
 
     def exchange(self, stop: str | None = None) -> str | None:
         """Tell the others that all is well here, and hear how it stands with them.
@@ -123,7 +145,8 @@ class Team:
     def tell(self, error: BaseException) -> None:
         """Tell the others what went wrong here; never raises."""
         if not self._over:
-            words = "" if is_of_the_wire(error) else f"{type(error).__name__}: {error}"
+            own = ": ".join(filter(None, (type(error).__name__, str(error))))
+            words = "" if is_of_the_wire(error) else own
             self._alarm.sound(words)
             with contextlib.suppress(TeamError):
                 self._exchange([], words, None)
@@ -136,10 +159,16 @@ class Team:
             what = f"rank {heard.rank} failed {step} with {heard.words}"
         return TeamError(f"{what}; the sweep has ended and the model is restored here, but {ANEW}")
 
-    def _exchange(self, values: list[float], failure: str | None, stop: str | None) -> "_News":
+    def _exchange(
+        self,
+        values: list[float],
+        failure: str | None,
+        stop: str | None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "_News":
         # One small collective in the usual case, where nobody has anything to say. The sum is made
         # once and handed round, so all ranks decide on the same loss, to the last bit.
-        speaks = failure is not None or stop is not None
+        speaks = failure is not None or stop is not None or settings is not None
         total = torch.zeros(1 + MOST_VALUES, dtype=torch.float64)
         total[0] = float(speaks)
         total[1 : 1 + len(values)] = torch.tensor(values, dtype=torch.float64)
@@ -147,7 +176,7 @@ class Team:
         try:
             dist.all_reduce(total, group=self._control)
             if total[0] > 0:
-                dist.all_gather_object(heard, (failure, stop), group=self._control)
+                dist.all_gather_object(heard, (failure, stop, settings), group=self._control)
         except RuntimeError as error:
             self._over = True
             self._alarm.sound("")
@@ -166,14 +195,22 @@ class Team:
             self._broken = "" in failures.values()
             raise TeamError(what_failed(failures))
         stops = [words[1] for words in heard if words and words[1]]
-        return _News(total[1:] / self._size, stops[0] if stops else None)
+        given = [words[2] for words in heard if words and words[2] is not None]
+        return _News(total[1:] / self._size, stops[0] if stops else None, given)
 
 
 class _News(NamedTuple):
-    """What an exchange brought: the means over the ranks, and why to stop, if so."""
+    """What an exchange brought.
+
+    Args:
+        means: of the values, over the ranks.
+        stop: why to stop, if one wants to.
+        settings: of all ranks, in their order, where they are compared.
+    """
 
     means: torch.Tensor
     stop: str | None
+    settings: Sequence[Mapping[str, Any]]
 
 
 def what_failed(failures: Mapping[int, str]) -> str:
@@ -182,6 +219,19 @@ def what_failed(failures: Mapping[int, str]) -> str:
     what = own[0] if own else f"rank {min(failures)} has lost another one"
     broken = f", but {ANEW}" if "" in failures.values() else ""
     return f"{what}; the sweep has ended on all ranks, and the model is restored on each{broken}"
+
+
+def what_differs(settings: Sequence[Mapping[str, Any]]) -> str:
+    """The settings that are not those of rank 0, with the first rank where they differ."""
+    differing = []
+    for name, value in settings[0].items():
+        for rank, theirs in enumerate(settings):
+            if theirs.get(name) != value:
+                differing.append(
+                    f"{name} is {value!r} on rank 0 and {theirs.get(name)!r} on rank {rank}"
+                )
+                break
+    return ", ".join(differing)
 
 
 def process_count() -> int:

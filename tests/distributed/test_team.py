@@ -18,8 +18,9 @@ FAILS_AT = 5
 BROKEN = "the process group is broken: start the processes anew"
 # One start of two processes plays all of them; after the last ones the process group is broken.
 SCENES = ["none", "whole", "forward", "loss", "loader", "setup", "stop", "nan", "uneven"]
-SCENES += ["validation", "check", "fsdp_none", "fsdp_whole", "fsdp_loss"]
-SCENES += ["backward", "fsdp_forward", "fsdp_backward", "absent", "lost"]
+SCENES += ["validation", "check", "options", "interrupt"]
+SCENES += ["fsdp_none", "fsdp_whole", "fsdp_loss", "fsdp_stop"]
+SCENES += ["backward", "fsdp_forward", "fsdp_backward", "absent", "hung", "hosthung", "lost"]
 # In a ring of four one rank is no neighbour of the one that fails.
 SCENES_OF_FOUR = ["backward", "vanished"]
 
@@ -161,13 +162,38 @@ def test_of_four_ranks_all_others_are_freed(scene: str, words: str, folder_of_fo
         assert_ended_at_once(there)
 
 
+@pytest.mark.parametrize(
+    ("scene", "hung", "words"),
+    [
+        ("hung", 1, "another process failed or was lost in step 5 ("),
+        ("hosthung", 0, "another rank did not answer in step 5 within 10 seconds"),
+    ],
+)
+def test_a_process_that_hangs_is_not_waited_for_without_end(
+    scene: str, hung: int, words: str, folder: Path
+) -> None:
+    """Amid a backward, and where it has the store of the group, without which nobody is told."""
+    facts = play(folder, scene)
+    assert facts[1 - hung]["error"].startswith(f"TeamError: {words}")
+    assert facts[hung]["error"].startswith("TeamError: ")  # once it goes on
+    for there in facts:
+        assert there["error"].endswith(BROKEN)
+        assert_failed_and_restored(there)
+        assert len(there["loss"]) == FAILS_AT - 1
+
+
 def assert_ended_at_once(there: dict[str, Any]) -> None:
     """All is restored, long before the timeout."""
+    assert_failed_and_restored(there)
+    assert there["seconds"] < 0.5 * TIMEOUT
+
+
+def assert_failed_and_restored(there: dict[str, Any]) -> None:
+    """Nothing of the sweep is left."""
     assert there["restored"]
     assert there["generators"]
     assert there["timeout_is_as_before"]
     assert there["reason"] == "failed"
-    assert there["seconds"] < 0.5 * TIMEOUT
     assert not [name for name in there["threads"] if name.startswith("lrwidget")]
 
 
@@ -179,13 +205,37 @@ def test_a_rank_that_never_calls_is_waited_for_and_named(folder: Path) -> None:
     assert well["restored"]
 
 
-def test_stop_on_one_rank_stops_all_at_the_same_step(folder: Path) -> None:
-    first, second = facts = play(folder, "stop")
+@pytest.mark.parametrize("scene", ["stop", "fsdp_stop"])
+def test_stop_on_one_rank_stops_all_at_the_same_step(scene: str, folder: Path) -> None:
+    first, second = facts = play(folder, scene)
     assert second["extended"].startswith("2 processes climb this ladder in step")
     assert first["error"] is second["error"] is None
     assert first["reason"] == second["reason"] == "stopped"
     assert first["loss"] == second["loss"]
-    assert_as_before(folder, "stop", facts)
+    assert_as_before(folder, scene, facts)
+
+
+def test_an_interrupt_on_one_rank_ends_the_sweep_on_all(folder: Path) -> None:
+    well, interrupted = facts = play(folder, "interrupt")
+    assert interrupted["error"] is None
+    assert interrupted["reason"] == "stopped"
+    assert well["error"].startswith("TeamError: rank 1 failed with KeyboardInterrupt; the sweep")
+    assert well["loss"] == interrupted["loss"]
+    assert len(well["loss"]) == FAILS_AT - 1
+    assert_as_before(folder, "interrupt", facts)
+
+
+def test_options_that_differ_are_named_on_all_ranks(folder: Path) -> None:
+    facts = play(folder, "options")
+    for there in facts:
+        assert there["error"] == (
+            "TeamError: the ranks were given different options: "
+            "start_lr is 1e-05 on rank 0 and 1e-06 on rank 1, "
+            "steps is 12 on rank 0 and 13 on rank 1, "
+            "accumulate is 1 on rank 0 and 2 on rank 1; give all of them the same"
+        )
+        assert there["loss"] == []
+    assert_as_before(folder, "options", facts)
 
 
 def test_a_loss_that_is_nan_on_one_rank_ends_the_sweep_on_all(folder: Path) -> None:

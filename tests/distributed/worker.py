@@ -3,6 +3,7 @@
 Writes what came of each to FOLDER/SCENE-RANK.json, for the tests that started it.
 """
 
+import contextlib
 import datetime
 import json
 import os
@@ -34,9 +35,10 @@ FAILS_AT = 5
 RANK = int(os.environ["RANK"])
 FAILS = RANK == 1
 # Seconds to wait for the other rank; as in use, but where it is sure not to come.
-TIMEOUTS = {"absent": 5.0}
+TIMEOUTS = {"absent": 5.0, "hung": 10.0, "hosthung": 10.0}
 # After these the group is of no use.
 LAST_OF_A_GROUP = ("backward", "fsdp_forward", "fsdp_backward", "absent", "lost", "vanished")
+LAST_OF_A_GROUP += ("hung", "hosthung")
 
 
 class FailsInBackward(torch.autograd.Function):
@@ -56,11 +58,19 @@ class VanishesInBackward(FailsInBackward):
         return grad
 
 
+class HangsInBackward(FailsInBackward):
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return grad
+
+
 class Scene:
     """A model on both ranks, trained a little, and what is to happen to its sweep."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
+        self.folder = folder
         self.log = folder / f"{name}.jsonl"
         self.wrapping, _, self.trouble = name.rpartition("_")
         self.calls = 0
@@ -117,6 +127,8 @@ class Scene:
         self.calls += 1
         loss = nn.functional.cross_entropy(output, target)
         self.own_losses.append(loss.item())
+        if self.trouble == "hosthung" and RANK == 0 and self.calls == FAILS_AT:
+            os.kill(os.getpid(), signal.SIGSTOP)
         if not FAILS or self.calls != FAILS_AT:
             return loss
         if self.trouble == "loss":
@@ -125,6 +137,10 @@ class Scene:
             return FailsInBackward.apply(loss)
         if self.trouble == "vanished":
             return VanishesInBackward.apply(loss)
+        if self.trouble == "hung":
+            return HangsInBackward.apply(loss)
+        if self.trouble == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
         if self.trouble == "lost":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.trouble == "nan":
@@ -137,6 +153,18 @@ class Scene:
         if self.trouble == "uneven" and FAILS:
             return iter(self.few)
         return self.loader
+
+    def wake_the_other(self) -> None:
+        """Let the process that hangs go on; what waits for an answer of its own ends then."""
+        if (RANK == 0) == (self.trouble == "hosthung"):
+            return
+        with contextlib.suppress(ProcessLookupError):  # it has waked
+            os.kill(int((self.folder / f"pid-{1 - RANK}").read_text()), signal.SIGCONT)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and any(
+            thread.name.startswith("lrwidget") for thread in threading.enumerate()
+        ):
+            time.sleep(0.05)
 
     # -- the sweep --------------------------------------------------------------------------------
 
@@ -152,6 +180,8 @@ class Scene:
             facts["notes"] = getattr(error, "__notes__", [])
             records = getattr(error, "records", None)
         facts["seconds"] = time.monotonic() - began
+        if self.trouble in ("hung", "hosthung"):
+            self.wake_the_other()
         facts["threads"] = [thread.name for thread in threading.enumerate()]
         facts["restored"] = before == self.state()
         now = torch.get_rng_state(), random.getstate()
@@ -185,6 +215,8 @@ class Scene:
         if self.trouble == "validation":
             x, y = self.few[0]
             options |= {"val_data": [(x + RANK, y)], "val_every": 4}
+        if self.trouble == "options" and FAILS:
+            options |= {"start_lr": 1e-6, "steps": 13, "accumulate": 2, "seed": 1}
         if self.trouble == "setup" and FAILS:
             options["device"] = "meta"
         return lr_find(*arguments, self.batches(), log=self.log, **options)
@@ -215,9 +247,23 @@ class BrokenAfter:
             yield batch
 
 
+def meeting(folder: Path, number: int) -> dist.Store:
+    """As torchrun has it: a store in the process of rank 0."""
+    port, part = folder / f"port-{number}", folder / f"port-{number}.part"
+    if RANK == 0:
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        part.write_text(str(store.port))
+        part.rename(port)
+        return store
+    while not port.exists():
+        time.sleep(0.01)
+    return dist.TCPStore("127.0.0.1", int(port.read_text()), is_master=False)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     folder, names = Path(sys.argv[1]), sys.argv[2:]
+    (folder / f"pid-{RANK}").write_text(str(os.getpid()))
     usual, group_is_good = team.TIMEOUT, False
     for number, name in enumerate(names):
         if not group_is_good:
@@ -225,7 +271,7 @@ def main() -> None:
                 dist.destroy_process_group()
             dist.init_process_group(
                 "gloo",
-                init_method=f"file://{folder}/meeting{number}",
+                store=meeting(folder, number),
                 rank=RANK,
                 world_size=int(os.environ["WORLD_SIZE"]),
                 timeout=datetime.timedelta(minutes=20),
