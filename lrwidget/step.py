@@ -175,14 +175,21 @@ class TrainingStep:
             for optimizer in optimizers:
                 optimizer.step()
             return True
-        # A fused optimizer is called even when it then skips by itself; only the scale tells.
-        # Elsewhere the scale is not asked: it is on the device, and asking waits for it.
-        skips_itself = getattr(self._optimizer, "_step_supports_amp_scaling", False)
-        before = scaler.get_scale() if skips_itself else 0.0
+        before = self._telling_scale()
         for optimizer in optimizers:
             scaler.step(optimizer)
         scaler.update()
-        return self._stepped and (not skips_itself or scaler.get_scale() >= before)
+        return self._stepped and self._telling_scale() >= before
+
+    def _telling_scale(self) -> float:
+        """The scale of the losses, where only a fall of it tells that a step was skipped; else 0.
+
+        A fused optimizer is called even when it then skips by itself. Elsewhere the scale is not
+        asked: it is on the device, and asking waits for it.
+        """
+        scaler = self._parts.scaler
+        skips_itself = getattr(self._optimizer, "_step_supports_amp_scaling", False)
+        return scaler.get_scale() if scaler is not None and skips_itself else 0.0
 
     def _with_closure(self, batches: Sequence[Any]) -> torch.Tensor:
         first: list[torch.Tensor] = []
@@ -203,6 +210,7 @@ class TrainingStep:
         # first one finds no gradients, since a task with a step is swept in place, with them set
         # aside.
         losses: list[torch.Tensor] = []
+        before = self._telling_scale()
         for batch in batches:
             with self._autocast():
                 first = self._steps_itself is None
@@ -214,7 +222,7 @@ class TrainingStep:
                 losses.append(self._accumulate(iter([self._check(loss)]), 1))
         mean = torch.stack(losses).mean() if len(losses) > 1 else losses[0]
         if self._steps_itself:
-            return mean if self._stepped else None
+            return mean if self._stepped and self._telling_scale() >= before else None
         if len(batches) > 1:
             for p in self._params:
                 if p.grad is not None:

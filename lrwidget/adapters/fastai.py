@@ -70,7 +70,8 @@ class FastaiTask(FrameworkTask):
             loss = learn.loss_func
             inner = getattr(loss, "func", None)  # fastai's losses wrap torch's
             modules = [m for m in (learn.model, loss, inner) if isinstance(m, nn.Module)]
-            stack.enter_context(put_back_after(modules, [loader]))
+            # A copied callback shares the containers of the given one.
+            stack.enter_context(put_back_after(modules, [loader, *learn.cbs]))
             stack.enter_context(_same_order(loader))
             stack.callback(self._let_go)
             self._private = private = self._private_learner()

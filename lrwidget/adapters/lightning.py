@@ -109,6 +109,7 @@ class LightningTask(FrameworkTask):
             first, *others = trainer.strategy.optimizers
             stack.enter_context(at_initial_rates([first, *others]))
             self.optimizer, self.other_optimizers = first, tuple(others)
+            self.scaler = getattr(trainer.precision_plugin, "scaler", None)
             self.device = trainer.strategy.root_device
             self._modes = [(m, m.training) for m in self._module.modules()]
             yield
@@ -254,7 +255,7 @@ class LightningTask(FrameworkTask):
         unhook(trainer.strategy.model)
         self._modes = []
         self._passes = 0
-        self.optimizer, self.other_optimizers = self._unmade, ()
+        self.optimizer, self.other_optimizers, self.scaler = self._unmade, (), None
         self.data = StepData(self._given_data, self._steps)
         if trainer.fit_loop._data_fetcher is not None:
             trainer.fit_loop._data_fetcher.teardown()

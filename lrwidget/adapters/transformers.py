@@ -89,6 +89,7 @@ class TransformersTask(FrameworkTask):
             wrapped()
             self._agree_before_backward(private.accelerator)
             private.model_wrapped = self._model
+            self.scaler = private.accelerator.scaler
             for group in self._raw.param_groups:  # what a scheduler has made of the rates
                 group["lr"] = group.get("initial_lr", group["lr"])
             self.data = StepData(self._loader, self._steps)
@@ -121,7 +122,7 @@ class TransformersTask(FrameworkTask):
     def _let_go(self) -> None:
         unhook(self._model)
         self._private_loaders.close()
-        self._private = self._model = self._loader = None
+        self._private = self._model = self._loader = self.scaler = None
         self._passes = 0
         self.data = StepData(None, self._steps)
 

@@ -1,15 +1,50 @@
-"""Model, optimizer and loader prepared by Accelerate, which accumulates."""
+"""Model, optimizer and loader prepared by Accelerate, which accumulates, tracks and saves."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from torch.utils.data import DataLoader
 
-from tests.adapters.case import BATCH, LR, Case, Loss, Plan, data, forget_accelerate, model
+from tests.adapters.case import (
+    BATCH,
+    LR,
+    Case,
+    Loss,
+    Plan,
+    data,
+    forget_accelerate,
+    model,
+    scale_losses_on_the_cpu,
+)
 
 CLIP = 0.5
+
+
+class NotingTracker(GeneralTracker):
+    """Notes whatever reaches it."""
+
+    name = "noting"
+    requires_logging_directory = False
+    tracker = None
+
+    def __init__(self, fired: list[str]) -> None:
+        super().__init__()
+        self.fired = fired
+
+    def start(self) -> None:
+        self.fired.append("start")
+
+    def store_init_configuration(self, values: Any) -> None:
+        self.fired.append("store_init_configuration")
+
+    def log(self, values: Any, step: int | None = None, **kwargs: Any) -> None:
+        self.fired.append("log")
+
+    def finish(self) -> None:
+        self.fired.append("finish")
 
 
 def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
@@ -17,8 +52,14 @@ def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     forget_accelerate()
     torch.manual_seed(3)
     plan = Plan()
+    fired: list[str] = []
     settings = {"cpu": True, "mixed_precision": "bf16", "gradient_accumulation_steps": 2}
-    accelerator = Accelerator(**settings, **options)
+    accelerator = Accelerator(log_with=NotingTracker(fired), **{**settings, **options})
+    if accelerator.mixed_precision == "fp16":
+        scale_losses_on_the_cpu(accelerator)
+    accelerator.init_trackers("noting", {})
+    accelerator.register_save_state_pre_hook(lambda *_: fired.append("save_state"))
+    fired.clear()
     loss_fn = Loss(plan)
     network = model(plan)
     optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=LR)
@@ -60,7 +101,7 @@ def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
             "gradients": accelerator.gradient_state.__dict__,
             "files": str(sorted(p.name for p in folder.rglob("*"))),
         },
-        [],
+        fired,
         train,
         lambda: optimizer.param_groups[0]["lr"],
     )

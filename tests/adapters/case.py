@@ -89,6 +89,16 @@ def forget_accelerate() -> None:
     state.GradientState._reset_state()
 
 
+def loss_scaler() -> torch.amp.GradScaler:
+    """One on the CPU, whose first scales are too large for float16, and which then grows."""
+    return torch.amp.GradScaler("cpu", init_scale=2.0**24, growth_interval=2)
+
+
+def scale_losses_on_the_cpu(accelerator: Any) -> None:
+    """What Accelerate does for float16, but on accelerators only."""
+    accelerator.scaler, accelerator.native_amp = loss_scaler(), True
+
+
 __all__ = [
     "BATCH",
     "FRAMEWORKS",
@@ -99,7 +109,9 @@ __all__ = [
     "Plan",
     "data",
     "forget_accelerate",
+    "loss_scaler",
     "make",
     "model",
     "noting",
+    "scale_losses_on_the_cpu",
 ]

@@ -1,0 +1,81 @@
+"""Through the adapters: float16 with a loss scaler, whose state is bit for bit as before.
+
+torch scales losses on the CPU as well. The frameworks do not: Lightning takes bfloat16 there,
+Accelerate and with it Transformers make no scaler, fastai's is for CUDA. So each is given one,
+where it keeps its own. skorch has no precision of its own.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.adapters.case import Case, loss_scaler, make, scale_losses_on_the_cpu
+from tests.trust.endings import STEPS, find
+from tests.trust.fingerprint import differences, fingerprint
+
+
+def lightning(folder: Path) -> tuple[Case, Any]:
+    from lightning.pytorch.plugins import MixedPrecision
+
+    scaler = loss_scaler()
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)
+    return make("lightning", folder, plugins=[plugin]), scaler
+
+
+def transformers(folder: Path) -> tuple[Case, Any]:
+    case = make("transformers", folder, fp16=True)
+    accelerator = case.arguments[0].accelerator
+    scale_losses_on_the_cpu(accelerator)
+    return case, accelerator.scaler
+
+
+def accelerate(folder: Path) -> tuple[Case, Any]:
+    case = make("accelerate", folder, mixed_precision="fp16")
+    return case, case.arguments[1].scaler
+
+
+def fastai(folder: Path) -> tuple[Case, None]:
+    """It makes one in each fit, and has none before and after."""
+    from fastai.callback.fp16 import MixedPrecision
+
+    class OnTheCpu(MixedPrecision):
+        def before_fit(self) -> None:
+            super().before_fit()
+            self.autocast = torch.autocast("cpu", dtype=torch.float16)
+            self.learn.scaler = loss_scaler()
+
+    return make("fastai", folder, callbacks=lambda: [OnTheCpu()]), None
+
+
+@pytest.mark.parametrize("make_scaled", [lightning, transformers, accelerate, fastai])
+def test_a_loss_scaler_works_in_the_sweep_and_is_as_before(
+    make_scaled: Callable[[Path], tuple[Case, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, scaler = make_scaled(folder)
+    if scaler is not None:  # as a training leaves it
+        scaler.scale(torch.ones(1))
+        scaler._growth_tracker.fill_(1)
+    scales: list[float] = []
+    update = torch.amp.GradScaler.update
+
+    def noting(self: Any, *arguments: Any) -> None:
+        update(self, *arguments)
+        scales.append(self.get_scale())
+
+    task = case.task()
+    own = SimpleNamespace(scaler=scaler)
+    before = fingerprint(**case.subjects(), own=own)
+    with monkeypatch.context() as spied:
+        spied.setattr(torch.amp.GradScaler, "update", noting)
+        records = find(task)
+    assert differences(before, fingerprint(**case.subjects(), own=own)) == []
+    assert records.meta["skipped_by_scaler"]
+    assert scales[0] == 2.0**23
+    if make_scaled is not fastai:
+        assert records.stop_reason == "finished"
+        assert len(records) == STEPS
+        assert scales[-1] > min(scales)  # it grew again
