@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.harness.browser import launch
 from tests.browser.harness.cells import STEPS, open_finder, start
@@ -61,15 +61,31 @@ def context() -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """An empty page; fails the test on any uncaught error in it."""
+    """An empty page; fails the test on any uncaught error in it and on any error it writes."""
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: note_error(message, errors))
     yield page
     if request.node.stash.get(failed, False):
         picture(page, request.node.name)
     page.close()
     assert errors == []
+
+
+# Errors that are none of ours: a page made by nbconvert asks for a widget's module beside itself
+# before it asks the CDN, and for mermaid, which no cell here needs; Voila tries the extension of
+# Notebook 7, which it has no place for.
+NOT_OURS = re.compile(
+    r"\(file://.*/(anywidget|bqplot|bqscales)\.js\)$|/mermaid/|/@jupyter-notebook/lab-extension/"
+)
+
+
+def note_error(message: ConsoleMessage, errors: list[str]) -> None:
+    """Keep what the page writes as an error, with where it comes from."""
+    text = f"{message.text} ({message.location.get('url', '')})"
+    if message.type == "error" and not NOT_OURS.search(text):
+        errors.append(text)
 
 
 def picture(page: Page, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from lrwidget.rules import RULES
 from tests.browser.harness.axe import UNFOLD, violations
 from tests.browser.harness.cells import END_LR, SETUP, START_LR, STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
@@ -114,6 +115,82 @@ def test_axe_finds_nothing_in_either_theme(lab: Lab, state: Callable[[Finder], N
     assert found == {}, "\n".join(text for texts in found.values() for text in texts)
 
 
+def band_of_repeats(finder: Finder) -> None:
+    finder.wait_for_text("median and quartiles of 3 sweeps")
+
+
+def toggle_save_menu(finder: Finder) -> None:
+    finder.root.locator("details.lrw-save > summary").click()
+
+
+def logarithmic(finder: Finder) -> None:
+    finder.field("Logarithmic loss axis").check()
+
+
+def linear(finder: Finder) -> None:
+    finder.field("Logarithmic loss axis").uncheck()
+
+
+def zoomed(finder: Finder) -> None:
+    finder.button("Zoom").click()
+    finder.drag(1e-4, 1e-1)
+    expect(finder.button("Reset zoom")).to_be_visible()
+
+
+def whole(finder: Finder) -> None:
+    finder.button("Reset zoom").click()
+
+
+def with_a_range(finder: Finder) -> None:
+    finder.button("Range").click()
+    finder.drag(1e-3, 1e-1)
+    expect(finder.button("Clear range")).to_be_visible()
+
+
+def without_a_range(finder: Finder) -> None:
+    finder.button("Clear range").click()
+    finder.button("Pick").click()
+
+
+# Each with what leads back from it.
+MODES = [
+    (band_of_repeats, band_of_repeats),
+    (toggle_save_menu, toggle_save_menu),
+    (logarithmic, linear),
+    (zoomed, whole),
+    (with_a_range, without_a_range),
+]
+
+
+def found_in_either_theme(finder: Finder) -> dict[str, list[str]]:
+    """What axe-core finds in each mode of one page, theme by theme."""
+    found: dict[str, list[str]] = {}
+    try:
+        for theme in ("light", "dark"):
+            finder.lab.theme("light" if theme == "light" else "dark")
+            finder.wait_until_drawn()
+            for enter, leave in MODES:
+                enter(finder)
+                if problems := violations(finder.lab.page):
+                    found[f"{enter.__name__}, {theme}"] = problems
+                leave(finder)
+    finally:
+        finder.lab.theme("light")
+    return found
+
+
+def test_axe_finds_nothing_in_any_mode_with_a_kernel_and_without(lab: Lab) -> None:
+    lab.page.set_viewport_size({"width": 1200, "height": 2400})
+    finder = open_finder(lab, allowed=10 * STEPS, shell="lab")
+    lab.save_widget_state()
+    lab.kernel.run("w.start()\nw.wait()\nw.start(repeats=3, steps=30)\n_ = w.wait()")
+    assert found_in_either_theme(finder) == {}
+    lab.close_notebook(shut_down_kernel=True)
+    lab.reopen_notebook()
+    finder.wait_for_text("No kernel")
+    assert found_in_either_theme(finder) == {}
+
+
 # Name and outline of what has the focus; None outside of the widget.
 FOCUSED = """
 (root) => {
@@ -172,6 +249,36 @@ def test_tab_visits_everything_in_the_order_of_the_page(lab: Lab) -> None:
     order += ["Raw loss", "Learning rate", "Check", "Variable", "Export", "Copy"]
     assert [name for name in names if name in order] == order
     assert len(set(names)) == len(names)
+    assert [stop["name"] for stop in stops if not stop["outlined"]] == []
+
+
+# Every control of two runs and a range, but for the ticks of the rules: those are in the order of
+# their rates.
+CONTROLS = ["Start", "Pick", "Zoom", "Range", "Clear range", "Save"]
+CONTROLS += ["Chosen learning rate", "Range of rates, lower end", "Range of rates, upper end"]
+CONTROLS += [
+    f"{act} {run}" for run in ("run 1", "again") for act in ("Use", "Show", "Rename", "Remove")
+]
+CONTROLS += ["Smoothing", "Loss limit", "Automatic loss limit", "Logarithmic loss axis", "Raw loss"]
+CONTROLS += ["Learning rate", "Check", "Variable", "Export", "Copy", "Use it in code"]
+
+
+def test_tab_visits_every_control_of_two_runs_and_a_range(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=2 * STEPS)
+    lab.kernel.run("w.start()\nw.wait()\nw.start(label='again')\n_ = w.wait()")
+    lab.kernel.run("w.lr_range = (1e-3, 1e-1)")
+    finder.wait_for_text("again")
+    finder.button("Range").click()
+    expect(finder.button("Clear range")).to_be_visible()
+    from_the_cell_to(finder, "Start")
+    stops = tab_stops(finder)
+    names = [stop["name"] for stop in stops]
+    rules = {"auto", *RULES}
+    ticks = [name for name in names if name.split(":")[0] in rules]
+    assert {name.split(":")[0] for name in ticks} == rules
+    first = names.index(ticks[0])
+    assert names[first : first + len(ticks)] == ticks
+    assert names[:first] + names[first + len(ticks) :] == CONTROLS
     assert [stop["name"] for stop in stops if not stop["outlined"]] == []
 
 

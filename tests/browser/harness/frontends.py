@@ -19,8 +19,8 @@ NPM_FILES = {
 }
 # anywidget, bqplot and bqscales: what pip installs for the classic front end is what npm publishes.
 PUBLISHED = r"/npm/(?P<package>anywidget|bqplot|bqscales)@[^/]+/dist/index\.js$"
-# Formulas: no cell of ours has any.
-NOT_NEEDED = r"/mathjax/"
+# Formulas and icons: no cell of ours has any.
+NOT_NEEDED = r"/mathjax/|/@fortawesome/"
 
 
 def npm_file(path: str) -> Path:
@@ -53,7 +53,8 @@ def serve_cdns(page: Page) -> None:
         if file := cdn_file(url):
             route.fulfill(path=file, headers={"Access-Control-Allow-Origin": "*"})
         elif re.search(NOT_NEEDED, url):
-            route.fulfill(body="", content_type="text/javascript")
+            style = urlsplit(url).path.endswith(".css")
+            route.fulfill(body="", content_type="text/css" if style else "text/javascript")
         else:
             route.abort()
 
