@@ -142,8 +142,8 @@ class FastaiTask(FrameworkTask):
     def _let_go(self) -> None:
         if self._watch is not None and self._watch.in_forward:
             # An exception in the model has left fastai's autocast switched on.
-            context = getattr(getattr(self._private, "mixed_precision", None), "autocast", None)
-            if context is not None:
+            contexts = [getattr(callback, "autocast", None) for callback in self._private.cbs]
+            for context in filter(None, contexts):
                 context.__exit__(None, None, None)
         self._private = self._watch = None
         if isinstance(self._reading, Generator):

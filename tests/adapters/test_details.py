@@ -256,12 +256,17 @@ def test_a_learner_that_has_trained_keeps_its_optimizer(folder: Path) -> None:
     assert differences(before[0], case.fingerprint()) == []
 
 
-def test_an_exception_leaves_autocast_off(folder: Path) -> None:
+@pytest.mark.parametrize("derived", [False, True])
+def test_an_exception_leaves_autocast_off(folder: Path, derived: bool) -> None:
     from fastai.callback.fp16 import MixedPrecision
 
+    class OfAnotherName(MixedPrecision):
+        pass
+
+    kind = OfAnotherName if derived else MixedPrecision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # there is no such device here
-        case = make("fastai", folder, callbacks=lambda: [MixedPrecision("bf16")])
+        case = make("fastai", folder, callbacks=lambda: [kind("bf16")])
         case.plan.at("forward", 3, case.plan.fail)
         nested = torch.autocast_increment_nesting()
         torch.autocast_decrement_nesting()
