@@ -24,6 +24,7 @@ class Part:
 
     Args:
         hire: asks the cluster for a worker; returns its actor.
+        dismiss: lets that actor go, whatever it does; returns at once.
         factory: the user's, pickled.
         job: what to do.
         retries: how often to begin again where the worker is lost.
@@ -36,12 +37,20 @@ class Part:
         lost: why the attempt before was lost; None for the first.
     """
 
-    def __init__(self, hire: Callable[[], Any], factory: bytes, job: Job, retries: int) -> None:
+    def __init__(
+        self,
+        hire: Callable[[], Any],
+        dismiss: Callable[[Any], None],
+        factory: bytes,
+        job: Job,
+        retries: int,
+    ) -> None:
         self.job = job
         self.attempt = 0
         self.lost: WorkerLostError | None = None
         self.end: Ending | None = None
         self._hire = hire
+        self._dismiss = dismiss
         self._factory = factory
         self._retries = retries
         self._wish = "go"
@@ -105,7 +114,7 @@ class Part:
             actor, self._actor, self._stream, self._next = self._actor, None, None, None
             if actor is not None and self._session is not None and self._session.lasts():
                 with contextlib.suppress(Exception):  # whatever it raises, the worker is gone
-                    ray.kill(actor)
+                    self._dismiss(actor)
             del actor
 
     def _arrived(self) -> Report | None:

@@ -73,7 +73,7 @@ class RayRunner:
         """One job, not submitted yet; `factory` is pickled."""
         from lrwidget.distributed.raypart import Part
 
-        return Part(self._hire, factory, job, self.max_retries)
+        return Part(self._hire, self._dismiss, factory, job, self.max_retries)
 
     def waiting(self, jobs: int) -> str:
         """What so many jobs wait for, in words; asks the cluster.
@@ -126,6 +126,14 @@ class RayRunner:
         options["scheduling_strategy"] = here
         places = Places(self.workers, self.num_cpus, self.num_gpus)
         return ray.remote(Coordinator).options(num_cpus=0, **options).remote(places)
+
+    def _dismiss(self, actor: Any) -> None:
+        import ray
+
+        if self.workers == 1:
+            ray.kill(actor)
+        else:
+            actor.leave.remote()
 
     def __repr__(self) -> str:
         where = "" if self.address is None else f"{self.address!r}, "

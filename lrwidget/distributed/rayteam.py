@@ -52,12 +52,18 @@ class Coordinator:
         self._wish = "go"
         self._reports: queue.Queue[Report] = queue.Queue()
         self._begun: set[int] = set()
+        self._training: threading.Thread | None = None
+        self._controller: Any = None
+        self._leaving = False
         self._ends: dict[int, Ending] = {}
 
     def stream(self, factory: bytes, job: Job) -> Iterator[Report]:
         """Start the trainer, and report until it has ended."""
         this = ray.get_runtime_context().current_actor
-        threading.Thread(target=self._train, args=(factory, job, this), daemon=True).start()
+        self._training = threading.Thread(
+            target=self._train, args=(factory, job, this), daemon=True
+        )
+        self._training.start()
         while True:
             report = self._reports.get()
             yield report
@@ -67,6 +73,29 @@ class Coordinator:
     def steer(self, wish: str) -> None:
         """Let it "go", "hold" it after the step in hand, or "stop" it there."""
         self._wish = wish
+
+    def led_by(self, controller: Any) -> None:
+        """Hear which actor starts the workers and can end them."""
+        self._controller = controller
+        if self._leaving:
+            controller.abort.remote()
+
+    def is_leaving(self) -> bool:
+        """Whether no workers are wanted any more."""
+        return self._leaving
+
+    def leave(self) -> None:
+        """End all of it at once, also a step that hangs; this actor last.
+
+        Without its controller's `abort`, a training leaves its cores taken where the cluster has
+        no dashboard to ask who is alive.
+        """
+        self._leaving = True
+        if self._controller is not None:
+            self._controller.abort.remote()
+        if self._training is not None:
+            self._training.join()
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     def begin(self, rank: int) -> bool:
         """Hear that a rank begins; whether it does so for the first time.
@@ -103,18 +132,21 @@ class Coordinator:
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
+        from lrwidget.distributed.raycontroller import Introduction
+
         places = self._places
         scaling = ScalingConfig(
             num_workers=places.workers,
             use_gpu=places.num_gpus > 0,
             resources_per_worker={"CPU": places.num_cpus, "GPU": places.num_gpus},
         )
+        introduction: Any = Introduction(config["coordinator"])
         with tempfile.TemporaryDirectory() as folder:  # a sweep leaves no results behind
             TorchTrainer(
                 work_in_team,
                 train_loop_config=config,
                 scaling_config=scaling,
-                run_config=RunConfig(storage_path=folder),
+                run_config=RunConfig(storage_path=folder, callbacks=[introduction]),
             ).fit()
 
     def _what_failed(self, error: BaseException) -> Ending:

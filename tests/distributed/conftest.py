@@ -18,6 +18,8 @@ def bare() -> Iterator[Nodes]:
     before = sorted(RESULTS.glob("*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        # Seconds that Ray Train waits for cores before it asks anew, and may hear of an end.
+        patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
         with cluster() as nodes:
             yield nodes
     assert sorted(RESULTS.glob("*")) == before  # Ray Train's default place

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 import torch
 import torch.distributed as dist
 from ray.train import PreemptionError, PreemptionInfo
+from ray.util import placement_group_table
 from torch import nn
 
 from lrwidget import TrainingTask
@@ -82,12 +82,18 @@ def start(gate: Gate) -> Iterator[Any]:
     close_all(running)
 
 
+def nothing_is_reserved() -> bool:
+    """Whether no cores are held, and none are waited for."""
+    return all(group["state"] == "REMOVED" for group in placement_group_table().values())
+
+
 def test_too_few_cores_are_waited_for(start: Any) -> None:
     runner = start(RayRunner(workers=3))
     until(lambda: runner.notice)
     assert runner.notice == "Waiting for 3 workers with 1 CPU: not free yet."
     runner.stop()
     assert len(runner.wait(60)) == 0
+    until(nothing_is_reserved, every=0.5)
 
 
 def test_the_mean_loss_streams_and_all_workers_pause_go_on_and_stop_together(
@@ -166,8 +172,7 @@ def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     close_all([runner])
     assert runner.state is RunState.STOPPED
     assert len(runner.records) == 4
-    cores = ray.cluster_resources()["CPU"]
-    until(lambda: ray.available_resources().get("CPU") == cores, every=0.5)
+    until(nothing_is_reserved, every=0.5)
 
 
 def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
