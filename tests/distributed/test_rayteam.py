@@ -175,6 +175,8 @@ def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     until(nothing_is_reserved, every=0.5)
 
 
+# Two attempts, each of which starts seven processes that import torch, on the cores of one machine.
+@pytest.mark.timeout(600)
 def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
     start: Any, gate: Gate, nodes: Nodes, two: list[Any]
 ) -> None:
