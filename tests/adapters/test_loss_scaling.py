@@ -49,6 +49,10 @@ def fastai(folder: Path) -> tuple[Case, None]:
             self.autocast = torch.autocast("cpu", dtype=torch.float16)
             self.learn.scaler = loss_scaler()
 
+        def after_cancel_fit(self) -> None:
+            """The case ends its own training before a batch, where fastai leaves autocast on."""
+            self.autocast.__exit__(None, None, None)
+
     return make("fastai", folder, callbacks=lambda: [OnTheCpu()]), None
 
 
