@@ -55,4 +55,7 @@ def exclusive(task: TrainingTask) -> Iterator[None]:
         claim.take()
         yield
     finally:
-        uninterrupted([claim.release])
+        try:
+            uninterrupted([claim.release])
+        finally:
+            claim.release()  # where an interrupt came before that had begun

@@ -131,7 +131,10 @@ class Runner(Generic[Result]):
         except BaseException:
             if over.acquire(blocking=False):
                 if claim is not None:
-                    uninterrupted([claim.release])
+                    try:
+                        uninterrupted([claim.release])
+                    finally:
+                        claim.release()  # where an interrupt came before that had begun
                 self._thread, self.state, self._running_since = None, RunState.IDLE, None
             raise
 
