@@ -1,4 +1,4 @@
-"""The Ray cluster that the tests of this folder share."""
+"""The Ray cluster of a file of tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.distributed.raycluster import Nodes, cluster
 RESULTS = Path("~/ray_results").expanduser()
 
 
-@pytest.fixture(scope="package")
-def bare() -> Iterator[Nodes]:
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
     """A head without cores; its start takes longer than most tests."""
     before = sorted(RESULTS.glob("*"))
     with pytest.MonkeyPatch.context() as patch:
@@ -23,10 +23,3 @@ def bare() -> Iterator[Nodes]:
         with cluster() as nodes:
             yield nodes
     assert sorted(RESULTS.glob("*")) == before  # Ray Train's default place
-
-
-@pytest.fixture(scope="module")
-def nodes(bare: Nodes) -> Iterator[Nodes]:
-    """The same, whose other nodes end with the tests of a file."""
-    yield bare
-    bare.kill_all()

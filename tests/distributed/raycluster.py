@@ -96,11 +96,6 @@ class Nodes:
         """As by the power switch."""
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def kill_all(self) -> None:
-        """All but the head."""
-        for node in list(self._cluster.worker_nodes):
-            self.kill(node)
-
     def shutdown(self) -> None:
         """End all of it."""
         ray.shutdown()
