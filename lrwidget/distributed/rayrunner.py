@@ -58,6 +58,7 @@ class RayRunner:
         self.num_gpus = _amount("num_gpus", num_gpus)
         self.workers = whole_number("workers", workers, 1)
         self.max_retries = whole_number("max_retries", max_retries, 0)
+        self._leaving: list[tuple[Any, Any]] = []  # coordinators, and what is ready when they end
 
     def connect(self) -> None:
         """Connect this process to the cluster, unless it is connected.
@@ -132,8 +133,10 @@ class RayRunner:
 
         if self.workers == 1:
             ray.kill(actor)
-        else:
-            actor.leave.remote()
+            return
+        # Those that it leads ask it to the end, and an actor without handles answers nobody.
+        kept = [(a, gone) for a, gone in self._leaving if not ray.wait([gone], timeout=0)[0]]
+        self._leaving = [*kept, (actor, actor.leave.remote())]
 
     def __repr__(self) -> str:
         where = "" if self.address is None else f"{self.address!r}, "
