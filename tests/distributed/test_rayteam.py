@@ -83,6 +83,7 @@ def start(gate: Gate) -> Iterator[Any]:
     yield begin
     gate.open()
     close_all(running)
+    until(nothing_is_left, every=0.5)  # a rank's store listens at every address until then
 
 
 def nothing_is_left() -> bool:
