@@ -51,11 +51,12 @@ def exclusive(task: TrainingTask) -> Iterator[None]:
         RuntimeError: the model is being swept.
     """
     claim = Claim(task)
+    last = [claim.release]
     try:
         claim.take()
         yield
     finally:
         try:
-            uninterrupted([claim.release])
+            uninterrupted(last)
         finally:
-            claim.release()  # where an interrupt came before that had begun
+            uninterrupted(last)

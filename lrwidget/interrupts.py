@@ -1,26 +1,34 @@
 """Finish what has to be finished, whatever Ctrl-C says meanwhile."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 
-def uninterrupted(actions: Iterable[Callable[[], Any]]) -> None:
+def uninterrupted(actions: list[Callable[[], Any]]) -> None:
     """Call all of `actions`, in order, and only then let a KeyboardInterrupt through.
 
+    An interrupt may also come before this has begun, so that nothing is called. Call it twice::
+
+        finally:
+            try:
+                uninterrupted(actions)
+            finally:
+                uninterrupted(actions)
+
     Args:
-        actions: without arguments; one that is interrupted is called again.
+        actions: without arguments; each is taken from the list when it is done, and called again
+            where it was interrupted.
 
     Raises:
         KeyboardInterrupt: one came meanwhile.
         Exception: what an action raises, at once.
     """
     interrupt: KeyboardInterrupt | None = None
-    for action in actions:
-        while True:
-            try:
-                action()
-                break
-            except KeyboardInterrupt as error:
-                interrupt = error
+    while actions:
+        try:
+            actions[0]()
+            del actions[0]
+        except KeyboardInterrupt as error:
+            interrupt = error
     if interrupt is not None:
         raise interrupt

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrwidget.curves import Array, scored
-from lrwidget.kernel import fitted
+from lrwidget.locallinear import fitted
 
 # Width (standard deviation) of the smoothing kernel. From 0.15 to 0.3 decade the figures of the
 # benchmark stay the same.

@@ -130,11 +130,11 @@ class Runner(Generic[Result]):
             self._thread.start()
         except BaseException:
             if over.acquire(blocking=False):
-                if claim is not None:
-                    try:
-                        uninterrupted([claim.release])
-                    finally:
-                        claim.release()  # where an interrupt came before that had begun
+                last = [] if claim is None else [claim.release]
+                try:
+                    uninterrupted(last)
+                finally:
+                    uninterrupted(last)
                 self._thread, self.state, self._running_since = None, RunState.IDLE, None
             raise
 

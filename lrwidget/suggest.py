@@ -2,7 +2,7 @@
 
 The rule
 --------
-The losses are smoothed to both sides, over a sixth to two fifths of a decade (``kernel.py``),
+The losses are smoothed to both sides, over a sixth to two fifths of a decade (``locallinear.py``),
 which puts no lag between the loss and its rate. Then there are two cases, and a blend between them:
 
 - **The loss falls** by at least three times the noise of one batch. The rate is a factor of 11

@@ -13,8 +13,11 @@ def test_what_is_interrupted_is_done_again_and_the_rest_after_it() -> None:
         if len(done) == 1:
             raise KeyboardInterrupt
 
+    actions = [interrupted_once, lambda: done.append("two")]
     with pytest.raises(KeyboardInterrupt):
-        uninterrupted([interrupted_once, lambda: done.append("two")])
+        uninterrupted(actions)
+    assert done == ["one", "one", "two"]
+    uninterrupted(actions)  # nothing is left to do
     assert done == ["one", "one", "two"]
 
 

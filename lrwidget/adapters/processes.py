@@ -6,7 +6,6 @@ engine remembers any, and hooks the parameters.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from torch import nn
@@ -29,10 +28,18 @@ def own_weights(model: nn.Module) -> Iterator[Callable[[], None]]:
     def keep_what_differs() -> None:
         kept[:] = [(now, before) for now, before in kept if not torch.equal(now, before)]
 
+    def put_back() -> None:
+        for now, before in kept:
+            now.copy_(before)
+
+    restore = [put_back]
     try:
         yield keep_what_differs
     finally:
-        uninterrupted([partial(now.copy_, before) for now, before in kept])
+        try:
+            uninterrupted(restore)
+        finally:
+            uninterrupted(restore)
 
 
 def unhook(model: object) -> None:

@@ -49,7 +49,10 @@ def put_back_after(
         restore += [remember_attributes(thing) for thing in objects]
         yield
     finally:
-        uninterrupted(restore)
+        try:
+            uninterrupted(restore)
+        finally:
+            uninterrupted(restore)
 
 
 @contextmanager

@@ -58,7 +58,8 @@ class RayRunner:
         self.num_gpus = _amount("num_gpus", num_gpus)
         self.workers = whole_number("workers", workers, 1)
         self.max_retries = whole_number("max_retries", max_retries, 0)
-        self._leaving: list[tuple[Any, Any]] = []  # coordinators, and what is ready when they end
+        # Coordinators with what is ready when they end; of several threads, under Ray's `LOCK`.
+        self._leaving: list[tuple[Any, Any]] = []
 
     def connect(self) -> None:
         """Connect this process to the cluster, unless it is connected.

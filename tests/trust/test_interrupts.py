@@ -13,12 +13,14 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from torch import nn
 
 import lrwidget
 from lrwidget import LRRecords, lr_find
+from lrwidget.adapters.restore import put_back_after
 from lrwidget.jsonl import Log
 from tests.trust.endings import interrupt
-from tests.trust.fingerprint import differences
+from tests.trust.fingerprint import differences, fingerprint
 from tests.trust.scenes import Scene, warm_adam
 
 OURS = (str(Path(lrwidget.__file__).parent), contextlib.__file__)
@@ -115,3 +117,21 @@ def test_a_log_has_each_row_once_whenever_an_interrupt_comes(tmp_path: Path) -> 
         assert LRRecords.load(path).rows().tolist() == records.rows().tolist(), profile.where
         assert path.read_bytes().count(b"stop_reason") == 2, profile.where
     assert profile.number > 20
+
+
+def test_what_an_adapter_puts_back_is_back_whenever_an_interrupt_comes() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = fingerprint(model=model)
+    profile = InterruptAt(0)
+    while profile.count >= profile.number:
+        profile = InterruptAt(profile.number + 1)
+        try:
+            with put_back_after([model]):
+                model.eval().note = "changed"
+                sys.setprofile(profile)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        assert not differences(before, fingerprint(model=model)), profile.where
+    assert profile.number > 5
