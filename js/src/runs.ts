@@ -27,6 +27,8 @@ export class Run {
     for (const key of Object.keys(status) as (keyof Status)[]) {
       if (news[key] !== undefined) Object.assign(status, { [key]: news[key] });
     }
+    // A step for each row at least: traits may be older than the rows.
+    status.step = Math.max(status.step, this.table.length);
     this.status = status;
     if (hasEnded(status.state)) this.table.expect(status.step);
   }

@@ -159,6 +159,15 @@ describe("what the kernel says", () => {
     expect([...session.store.current!.loss]).toEqual([2, 1]);
   });
 
+  it("in its traits may be older than its messages, which have told of later steps", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", step: 2, steps: 100 }, [2, 1]);
+    model.change({ state: "running", step: 0 });
+    expect(session.status).toMatchObject({ state: "running", step: 2 });
+    model.change({ _legend: { active: 2, runs: [[1, "run 1", 0]], parallel: false } });
+    expect(session.status.step).toBe(0);
+  });
+
   it("about a run that is not the active one changes neither state nor marker", () => {
     const { model, session } = open({
       _legend: { active: 2, runs: [[1, "run 1", 0]], parallel: false },

@@ -21,9 +21,14 @@ class Introduction(ControllerCallback):
         self._coordinator.led_by.remote(ray.get_runtime_context().current_actor)
 
     def on_controller_start_worker_group(self, **_: Any) -> None:
-        """Called each time before the workers are asked for.
+        """Called each time before the workers are asked for; an error here ends the training.
 
-        A controller that waits for cores asks again and again, and hears nothing in between.
+        A controller that waits for cores asks again and again, and hears nothing in between. It
+        must come to an end of its own: killed, it may ask for cores with its last breath, and
+        nobody takes that back.
+
+        Raises:
+            RuntimeError: no workers are wanted any more.
         """
         if ray.get(self._coordinator.is_leaving.remote()):
-            ray.kill(ray.get_runtime_context().current_actor)
+            raise RuntimeError("no workers are wanted any more")

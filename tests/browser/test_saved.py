@@ -130,8 +130,9 @@ def test_saved_in_the_middle_of_a_check_its_curves_so_far_are_shown(lab: Lab) ->
     lab.kernel.run("_ = w.check([1e-3, 1e-2], steps=20)")
     panel = finder.root.get_by_role("group", name="Check", exact=True)
     curves = panel.locator("[role=img]")
+    expect(panel).to_contain_text("step 30 of 40", timeout=TIMEOUT * 1000)
     half = re.compile(r"1e-3: .*1e-2: ")
-    expect(curves).to_have_attribute("aria-label", half, timeout=TIMEOUT * 1000)
+    expect(curves).to_have_attribute("aria-label", half)
     said = curves.get_attribute("aria-label") or ""
     lab.close_notebook(shut_down_kernel=True)
     lab.reopen_notebook()

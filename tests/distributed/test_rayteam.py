@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import ray
 import torch
 import torch.distributed as dist
 from ray.train import PreemptionError, PreemptionInfo
@@ -73,8 +74,10 @@ def gate(two: list[Any], tmp_path: Path) -> Gate:
 @pytest.fixture
 def start(gate: Gate) -> Iterator[Any]:
     running: list[Runner[Any]] = []
+    clusters: list[RayRunner] = []
 
     def begin(cluster: RayRunner, lrs: list[float] | None = None, **options: Any) -> Runner[Any]:
+        clusters.append(cluster)
         source = RaySource(make_shared, cluster, gate=gate.path, **(RANGE | options))
         running.append(source.runner("") if lrs is None else source.checker(lrs, options["steps"]))
         running[-1].start()
@@ -83,26 +86,51 @@ def start(gate: Gate) -> Iterator[Any]:
     yield begin
     gate.open()
     close_all(running)
-    until(nothing_is_left, every=0.5)  # a rank's store listens at every address until then
+    for cluster in clusters:
+        nothing_stays(cluster)  # a rank's store listens at every address until then
 
 
-def nothing_is_left() -> bool:
-    """Whether no cores are held or waited for, and nobody is there who would."""
-    leaders = ("ray::Coordinator", "ray::TrainController")
-    with contextlib.suppress(psutil.NoSuchProcess):
-        names = [" ".join(process.cmdline()) for process in children()]
-        groups = [group["state"] for group in placement_group_table().values()]
-        return set(groups) <= {"REMOVED"} and not any(name.startswith(leaders) for name in names)
-    return False
+def groups() -> list[str]:
+    """How what was asked of the cluster stands, request by request."""
+    return [group["state"] for group in placement_group_table().values()]
+
+
+def helpers() -> list[str]:
+    """Those who ask for cores and hold them, by name; also who clears up after them."""
+    found = []
+    for process in children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            name = " ".join(process.cmdline()).partition(".")[0]
+            if name in ("ray::Coordinator", "ray::TrainController", "ray::PlacementGroupCleaner"):
+                found.append(name)
+    return found
+
+
+def nothing_stays(cluster: RayRunner) -> None:
+    """No cores are held or waited for when all who would have ended, and they do."""
+    goodbyes = [gone for _, gone in cluster._leaving]
+    assert len(ray.wait(goodbyes, num_returns=len(goodbyes), timeout=TIMEOUT)[1]) == 0
+    until(lambda: set(groups()) <= {"REMOVED"} and helpers() == [], every=0.5)
 
 
 def test_too_few_cores_are_waited_for(start: Any) -> None:
-    runner = start(RayRunner(workers=3))
+    cluster = RayRunner(workers=3)
+    runner = start(cluster)
     until(lambda: runner.notice)
     assert runner.notice == "Waiting for 3 workers with 1 CPU: not free yet."
+    until(lambda: "PENDING" in groups(), every=0.5)
     runner.stop()
     assert len(runner.wait(60)) == 0
-    until(nothing_is_left, every=0.5)
+    nothing_stays(cluster)
+
+
+def test_stopped_before_anything_has_begun_nothing_comes_of_it(start: Any) -> None:
+    cluster = RayRunner(workers=3)
+    runner = start(cluster)
+    until(lambda: runner.notice)
+    runner.stop()
+    assert len(runner.wait(60)) == 0
+    nothing_stays(cluster)
 
 
 def test_the_mean_loss_streams_and_all_workers_pause_go_on_and_stop_together(
@@ -181,7 +209,6 @@ def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     close_all([runner])
     assert runner.state is RunState.STOPPED
     assert len(runner.records) == 4
-    until(nothing_is_left, every=0.5)
 
 
 # Two attempts, each of which starts seven processes that import torch, on the cores of one machine.
