@@ -45,25 +45,32 @@ class Places:
 
 
 class Coordinator:
-    """Runs one job on several workers; see `lrwidget.distributed.rayworker.SweepWorker`."""
+    """Runs one job on several workers; see `lrwidget.distributed.rayworker.SweepWorker`.
+
+    Ray runs its calls on several threads; `_lock` is held to begin and to leave.
+    """
 
     def __init__(self, places: Places) -> None:
         self._places = places
         self._wish = "go"
         self._reports: queue.Queue[Report] = queue.Queue()
         self._begun: set[int] = set()
+        self._lock = threading.Lock()
         self._training: threading.Thread | None = None
         self._controller: Any = None
         self._leaving = False
         self._ends: dict[int, Ending] = {}
 
     def stream(self, factory: bytes, job: Job) -> Iterator[Report]:
-        """Start the trainer, and report until it has ended."""
+        """Start the trainer, unless nobody wants it any more, and report until it has ended."""
         this = ray.get_runtime_context().current_actor
-        self._training = threading.Thread(
-            target=self._train, args=(factory, job, this), daemon=True
-        )
-        self._training.start()
+        with self._lock:
+            if self._leaving:
+                return
+            self._training = threading.Thread(
+                target=self._train, args=(factory, job, this), daemon=True
+            )
+            self._training.start()
         while True:
             report = self._reports.get()
             yield report
@@ -76,9 +83,10 @@ class Coordinator:
 
     def led_by(self, controller: Any) -> None:
         """Hear which actor starts the workers and can end them."""
-        self._controller = controller
-        if self._leaving:
-            controller.abort.remote()
+        with self._lock:
+            self._controller = controller
+            if self._leaving:
+                controller.abort.remote()
 
     def is_leaving(self) -> bool:
         """Whether no workers are wanted any more."""
@@ -90,9 +98,10 @@ class Coordinator:
         Without its controller's `abort`, a training leaves its cores taken where the cluster has
         no dashboard to ask who is alive.
         """
-        self._leaving = True
-        if self._controller is not None:
-            self._controller.abort.remote()
+        with self._lock:
+            self._leaving = True
+            if self._controller is not None:
+                self._controller.abort.remote()
         if self._training is not None:
             self._training.join()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]

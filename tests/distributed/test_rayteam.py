@@ -14,6 +14,7 @@ import pytest
 import ray
 import torch
 import torch.distributed as dist
+from ray.exceptions import ActorDiedError
 from ray.train import PreemptionError, PreemptionInfo
 from ray.util import placement_group_table
 from torch import nn
@@ -100,7 +101,7 @@ def helpers() -> list[str]:
     found = []
     for process in children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            name = " ".join(process.cmdline()).partition(".")[0]
+            name = " ".join(process.cmdline()).partition(".")[0].strip()
             if name in ("ray::Coordinator", "ray::TrainController", "ray::PlacementGroupCleaner"):
                 found.append(name)
     return found
@@ -108,8 +109,9 @@ def helpers() -> list[str]:
 
 def nothing_stays(cluster: RayRunner) -> None:
     """No cores are held or waited for when all who would have ended, and they do."""
-    goodbyes = [gone for _, gone in cluster._leaving]
-    assert len(ray.wait(goodbyes, num_returns=len(goodbyes), timeout=TIMEOUT)[1]) == 0
+    for _, gone in cluster._leaving:
+        with pytest.raises(ActorDiedError, match="INTENDED_USER_EXIT"):
+            ray.get(gone, timeout=TIMEOUT)
     until(lambda: set(groups()) <= {"REMOVED"} and helpers() == [], every=0.5)
 
 
