@@ -137,6 +137,53 @@ def test_hover_names_the_run(seen: Seen) -> None:
     assert step == "step 50"
 
 
+def test_a_tap_names_the_run_which_stays_named_when_the_finger_is_lifted(seen: Seen) -> None:
+    x, foot = seen.across(0.5)
+    client = seen.page.context.new_cdp_session(seen.page)
+    client.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    finger = [{"x": x, "y": foot - 60}]
+    client.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": finger})
+    client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    tip = seen.root.locator(".lrw-tip:visible").first
+    name, step, *_ = tip.inner_text(timeout=TIMEOUT).split("\n")
+    assert name in LABELS
+    assert step == "step 50"
+    seen.page.wait_for_timeout(500)  # a browser also plays a mouse after a tap, which goes away
+    expect(tip).to_be_visible()
+
+
+STYLE = "(element, name) => getComputedStyle(element)[name]"
+CANVAS = """
+(root) => {
+  const probe = root.appendChild(document.createElement('i'));
+  probe.style.color = 'Canvas';
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+"""
+
+
+def test_where_the_system_forces_colours_edges_and_highlights_say_what_backgrounds_said(
+    seen: Seen,
+) -> None:
+    seen.page.emulate_media(forced_colors="active")
+    canvas = seen.root.evaluate(CANVAS)
+    zoom = seen.button("Zoom")
+    edge = zoom.evaluate(STYLE, "borderTopColor")
+    zoom.click()
+    pressed = zoom.evaluate(STYLE, "borderTopColor")
+    assert pressed not in (edge, canvas)
+    for what, property_ in (
+        (".lrw-default .lrw-shape", "backgroundColor"),  # the rule that is the default
+        (".lrw-range", "borderLeftColor"),  # the range that was picked
+        (".lrw-shade", "borderTopColor"),  # the three regions
+    ):
+        part = seen.root.locator(what).first
+        expect(part).to_be_visible()
+        assert part.evaluate(STYLE, property_) != canvas, what
+
+
 def test_zoom_by_brush_and_back(seen: Seen) -> None:
     whole = seen.path("raw loss")
     seen.button("Zoom").click()
