@@ -123,12 +123,13 @@ class RayRunner:
 
         from lrwidget.distributed.rayteam import Coordinator, Places
 
-        # Beside this process: it must not die with a worker's node, or nobody clears up. Ray asks
-        # this node to place it only where it needs something; who needs nothing is placed by any
+        # On this process's node: on a worker's it could die with it, and nobody would clear up. Ray
+        # asks a node to place only what needs something of it; who needs nothing is placed by any
         # node, and waits for ever where that sends it to one that is just dying.
         here = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=True)
-        options["resources"] = {_name_of(here): 0.0001}
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+        address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        options["resources"] = {f"node:{address}": 0.0001}
         places = Places(self.workers, self.num_cpus, self.num_gpus)
         return ray.remote(Coordinator).options(num_cpus=0, **options).remote(places)
 
@@ -145,15 +146,6 @@ class RayRunner:
     def __repr__(self) -> str:
         where = "" if self.address is None else f"{self.address!r}, "
         return f"RayRunner({where}workers={self.workers}, {self._needs()} each)"
-
-
-def _name_of(node_id: str) -> str:
-    """The resource by which Ray names a node: every node has one, 1.0 of it."""
-    import ray
-
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    names: list[str] = next(list(n["Resources"]) for n in nodes if n["NodeID"] == node_id)
-    return next(name for name in names if name.startswith("node:") and "__" not in name)
 
 
 def _amount(name: str, value: Any) -> float:
