@@ -42,7 +42,8 @@ def latencies(lab: Lab) -> tuple[list[float], list[float]]:
     finder.root.evaluate(WATCH, [lab.page.evaluate("labTest.modelIds()")[0], "marker"])
     ends = []
     for move in range(MOVES):
-        finder.drag_marker_to(1e-5 * 10 ** (1 + (move % 7) / 2))
+        # No rate twice: each that was heard has one move.
+        finder.drag_marker_to(1e-5 * 10 ** (1 + (move % 7) / 2 + move / 1000))
         ends.append(finder.wait_for_kernel())
     # The marker goes where the hand is, then to the rate that is meant: the later one counts.
     moved: list[tuple[float, float]] = lab.page.evaluate("window.moved")
