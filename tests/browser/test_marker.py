@@ -123,6 +123,30 @@ def test_the_users_pick_stays_where_it_is_while_a_cell_waits(lab: Lab) -> None:
     assert finder.wait_for_kernel() == PICK
 
 
+def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS, shell="lab")
+    lab.open_second_view(1)
+    second = Finder(lab, view=1)
+    second.wait_until_drawn()
+    start(second)
+    second.wait_for_state("finished")
+    second.point_at(PICK)
+    lab.page.mouse.down()
+    lab.page.mouse.move(second.pixel_of(PICK * 10), second.plot["y"] + 50, steps=8)
+    dragged_to = finder.wait_for_kernel()
+    assert dragged_to == pytest.approx(PICK * 10, rel=0.2)
+
+    lab.kernel.run("w.lr, w.smoothing = 0.05, 0.0")
+    smoothing = finder.slider("Smoothing")
+    lab.wait_for("the page has both", lambda: smoothing.input_value() == "0")
+    assert finder.chosen == dragged_to  # nobody takes the marker out of the hand
+
+    lab.close_second_view()
+    lab.wait_for("the view is gone", lambda: second.root.count() == 0)
+    lab.kernel.run("w.lr = 0.06")
+    lab.wait_for("the page has the rate", lambda: finder.chosen == 0.06)
+
+
 def test_python_moves_the_marker(lab: Lab, finished: Finder) -> None:
     lab.kernel.run("w.lr = 0.05")
     lab.wait_for("the page has the rate", lambda: finished.chosen == 0.05)

@@ -279,6 +279,15 @@ class Lab:
             index,
         )
 
+    def close_second_view(self) -> None:
+        """Close what the above has opened, as with the cross of its tab."""
+        self.page.evaluate(
+            """() => {
+                for (const widget of [...jupyterapp.shell.widgets('main')])
+                    if (widget.content?.hasClass('jp-LinkedOutputView')) widget.close();
+            }"""
+        )
+
     def close(self, keep_kernel: bool) -> None:
         """Close the page; end its kernel, or leave it empty to the next notebook."""
         try:
