@@ -3,7 +3,6 @@
 import gc
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from torch._inductor.runtime.cache_dir_utils import cache_dir
@@ -14,11 +13,11 @@ cache_dir()
 
 @pytest.fixture(autouse=True)
 def own_folder_for_temporary_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Other programs write into the machine's; here nothing may stay behind."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    # Beside the test's own folder, which is named after it: a socket's whole path has 107 letters.
+    folder = tmp_path_factory.mktemp("files")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     # What earlier tests left to the collector is not this test's doing.
     gc.collect(1)
