@@ -13,6 +13,7 @@ from tests.browser.harness.browser import launch
 from tests.browser.harness.cells import STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
+from tests.browser.harness.pages import VIEWPORT, Pages
 from tests.browser.harness.server import JupyterServer
 
 HERE = Path(__file__).parent
@@ -53,7 +54,7 @@ def context() -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser.new_context(
-            viewport={"width": 1200, "height": 900},
+            viewport=VIEWPORT,
             permissions=["clipboard-read", "clipboard-write"],
         )
         browser.close()
@@ -95,20 +96,26 @@ def picture(page: Page, name: str) -> None:
     page.screenshot(path=FAILURES / f"{name}.png")
 
 
+@pytest.fixture(scope="session")
+def pages(context: BrowserContext) -> Pages:
+    """Pages for all tests."""
+    return Pages(context)
+
+
 @pytest.fixture
-def lab(
-    server: JupyterServer, context: BrowserContext, request: pytest.FixtureRequest
-) -> Iterator[Lab]:
+def lab(server: JupyterServer, pages: Pages, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A notebook to be opened in JupyterLab; fails the test on any error in the page."""
     name = re.sub(r"\W+", "-", request.node.name)
-    lab = Lab(server, context.new_page(), name)
+    has_own_page = request.node.get_closest_marker("own_page") is not None
+    lab = Lab(server, pages.take(fresh=has_own_page), name)
     yield lab
     has_failed = request.node.stash.get(failed, False)
     try:
         if has_failed:
             picture(lab.page, name)
     finally:
-        lab.close(keep_kernel=not has_failed)
+        lab.close(keep_kernel=not has_failed, keep_page=not (has_failed or has_own_page))
+        pages.give_back(lab.page)
     assert not lab.errors, "the page wrote errors:\n" + "\n".join(lab.errors)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.browser.page import SCRIPT, SETUP
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
@@ -39,6 +41,7 @@ def held(lab: Lab) -> dict[str, float]:
     }
 
 
+@pytest.mark.own_page
 def test_the_page_keeps_the_rows_and_nothing_of_the_redraws(lab: Lab) -> None:
     lab.open(SETUP, "finder(100)")
     lab.run_all()

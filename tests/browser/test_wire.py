@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.browser.harness.cells import open_finder
 from tests.browser.harness.lab import Lab
 from tests.browser.harness.wire import Wire, most_in_a_second
@@ -27,6 +29,7 @@ w
 """
 
 
+@pytest.mark.own_page
 def test_traffic_grows_with_the_rows_alone(lab: Lab) -> None:
     wire = Wire(lab.page)
     finder = open_finder(lab, setup=FAST, widget=SWEEPS)

@@ -32,6 +32,7 @@ T = TypeVar("T")
 # JupyterLab's view of a single document, the whole of it, and Notebook 7.
 Shell = Literal["notebook", "lab", "notebook7"]
 PLACES = {"notebook": "doc/tree", "notebook7": "notebooks"}
+NOWHERE = "about:blank"  # where a new page is
 
 # Defined in the page before each load. `labTest.run` does not wait for the cell.
 PAGE_SCRIPT = """
@@ -87,7 +88,8 @@ window.labTest = {
 class Lab:
     """A notebook in JupyterLab: opens it, runs its cells, reads the page and its kernel.
 
-    Every console error and every uncaught exception of the page is kept in `errors`.
+    The page is a new one, or one that another `Lab` has left by `close(keep_page=True)`. Every
+    console error and every uncaught exception of the page is kept in `errors`.
     """
 
     def __init__(self, server: JupyterServer, page: Page, folder: str) -> None:
@@ -99,10 +101,14 @@ class Lab:
         self._notebook = f"{folder}/notebook.ipynb"
         self._kernel: Kernel | None = None
         page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self._note(str(error), "uncaught: {}"))
-        # "Leave site?" of a page with unsaved changes: a reload in a test means it.
-        page.on("dialog", lambda dialog: dialog.accept())
-        page.add_init_script(PAGE_SCRIPT)
+        page.on("pageerror", self._on_error)
+        if page.url == NOWHERE:
+            # "Leave site?" of a page with unsaved changes: a reload in a test means it.
+            page.on("dialog", lambda dialog: dialog.accept())
+            page.add_init_script(PAGE_SCRIPT)
+
+    def _on_error(self, error: Error) -> None:
+        self._note(str(error), "uncaught: {}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -131,9 +137,22 @@ class Lab:
         self.server.give_kernel(self._notebook)
         # A workspace of its own: the whole view would otherwise open earlier notebooks again.
         place = PLACES.get(shell, f"lab/workspaces/{self.folder.name}/tree")
-        query = urlencode({"token": self.server.token})
-        self.page.goto(f"{self.server.url}/{place}/{self._notebook}?{query}")
+        if shell == "notebook" and self._has(shell):
+            self._open_document()
+        else:
+            query = urlencode({"token": self.server.token})
+            self.page.goto(f"{self.server.url}/{place}/{self._notebook}?{query}")
         self._wait_until_ready(idle=True)
+
+    def _has(self, shell: Shell) -> bool:
+        """Whether the page is at one already."""
+        return self.page.url.startswith(f"{self.server.url}/{PLACES[shell]}")
+
+    def _open_document(self) -> None:
+        self.page.evaluate(
+            "async (path) => { await jupyterapp.commands.execute('docmanager:open', { path }) }",
+            self._notebook,
+        )
 
     def _wait_until_ready(self, idle: bool) -> None:
         self.wait_for(
@@ -253,10 +272,7 @@ class Lab:
 
     def reopen_notebook(self) -> None:
         """Open the notebook again after `close_notebook`."""
-        self.page.evaluate(
-            "(path) => { jupyterapp.commands.execute('docmanager:open', { path }) }",
-            self._notebook,
-        )
+        self._open_document()
         self._wait_until_ready(idle=False)
 
     def save_widget_state(self) -> None:
@@ -288,12 +304,20 @@ class Lab:
             }"""
         )
 
-    def close(self, keep_kernel: bool) -> None:
-        """Close the page; end its kernel, or leave it empty to the next notebook."""
+    def close(self, keep_kernel: bool, keep_page: bool = False) -> None:
+        """Close the notebook; end its kernel, or leave it empty to the next notebook.
+
+        With `keep_page` a page with a single document stays open for the next one.
+        """
         try:
             if self._kernel is not None:
                 self._kernel.close()
-            self.page.close()
+            if keep_page and self._has("notebook"):
+                self.page.evaluate("labTest.panel()?.dispose()")
+                self.page.remove_listener("console", self._on_console)
+                self.page.remove_listener("pageerror", self._on_error)
+            else:
+                self.page.close()
         except Error:
             pass  # the browser is gone already
         finally:
