@@ -4,6 +4,11 @@ import os
 import signal
 
 import pytest
+
+# Before anything imports torch, here or in a child process. Beside other processes on few cores,
+# threads that wait for each other at every operation cost many times what they save.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import torch
 
 # Before anything imports matplotlib: no window may open, here or in a child process.
