@@ -44,7 +44,6 @@ lint: $(VENV)/.test
 check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
 
-# Two files of tests at a time: much of what they do is to wait for processes that they have started.
 # In their own order, which has the longest early and those of the browser last.
 pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \

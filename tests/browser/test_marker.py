@@ -13,6 +13,7 @@ from tests.browser.harness.cells import (
     START_LR,
     STEPS,
     open_finder,
+    open_second_view,
     start,
 )
 from tests.browser.harness.finder import Finder
@@ -125,9 +126,7 @@ def test_the_users_pick_stays_where_it_is_while_a_cell_waits(lab: Lab) -> None:
 
 def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:
     finder = open_finder(lab, allowed=STEPS, shell="lab")
-    lab.open_second_view(1)
-    second = Finder(lab, view=1)
-    second.wait_until_drawn()
+    second = open_second_view(lab)
     start(second)
     second.wait_for_state("finished")
     second.point_at(PICK)

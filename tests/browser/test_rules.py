@@ -58,7 +58,6 @@ def test_every_rule_has_a_tick_with_name_and_rate(lab: Lab, finished: Finder) ->
         return all(left[1] <= right[0] + 0.5 for left, right in itertools.pairwise(names))
 
     lab.wait_for("no name covers another", apart)
-    lab.page.set_viewport_size({"width": 1200, "height": 900})
 
 
 def test_a_click_on_a_tick_is_a_pick(lab: Lab, finished: Finder) -> None:

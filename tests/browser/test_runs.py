@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.harness.axe import violations
-from tests.browser.harness.cells import STEPS, open_finder
+from tests.browser.harness.cells import STEPS, open_finder, open_second_view
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import TIMEOUT, Lab
 
@@ -208,9 +208,7 @@ def test_a_reload_and_a_second_view_show_every_run(lab: Lab) -> None:
     wait_for_labels(finder, "repeats=2, steps=40", "run 2", "added")
     wait_for_all_rows(finder)
     lines = finder.root.evaluate(DASHES)
-    lab.open_second_view(1)
-    second = Finder(lab, view=1)
-    second.wait_until_drawn()
+    second = open_second_view(lab)
     wait_for_labels(second, "repeats=2, steps=40", "run 2", "added")
     assert [line[:3] for line in second.root.evaluate(DASHES)] == [line[:3] for line in lines]
     second.button("Show added").click()

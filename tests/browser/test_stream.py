@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tests.browser.harness.cells import BUSY_INDEX, STEPS, open_finder, start
-from tests.browser.harness.finder import Finder
+from tests.browser.harness.cells import (
+    BUSY_INDEX,
+    STEPS,
+    open_finder,
+    open_second_view,
+    start,
+)
 from tests.browser.harness.lab import Lab
 
 
@@ -81,9 +86,7 @@ def test_a_second_view_shows_everything(lab: Lab) -> None:
     finder = open_finder(lab, allowed=30, shell="lab")
     start(finder)
     finder.wait_for_rows(30)
-    lab.open_second_view(1)
-    second = Finder(lab, view=1)
-    second.wait_until_drawn()
+    second = open_second_view(lab)
     second.wait_for_rows(30)
 
     lab.allow("steps", STEPS)
@@ -95,9 +98,7 @@ def test_a_second_view_shows_everything(lab: Lab) -> None:
 
 def test_what_one_view_sets_the_other_shows(lab: Lab) -> None:
     finder = open_finder(lab, allowed=STEPS, shell="lab")
-    lab.open_second_view(1)
-    second = Finder(lab, view=1)
-    second.wait_until_drawn()
+    second = open_second_view(lab)
     start(second)
     finder.wait_for_state("finished")
     second.wait_for_state("finished")

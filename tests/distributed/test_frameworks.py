@@ -43,7 +43,6 @@ def launch(command: list[str], *arguments: str) -> None:
     environment = {
         **os.environ,
         "GLOO_SOCKET_IFNAME": "lo",
-        "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
     subprocess.run([*launcher, *worker], env=environment, cwd=ROOT, timeout=140, check=True)

@@ -41,7 +41,7 @@ def folder_of_four(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def played(made: Path, scenes: list[str], ranks: int) -> Path:
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
-    environment |= {"WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1"}
+    environment["WORLD_SIZE"] = str(ranks)
     command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(made), *scenes]
     workers = [
         subprocess.Popen(command, env={**environment, "RANK": str(rank)}, cwd=ROOT)

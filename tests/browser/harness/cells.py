@@ -51,7 +51,8 @@ w
 BUSY = """
 Gate("busy").pass_through()
 """
-BUSY_INDEX = 2  # its place in the notebook
+WIDGET_INDEX = 1  # places in the notebook
+BUSY_INDEX = 2
 
 
 def open_finder(
@@ -74,6 +75,14 @@ def open_finder(
     finder = Finder(lab)
     finder.wait_until_drawn()
     return finder
+
+
+def open_second_view(lab: Lab) -> Finder:
+    """Show the widget of `open_finder(shell="lab")` once more, beside its notebook."""
+    lab.open_second_view(WIDGET_INDEX)
+    second = Finder(lab, view=1)
+    second.wait_until_drawn()
+    return second
 
 
 def start(finder: Finder) -> None:

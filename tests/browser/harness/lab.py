@@ -137,16 +137,17 @@ class Lab:
         self.server.give_kernel(self._notebook)
         # A workspace of its own: the whole view would otherwise open earlier notebooks again.
         place = PLACES.get(shell, f"lab/workspaces/{self.folder.name}/tree")
-        if shell == "notebook" and self._has(shell):
+        if shell == "notebook" and self._shows_one_document:
             self._open_document()
         else:
             query = urlencode({"token": self.server.token})
             self.page.goto(f"{self.server.url}/{place}/{self._notebook}?{query}")
         self._wait_until_ready(idle=True)
 
-    def _has(self, shell: Shell) -> bool:
-        """Whether the page is at one already."""
-        return self.page.url.startswith(f"{self.server.url}/{PLACES[shell]}")
+    @property
+    def _shows_one_document(self) -> bool:
+        """Whether JupyterLab is loaded, in the view that a notebook opens in by default."""
+        return self.page.url.startswith(f"{self.server.url}/{PLACES['notebook']}")
 
     def _open_document(self) -> None:
         self.page.evaluate(
@@ -296,7 +297,7 @@ class Lab:
         )
 
     def close_second_view(self) -> None:
-        """Close what the above has opened, as with the cross of its tab."""
+        """Close the view that `open_second_view` has opened, as the cross of its tab does."""
         self.page.evaluate(
             """() => {
                 for (const widget of [...jupyterapp.shell.widgets('main')])
@@ -312,7 +313,7 @@ class Lab:
         try:
             if self._kernel is not None:
                 self._kernel.close()
-            if keep_page and self._has("notebook"):
+            if keep_page and self._shows_one_document:
                 self.page.evaluate("labTest.panel()?.dispose()")
                 self.page.remove_listener("console", self._on_console)
                 self.page.remove_listener("pageerror", self._on_error)
