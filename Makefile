@@ -1,6 +1,8 @@
-# make demo   JupyterLab on the quickstart (in a container: make demo LAB_ARGS=--ip=0.0.0.0)
-# make test   everything that is checked before a change is accepted
-# make dev    JupyterLab with live reload of js/
+# make demo       JupyterLab on the quickstart (in a container: make demo LAB_ARGS=--ip=0.0.0.0)
+# make quick      the inner loop: lint, types, and all tests without a browser, a framework or a process
+# make test       everything that is checked before a change is accepted
+# make test-full  that, and the long games and whole products, before a release
+# make dev        JupyterLab with live reload of js/
 # The environment (.venv) and the front end (lrwidget/static) are made when they are missing or old.
 
 SHELL := /bin/sh
@@ -23,13 +25,25 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo test dev lint check-js pytest bench-suggest bench-sweep bench-browser play format clean
+.PHONY: demo quick test test-full dev static lint check-js pytest pytest-quick bench-suggest bench-sweep bench-browser play format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
 	@$(JUPYTER_LAB)
 
-test: lint check-js pytest
+# Side by side, since none of them keeps two cores busy; each prints what it has to say at its end.
+quick: $(VENV)/.test $(NODE_MODULES) $(BUNDLE)
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check-js pytest-quick
+
+test: static
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "not full" $(PYTEST_ARGS)'
+
+test-full: static
+	@$(MAKE) --no-print-directory pytest
+
+static: $(VENV)/.test $(NODE_MODULES)
+	@echo "Lint, types and the tests of js/; then those of Python."
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint check-js
 
 dev: $(VENV)/.test
 	@(cd js && exec node build.mjs --watch) & watcher=$$!; \
@@ -44,10 +58,17 @@ lint: $(VENV)/.test
 check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
 
+# Of the tests so many files at a time: much of what they do is to wait.
+WORKERS ?= 3
 # In their own order, which has the longest early and those of the browser last.
+PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations 10
+
 pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PYTEST) --numprocesses $(WORKERS) $(PYTEST_ARGS)
+
+pytest-quick: $(VENV)/.test $(BUNDLE)
+	$(PYTEST) --numprocesses 2 -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest

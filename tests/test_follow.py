@@ -300,6 +300,7 @@ def test_it_can_be_stopped(path: Path, follower: Follower) -> None:
     assert follower.state is RunState.STOPPED
 
 
+@pytest.mark.process
 def test_a_sweep_in_another_process_is_followed_to_the_last_bit(
     path: Path, follower: Follower
 ) -> None:

@@ -67,11 +67,13 @@ def test_version_is_the_one_of_the_package() -> None:
     assert f'\nversion = "{lrwidget.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
+@pytest.mark.process
 def test_the_engine_loads_no_jupyter_package() -> None:
     statement = "import " + ", ".join(f"lrwidget.{module}" for module in ENGINE)
     assert loaded_by(statement, *JUPYTER, *EXTRAS, "torch") == {"torch"}
 
 
+@pytest.mark.process
 def test_the_widget_loads_only_runtime_dependencies() -> None:
     assert loaded_by("from lrwidget import *", *EXTRAS, "bqplot") == {"bqplot"}
 

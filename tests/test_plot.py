@@ -51,6 +51,7 @@ def test_odd_curves_are_drawn_too(losses: list[float]) -> None:
     records.plot()
 
 
+@pytest.mark.process
 def test_without_matplotlib_it_says_what_to_install() -> None:
     code = """
 import sys

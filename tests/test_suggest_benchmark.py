@@ -33,6 +33,8 @@ from lrwidget.divergence import DivergenceRule
 from lrwidget.rules import RULES
 from lrwidget.suggest import DISTANCES, suggest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tasks():

@@ -184,6 +184,7 @@ def test_the_meta_say_what_was_swept() -> None:
     assert (meta["device"], meta["ran_on"]) == ("cpu", "copy")
 
 
+@pytest.mark.process
 def test_the_engine_loads_no_jupyter_package() -> None:
     modules = ["task", "options", "schedule", "snapshot", "sweep", "records", "suggest", "find"]
     modules += ["runner", "jsonl", "plot", "divergence", "smoothing", "rules"]

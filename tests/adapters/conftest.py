@@ -10,10 +10,11 @@ __all__ = ["own_folder_for_temporary_files"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings are errors everywhere but here."""
+    """Warnings are errors everywhere but here; and each needs a framework."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("default"))
+            item.add_marker("framework")
 
 
 @pytest.fixture

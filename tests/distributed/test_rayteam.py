@@ -192,6 +192,7 @@ def test_the_rates_of_a_check_have_all_workers_one_after_the_other(start: Any, g
         assert losses == pytest.approx(means, rel=1e-6)
 
 
+@pytest.mark.full
 def test_so_have_repeats(start: Any, gate: Gate) -> None:
     gate.open()
     runner = start(RayRunner(workers=2), repeats=2, steps=4)

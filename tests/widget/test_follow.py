@@ -143,6 +143,7 @@ def test_closing_ends_the_following(path: Path) -> None:
     assert w.state == "stopped"
 
 
+@pytest.mark.process
 def test_a_real_sweep_in_another_process_is_shown_to_the_last_bit(path: Path) -> None:
     w = LRFinderWidget.follow(str(path))
     saved = path.with_name("saved.jsonl")

@@ -16,6 +16,7 @@ from jupyter_client.manager import start_new_kernel
 from tests.widget.fakepage import Sent, page_after
 
 TIMEOUT = 120
+pytestmark = pytest.mark.process
 
 SETUP = """
 import threading, time, torch

@@ -15,6 +15,7 @@ from tests.distributed.raycluster import TIMEOUT, Gate, Nodes, cluster, make_tas
 from tests.widget.fakepage import page_after
 from tests.widget.finder import comm_of, until
 
+pytestmark = pytest.mark.process
 RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1.0, "steps": 30, "seed": 3}
 
 
