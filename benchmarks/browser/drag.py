@@ -7,6 +7,7 @@ Kernel and page read the same machine's clock.
 
 from __future__ import annotations
 
+import math
 import statistics
 
 from benchmarks.browser.page import SETUP
@@ -28,7 +29,10 @@ WATCH = f"""
 async (root, wanted) => {{
   const {{ mark }} = await ({FIND_MARK})(root, wanted);
   window.moved = [];
+  window.picked = [];
   mark.on('change:x', () => window.moved.push([mark.get('x')[0], Date.now() / 1000]));
+  const model = await (await labTest.manager()).get_model(wanted[0]);
+  model.on('change:lr', () => window.picked.push([model.get('lr'), Date.now() / 1000]));
 }}
 """
 
@@ -45,15 +49,24 @@ def latencies(lab: Lab) -> tuple[list[float], list[float]]:
         # No rate twice: each that was heard has one move.
         finder.drag_marker_to(1e-5 * 10 ** (1 + (move % 7) / 2 + move / 1000))
         ends.append(finder.wait_for_kernel())
-    # The marker goes where the hand is, then to the rate that is meant: the later one counts.
+    # The marker goes where the hand is, then to the rate that is meant: the later one counts. A
+    # press beside it is sent before the next frame moves it there; then the pick itself counts.
     moved: list[tuple[float, float]] = lab.page.evaluate("window.moved")
+    picked: list[tuple[float, float]] = lab.page.evaluate("window.picked")
     heard: list[tuple[float, float]] = lab.kernel.value("heard")
     found = [
-        (lr, 1000 * (at - max(time for rate, time in moved if rate == lr and time <= at + 0.001)))
+        (lr, 1000 * (at - (last_of(lr, at, moved) or last_of(lr, at, picked) or math.nan)))
         for lr, at in heard
     ]
+    assert all(math.isfinite(age) for _, age in found), (found, moved, picked)
     last = [milliseconds for lr, milliseconds in found if lr in ends]
     return [milliseconds for _, milliseconds in found], last
+
+
+def last_of(lr: float, before: float, moves: list[tuple[float, float]]) -> float | None:
+    """When a rate was last moved to before the kernel heard it; pages count in milliseconds."""
+    times = [time for rate, time in moves if rate == lr and time <= before + 0.001]
+    return max(times, default=None)
 
 
 def main() -> None:

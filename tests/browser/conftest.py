@@ -17,7 +17,7 @@ from tests.browser.harness.pages import VIEWPORT, Pages
 from tests.browser.harness.server import JupyterServer
 
 HERE = Path(__file__).parent
-FAILURES = HERE.parents[1] / "test-results"  # pictures of the page at each failure
+FAILURES = HERE.parents[1] / "test-results"  # the page at each failure: its picture and its HTML
 
 failed = pytest.StashKey[bool]()
 
@@ -90,9 +90,10 @@ def note_error(message: ConsoleMessage, errors: list[str]) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep what the page of a failed test shows."""
+    """Keep what the page of a failed test shows, and the page itself."""
     FAILURES.mkdir(exist_ok=True)
     name = re.sub(r"\W+", "-", name)
+    (FAILURES / f"{name}.html").write_text(page.content(), "utf-8")
     page.screenshot(path=FAILURES / f"{name}.png")
 
 
