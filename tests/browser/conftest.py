@@ -7,12 +7,12 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.harness.browser import launch
 from tests.browser.harness.cells import STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
-from tests.browser.harness.lab import Lab
+from tests.browser.harness.lab import TIMEOUT, Lab
 from tests.browser.harness.pages import VIEWPORT, Pages
 from tests.browser.harness.server import JupyterServer
 
@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 FAILURES = HERE.parents[1] / "test-results"  # the page at each failure: its picture and its HTML
 
 failed = pytest.StashKey[bool]()
+# Playwright's own five seconds are few beside other programs.
+expect.set_options(timeout=TIMEOUT * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,10 +55,12 @@ def context() -> Iterator[BrowserContext]:
     """A real Chromium that starts without a past; its cache serves all tests."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        yield browser.new_context(
+        context = browser.new_context(
             viewport=VIEWPORT,
             permissions=["clipboard-read", "clipboard-write"],
         )
+        context.set_default_timeout(TIMEOUT * 1000)
+        yield context
         browser.close()
 
 

@@ -70,7 +70,8 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     first.write(losses(10))
     finder.wait_for_rows(10)
     assert finder.rows == [list(row) for row in losses(10)]
-    assert finder.mark("raw loss").x_range == [1e-4, 1e-1]  # as the log says
+    as_the_log_says = [1e-4, 1e-1]
+    lab.wait_for("the axis", lambda: finder.mark("raw loss").x_range == as_the_log_says)
     lab.reload()
     finder.wait_for_rows(10)
     first.write(losses(20)[10:])
