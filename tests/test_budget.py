@@ -6,6 +6,8 @@ import threading
 import time
 from collections import Counter
 
+import pytest
+
 from lrwidget.budget import BURST, INTERVAL, NEWS_INTERVAL, Budget
 
 
@@ -14,14 +16,41 @@ def test_rates_of_messages_and_news_fit_the_promise() -> None:
     assert INTERVAL < 0.1  # nothing shown is older
 
 
-def test_a_message_now_and_then_never_waits() -> None:
+class Clock:
+    """A clock that goes on only where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_message_now_and_then_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lrwidget.budget.time", clock)
     budget = Budget()
     for _ in range(3):
-        began = time.monotonic()
+        began = clock.now
         for _ in range(BURST):
             budget.wait()
-        assert time.monotonic() - began < INTERVAL
-        time.sleep(BURST * INTERVAL)
+        assert clock.now == began
+        clock.sleep(BURST * INTERVAL)
+
+
+def test_many_messages_at_once_go_out_at_the_pace_of_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lrwidget.budget.time", clock)
+    budget = Budget()
+    began = clock.now
+    for _ in range(BURST + 10):
+        budget.wait()
+    assert clock.now - began == pytest.approx(10 * INTERVAL)
 
 
 def test_many_senders_share_it_and_each_has_its_turn() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,9 +66,9 @@ class Notebook:
         cell: str = self.client.execute(code, user_expressions={"value": "value"})
         return cell
 
-    def until_idle(self, cell: str) -> list[dict[str, Any]]:
-        """What the kernel says from the beginning to the end of a cell."""
-        said, inside = [], False
+    def until_idle(self, cell: str, begun: bool = False) -> list[dict[str, Any]]:
+        """What the kernel says from the beginning, or with `begun` from now, to a cell's end."""
+        said, inside = [], begun
         while True:
             message = self.listen()
             own = message["parent_header"].get("msg_id") == cell
@@ -220,10 +219,10 @@ def test_the_page_is_heard(notebook: Notebook) -> None:
 
 def test_an_interrupt_ends_the_cell_and_not_the_sweep(notebook: Notebook) -> None:
     notebook.run("w = finder(steps=400, stop_at_divergence=False); w.start()")
-    cell = notebook.begin("value = None; w.wait()")
-    time.sleep(0.3)
+    cell = notebook.begin("value = None; display('it waits'); w.wait()")
+    notebook.until(lambda: notebook.heard and notebook.heard[-1]["msg_type"] == "display_data")
     notebook.manager.interrupt_kernel()
-    notebook.until_idle(cell)
+    notebook.until_idle(cell, begun=True)
     assert notebook.reply(cell)["ename"] == "KeyboardInterrupt"
     assert notebook.run("value = w.state") == "running"
     assert notebook.run("value = len(w.wait())") == 400
@@ -231,7 +230,8 @@ def test_an_interrupt_ends_the_cell_and_not_the_sweep(notebook: Notebook) -> Non
 
 def test_a_failure_is_for_the_widget_and_for_wait(notebook: Notebook) -> None:
     page = notebook.run("fails = True; w = finder(steps=40); w.start(); value = w.model_id")
-    assert notebook.run("time.sleep(.5); value = w.error") == "ArithmeticError: no luck"
+    wait = "while w.error is None: time.sleep(.01)"
+    assert notebook.run(f"{wait}\nvalue = w.error") == "ArithmeticError: no luck"
     cell = notebook.begin("value = None; w.wait()")
     notebook.until_idle(cell)
     assert notebook.reply(cell)["ename"] == "ArithmeticError"
