@@ -235,7 +235,7 @@ def test_a_buffer_that_got_a_graph_in_mid_sweep() -> None:
     assert not differences(before, fingerprint(model=model, optimizer=optimizer))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_model_compiled_with_inductor() -> None:
     model = network()
     compiled = torch.compile(model)
