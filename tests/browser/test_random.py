@@ -12,7 +12,7 @@ from tests.browser.play.player import Player
 ACTIONS = 150
 
 
-@pytest.mark.parametrize("game", ["known", "fresh"])
+@pytest.mark.parametrize("game", ["known", pytest.param("fresh", marks=pytest.mark.full)])
 def test_whatever_is_played_the_promises_hold(lab: Lab, game: str) -> None:
     # Drawn here: all processes that share the tests must know them by the same names.
     seed = 1 if game == "known" else secrets.randbelow(1_000_000)
