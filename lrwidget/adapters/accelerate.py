@@ -17,6 +17,7 @@ from lrwidget.adapters.framework import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    expect_tensor,
     grouped,
     mean_of,
     samplers_of,
@@ -100,6 +101,7 @@ class AccelerateTask(FrameworkTask):
             no_sync = getattr(self.model, "no_sync", None)
             with nullcontext() if last or no_sync is None else no_sync():
                 _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
+                loss = expect_tensor(loss, "the model" if self.loss_fn is None else "loss_fn")
                 part = loss / size
                 if last:
                     self.agree()  # the ranks wait for each other in backward

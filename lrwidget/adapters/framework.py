@@ -123,6 +123,20 @@ class PrivateLoaders:
         self._opened.clear()
 
 
+def expect_tensor(loss: Any, giver: str) -> torch.Tensor:
+    """The loss of a batch, where it is a tensor.
+
+    Raises:
+        TypeError: it is none; says what `giver` gave instead.
+    """
+    if isinstance(loss, torch.Tensor):
+        return loss
+    raise TypeError(
+        f"{giver} gave {loss!r} as the loss of a batch, a {type(loss).__name__}; expected a scalar "
+        "tensor that requires grad, for every batch (the tensor, not loss.item())"
+    )
+
+
 def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:
     """The mean of scalar losses, without waiting for them."""
     return torch.stack(losses).mean() if len(losses) > 1 else losses[0]

@@ -6,7 +6,6 @@ Over several processes the private one has the given one's strategy and distribu
 """
 
 import copy
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,6 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader
 
 from lrwidget.adapters.framework import (
     FrameworkTask,
@@ -26,12 +24,15 @@ from lrwidget.adapters.framework import (
     samplers_of,
 )
 from lrwidget.adapters.lightning_strategy import refuse_processes, strategy_like
+from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.adapters.processes import own_weights, unhook
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
-from lrwidget.batches import loader_generators
+from lrwidget.batches import Exhausted, loader_generators
 from lrwidget.task import rate_groups, set_rate
 
 RATES = ("lr", "learning_rate")
+# Batches in a row without a loss; more than a module passes over on purpose.
+MOST_SKIPPED = 64
 
 
 class LightningTask(FrameworkTask):
@@ -85,6 +86,8 @@ class LightningTask(FrameworkTask):
         self._watch = _Watch(pl.Callback, self)
         self._modes: list[tuple[Any, bool]] = []
         self._passes = 0
+        self._ahead = False  # of the engine, which has yet to begin the pass that is being read
+        self._cut_short = False
         trainable = [p for p in module.parameters() if p.requires_grad]
         # The optimizer comes into being in a session; until then nothing is known of it.
         self._unmade = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
@@ -99,8 +102,8 @@ class LightningTask(FrameworkTask):
         with ExitStack() as stack:
             wrapped = stack.enter_context(own_weights(self._module))
             stack.enter_context(put_back_after([self._module]))
-            stack.enter_context(_quiet(self._package))
-            stack.enter_context(_unpatched_loaders())
+            stack.enter_context(quiet(self._package))
+            stack.enter_context(unpatched_loaders())
             trainer = self._private_trainer()
             self._private = trainer
             stack.callback(self._let_go)
@@ -189,7 +192,7 @@ class LightningTask(FrameworkTask):
 
     def _join_processes(self) -> None:
         """Begin the process group, as `fit` would, if the script has not; it stays for `fit`."""
-        with _quiet(self._package), put_back_after([]):
+        with quiet(self._package), put_back_after([]):
             self._private_trainer().strategy.setup_environment()
 
     def _set_up(self, trainer: Any, stack: ExitStack) -> None:
@@ -255,6 +258,7 @@ class LightningTask(FrameworkTask):
         unhook(trainer.strategy.model)
         self._modes = []
         self._passes = 0
+        self._ahead = self._cut_short = False
         self.optimizer, self.other_optimizers, self.scaler = self._unmade, (), None
         self.data = StepData(self._given_data, self._steps)
         if trainer.fit_loop._data_fetcher is not None:
@@ -266,6 +270,14 @@ class LightningTask(FrameworkTask):
 
     def _steps(self) -> Iterator[StepBatches]:
         """Only says whether there is a step to take: Lightning's loop reads its batches itself."""
+        if not self._ahead or self._pass_is_over():
+            self._begin_pass()
+        self._ahead = False
+        this = self._passes
+        while self._passes == this and not self._pass_is_over():
+            yield StepBatches()
+
+    def _begin_pass(self) -> None:
         loop = self._private.fit_loop
         set_epoch = import_module(f"{self._package}.loops.fit_loop")._set_sampler_epoch
         if loop._combined_loader is None:
@@ -275,9 +287,11 @@ class LightningTask(FrameworkTask):
         if self._passes:
             iter(loop._data_fetcher)
         self._passes += 1
+        self._cut_short = False
         loop.epoch_loop.batch_progress.reset_on_run()
-        while not loop._data_fetcher.done:
-            yield StepBatches()
+
+    def _pass_is_over(self) -> bool:
+        return bool(self._cut_short or self._private.fit_loop._data_fetcher.done)
 
     def _train(self, _step: StepBatches) -> torch.Tensor:
         for module, training in self._modes:  # a part in eval mode stays so, as in `fit`
@@ -285,22 +299,45 @@ class LightningTask(FrameworkTask):
         self._modes = []
         trainer, losses = self._private, self._watch.losses
         losses.clear()
-        fetcher = trainer.fit_loop._data_fetcher
         automatic = self._module.automatic_optimization
-        for number in range(1, 1 + (trainer.accumulate_grad_batches if automatic else 1)):
-            if number > 1:
-                self.agree()  # the ranks wait for each other at the beginning of each batch
-            trainer.fit_loop.epoch_loop.advance(fetcher)
-            if len(losses) < number:
-                raise TypeError(
-                    f"{type(self._module).__name__}.training_step returned no loss for a batch; "
-                    "the sweep records one for each: return it, also in manual optimization"
-                )
-            if fetcher.done:
+        skipped = 0
+        while True:
+            stepped = trainer.global_step
+            skipped += self._window(trainer.accumulate_grad_batches if automatic else 1)
+            if self._cut_short and automatic and trainer.global_step == stepped:
+                losses.clear()  # of a step that is never taken
+            if losses:
                 break
+            # Lightning passes over a batch whose loss is None, and so do we, into the next pass
+            # if need be. Without a loss an optimizer can step in manual optimization only.
+            if skipped >= MOST_SKIPPED or (not automatic and trainer.global_step > stepped):
+                raise TypeError(
+                    f"{type(self._module).__name__}.training_step returned no loss for "
+                    f"{skipped if skipped > 1 else 'a'} batch{'es in a row' if skipped > 1 else ''}"
+                    "; the sweep records one for each step: return it, also in manual optimization"
+                )
+            if self._pass_is_over():
+                self._begin_pass()
+                self._ahead = True
+                if self._pass_is_over():  # it could be read once only
+                    raise Exhausted
         # Lightning reports a loss divided by the batches that it accumulates.
         mean = mean_of(losses)
         return mean * trainer.accumulate_grad_batches if automatic else mean
+
+    def _window(self, size: int) -> int:
+        """Train on the batches of one optimizer step; returns how many there were."""
+        loop = self._private.fit_loop
+        for number in range(1, 1 + size):
+            if number > 1:
+                self.agree()  # the ranks wait for each other at the beginning of each batch
+            try:
+                loop.epoch_loop.advance(loop._data_fetcher)
+            except StopIteration:  # on_train_batch_start returned -1: the rest of the pass is left
+                self._cut_short = True
+            if self._pass_is_over():
+                break
+        return number
 
 
 class _Watch:
@@ -324,41 +361,6 @@ class _Watch:
 
         hooks = {"on_train_batch_end": keep, "on_before_backward": agree}
         self.callback: Any = type("Watch", (base,), hooks)()
-
-
-@contextmanager
-def _quiet(package: str) -> Iterator[None]:
-    """Without the notes that a Trainer logs when it is made: nobody made one."""
-    logger = logging.getLogger(f"{package}.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _unpatched_loaders() -> Iterator[None]:
-    """Lightning patches loader classes while it asks for a loader, and leaves inherited methods.
-
-    What it puts back afterwards it sets on each class, also where the class had inherited it.
-    """
-    classes = list(_with_subclasses(DataLoader)) + list(_with_subclasses(BatchSampler))
-    held = [(cls, set(vars(cls))) for cls in classes]
-    try:
-        yield
-    finally:
-        for cls, names in held:
-            for name in {"__init__", "__setattr__", "__delattr__"} & set(vars(cls)) - names:
-                delattr(cls, name)
-
-
-def _with_subclasses(cls: type) -> Iterator[type]:
-    yield cls
-    subclasses: list[type] = cls.__subclasses__()
-    for subclass in subclasses:
-        yield from _with_subclasses(subclass)
 
 
 def _package_of(module: Any) -> str:

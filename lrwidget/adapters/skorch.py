@@ -6,7 +6,7 @@ a callback, takes part.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from lrwidget.adapters.framework import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    expect_tensor,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.task import rate_groups, set_rate
@@ -86,8 +87,9 @@ class SkorchTask(FrameworkTask):
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         (batch,) = step.batches
-        loss: torch.Tensor = self._private.train_step(batch)["loss"]
-        return loss.detach()
+        result = self._private.train_step(batch)
+        loss = result.get("loss") if isinstance(result, Mapping) else None
+        return expect_tensor(loss, f"{type(self._private).__name__}.train_step").detach()
 
 
 def _without_callbacks(net: Any) -> Any:
@@ -103,4 +105,10 @@ def _without_callbacks(net: Any) -> Any:
     clipping = sys.modules["skorch.callbacks"].GradientNormClipping
     clips = [c() if c is clipping else c for c in kept if c is clipping or isinstance(c, clipping)]
     vars(private)["callbacks_"] = [(f"clip_{n}", callback) for n, callback in enumerate(clips)]
+    get_loss = private.get_loss
+
+    def loss_of(*args: Any, **keywords: Any) -> torch.Tensor:
+        return expect_tensor(get_loss(*args, **keywords), f"{type(net).__name__}.get_loss")
+
+    vars(private)["get_loss"] = loss_of
     return private

@@ -8,9 +8,11 @@ import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
+from inspect import isfunction
 from typing import Any
 
 import torch
+from torch import nn
 
 from lrwidget.adapters.framework import (
     FrameworkTask,
@@ -51,6 +53,7 @@ class TransformersTask(FrameworkTask):
         self._model: Any = None
         self._loader: Any = None
         self._passes = 0
+        self._clears_all = False
         self._private_loaders = PrivateLoaders()
         optimizer = trainer.optimizer
         if optimizer is None:
@@ -66,6 +69,8 @@ class TransformersTask(FrameworkTask):
             self._train,
             trainer.args.device,
         )
+        # A loss, a teacher: what else takes part in the step is put back too.
+        self.loss_fn = nn.ModuleList(_other_modules(trainer))
 
     @property
     def batch_size(self) -> int | None:
@@ -79,8 +84,10 @@ class TransformersTask(FrameworkTask):
         with ExitStack() as stack:
             gradient_state = trainer.accelerator.gradient_state
             wrapped = stack.enter_context(own_weights(trainer.model))
-            stack.enter_context(put_back_after([trainer.model], [trainer, gradient_state]))
+            modules = [trainer.model, self.loss_fn]
+            stack.enter_context(put_back_after(modules, [trainer, gradient_state]))
             stack.enter_context(same_state_objects(self._raw))
+            self._clears_all = any(map(_clears_gradients, trainer.callback_handler.callbacks))
             self._private = private = _without_callbacks(trainer)
             stack.callback(self._let_go)
             _prepare_model(private)
@@ -130,6 +137,10 @@ class TransformersTask(FrameworkTask):
         private = self._private
         if hasattr(self._loader, "set_epoch"):
             self._loader.set_epoch(self._passes)
+        # Accelerate does not lead it through to a batch sampler that is shared out.
+        shared: Any = getattr(getattr(self._loader, "batch_sampler", None), "batch_sampler", None)
+        if hasattr(shared, "set_epoch"):
+            shared.set_epoch(self._passes)
         self._passes += 1
         batches = iter(self._loader)
         size, device = private.args.gradient_accumulation_steps, private.args.device
@@ -150,13 +161,49 @@ class TransformersTask(FrameworkTask):
             private.accelerator.gradient_state._set_sync_gradients(last)
             with nullcontext() if last else private.accelerator.no_sync(model):
                 losses.append(private.training_step(model, inputs, items))
-        if private.args.max_grad_norm:
-            private.accelerator.clip_grad_norm_(model.parameters(), private.args.max_grad_norm)
+        _clip(private, model)
         private.optimizer.step()
         model.zero_grad()
+        if self._clears_all:
+            private.optimizer.zero_grad()
         private.state.global_step += 1
         # Each loss is already divided, by the number of batches or by all their items.
         return torch.stack(losses).sum()
+
+
+def _other_modules(trainer: Any) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    for name, value in vars(trainer).items():
+        if name in ("model", "model_wrapped"):
+            continue
+        values = value.values() if isinstance(value, dict) else [value]
+        found += [module for module in values if isinstance(module, nn.Module)]
+    return found
+
+
+def _clip(private: Any, model: Any) -> None:
+    """Through the Trainer's own methods, which a subclass may have replaced."""
+    most = private.args.max_grad_norm
+    wanted = most is not None and most > 0
+    if not hasattr(private, "_clip_grad_norm"):  # the first of version 5 clip in their loop
+        if wanted:
+            private.accelerator.clip_grad_norm_(model.parameters(), most)
+        return
+    norm = private._clip_grad_norm(model) if wanted else None
+    if hasattr(private, "_get_grad_norm"):
+        private._get_grad_norm(model, grad_norm=norm)
+
+
+def _clears_gradients(callback: Any) -> bool:
+    """Whether a callback calls `zero_grad`, which no callback does in a sweep.
+
+    The Trainer itself clears those of the model only; sentence-transformers those of a loss with
+    parameters in a callback. Where nothing does, they pile up in training, and so in the sweep.
+    """
+    functions = (f for cls in type(callback).__mro__ for f in vars(cls).values())
+    return any(
+        "zero_grad" in function.__code__.co_names for function in functions if isfunction(function)
+    )
 
 
 def _without_callbacks(trainer: Any) -> Any:

@@ -308,7 +308,8 @@ def test_rates_can_be_checked_against_each_other(framework: str, folder: Path) -
 def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> None:
     case = make(framework, folder, workers=1)
     task = case.task()
-    find(task)  # the first workers open what the process keeps
+    # A pass is three batches, and each begins new workers.
+    find(task, steps=4)  # the first workers open what the process keeps
     gc.collect()
     before = case.fingerprint()
 
@@ -316,10 +317,10 @@ def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> No
         found = differences(before, case.fingerprint())
         return [what for what in found if not what.startswith("open files")]
 
-    assert find(task).stop_reason == "finished"
+    assert find(task, steps=4).stop_reason == "finished"
     case.plan.at("forward", 2, case.plan.fail)
     with pytest.raises(BoomError) as error:
-        find(task)
+        find(task, steps=4)
     # The pipes of the workers are closed with the exception, whose traceback leads to them; the
     # processes and threads are told to end at once.
     until(lambda: held_but_files() == [])

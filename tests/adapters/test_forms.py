@@ -24,7 +24,9 @@ def loader(seed: int = 0) -> DataLoader[Any]:
     return DataLoader(TensorDataset(x, x.sum(1, keepdim=True).repeat(1, 2)), batch_size=8)
 
 
-def test_importing_and_running_loads_no_framework_and_no_adapter() -> None:
+@pytest.fixture(scope="module")
+def fresh_process() -> list[str]:
+    """What a new process prints: it knows nothing of what these tests have imported."""
     code = """
 import sys, torch
 import lrwidget
@@ -34,16 +36,6 @@ model = torch.nn.Linear(2, 2)
 lr_find(model, torch.optim.SGD, torch.nn.MSELoss(), [(x, x)], steps=3, progress=False)
 names = ("lightning", "pytorch_lightning", "transformers", "fastai", "skorch", "accelerate")
 print([n for n in sys.modules if n in names or n.startswith("lrwidget.adapters.")])
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
-    )
-    assert ran.stdout.strip() == "[]"
-
-
-def test_only_the_adapter_of_the_object_is_loaded() -> None:
-    code = """
-import sys, torch
 import skorch, accelerate
 from lrwidget.adapters import adapt
 net = skorch.NeuralNetRegressor(torch.nn.Linear(2, 2), train_split=None)
@@ -53,7 +45,15 @@ print(type(task).__name__, [n for n in sys.modules if n.startswith("lrwidget.ada
     ran = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
     )
-    name, _, loaded = ran.stdout.strip().partition(" ")
+    return ran.stdout.splitlines()
+
+
+def test_importing_and_running_loads_no_framework_and_no_adapter(fresh_process: list[str]) -> None:
+    assert fresh_process[0] == "[]"
+
+
+def test_only_the_adapter_of_the_object_is_loaded(fresh_process: list[str]) -> None:
+    name, _, loaded = fresh_process[1].partition(" ")
     assert name == "SkorchTask"
     for framework in set(FRAMEWORKS) - {"skorch"}:
         assert f"lrwidget.adapters.{framework}" not in loaded
