@@ -5,8 +5,7 @@ waits at each step, and one that never reads any, which is as fast as the device
 Start-up and restore are part of every time.
 
 Waits are counted twice: by the warnings of `torch.cuda.set_sync_debug_mode`, which come from
-torch's own code, and by the calls of the CUDA runtime that the profiler sees. The counts are for
-one more step, from sweeps of two lengths, and for beginning and end.
+torch's own code, and by the calls of the CUDA runtime that the profiler sees.
 """
 
 import argparse
@@ -16,7 +15,6 @@ import statistics
 import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -30,11 +28,9 @@ from benchmarks.finders import check
 from benchmarks.paired import quartiles
 from benchmarks.workloads import BATCH_SIZE, END_LR, START_LR, digits, lenet, mlp
 from lrwidget import LRFinderWidget, TrainingTask, lr_find
-from lrwidget.options import SweepOptions
-from lrwidget.runner import SweepRunner
 
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
-COUNTED = (20, 40)  # steps of the two sweeps whose waits are compared
+COUNTED = 50  # steps of the sweep whose waits are counted
 SWEEP = {"start_lr": START_LR, "end_lr": END_LR, "stop_at_divergence": False}
 
 
@@ -47,7 +43,7 @@ class Case(NamedTuple):
     batches: Callable[[], Iterable[Any]]
     autocast: torch.dtype | None = None
     scaled: bool = False
-    steps: int = 1000
+    steps: int = 500
 
     def task(self, device: torch.device) -> TrainingTask:
         """A new network on the device, the same each time; batches in pinned memory."""
@@ -125,10 +121,10 @@ CASES = {
     "lenet-fused-scaled": Case(
         "LeNet, fused AdamW, float16 and GradScaler", lenet, FUSED, ready, **HALF
     ),
-    "transformer": Case("transformer, AdamW", SMALL, ADAMW, ready, steps=300),
-    "transformer-fused": Case("transformer, fused AdamW", SMALL, FUSED, ready, steps=300),
-    "transformer-scaled": Case(
-        "transformer, AdamW, float16 and GradScaler", SMALL, ADAMW, ready, steps=300, **HALF
+    "transformer": Case("transformer, AdamW", SMALL, ADAMW, ready, steps=100),
+    "transformer-fused": Case("transformer, fused AdamW", SMALL, FUSED, ready, steps=100),
+    "transformer-fused-scaled": Case(
+        "transformer, fused AdamW, float16 and GradScaler", SMALL, FUSED, ready, steps=100, **HALF
     ),
     "wide": Case(
         "wide transformer, fused AdamW, bfloat16",
@@ -192,18 +188,6 @@ def in_front(task: TrainingTask, steps: int) -> Timed:
     return run
 
 
-def in_a_thread(task: TrainingTask, steps: int) -> Timed:
-    """What the widget does, without the widget."""
-    runner = SweepRunner(task, SweepOptions(steps=steps, **SWEEP))
-
-    def run() -> None:
-        runner.start()
-        check(len(runner.wait()), steps)
-        runner.close()
-
-    return run
-
-
 def widget(task: TrainingTask, steps: int) -> Timed:
     """The widget, from `start()` to the return of `wait()`, the suggestion included."""
     made = LRFinderWidget(task, steps=steps, **SWEEP)
@@ -221,7 +205,6 @@ RUNS: dict[str, Callable[[TrainingTask, int], Timed]] = {
     NEVER: functools.partial(bare_loop, reads=False),
     READS: functools.partial(bare_loop, reads=True),
     "lr_find": in_front,
-    "a thread": in_a_thread,
     "widget": widget,
 }
 
@@ -264,43 +247,29 @@ def measure(case: Case, device: torch.device, rounds: int, steps: int) -> dict[s
 
 
 def waits(case: Case, device: torch.device, make: Callable[..., Timed]) -> str:
-    """How often it waits for the device for each step, and beside the steps."""
-    found: list[list[Counter[str]]] = []
-    for steps in COUNTED:
-        warned = torchs_waits(make(case.task(device), steps))
-        calls = profiled_waits(make(case.task(device), steps))
-        found.append([warned, calls])
-    shown = []
-    for few, many in zip(*found, strict=True):
-        for name in sorted({*few, *many}):
-            each = (many[name] - few[name]) / (COUNTED[1] - COUNTED[0])
-            beside = few[name] - each * COUNTED[0]
-            shown.append(f"{name} {each:.3g} a step and {beside:.3g}")
-    return "; ".join(shown) or "none"
-
-
-def torchs_waits(run: Timed) -> Counter[str]:
-    """The waits that torch warns of."""
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            result = run()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    if result is not None:
-        result.close()
-    return Counter("torch's" for w in warned if "synchronizing" in str(w.message))
-
-
-def profiled_waits(run: Timed) -> Counter[str]:
-    """The calls of the CUDA runtime that wait."""
+    """How often a sweep waits for the device: torch's own count, and the profiler's."""
+    own = torchs_waits(make(case.task(device), COUNTED))
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
-        result = run()
+        result = make(case.task(device), COUNTED)()
     if result is not None:
         result.close()
-    # The profiler itself synchronizes the device once when it begins and once when it ends.
-    return Counter({e.key: e.count for e in seen.key_averages() if e.key in WAITS})
+    # One cudaDeviceSynchronize is the profiler's.
+    calls = {event.key: event.count for event in seen.key_averages() if event.key in WAITS}
+    return f"{own} by torch; by the profiler {calls}"
+
+
+def torchs_waits(run: Timed) -> int:
+    """The waits that torch warns of."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            result = run()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    if result is not None:
+        result.close()
+    return sum("called a synchronizing" in str(warning.message) for warning in warned)
 
 
 def report(took: dict[str, list[float]]) -> None:
@@ -337,7 +306,8 @@ def main() -> None:
         report(measure(case, device, options.rounds, steps))
         if device.type == "cuda" and not options.no_waits:
             for name, make in RUNS.items():
-                print(f"    waits of {name}: {waits(case, device, make)}", flush=True)
+                found = waits(case, device, make)
+                print(f"    waits of {name} in {COUNTED} steps: {found}", flush=True)
 
 
 if __name__ == "__main__":

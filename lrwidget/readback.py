@@ -117,7 +117,8 @@ class PinnedCopy:
 
     def numbers(self) -> list[float]:
         """The numbers; waits for them."""
-        self._event.synchronize()
+        if not self.arrived():
+            self._event.synchronize()
         numbers: list[float] = self._here.tolist()
         return numbers
 
