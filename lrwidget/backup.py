@@ -205,12 +205,13 @@ class Backup:
     def _to_file(self, storage: Any) -> PutBack:
         file = self._file
         start = file.seek(0, os.SEEK_END)
-        flat = torch.empty(0, dtype=torch.uint8).set_(storage.cpu())
+        # The device by name, since the user may have set another default.
+        flat = torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage.cpu())
         file.write(memoryview(flat.numpy()))  # type: ignore[arg-type]
 
         def put_back() -> Any:
             file.seek(start)
-            saved = torch.empty(storage.nbytes(), dtype=torch.uint8)
+            saved = torch.empty(storage.nbytes(), dtype=torch.uint8, device="cpu")
             file.readinto(memoryview(saved.numpy()))  # type: ignore[arg-type]
             return storage.copy_(saved.untyped_storage())
 

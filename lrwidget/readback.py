@@ -64,6 +64,8 @@ class GroupedReader:
         self, lr: float, loss: torch.Tensor, extra: dict[str, float] | None
     ) -> tuple[Reading, ...]:
         """Take one step's loss; returns what has become readable, in order."""
+        if self._losses and loss.device != self._losses[0].device:
+            self._send()  # a step of the task's own may give a number now and a tensor then
         self._steps.append((lr, extra))
         self._losses.append(loss.detach())
         if len(self._steps) >= GROUP or time.monotonic() - self._sent >= GROUP_SECONDS:
@@ -101,7 +103,8 @@ class PinnedCopy:
     """
 
     def __init__(self, values: torch.Tensor) -> None:
-        self._here = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        # By name: under `torch.set_default_device` it would be made on the device itself.
+        self._here = torch.empty(values.shape, dtype=values.dtype, device="cpu", pin_memory=True)
         self._here.copy_(values, non_blocking=True)
         backend: Any = getattr(torch, values.device.type)
         self._event = backend.Event()
@@ -114,7 +117,8 @@ class PinnedCopy:
 
     def numbers(self) -> list[float]:
         """The numbers; waits for them."""
-        self._event.synchronize()
+        if not self.arrived():
+            self._event.synchronize()
         numbers: list[float] = self._here.tolist()
         return numbers
 

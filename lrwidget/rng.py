@@ -4,6 +4,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,10 @@ import torch
 def cuda_in_use() -> bool:
     """Whether this process has begun to use CUDA; asking does not begin it."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+# Backends with a generator for each of their devices.
+_ACCELERATORS: list[Any] = [torch.cuda, torch.xpu]
 
 
 def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
@@ -52,15 +57,20 @@ _sweeps_lock = threading.Lock()
 def _remember_shared() -> Callable[[], None]:
     cpu = torch.get_rng_state()
     # A device that nobody has used yet has no state to keep, and asking would start it.
-    cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
+    devices = [(b, b.get_rng_state_all()) for b in _ACCELERATORS if b.is_initialized()]
+    unused = [b for b in _ACCELERATORS if not b.is_initialized()]
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global generator is the subject
     python_state = random.getstate()
 
     def put_back() -> None:
         torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        for backend, states in devices:
+            backend.set_rng_state_all(states)
+        for backend in unused:
+            if backend.is_initialized():  # by the sweep: its generators stood at their seeds
+                for generator in backend.default_generators:
+                    generator.manual_seed(generator.initial_seed())
         if mps is not None:
             torch.mps.set_rng_state(mps)
         np.random.set_state(numpy_state)  # noqa: NPY002
@@ -75,8 +85,9 @@ def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
     Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
     """
     torch.default_generator.manual_seed(seed)
-    if cuda_in_use():
-        torch.cuda.manual_seed_all(seed)
+    for backend in _ACCELERATORS:
+        if backend.is_initialized():
+            backend.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002

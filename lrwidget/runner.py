@@ -116,9 +116,10 @@ class Runner(Generic[Result]):
                 claim.take()
             self._go.set()
             # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that
-            # talks. Devices are per thread in torch, so the thread takes over those of the caller.
+            # talks. Devices and streams are per thread in torch, so the thread takes over those of
+            # the caller: what the caller has queued comes first.
             context = contextvars.copy_context()
-            devices = torch.get_default_device(), _cuda_device()
+            devices = torch.get_default_device(), _cuda_stream()
             self._running_since = time.monotonic()
             self._thread = threading.Thread(
                 target=context.run,
@@ -182,7 +183,11 @@ class Runner(Generic[Result]):
         self.on_change = lambda: None
 
     def _run(
-        self, claim: Claim | None, over: threading.Lock, device: torch.device, cuda: int | None
+        self,
+        claim: Claim | None,
+        over: threading.Lock,
+        device: torch.device,
+        stream: torch.cuda.Stream | None,
     ) -> None:
         if not over.acquire(blocking=False):
             return
@@ -191,8 +196,8 @@ class Runner(Generic[Result]):
         reason = StopReason.FAILED
         try:
             with device if device.type != "cpu" else contextlib.nullcontext():
-                if cuda is not None:
-                    torch.cuda.set_device(cuda)
+                if stream is not None:
+                    torch.cuda.set_stream(stream)  # and its device
                 reason = self._take_steps(work(task))
         except BaseException as error:  # noqa: BLE001 - wait() raises it, whatever it is
             self.error = error
@@ -330,5 +335,5 @@ class SweepRunner(RecordsRunner):
             self.records.meta["options"] = plain(self.ladder.options)
 
 
-def _cuda_device() -> int | None:
-    return torch.cuda.current_device() if cuda_in_use() else None
+def _cuda_stream() -> torch.cuda.Stream | None:
+    return torch.cuda.current_stream() if cuda_in_use() else None

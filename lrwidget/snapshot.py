@@ -92,9 +92,12 @@ def _copy_of(task: TrainingTask) -> Parts | NotCopied:
 
 def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Move an optimizer's state after its parameters (they move in place, it does not)."""
-    for state in optimizer.state.values():
+    # Counts of steps stay on the CPU, unless kernels read them.
+    groups = [g for g in optimizer.param_groups if g.get("capturable") or g.get("fused")]
+    with_counts = {parameter for group in groups for parameter in group["params"]}
+    for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if isinstance(value, torch.Tensor) and value.dim() > 0:
+            if isinstance(value, torch.Tensor) and (value.dim() > 0 or parameter in with_counts):
                 state[name] = value.to(device)
 
 

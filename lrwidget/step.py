@@ -63,6 +63,7 @@ class TrainingStep:
             or parts.other_optimizers
             or team is not None
         )
+        self._scale = self._telling_scale()
         if not parts.model.training:
             parts.model.train()
 
@@ -175,11 +176,15 @@ class TrainingStep:
             for optimizer in optimizers:
                 optimizer.step()
             return True
-        before = self._telling_scale()
         for optimizer in optimizers:
             scaler.step(optimizer)
         scaler.update()
-        return self._stepped and self._telling_scale() >= before
+        return self._took_the_step()
+
+    def _took_the_step(self) -> bool:
+        """Whether the optimizer stepped, so far as it and the scale tell."""
+        before, self._scale = self._scale, self._telling_scale()
+        return self._stepped and self._scale >= before
 
     def _telling_scale(self) -> float:
         """The scale of the losses, where only a fall of it tells that a step was skipped; else 0.
@@ -210,7 +215,6 @@ class TrainingStep:
         # first one finds no gradients, since a task with a step is swept in place, with them set
         # aside.
         losses: list[torch.Tensor] = []
-        before = self._telling_scale()
         for batch in batches:
             with self._autocast():
                 first = self._steps_itself is None
@@ -222,7 +226,7 @@ class TrainingStep:
                 losses.append(self._accumulate(iter([self._check(loss)]), 1))
         mean = torch.stack(losses).mean() if len(losses) > 1 else losses[0]
         if self._steps_itself:
-            return mean if self._stepped and self._telling_scale() >= before else None
+            return mean if self._took_the_step() else None
         if len(batches) > 1:
             for p in self._params:
                 if p.grad is not None:

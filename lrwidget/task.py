@@ -117,7 +117,7 @@ class TrainingTask:
         self.other_optimizers = tuple(other_optimizers)
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
-        self.device = _device_of(model) if device is None else torch.device(device)
+        self.device = _device_of(model) if device is None else _numbered(device)
         # Where several processes sweep, a step that does all of it calls this before a backward in
         # which they wait for each other: it raises where another one has failed.
         self.agree: Callable[[], object] = nothing_to_agree
@@ -293,6 +293,11 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
         )
     made: torch.optim.Optimizer = ready
     return made
+
+
+def _numbered(device: torch.device | str) -> torch.device:
+    """`device` as tensors on it name it: "cuda" is "cuda:0" there, or whichever is current."""
+    return torch.empty(0, device=device).device
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -251,7 +251,7 @@ class TeamRunner(RecordsRunner):
 
     def _hear(self, group: Any) -> str:
         """What rank 0 was told, on all ranks."""
-        word = torch.tensor([WISHES.index(self.wish)])
+        word = torch.tensor([WISHES.index(self.wish)], device="cpu")
         dist.broadcast(word, src=0, group=group)
         return WISHES[int(word)]
 

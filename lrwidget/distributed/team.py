@@ -169,9 +169,9 @@ class Team:
         # One small collective in the usual case, where nobody has anything to say. The sum is made
         # once and handed round, so all ranks decide on the same loss, to the last bit.
         speaks = failure is not None or stop is not None or settings is not None
-        total = torch.zeros(1 + MOST_VALUES, dtype=torch.float64)
+        total = torch.zeros(1 + MOST_VALUES, dtype=torch.float64, device="cpu")
         total[0] = float(speaks)
-        total[1 : 1 + len(values)] = torch.tensor(values, dtype=torch.float64)
+        total[1 : 1 + len(values)] = torch.tensor(values, dtype=torch.float64, device="cpu")
         heard: list[Any] = [None] * self._size
         try:
             dist.all_reduce(total, group=self._control)
