@@ -252,6 +252,8 @@ class TrainingStep:
 
     def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
         made: list[Any] = []
+        before = self._telling_scale() if self._steps_itself is not False else 0.0
+        self._calls.begin()
         if self._steps_itself is None:
             with self._autocast():
                 self._steps_itself, loss = does_all(step, batches[0], self._params, self._watch)
@@ -272,7 +274,6 @@ class TrainingStep:
                 yield loss
 
         if self._steps_itself:
-            before = self._telling_scale()
             outcome, mean = self._calls.take(losses(), lambda: self._telling_scale() < before)
             self.pending = outcome == "pending"
             return self._unless_skipped(mean, outcome == "stepped")

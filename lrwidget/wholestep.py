@@ -33,7 +33,12 @@ class WholeStep:
         self._wanted = wanted
         self._losses: list[torch.Tensor] = []
         # On the device, to be scaled: asking for the scale itself waits for it.
-        self._one = None if scaler is None else torch.ones((), device=device)
+        self._one = self._before = torch.ones((), device=device)
+
+    def begin(self) -> None:
+        """Before the calls: remember the scale, as a tensor."""
+        if self._scaler is not None:
+            self._before = self._scaler.scale(self._one)
 
     def take(
         self, losses: Iterable[Any], skipped_itself: Callable[[], bool]
@@ -51,9 +56,8 @@ class WholeStep:
             TypeError, ValueError: a call returned no loss.
             RuntimeError: nothing moves.
         """
-        before = None if self._scaler is None else self._scaler.scale(self._one)
         self._losses += [recorded_loss(loss) for loss in losses]
-        if before is not None and self._skipped(before, skipped_itself):
+        if self._scaler is not None and self._skipped(skipped_itself):
             return "skipped", self._mean()
         if self._wanted is not None:
             done = len(self._losses) >= self._wanted
@@ -64,10 +68,10 @@ class WholeStep:
                 done = True
         return ("stepped", self._mean()) if done else ("pending", None)
 
-    def _skipped(self, before: torch.Tensor, skipped_itself: Callable[[], bool]) -> bool:
+    def _skipped(self, skipped_itself: Callable[[], bool]) -> bool:
         if self._watch.called:
             return skipped_itself()
-        return bool(self._scaler.get_scale() < before.item())
+        return bool(self._scaler.get_scale() < self._before.item())
 
     def _mean(self) -> torch.Tensor:
         mean = mean_of(self._losses)
