@@ -23,6 +23,10 @@ _CLOSURE = """    def step(batch):
             loss.backward()
             return loss
         return optimizer.step(closure)"""
+_OWN = """    def step(batch):
+        loss = loss_fn(model(batch[0]), batch[1])
+        optimizer.fused_backward(loss, optimizer.param_groups[0]["lr"])  # or what it has instead
+        return loss"""
 _GRAPH = """    def step(batch):
         optimizer.zero_grad()
         loss = loss_fn(model(batch[0]), batch[1])
@@ -77,6 +81,18 @@ def _held_by(optimizer: Any) -> list[Any]:
     return [value for value in held if is_optimizer(value)]
 
 
+def is_complete(optimizer: Any) -> bool:
+    """Whether an optimizer of torch's class was made by it, down to its inner ones.
+
+    A copy of one whose __init__ leaves Optimizer.__init__ out would change its class for good: the
+    `step` of the class would look for hooks on all its objects.
+    """
+    return all(
+        not isinstance(one, torch.optim.Optimizer) or hasattr(one, "_optimizer_step_pre_hooks")
+        for one in with_inner([optimizer])
+    )
+
+
 def with_modes(optimizers: Iterable[Any]) -> list[Any]:
     """Of the optimizers, or else inside them, those with a train and an eval mode."""
     found: list[Any] = []
@@ -92,22 +108,22 @@ def made_by(
     """What a class or factory makes of the parameters, and of `lr` where it takes one.
 
     Raises:
-        TypeError: it needs further arguments.
+        TypeError: it is a class that cannot be made of these alone.
     """
     keywords = {} if lr is None or not _takes_lr(factory) else {"lr": lr}
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):
+    if not isinstance(factory, type):
         return factory(parameters, **keywords)
     try:
-        signature.bind(parameters, **keywords)
-    except TypeError as error:
-        name = getattr(factory, "__name__", type(factory).__name__)
+        return factory(parameters, **keywords)
+    except ImportError:
+        raise
+    except Exception as error:  # of any class, which wants a model, named parameters, another one
+        name = factory.__name__
+        call = f"{name}(parameters{', lr=...' if keywords else ''})"
         raise TypeError(
-            f"{name} cannot be made of the parameters alone ({error}); give an instance, or a "
-            f"function that makes one: lambda parameters: {name}(parameters, ...)"
-        ) from None
-    return factory(parameters, **keywords)
+            f"the optimizer cannot be made as {call}: {type(error).__name__}: {error}; give an "
+            f"instance, or a function that makes one: lambda parameters: {name}(...)"
+        ) from error
 
 
 def _takes_lr(factory: Callable[..., Any]) -> bool:
@@ -202,12 +218,15 @@ def in_words(optimizer: Any) -> Iterator[None]:
     """Say what an optimizer lacks where its first step raises for want of it.
 
     Raises:
-        ValueError: it needs a closure, or gradients with a graph, with a step that would do.
+        ValueError: it needs a closure, gradients with a graph, or has no `step`; with a step that
+            would do.
     """
     try:
         yield
     except Exception as error:
         text = str(error)
+        if isinstance(error, NotImplementedError):
+            raise _needs(optimizer, "a training step of its own", _OWN) from error
         if "closure" in text.lower() or "'NoneType' object is not callable" in text:
             raise _needs(optimizer, "a closure", _CLOSURE) from error
         if "does not have a grad_fn" in text or "create_graph" in text:
