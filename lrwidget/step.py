@@ -282,7 +282,15 @@ class TrainingStep:
         # Not before the step but after ours below: a step of its own may accumulate over calls. The
         # first one finds no gradients, since a task with a step is swept in place, with them set
         # aside.
-        found = [self._accumulate(iter([self._check(loss)]), 1) for loss in losses()]
+        try:
+            found = [self._accumulate(iter([self._check(loss)]), 1) for loss in losses()]
+        except RuntimeError as error:
+            if "a second time" in str(error):
+                error.add_note(
+                    "In its first call step only returned the loss, so the rest is done for it; "
+                    "here it has run backward itself: let it do the same in every call"
+                )
+            raise
         if len(batches) > 1:
             for p in self._params:
                 if p.grad is not None:

@@ -104,9 +104,9 @@ def does_all(
     """Call a step for the first time and see whether it does the whole of it: whether backward ran.
 
     The gradients do not tell, since the step may have zeroed them again; nor does the optimizer,
-    since a scaler may have skipped its step. Where only parameters have changed, as after
-    torch.autograd.grad and an update by hand, it is whether the loss still has a graph: a forward
-    pass may change them too (`max_norm` of an embedding).
+    since a scaler may have skipped its step. After torch.autograd.grad or the backward of another
+    part the graph of the loss is used up. A forward pass may change parameters too (`max_norm` of
+    an embedding), so that this tells something only of a loss without a graph.
 
     Returns:
         Whether it does, and what it returned.
@@ -123,20 +123,38 @@ def does_all(
         for hook in hooks:
             hook.remove()
     with_gradients = any(parameter.grad is not None for parameter in params)
+    loss = loss_of(returned)
+    moved = watch.moves()
     does = (
         watch.called
         or bool(ran)
         or with_gradients
-        or (watch.moves() and not _has_graph(loss_of(returned), trained))
+        or _used_up(loss, whole_graph=moved)
+        or (moved and not getattr(loss, "requires_grad", False))
     )
     return does, returned
 
 
-def _has_graph(loss: Any, trained: Sequence[torch.Tensor]) -> bool:
-    if not isinstance(loss, torch.Tensor) or not loss.requires_grad or loss.numel() != 1:
-        return False
-    try:
-        torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)
-    except RuntimeError:  # the step has used it up
-        return False
-    return True
+def _used_up(loss: Any, *, whole_graph: bool) -> bool:
+    """Whether a backward pass has freed what the graph of a loss has saved.
+
+    The first node that has saved anything tells. Where parameters were changed, any other may tell
+    that it has saved one of these.
+    """
+    waiting, seen = [getattr(loss, "grad_fn", None)], set()
+    while waiting:
+        node = waiting.pop(0)
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+        for name in dir(node):
+            if name.startswith("_saved_") or name == "saved_tensors":
+                try:
+                    saved = getattr(node, name)
+                except RuntimeError:
+                    return True
+                found = isinstance(saved, torch.Tensor) or (name == "saved_tensors" and saved)
+                if found and not whole_graph:
+                    return False
+    return False
