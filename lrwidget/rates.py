@@ -50,9 +50,10 @@ def apply_rate(optimizer: Any, lr: float) -> None:
     groups = rate_groups([optimizer])
     planned = _planned(optimizer.param_groups)
     set_rate(groups, lr)
+    scaled = any(one.scale != 1.0 for one in planned)
     for (group, ratio), (_, _, scale) in zip(groups, planned, strict=False):
         # OneCycleLR reads its initial_lr again and again, beside a max_lr that would stay.
-        if scale != 1.0 or ("initial_lr" in group and "max_lr" not in group):
+        if scaled or ("initial_lr" in group and "max_lr" not in group):
             _put(group, "initial_lr", lr * ratio / scale if scale else lr)
 
 

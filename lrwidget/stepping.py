@@ -88,17 +88,22 @@ class StepWatch:
                 )
             self._told_by = "step"
             return True
-        return self._told_by != "step" and self.moves()
+        if self._told_by == "step":
+            return False
+        told_by = self._what_tells()
+        self._told_by = told_by or self._told_by
+        return bool(told_by)
 
     def moves(self) -> bool:
-        """Whether the parameters are others than at `begin`."""
+        """Whether the parameters are others than at `begin`, whoever has changed them."""
+        return bool(self._what_tells())
+
+    def _what_tells(self) -> str:
         if _places(self._params) != self._places:
-            self._told_by = "place"
-            return True
+            return "place"
         if self._bits and not all(map(torch.equal, _bits(self._params), self._bits)):
-            self._told_by = "values"
-            return True
-        return False
+            return "values"
+        return ""
 
     def _note(self, *_: Any) -> None:
         self._called = True
