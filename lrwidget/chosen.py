@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import torch
 import traitlets
 
 from lrwidget.export import Exported, export_rate
 from lrwidget.liveruns import RunsWidget
-from lrwidget.task import rate_groups, set_rate
+from lrwidget.optimizers import is_optimizer, unwrapped
+from lrwidget.rates import apply_rate
 
 
 class ChosenWidget(RunsWidget):
@@ -49,12 +49,13 @@ class ChosenWidget(RunsWidget):
         overrides = self._current.overrides
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
-        if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        if optimizer is not None and not is_optimizer(optimizer):
             raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
+        optimizer = unwrapped(optimizer)
         if source is None:
             if optimizer is None:
                 raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")
-            set_rate(rate_groups([optimizer]), lr)
+            apply_rate(optimizer, lr)
             return
         if latest is not None and latest.under_way and source.holds(optimizer, overrides):
             raise RuntimeError(

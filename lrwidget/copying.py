@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from lrwidget.optimizers import is_complete, with_inner
 from lrwidget.task import TrainingTask
 
 # How far a function's references are followed: a loss that calls a helper that uses the model.
@@ -37,7 +38,7 @@ def copy_together(task: TrainingTask) -> dict[str, Any]:
     parts = ("model", "optimizer", "other_optimizers", "loss_fn", "scaler", "metric")
     try:
         copies = {name: copy.deepcopy(getattr(task, name), memo) for name in parts}
-        for optimizer in (task.optimizer, *task.other_optimizers):
+        for optimizer in with_inner((task.optimizer, *task.other_optimizers)):
             _complete(memo[id(optimizer)], optimizer, memo)
         for parameter in task.model.parameters():
             # Marks that people set on parameters, such as `no_weight_decay`.
@@ -98,6 +99,8 @@ def _refuse_what_leads_back(task: TrainingTask) -> None:
     for optimizer in (task.optimizer, *task.other_optimizers):
         if any(value for name, value in vars(optimizer).items() if name.endswith("_hooks")):
             raise NotCopied("the optimizer has hooks, which may hold on to it")
+        if not is_complete(optimizer):
+            raise NotCopied(f"{type(optimizer).__name__} was not made by torch.optim.Optimizer")
     known = {id(p) for module in modules for p in module.parameters(recurse=False)}
     groups = [g for o in (task.optimizer, *task.other_optimizers) for g in o.param_groups]
     if any(id(p) not in known for group in groups for p in group["params"]):

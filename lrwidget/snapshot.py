@@ -18,6 +18,7 @@ from torch import nn
 from lrwidget.backup import Backup
 from lrwidget.batches import loader_generators
 from lrwidget.copying import NotCopied, copy_together
+from lrwidget.optimizers import with_inner
 from lrwidget.rng import remember_generators, seed_generators
 from lrwidget.task import TrainingTask
 
@@ -85,7 +86,8 @@ def _copy_of(task: TrainingTask) -> Parts | NotCopied:
         copies["model"].to(task.device)
         if isinstance(copies["loss_fn"], nn.Module):
             copies["loss_fn"].to(task.device)
-        _state_to(copies["optimizer"], task.device)
+        for optimizer in with_inner([copies["optimizer"]]):
+            _state_to(optimizer, task.device)
     copies["other_optimizers"] = list(copies["other_optimizers"])
     return Parts(**copies, ran_on="copy", why="")
 

@@ -10,9 +10,10 @@ from torch.optim import Optimizer
 from lrwidget.batches import in_batches_of
 from lrwidget.check import CheckResults, CheckRunner
 from lrwidget.options import SweepOptions, whole_number
+from lrwidget.rates import apply_rate
 from lrwidget.records import LRRecords
 from lrwidget.runner import RecordsRunner, Runner, SweepRunner
-from lrwidget.task import SWEEP_OPTIONS, TrainingTask, rate_groups, set_rate, task_and_options
+from lrwidget.task import SWEEP_OPTIONS, TrainingTask, task_and_options
 
 Overrides = Mapping[str, Any]
 NONE: Overrides = {}
@@ -70,7 +71,7 @@ class Elsewhere(Source):
                 f"the optimizer of the sweep is {self.where}; give the one that you train with: "
                 "w.apply(optimizer)"
             )
-        set_rate(rate_groups([optimizer]), lr)
+        apply_rate(optimizer, lr)
 
     def close(self) -> None:
         """Nothing is held here."""

@@ -1,18 +1,20 @@
 """One training step, as the task describes it."""
 
-import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from lrwidget.batches import to_device
 from lrwidget.forward import outputs_and_loss
+from lrwidget.losses import loss_of, mean_of, trainable_loss
+from lrwidget.optimizers import in_words, needs_closure, with_modes
+from lrwidget.rates import rate_groups, set_rate
 from lrwidget.snapshot import Parts
-from lrwidget.task import TrainingTask, rate_groups, set_rate
+from lrwidget.stepping import StepWatch
+from lrwidget.task import TrainingTask
+from lrwidget.wholestep import WholeStep, does_all
 
 if TYPE_CHECKING:
     from lrwidget.distributed.team import Team
@@ -27,6 +29,11 @@ class TrainingStep:
         task: what to do in a step.
         parts: what to do it with: the task's own objects or copies of them.
         team: the processes that take the step together; None where there is one.
+
+    Attributes:
+        pending: the last call took no optimizer step yet, since the task's own step takes one every
+            few calls; the next call goes on.
+        skipped: the loss of the last call, where the scaler skipped its step.
     """
 
     def __init__(self, task: TrainingTask, parts: Parts, team: "Team | None" = None) -> None:
@@ -36,11 +43,16 @@ class TrainingStep:
         self._model = parts.model
         self._optimizer = parts.optimizer
         self._device = task.device
-        self._stepped = False
+        self.pending = False
+        self.skipped: torch.Tensor | None = None
         self._checked = False
+        # Whether the optimizer has stepped once: an error in its first step is put into words.
+        self._proven = False
+        self._watch = StepWatch(parts.optimizer)
+        self._calls = WholeStep(self._watch, parts.scaler, task.accumulate_in_step, task.device)
         # Whether the task's own step does all of it; None until its first call has shown it.
         self._steps_itself: bool | None = None
-        self._needs_closure = _needs_closure(parts.optimizer)
+        self._needs_closure = needs_closure(parts.optimizer)
         if self._needs_closure and parts.scaler is not None:
             raise ValueError(
                 f"{type(parts.optimizer).__name__} evaluates the loss in a closure, which a "
@@ -53,7 +65,8 @@ class TrainingStep:
         trained = [parts.optimizer, *parts.other_optimizers]
         self._params = [p for o in trained for g in o.param_groups for p in g["params"]]
         # Of a step of a small network, asking for each of these at each step took a twentieth.
-        self._plain = not (
+        self._plain = False
+        self._becomes_plain = not (
             task.step is not None
             or self._needs_closure
             or task.accumulate > 1
@@ -63,23 +76,27 @@ class TrainingStep:
             or parts.other_optimizers
             or team is not None
         )
-        self._scale = self._telling_scale()
+        self._scale = 0.0
         if not parts.model.training:
             parts.model.train()
+        self._with_modes = with_modes(trained)
+        for optimizer in self._with_modes:
+            optimizer.train()
 
-    def watch_optimizer(self) -> Any:
-        """Begin to notice whether the optimizer steps; returns the handle that ends it."""
-        if self._plain:  # it does
-            return RemovableHandle(OrderedDict())
+    def open(self) -> None:
+        """Begin to notice whether the optimizer steps."""
+        self._watch.open()
+        self._scale = self._telling_scale()
 
-        def stepped(*_: Any) -> None:
-            self._stepped = True
-
-        return self._optimizer.register_step_post_hook(stepped)
+    def close(self) -> None:
+        """Leave nothing on the optimizer."""
+        self._watch.close()
 
     def set_rate(self, lr: float) -> None:
         """Set the first param group to `lr`, the others in their ratio to it."""
         set_rate(self._groups, lr)
+        if not self._plain:
+            self._watch.expect(self._groups[0][0])
 
     def __call__(self, batches: Sequence[Any]) -> torch.Tensor | None:
         """Take one optimizer step.
@@ -89,19 +106,36 @@ class TrainingStep:
 
         Returns:
             The mean loss of the batches before the step, a detached scalar that is not waited for;
-            None where the scaler skipped the step.
+            None where the scaler skipped the step, or none was taken yet (`pending`).
         """
         if self._plain:
             return self._plain_step(to_device(batches[0], self._device))
         batches = [to_device(batch, self._device) for batch in batches]
-        self._stepped = False
+        self.pending, self.skipped = False, None
+        self._watch.begin(looks=self._looks())
         if self._task.step is not None:
             return self._custom(self._task.step, batches)
         if self._needs_closure:
-            return self._with_closure(batches)
+            return self._with_closure(lambda: self._losses(batches), len(batches))
         self._zero_grad()
         loss = self._accumulate(self._losses(batches), len(batches))
-        return loss if self._update() else None
+        updated = self._update()
+        if self._becomes_plain:
+            self._plain = True
+            self._watch.close()
+        return self._unless_skipped(loss, updated)
+
+    def _looks(self) -> bool:
+        """Whether it is to be seen if the parameters move in this call."""
+        if self._task.step is None or self._steps_itself is False:
+            return False
+        return self._steps_itself is None or self._task.accumulate_in_step is None
+
+    def _unless_skipped(self, loss: torch.Tensor | None, updated: bool) -> torch.Tensor | None:
+        if updated:
+            return loss
+        self.skipped = loss
+        return None
 
     def _plain_step(self, batch: Any) -> torch.Tensor:
         """The usual step; the same as below, less the questions whose answers are known."""
@@ -115,18 +149,26 @@ class TrainingStep:
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
         """The mean loss, and metric, over validation batches in eval mode, without gradients."""
         modes = [(module, module.training) for module in self._model.modules()]
-        self._model.eval()
+        # Their way there and back is not exact, and to validate is not to train.
+        held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
         losses, metrics = [], []
         try:
+            self._model.eval()
+            for optimizer in self._with_modes:
+                optimizer.eval()
             with torch.no_grad(), self._autocast():
                 for batch in batches:
                     output, target, loss = outputs_and_loss(
                         self._model, self._parts.loss_fn, to_device(batch, self._device)
                     )
-                    losses.append(loss)
+                    losses.append(loss_of(loss))
                     if self._parts.metric is not None:
                         metrics.append(self._parts.metric(output, target))
         finally:
+            for optimizer in self._with_modes:
+                optimizer.train()
+            for parameter, value in held:
+                parameter.data.copy_(value)
             for module, training in modes:
                 module.training = training
         # Read after the last batch: an accelerator is waited for once, not once a batch.
@@ -172,19 +214,20 @@ class TrainingStep:
                 for optimizer in optimizers:
                     scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(self._params, clip)
-        if scaler is None:
-            for optimizer in optimizers:
-                optimizer.step()
-            return True
         for optimizer in optimizers:
-            scaler.step(optimizer)
+            with _AS_IT_IS if self._proven else in_words(optimizer):
+                optimizer.step() if scaler is None else scaler.step(optimizer)
+        self._proven = True
+        if scaler is None:
+            return True
         scaler.update()
         return self._took_the_step()
 
     def _took_the_step(self) -> bool:
         """Whether the optimizer stepped, so far as it and the scale tell."""
         before, self._scale = self._scale, self._telling_scale()
-        return self._stepped and self._scale >= before
+        called = self._watch.called or not self._watch.hears
+        return called and self._scale >= before
 
     def _telling_scale(self) -> float:
         """The scale of the losses, where only a fall of it tells that a step was skipped; else 0.
@@ -194,14 +237,17 @@ class TrainingStep:
         """
         scaler = self._parts.scaler
         skips_itself = getattr(self._optimizer, "_step_supports_amp_scaling", False)
+        skips_itself = skips_itself or not self._watch.hears
         return scaler.get_scale() if scaler is not None and skips_itself else 0.0
 
-    def _with_closure(self, batches: Sequence[Any]) -> torch.Tensor:
+    def _with_closure(
+        self, losses: Callable[[], Iterator[torch.Tensor]], count: int
+    ) -> torch.Tensor:
         first: list[torch.Tensor] = []
 
         def closure() -> torch.Tensor:
             self._optimizer.zero_grad()
-            loss = self._accumulate(self._losses(batches), len(batches))
+            loss = self._accumulate(losses(), count)
             if self._task.clip_grad_norm is not None:
                 torch.nn.utils.clip_grad_norm_(self._params, self._task.clip_grad_norm)
             first.append(loss)
@@ -211,50 +257,53 @@ class TrainingStep:
         return first[0]
 
     def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
+        made: list[Any] = []
+        before = self._telling_scale() if self._steps_itself is not False else 0.0
+        self._calls.begin()
+        if self._steps_itself is None:
+            with self._autocast():
+                self._steps_itself, loss = does_all(step, batches[0], self._params, self._watch)
+            made.append(loss)
+            if not self._steps_itself and self._task.accumulate_in_step is not None:
+                raise ValueError(
+                    "accumulate_in_step is for a step that calls the optimizer itself, and this "
+                    "one only computes the loss; give accumulate= instead"
+                )
+
+        def losses() -> Iterator[Any]:
+            for number, batch in enumerate(batches):
+                if number == 0 and made:
+                    yield made.pop()
+                    continue
+                with self._autocast():
+                    loss = step(batch)
+                yield loss
+
+        if self._steps_itself:
+            outcome, mean = self._calls.take(losses(), lambda: self._telling_scale() < before)
+            self.pending = outcome == "pending"
+            return self._unless_skipped(mean, outcome == "stepped")
+        if self._needs_closure:
+            return self._with_closure(lambda: map(self._check, losses()), len(batches))
         # Not before the step but after ours below: a step of its own may accumulate over calls. The
         # first one finds no gradients, since a task with a step is swept in place, with them set
         # aside.
-        losses: list[torch.Tensor] = []
-        for batch in batches:
-            with self._autocast():
-                first = self._steps_itself is None
-                loss = self._first_call(step, batch) if first else step(batch)
-            if self._steps_itself:
-                # Where it ran backward and yet the optimizer did not step, its scaler skipped it.
-                losses.append(torch.as_tensor(loss).detach().reshape(()))
-            else:
-                losses.append(self._accumulate(iter([self._check(loss)]), 1))
-        mean = torch.stack(losses).mean() if len(losses) > 1 else losses[0]
-        if self._steps_itself:
-            return mean if self._took_the_step() else None
+        try:
+            found = [self._accumulate(iter([self._check(loss)]), 1) for loss in losses()]
+        except RuntimeError as error:
+            if "a second time" in str(error):
+                error.add_note(
+                    "In its first call step only returned the loss, so the rest is done for it; "
+                    "here it has run backward itself: let it do the same in every call"
+                )
+            raise
         if len(batches) > 1:
             for p in self._params:
                 if p.grad is not None:
                     p.grad.div_(len(batches))
         updated = self._update()
         self._zero_grad()
-        return mean if updated else None
-
-    def _first_call(self, step: Callable[[Any], Any], batch: Any) -> Any:
-        """Call the task's own step and see whether it does the whole of it: whether backward ran.
-
-        The gradients do not tell, since the step may have zeroed them again; nor does the
-        optimizer, since a scaler may have skipped its step.
-        """
-        ran: list[bool] = []
-        hooks = [
-            parameter.register_post_accumulate_grad_hook(lambda _: ran.append(True))
-            for parameter in self._params
-            if parameter.requires_grad
-        ]
-        try:
-            loss = step(batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        with_gradients = any(parameter.grad is not None for parameter in self._params)
-        self._steps_itself = self._stepped or bool(ran) or with_gradients
-        return loss
+        return self._unless_skipped(mean_of(found), updated)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         wanted = self._task.autocast
@@ -267,23 +316,9 @@ class TrainingStep:
         """`loss` as a scalar tensor with a graph, or an error that says what it is instead."""
         if self._checked and isinstance(loss, torch.Tensor):
             return loss if loss.dim() == 0 else loss.reshape(())
-        if not isinstance(loss, torch.Tensor):
-            raise TypeError(
-                f"the loss is {loss!r}, a {type(loss).__name__}; expected a scalar tensor that "
-                "requires grad (return the tensor, not loss.item())"
-            )
-        if loss.numel() != 1:
-            raise ValueError(
-                f"the loss has the shape {tuple(loss.shape)}; expected a scalar: "
-                "take its mean, or use reduction='mean' in the loss function"
-            )
-        if not loss.requires_grad:
-            raise ValueError(
-                "the loss does not require grad, so no gradient reaches the model; remove "
-                ".detach(), .item() or torch.no_grad() on the way from the parameters to the loss"
-            )
+        checked = trainable_loss(loss)
         self._checked = True
-        return loss.reshape(())
+        return checked
 
 
 def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tensor]:
@@ -298,9 +333,3 @@ def _zeroes_as_usual(optimizer: torch.optim.Optimizer) -> bool:
     return type(optimizer).zero_grad is torch.optim.Optimizer.zero_grad and "zero_grad" not in vars(
         optimizer
     )
-
-
-def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `optimizer.step` cannot be called without a closure (LBFGS)."""
-    parameter = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return parameter is not None and parameter.default is inspect.Parameter.empty

@@ -4,6 +4,7 @@ Smith, "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.
 """
 
 import dataclasses
+import math
 import platform
 from collections.abc import Generator, Iterable
 from contextlib import nullcontext
@@ -25,7 +26,7 @@ from lrwidget.step import TrainingStep
 from lrwidget.task import TrainingTask
 
 # A scaler that starts at 65536 halves its scale at each skip; more skips than this mean that no
-# scale will do, because the loss itself has overflown.
+# scale will do.
 MOST_SKIPS = 32
 
 
@@ -104,8 +105,8 @@ def train_at(
     reader = reader_for(task.device if team is None else torch.device("cpu"))
     judge = _Judge(records, stop_at_divergence)
     source = BatchSource(task.data, on_epoch=judge.mark_epoch)
-    watch = step.watch_optimizer()
     try:
+        step.open()
         held_out = _held_out(task)
         for number, lr in enumerate(rates):
             # Before anything in which the ranks may wait for each other: to validate, read, step.
@@ -114,18 +115,22 @@ def train_at(
             extra = None
             if held_out and number % task.val_every == 0:
                 extra = step.evaluate(held_out)
-            step.set_rate(lr)
-            loss = None
-            for _ in range(MOST_SKIPS):
+            skipped: list[torch.Tensor] = []
+            while True:
                 batches = [next(source) for _ in range(task.accumulate)]
                 if team is not None and (stop := team.exchange()):
                     return StopReason(stop)
+                # Each time: a step that accumulates over calls may have a scheduler in it.
+                step.set_rate(lr)
                 loss = step(batches)
                 if loss is not None:
                     break
+                if step.skipped is None:
+                    continue
                 judge.mark_skip(lr)
-            if loss is None:
-                return judge.add(reader.flush()) or StopReason.NON_FINITE
+                skipped.append(step.skipped)
+                if len(skipped) == MOST_SKIPS:
+                    return judge.add(reader.flush()) or _no_scale_will_do(lr, skipped)
             if team is not None:
                 loss, extra = team.mean(loss, extra)
             reason = judge.add(reader.push(lr, loss, extra))
@@ -151,7 +156,7 @@ def train_at(
         _keep_what_was_read(judge, reader)
         raise
     finally:
-        watch.remove()
+        step.close()
         source.close()
         judge.forget_what_came_after()
 
@@ -183,6 +188,23 @@ class _Judge:
 
     def mark_skip(self, lr: float) -> None:
         self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])
+
+
+def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
+    """Why the scaler has skipped so many steps in a row: the loss has overflown, or gradients.
+
+    Raises:
+        RuntimeError: the losses are finite.
+    """
+    values = [float(loss) for loss in losses]
+    if not all(map(math.isfinite, values)):
+        return StopReason.NON_FINITE
+    raise RuntimeError(
+        f"the scaler has skipped {len(values)} steps in a row at the rate {lr:.3g}, halving its "
+        f"scale each time: the gradients are not finite at any scale, though the losses are "
+        f"({values[0]:.4g}, {values[1]:.4g}, ...); look for a square root, a logarithm or a "
+        "division that is infinite in the backward pass, and for clipping before unscaling"
+    )
 
 
 def _keep_what_was_read(judge: _Judge, reader: ImmediateReader | GroupedReader) -> None:

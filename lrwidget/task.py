@@ -1,7 +1,7 @@
 """What is trained: a model, its optimizer, its batches, and what one training step does."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
@@ -9,7 +9,22 @@ import torch
 from torch import nn
 
 from lrwidget.batches import as_loader
+from lrwidget.optimizers import (
+    checked_others,
+    is_optimizer,
+    made_by,
+    not_an_optimizer,
+    refuse_two_passes,
+    refuse_without_rate,
+    unwrapped,
+)
 from lrwidget.options import SweepOptions, whole_number
+from lrwidget.rates import (
+    apply_rate,
+    rate_groups,  # noqa: F401 - from here too
+    refuse_undefined_ratios,
+    set_rate,  # noqa: F401
+)
 
 Others = Literal["keep", "follow"]
 SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
@@ -28,8 +43,11 @@ class TrainingTask:
         data: a DataLoader, a Dataset, or any iterable of batches; read again when it ends.
         step: `step(batch) -> loss`, in place of the usual step. It gets a batch on the device and
             either only computes the loss (the rest is done for it), or does all of it, up to
-            `optimizer.step()`; which of the two is seen from whether the optimizer stepped. A task
-            with a step of its own is swept in place, since the step holds on to its own model.
+            `optimizer.step()` or an update of its own; which of the two is seen from whether
+            backward ran. Where parameters change in every few calls only, these calls are one
+            step, with the mean of their losses. The loss may be the first of a tuple, or "loss" in
+            a mapping. A task with a step of its own is swept in place, since the step holds on to
+            its own model.
         batch_size, loader_options: for the DataLoader made of a Dataset (32; shuffled).
         accumulate: batches whose gradients are averaged in one optimizer step (1). The loss that is
             recorded is the mean of theirs.
@@ -44,6 +62,8 @@ class TrainingTask:
         other_optimizers: optimizers of the same training step that are not swept, such as a
             discriminator's; they step with the swept one unless `step` steps them itself.
         others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
+        accumulate_in_step: calls of `step` that make one optimizer step, where it accumulates over
+            its calls; by default that is seen, up to 64 calls.
         snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
             everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
             and keep the copy there.
@@ -73,6 +93,7 @@ class TrainingTask:
         device: torch.device | str | None = None,
         other_optimizers: Sequence[torch.optim.Optimizer] = (),
         others: Others = "keep",
+        accumulate_in_step: int | None = None,
         snapshot: SnapshotPlace = "auto",
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -112,9 +133,18 @@ class TrainingTask:
         self.val_batches = whole_number("val_batches", val_batches, 1)
         self.val_every = whole_number("val_every", val_every, 1)
         self.metric = metric
-        self.optimizer_is_ours = not isinstance(optimizer, torch.optim.Optimizer)
+        self.optimizer_is_ours = not is_optimizer(optimizer)
         self.optimizer = _ready_optimizer(optimizer, model, loss_fn)
-        self.other_optimizers = tuple(other_optimizers)
+        if step is None:
+            refuse_two_passes(self.optimizer)
+            if accumulate_in_step is not None:
+                raise ValueError("accumulate_in_step is about a step of your own; give step= too")
+        self.accumulate_in_step = (
+            None
+            if accumulate_in_step is None
+            else whole_number("accumulate_in_step", accumulate_in_step, 1)
+        )
+        self.other_optimizers = checked_others(other_optimizers)
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
         self.device = _device_of(model) if device is None else _numbered(device)
@@ -133,6 +163,9 @@ class TrainingTask:
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `lr` on the first param group and the others in their ratio to it.
 
+        The ratio is that of the configured rates, also where a scheduler has changed them; one that
+        is made afterwards begins at `lr`.
+
         Args:
             lr: a learning rate.
             optimizer: which optimizer; by default the task's own.
@@ -145,7 +178,7 @@ class TrainingTask:
                 f"the {type(self.optimizer).__name__} was made for the sweep from a class or "
                 "factory; give the optimizer that you train with: apply(optimizer)"
             )
-        set_rate(rate_groups([self.optimizer if optimizer is None else optimizer]), lr)
+        apply_rate(self.optimizer if optimizer is None else optimizer, lr)
 
     @property
     def batch_size(self) -> int | None:
@@ -158,30 +191,10 @@ def nothing_to_agree() -> None:
     """What a process that is alone has to agree on with others."""
 
 
-RateGroups = list[tuple[dict[str, Any], float]]
-
-
-def rate_groups(optimizers: Iterable[torch.optim.Optimizer]) -> RateGroups:
-    """Every param group with the ratio of its rate to the first group's."""
-    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-    first = float(groups[0]["lr"])
-    return [(group, float(group["lr"]) / first if first else 1.0) for group in groups]
-
-
-def set_rate(groups: RateGroups, lr: float) -> None:
-    """Set the first of `groups` to `lr`, the others in their ratio to it."""
-    for group, ratio in groups:
-        held = group["lr"]
-        if isinstance(held, torch.Tensor):  # capturable optimizers read it in place
-            held.fill_(lr * ratio)
-        else:
-            group["lr"] = lr * ratio
-
-
 TASK_OPTIONS = tuple(
     name
     for name, parameter in inspect.signature(TrainingTask).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name != "step"
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("step", "accumulate_in_step")
 )
 
 
@@ -228,26 +241,10 @@ def task_and_options(
             "optimizer is missing; expected an optimizer over the model's parameters, or a class "
             "such as torch.optim.Adam"
         )
-    if not isinstance(optimizer, torch.optim.Optimizer) and callable(optimizer):
+    if not is_optimizer(optimizer) and callable(optimizer):
         factory = optimizer
-        optimizer = lambda parameters: _made_by(factory, parameters, sweep.start_lr)  # noqa: E731
+        optimizer = lambda parameters: made_by(factory, parameters, sweep.start_lr)  # noqa: E731
     return TrainingTask(model, optimizer, loss_fn, data, **rest), sweep
-
-
-def _made_by(
-    factory: Callable[..., Any], parameters: list[nn.Parameter], lr: float | None = None
-) -> Any:
-    if lr is None or not _takes_lr(factory):
-        return factory(parameters)
-    return factory(parameters, lr=lr)
-
-
-def _takes_lr(factory: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        return False
-    return "lr" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.optim.Optimizer:
@@ -262,17 +259,16 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             "set requires_grad = True on those to train"
         )
     ready: Any = optimizer
-    if not isinstance(optimizer, torch.optim.Optimizer):
+    if not is_optimizer(optimizer):
         if not callable(optimizer):
-            raise TypeError(
-                f"optimizer is {optimizer!r}; expected an optimizer over the model's parameters, "
-                "or a class or factory such as torch.optim.Adam"
-            )
-        ready = _made_by(optimizer, trainable)
-        if not isinstance(ready, torch.optim.Optimizer):
+            raise not_an_optimizer(optimizer)
+        ready = made_by(optimizer, trainable)
+        if not is_optimizer(ready):
             raise TypeError(
                 f"optimizer returned a {type(ready).__name__}; expected a torch.optim.Optimizer"
             )
+    ready = unwrapped(ready)
+    refuse_without_rate(ready)
     known = {id(p) for p in own}
     swept = [p for group in ready.param_groups for p in group["params"]]
     if not any(id(p) in known for p in swept):
@@ -285,12 +281,7 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             f"no trainable parameter: optimizer {type(ready).__name__} holds {len(swept)}, "
             "all with requires_grad = False"
         )
-    first = float(ready.param_groups[0]["lr"])
-    if first == 0 and any(float(group["lr"]) != 0 for group in ready.param_groups):
-        raise ValueError(
-            "the first param group has lr 0 and others do not, so their ratio to it is undefined; "
-            "give the first group a rate"
-        )
+    refuse_undefined_ratios(ready)
     made: torch.optim.Optimizer = ready
     return made
 

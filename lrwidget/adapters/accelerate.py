@@ -22,7 +22,7 @@ from lrwidget.adapters.framework import (
     mean_of,
     samplers_of,
 )
-from lrwidget.adapters.restore import at_initial_rates, put_back_after
+from lrwidget.adapters.restore import put_back_after
 from lrwidget.forward import outputs_and_loss
 
 # What spreads one model over the processes, each with a loop of its own for backward and step.
@@ -81,7 +81,6 @@ class AccelerateTask(FrameworkTask):
             generators = [g for g in generators if isinstance(g, torch.Generator)]
             modules = [m for m in (self.model, self.loss_fn) if isinstance(m, nn.Module)]
             stack.enter_context(put_back_after(modules, objects, generators))
-            stack.enter_context(at_initial_rates([self.optimizer]))
             stack.callback(self._let_go)
             yield
 

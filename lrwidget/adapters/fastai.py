@@ -79,6 +79,8 @@ class FastaiTask(FrameworkTask):
             groups = zip(private.opt.param_lists, private.opt.hypers, strict=True)
             self.optimizer = OptimizerStandIn((list(p), float(h["lr"])) for p, h in groups)
             self.device = next(private.model.parameters()).device
+            scalers = (getattr(callback, "scaler", None) for callback in private.cbs)
+            self.scaler = next((one for one in scalers if one is not None), None)
             yield
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
@@ -151,7 +153,7 @@ class FastaiTask(FrameworkTask):
         self._reading = iter(())
         self._private_loaders.close()
         self._loader = self._learn.dls.train
-        self.optimizer, self.data = self._unmade, self._data()
+        self.optimizer, self.data, self.scaler = self._unmade, self._data(), None
 
     # -- one step -------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.adapters.processes import own_weights, unhook
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
 from lrwidget.batches import Exhausted, loader_generators
-from lrwidget.task import rate_groups, set_rate
+from lrwidget.rates import apply_rate
 
 RATES = ("lr", "learning_rate")
 # Batches in a row without a loss; more than a module passes over on purpose.
@@ -142,7 +142,7 @@ class LightningTask(FrameworkTask):
                     setattr(place, name, lr)
         if self._trainer is not None:  # one that has fitted holds its optimizers still
             for held in self._trainer.optimizers[:1]:
-                set_rate(rate_groups([held]), lr)
+                apply_rate(held, lr)
 
     # -- the private Trainer --------------------------------------------------------------------
 

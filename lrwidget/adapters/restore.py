@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from lrwidget.interrupts import uninterrupted
+from lrwidget.rates import configured_rate
 from lrwidget.rng import remember_generators
 
 PutBack = Callable[[], Any]
@@ -59,12 +60,13 @@ def put_back_after(
 def at_initial_rates(optimizers: Iterable[torch.optim.Optimizer]) -> Iterator[None]:
     """Undo what a scheduler has made of the rates, so that param groups have their real ratios.
 
-    A warm-up leaves every group at 0, a finished decay too; `initial_lr` holds what was configured.
+    A warm-up leaves every group at 0, a finished decay too. The ladder goes by the configured rates
+    anyway; this is for optimizers that keep the rate they have.
     """
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     held = [(group, group["lr"]) for group in groups if "initial_lr" in group]
     for group, _ in held:
-        group["lr"] = group["initial_lr"]
+        group["lr"] = configured_rate(group)
     try:
         yield
     finally:

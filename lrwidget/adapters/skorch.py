@@ -21,7 +21,7 @@ from lrwidget.adapters.framework import (
     expect_tensor,
 )
 from lrwidget.adapters.restore import at_initial_rates, put_back_after
-from lrwidget.task import rate_groups, set_rate
+from lrwidget.rates import apply_rate
 
 
 class SkorchTask(FrameworkTask):
@@ -79,7 +79,7 @@ class SkorchTask(FrameworkTask):
         if "optimizer__lr" in vars(net):
             net.optimizer__lr = lr
         if net.initialized_:
-            set_rate(rate_groups([net.optimizer_]), lr)
+            apply_rate(net.optimizer_, lr)
 
     def _steps(self) -> Iterator[StepBatches]:
         for batch in self._loader:

@@ -22,7 +22,7 @@ from lrwidget.adapters.framework import (
 )
 from lrwidget.adapters.processes import own_weights, unhook
 from lrwidget.adapters.restore import put_back_after, same_state_objects
-from lrwidget.task import rate_groups, set_rate
+from lrwidget.rates import apply_rate
 
 
 class TransformersTask(FrameworkTask):
@@ -97,8 +97,6 @@ class TransformersTask(FrameworkTask):
             self._agree_before_backward(private.accelerator)
             private.model_wrapped = self._model
             self.scaler = private.accelerator.scaler
-            for group in self._raw.param_groups:  # what a scheduler has made of the rates
-                group["lr"] = group.get("initial_lr", group["lr"])
             self.data = StepData(self._loader, self._steps)
             yield
 
@@ -109,12 +107,7 @@ class TransformersTask(FrameworkTask):
             return
         self._trainer.args.learning_rate = lr
         if self._trainer.optimizer is not None:
-            for group in self._raw.param_groups:
-                group["lr"] = group.get("initial_lr", group["lr"])
-            set_rate(rate_groups([self._raw]), lr)
-            for group in self._raw.param_groups:
-                if "initial_lr" in group:  # where a new scheduler begins
-                    group["initial_lr"] = group["lr"]
+            apply_rate(self._raw, lr)
 
     def _agree_before_backward(self, accelerator: Any) -> None:
         backward = accelerator.backward

@@ -175,9 +175,22 @@ def test_gradients_that_never_come_back_end_the_sweep_in_words() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     task = TrainingTask(model, optimizer, Overflows(0.0), batches(4), scaler=scaler())
+    with pytest.raises(RuntimeError, match=r"skipped 32 steps in a row .* not finite") as caught:
+        find(task)
+    records = caught.value.records  # type: ignore[attr-defined]
+    assert (records.stop_reason, len(records)) == ("failed", 0)
+    assert len(records.meta["skipped_by_scaler"]) == 32
+    assert records.suggestion.lr is None
+
+
+def test_a_scaler_that_skips_because_the_loss_is_not_finite_says_so() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    task = TrainingTask(
+        model, optimizer, lambda o, t: LOSS(o, t) * math.inf, batches(4), scaler=scaler()
+    )
     records = find(task)
     assert (records.stop_reason, len(records)) == ("non-finite", 0)
-    assert records.suggestion.lr is None
 
 
 def test_clipping_bounds_the_norm_that_the_step_meets() -> None:
