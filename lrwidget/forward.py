@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+from lrwidget.structure import TARGET_NAMES, describe
+
 HANDLED = (
     "a pair (input, target), a longer tuple (*inputs, target), a mapping or an object with a "
     f"target under one of {', '.join(TARGET_NAMES)}, or a single tensor that the model "
@@ -47,7 +48,7 @@ def outputs_and_loss(
     single = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
     if isinstance(single, torch.Tensor) and getattr(output, "shape", None) == single.shape:
         return output, single, loss_fn(output, single)
-    raise TypeError(f"a batch is {_describe(batch)} and has no target; expected {HANDLED}")
+    raise TypeError(f"a batch is {describe(batch)} and has no target; expected {HANDLED}")
 
 
 def split(model: Any, batch: Any) -> tuple[Any, Any]:
@@ -70,7 +71,7 @@ def split(model: Any, batch: Any) -> tuple[Any, Any]:
     target = _find_target(batch)
     if target is not None:
         return (batch,), target
-    raise TypeError(f"a batch is {_describe(batch)}; expected {HANDLED}")
+    raise TypeError(f"a batch is {describe(batch)}; expected {HANDLED}")
 
 
 def loss_in(output: Any) -> Any:
@@ -88,7 +89,7 @@ def loss_in(output: Any) -> Any:
     if isinstance(output, (tuple, list)) and output and isinstance(output[0], torch.Tensor):
         return output[0]
     raise TypeError(
-        f"loss_fn is None, so the model must return its loss, but it returned {_describe(output)}; "
+        f"loss_fn is None, so the model must return its loss, but it returned {describe(output)}; "
         "expected a tensor, a tuple that begins with the loss, or an output with `loss`: "
         "give a loss_fn(output, target), or targets that make the model compute its loss"
     )
@@ -154,16 +155,3 @@ def _required(function: Any) -> list[inspect.Parameter]:
     with contextlib.suppress(TypeError):
         _known[key] = required
     return required
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, (tuple, list)):
-        inner = ", ".join(type(item).__name__ for item in value[:4])
-        return (
-            f"a {type(value).__name__} of {len(value)} ({inner}{', …' if len(value) > 4 else ''})"
-        )
-    if isinstance(value, Mapping):
-        return f"a mapping with the keys {list(value)[:8]}"
-    return f"a {type(value).__name__}"
