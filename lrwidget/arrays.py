@@ -73,10 +73,15 @@ def _as_tensor(part: Any) -> torch.Tensor:
     if isinstance(part, torch.Tensor):
         return part
     if part.dtype.kind == "f":
-        return torch.as_tensor(np.ascontiguousarray(part, np.float64 if _double() else np.float32))
+        return _made_of(part, np.float64 if _double() else np.float32)
     if part.dtype.kind == "b" or (part.dtype == np.uint8 and part.ndim > 1):
-        return torch.tensor(part)
-    return torch.as_tensor(np.ascontiguousarray(part, np.int64))
+        return _made_of(part, part.dtype)
+    return _made_of(part, np.int64)
+
+
+def _made_of(array: Any, dtype: Any) -> torch.Tensor:
+    """A tensor over the array's own memory, where that is of this type and may be written to."""
+    return torch.from_numpy(np.require(array, dtype, ["C", "W"]))
 
 
 def _double() -> bool:

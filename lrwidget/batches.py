@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lrwidget.arrays import arrays_as_data_set
-from lrwidget.collation import collate_at_once
+from lrwidget.collation import collate_at_once, put_together
 from lrwidget.known import as_tensors, holds_a_loader, known_kind
 from lrwidget.nodata import refuse_what_is_no_data
 from lrwidget.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
@@ -74,8 +74,10 @@ def as_loader(
         return DataLoader(arrays, **_of_samples(options, batch_size))
     if isinstance(data, (list, tuple)):
         if _are_samples(data, asked, own_step and not options):
+            options.setdefault("collate_fn", put_together)
             return DataLoader(list(data), **_of_samples(options, batch_size))  # type: ignore[arg-type]
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        options.setdefault("collate_fn", put_together)
         return IndexedLoader(as_tensors(data), asked, _of_samples(options, None))
     if options:
         raise _options_need_samples(options, data, name)

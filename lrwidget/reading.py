@@ -9,9 +9,10 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset, default_collate, default_convert
+from torch.utils.data import DataLoader, IterableDataset, default_convert
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from lrwidget.collation import put_together
 from lrwidget.rng import unmoved
 from lrwidget.samples import Kind, kind_of
 from lrwidget.structure import describe, plain_shape
@@ -129,7 +130,7 @@ class _Looked(_Batches):
 
 def _grouped(samples: Iterator[Any], size: int) -> Iterator[Any]:
     while group := list(islice(samples, size)):
-        yield default_collate(group)
+        yield put_together(group)
 
 
 class StreamLoader(DataLoader[Any]):

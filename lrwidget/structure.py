@@ -70,3 +70,12 @@ def _named(fields: Mapping[str, Any], depth: int) -> str:
     parts = [f"{key}: {_structure(item, depth - 1)}" for key, item in list(fields.items())[:8]]
     more = ", …" if len(fields) > 8 else ""
     return "{" + ", ".join(parts) + more + "}"
+
+
+def is_text(value: Any) -> bool:
+    """Whether it says something about a batch to people only: text, or nothing but text."""
+    if value is None or isinstance(value, (str, bytes)):
+        return True
+    if isinstance(value, Mapping):
+        return all(map(is_text, value.values()))
+    return isinstance(value, (tuple, list)) and bool(value) and all(map(is_text, value))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.batches import as_loader
+from lrwidget.misplaced import refuse_misplaced, way_out
 from lrwidget.options import SweepOptions, whole_number
 from lrwidget.reading import batch_size_of
 
@@ -85,7 +86,9 @@ class TrainingTask:
         if not isinstance(model, nn.Module):
             raise TypeError(
                 f"model is a {type(model).__name__}; expected a torch.nn.Module or a TrainingTask"
+                f"{way_out(model)}"
             )
+        refuse_misplaced(model, optimizer, loss_fn)
         for name, function in (("loss_fn", loss_fn), ("step", step), ("metric", metric)):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} is {function!r}; expected a function or None")
@@ -232,12 +235,13 @@ def task_and_options(
             )
         return model, sweep
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}")
+        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}{way_out(model)}")
     if optimizer is None:
         raise TypeError(
             "optimizer is missing; expected an optimizer over the model's parameters, or a class "
-            "such as torch.optim.Adam"
+            f"such as torch.optim.Adam{way_out(model)}"
         )
+    refuse_misplaced(model, optimizer, loss_fn)
     if not isinstance(optimizer, torch.optim.Optimizer) and callable(optimizer):
         factory = optimizer
         optimizer = lambda parameters: _made_by(factory, parameters, sweep.start_lr)  # noqa: E731
