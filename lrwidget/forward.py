@@ -160,6 +160,9 @@ def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
     if len(batch) == 2:
         return _inputs(model, batch[0], batch[1]), batch[1]
     accepted = takes(model)
+    plain = type(batch) in (tuple, list) and isinstance(batch[-1], torch.Tensor)
+    if plain and accepted.fits(len(batch) - 1):
+        return tuple(batch[:-1]), batch[-1]
     fields = _target_last(batch)
     if accepted.fits(len(fields) - 1) and not (is_text(fields[-1]) and _of_torch(loss_fn)):
         return tuple(fields[:-1]), fields[-1]
