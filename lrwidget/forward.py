@@ -328,7 +328,8 @@ def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = 
     if output is not _NO_TARGET and not isinstance(output, torch.Tensor):
         told.append(f"the model returned {describe(output)}")
     if told:
-        step = suggested_step(batch, takes(model).least, with_loss_fn=loss_fn is not None)
+        returned = None if output is _NO_TARGET else output
+        step = suggested_step(batch, takes(model).least, loss_fn is not None, returned)
         error.add_note(
             f"{'; '.join(told)}. To read it in another way give a step of your own: {step}"
         )

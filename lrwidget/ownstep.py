@@ -3,24 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.structure import TARGET_NAMES, is_text, named_fields
 
 
-def suggested_step(batch: Any, inputs: int, with_loss_fn: bool) -> str:
+def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = None) -> str:
     """The call of TrainingTask that would do, or be the beginning of one.
 
     Args:
         batch: one batch.
         inputs: how many arguments the model cannot do without.
         with_loss_fn: whether there is a loss function.
+        output: what the model returned, where that is known: the loss gets the first tensor of it.
     """
-    loss = _loss_of(batch, max(inputs, 1), with_loss_fn)
+    loss = _loss_of(batch, max(inputs, 1), with_loss_fn, _first_tensor(output))
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
 
 
-def _loss_of(batch: Any, inputs: int, with_loss_fn: bool) -> str:
+def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
     name, fields = "batch", batch
     if isinstance(batch, (tuple, list)) and len(batch) == 1 and isinstance(batch[0], Mapping):
         name, fields = "batch[0]", batch[0]
@@ -47,7 +49,25 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool) -> str:
         names = named_fields(batch) or {}
         goal = next((key for key in TARGET_NAMES if key in names or hasattr(batch, key)), None)
         given, target = ["batch"], "batch" if goal is None else f"batch.{goal}"
-    return f"loss_fn(model({', '.join(given)}), {target})"
+    return f"loss_fn(model({', '.join(given)}){part}, {target})"
+
+
+def _first_tensor(output: Any) -> str:
+    """How to get at the first tensor of an output; empty where that is the output, or unknown."""
+    if isinstance(output, torch.Tensor):
+        return ""
+    if isinstance(output, Mapping):
+        found = next(
+            (key for key, value in output.items() if isinstance(value, torch.Tensor)), None
+        )
+        return "" if found is None else f"[{found!r}]"
+    if isinstance(output, (tuple, list)):
+        places = [place for place, value in enumerate(output) if isinstance(value, torch.Tensor)]
+        names = getattr(output, "_fields", None)
+        if not places:
+            return ""
+        return f"[{places[0]}]" if names is None else f".{names[places[0]]}"
+    return ".logits" if isinstance(getattr(output, "logits", None), torch.Tensor) else ""
 
 
 def _of_things(value: Any) -> bool:
