@@ -2,66 +2,136 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from lrwidget.collation import collate_at_once
+from lrwidget.arrays import arrays_as_data_set
+from lrwidget.collation import collate_at_once, put_together
+from lrwidget.known import as_tensors, holds_a_loader, known_kind
+from lrwidget.nodata import refuse_what_is_no_data
+from lrwidget.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
+from lrwidget.samples import kind_of_list
+from lrwidget.structure import describe
 
 
 class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is
     """The data ended for good: a generator, or an iterable that can be read only once."""
 
 
-def as_loader(data: Any, batch_size: int, loader_options: Mapping[str, Any] | None) -> Any:
-    """`data` as something to iterate: loaders and iterables as they are, a Dataset in a DataLoader.
+def as_loader(
+    data: Any,
+    batch_size: int,
+    loader_options: Mapping[str, Any] | None,
+    *,
+    given: bool = False,
+    own_step: bool = False,
+    name: str = "data",
+) -> Any:
+    """`data` as something that iterates batches: samples are put into batches by a DataLoader.
+
+    Samples are what a data set gives, torch's, Hugging Face's or any that indexes like one, and
+    what a list or an iterable holds where that can be told. Loaders and batches stay as they are.
+
+    Args:
+        data: a DataLoader, a data set, `(X, y)` in tensors or arrays, samples or batches.
+        batch_size: samples in a batch, where batches are made.
+        loader_options: for the DataLoader, where one is made; shuffled unless they say otherwise.
+        given: whether the user gave `batch_size`: a ready loader is then made anew in this size.
+        own_step: whether the batches go to a step of the user's own, which may want anything: lists
+            and iterables, other than data sets, are then read as they are.
+        name: of the argument that `data` was given as.
 
     Raises:
-        TypeError: `data` is none of these, or loader options are given for a ready loader.
+        TypeError: `data` is none of these, it cannot be told whether it gives samples or batches,
+            or `batch_size` or options are given for batches that are not ours to make.
         ValueError: `data` is known to be empty.
     """
-    is_dataset = isinstance(data, Dataset) and not isinstance(data, DataLoader)
-    if loader_options and not is_dataset:
-        raise TypeError(
-            f"loader_options={dict(loader_options)!r} need a Dataset, but data is a "
-            f"{type(data).__name__}; set them where that loader is made"
-        )
-    if is_dataset:
-        options: dict[str, Any] = {"batch_size": batch_size, **(loader_options or {})}
-        if not isinstance(data, IterableDataset):
-            refuse_empty(data)
-            if "sampler" not in options and "batch_sampler" not in options:
-                options.setdefault("shuffle", True)
-        if "batch_sampler" in options:
-            del options["batch_size"]
-        return DataLoader(data, **options)
-    readable = isinstance(data, Iterable) or hasattr(data, "__getitem__")
-    if not readable or isinstance(data, (str, bytes, Mapping, torch.Tensor)):
-        raise TypeError(
-            f"data is a {type(data).__name__}; expected a DataLoader, a Dataset or an "
-            "iterable of batches, such as DataLoader(TensorDataset(x, y), batch_size=32)"
-        )
-    refuse_empty(data)
-    return data
+    options = dict(loader_options or {})
+    if isinstance(data, DataLoader):
+        if options:
+            raise _options_need_samples(options, data, name)
+        if given and data.batch_size != batch_size:
+            data = in_batches_of(data, batch_size, name)
+        refuse_empty(data, name)
+        return data
+    kind = known_kind(data)
+    given = given or any(option in options for option in OPTIONS_OF_SAMPLES)
+    asked = Asked(name, batch_size, given, kind)
+    if kind == "batch" and (given or (options and holds_a_loader(data))):
+        raise asked.batched_already(data)
+    if isinstance(data, IterableDataset):
+        return data if holds_a_loader(data) else StreamLoader(as_tensors(data), asked, options)
+    if isinstance(data, Dataset):
+        refuse_empty(data, name)
+        return DataLoader(data, **_of_samples(options, batch_size))
+    refuse_what_is_no_data(data, name)
+    refuse_empty(data, name)
+    arrays = arrays_as_data_set(data, name, own_step)
+    if arrays is not None:
+        return DataLoader(arrays, **_of_samples(options, batch_size))
+    if isinstance(data, (list, tuple)):
+        if _are_samples(data, asked, own_step and not options):
+            options.setdefault("collate_fn", put_together)
+            return DataLoader(list(data), **_of_samples(options, batch_size))  # type: ignore[arg-type]
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        options.setdefault("collate_fn", put_together)
+        return IndexedLoader(as_tensors(data), asked, _of_samples(options, None))
+    if options:
+        raise _options_need_samples(options, data, name)
+    if given:
+        return in_batches_of(data, batch_size, name)
+    if own_step or isinstance(data, (list, tuple)):
+        return data
+    return Iterated(data, asked)
 
 
-def in_batches_of(data: Any, batch_size: int) -> Any:
-    """The same data in batches of another size: a Dataset as it is, a DataLoader made anew.
+def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
+    if own_step and not asked.given:
+        return False
+    kind = kind_of_list(items)
+    if kind is None and not asked.given:
+        raise TypeError(
+            f"{asked.name} is a {type(items).__name__} of {len(items)}, the first of which is "
+            f"{describe(items[0])}: samples, or batches? For samples give batch_size=..., or "
+            "(X, y); batches of so many numbers would be of shape (n, 1)"
+        )
+    return kind != "batch"
+
+
+def _of_samples(options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
+    """The options of a DataLoader over what is indexed."""
+    full = dict(options)
+    if "batch_sampler" not in full:
+        if batch_size is not None:
+            full["batch_size"] = batch_size
+        if "sampler" not in full:
+            full.setdefault("shuffle", True)
+    return full
+
+
+def _options_need_samples(options: Mapping[str, Any], data: Any, name: str) -> TypeError:
+    return TypeError(
+        f"loader_options={dict(options)!r} need a Dataset or samples in a list, but {name} is a "
+        f"{type(data).__name__}, which gives batches already; set them where it is made"
+    )
+
+
+def in_batches_of(data: Any, batch_size: int, name: str = "data") -> Any:
+    """A DataLoader made anew, to give the same data in batches of another size.
 
     Raises:
         TypeError: `data` comes in batches that are not ours to make.
     """
-    if isinstance(data, Dataset) and not isinstance(data, DataLoader):
-        return data
     if type(data) is not DataLoader or data.batch_size is None:
         own = " with a batch_sampler of its own" if type(data) is DataLoader else ""
         raise TypeError(
-            f"batch_size={batch_size!r} needs a Dataset or a DataLoader, but data is a "
-            f"{type(data).__name__}{own}; give the batches too: data=..."
+            f"batch_size={batch_size!r} needs a Dataset or a DataLoader, but {name} is a "
+            f"{type(data).__name__}{own}; give the batches too: {name}=..."
         )
-    options = {name: getattr(data, name) for name in _LOADER_OPTIONS}
+    options = {option: getattr(data, option) for option in _LOADER_OPTIONS}
     if not isinstance(data.dataset, IterableDataset):
         options["sampler"] = data.sampler
     return DataLoader(data.dataset, batch_size=batch_size, **options)
@@ -82,19 +152,19 @@ _LOADER_OPTIONS = (
 )
 
 
-def refuse_empty(data: Any) -> None:
+def refuse_empty(data: Any, name: str = "data") -> None:
     """Raise a ValueError where `data` says that it has no batch."""
     try:
         length = len(data)
     except TypeError:
         return
     if length == 0:
-        raise _no_batches(data)
+        raise _no_batches(data, name)
 
 
-def _no_batches(data: Any) -> ValueError:
+def _no_batches(data: Any, name: str = "data") -> ValueError:
     return ValueError(
-        f"data is a {type(data).__name__} without a single batch; give at least one "
+        f"{name} is a {type(data).__name__} without a single batch; give at least one "
         "(a DataLoader with drop_last=True drops a data set smaller than its batch_size)"
     )
 

@@ -16,6 +16,7 @@ import pandas as pd
 from lrwidget.claim import exclusive
 from lrwidget.distributed.team import Team
 from lrwidget.options import whole_number
+from lrwidget.reading import Iterated
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.runner import Runner
 from lrwidget.snapshot import prepared
@@ -183,9 +184,10 @@ def last_val_loss(trial: LRRecords) -> float:
 
 
 def _refuse_if_read_once(task: TrainingTask) -> None:
-    if isinstance(task.data, Iterator):  # not by calling iter(), which draws a random number
+    data = task.data.data if isinstance(task.data, Iterated) else task.data
+    if isinstance(data, Iterator):  # not by calling iter(), which draws a random number
         raise ValueError(
-            f"data is a {type(task.data).__name__}, which can be read only once, but each rate "
+            f"data is a {type(data).__name__}, which can be read only once, but each rate "
             "needs the same batches; give a DataLoader, a Dataset or a list"
         )
 

@@ -1,6 +1,7 @@
 """The growing table of a sweep: one row a step, only ever appended to."""
 
 import copy
+import dataclasses
 import enum
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lrwidget import jsonl
+from lrwidget.early import ended_early
 from lrwidget.rules import suggestions
 from lrwidget.smoothing import smoothed
 from lrwidget.suggest import Suggestion, suggest
@@ -51,7 +53,7 @@ class LRRecords:
         self._table = np.empty((256, 2))
         self._count = 0
         self._extra: dict[str, dict[int, float]] = {}
-        self._suggested: tuple[int, Suggestion] | None = None
+        self._suggested: tuple[int, StopReason | None, Suggestion] | None = None
 
     def copy(self) -> Self:
         """The table as it is now, with a meta of its own."""
@@ -151,10 +153,15 @@ class LRRecords:
 
     def _suggest(self) -> tuple[int, Suggestion]:
         """The number of rows so far and the suggestion for them, which is computed once."""
-        count, found = self._count, self._suggested
-        if found is None or found[0] != count:
-            found = self._suggested = (count, suggest(*self._curve(count)))
-        return found
+        count, reason, found = self._count, self.stop_reason, self._suggested
+        if found is None or found[:2] != (count, reason):
+            curve = self._curve(count)
+            suggestion = suggest(*curve)
+            early = ended_early(*curve, self.meta, reason)
+            if early is not None:
+                suggestion = dataclasses.replace(suggestion, reason=early)
+            found = self._suggested = (count, reason, suggestion)
+        return count, found[2]
 
     def _curve(self, count: int) -> tuple[Floats, Floats]:
         """The first `count` rows as rates (steps,) and losses (steps,) or (sweeps, steps)."""

@@ -3,7 +3,8 @@
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,16 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
             generator.set_state(state)
 
     return put_back
+
+
+@contextmanager
+def unmoved() -> Iterator[None]:
+    """Put torch, numpy and python back after the block to where they are now, sweep or no sweep."""
+    put_back = _remember_shared()
+    try:
+        yield
+    finally:
+        put_back()
 
 
 class _Sweep:

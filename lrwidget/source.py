@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
-from lrwidget.batches import in_batches_of
 from lrwidget.check import CheckResults, CheckRunner
-from lrwidget.options import SweepOptions, whole_number
+from lrwidget.options import SweepOptions
 from lrwidget.rates import apply_rate
 from lrwidget.records import LRRecords
 from lrwidget.runner import RecordsRunner, Runner, SweepRunner
@@ -125,11 +125,11 @@ class LocalSource(Source):
         if all(name in SWEEP_OPTIONS for name in overrides):
             return self._task, dataclasses.replace(self.options, **overrides)
         arguments = {**self._arguments, **overrides}
-        data = arguments.get("data")
-        if "batch_size" in overrides and "data" not in overrides and data is not None:
-            # A loader would go on with its own, and the variant would be none.
-            size = whole_number("batch_size", overrides["batch_size"], 1)
-            arguments["data"] = in_batches_of(data, size)
+        if "data" in overrides and isinstance(overrides["data"], DataLoader):
+            # A loader of another data set has a size and options of its own, unless it is told.
+            for name in ("batch_size", "loader_options"):
+                if name not in overrides:
+                    arguments.pop(name, None)
         return task_and_options(**arguments)
 
 

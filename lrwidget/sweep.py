@@ -85,6 +85,7 @@ def sweep(
         ladder.close()
         if "options" in records.meta:
             records.meta["options"] = plain(ladder.options)
+            records.meta["batch_size"] = task.batch_size  # some data shows it when it is read
         records.stop_reason = reason
     return reason
 

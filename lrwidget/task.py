@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.batches import as_loader
+from lrwidget.misplaced import refuse_misplaced, way_out
 from lrwidget.optimizers import (
     checked_others,
     is_optimizer,
@@ -25,9 +26,12 @@ from lrwidget.rates import (
     refuse_undefined_ratios,
     set_rate,  # noqa: F401
 )
+from lrwidget.reading import batch_size_of
 
 Others = Literal["keep", "follow"]
 SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
+
+BATCH_SIZE = 32
 
 SWEEP_OPTIONS = tuple(SweepOptions.__dataclass_fields__)
 
@@ -40,7 +44,9 @@ class TrainingTask:
         optimizer: an optimizer over the model's parameters, or a class or factory that is called
             with the trainable parameters (and `lr=` where it takes one).
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
-        data: a DataLoader, a Dataset, or any iterable of batches; read again when it ends.
+        data: a DataLoader, a data set (torch's, Hugging Face's, any that indexes like one), samples
+            in a list, `(X, y)`, or any iterable of batches; read again when it ends. Arrays of
+            numpy in `(X, y)` become tensors: floats in torch's default precision, classes int64.
         step: `step(batch) -> loss`, in place of the usual step. It gets a batch on the device and
             either only computes the loss (the rest is done for it), or does all of it, up to
             `optimizer.step()` or an update of its own; which of the two is seen from whether
@@ -48,13 +54,15 @@ class TrainingTask:
             step, with the mean of their losses. The loss may be the first of a tuple, or "loss" in
             a mapping. A task with a step of its own is swept in place, since the step holds on to
             its own model.
-        batch_size, loader_options: for the DataLoader made of a Dataset (32; shuffled).
+        batch_size, loader_options: for the DataLoader made of what gives samples (32; shuffled). A
+            ready DataLoader is made anew where it has another batch size.
         accumulate: batches whose gradients are averaged in one optimizer step (1). The loss that is
             recorded is the mean of theirs.
         autocast: None, True (the device's default) or a dtype: run the forward pass in autocast.
         scaler: a `torch.amp.GradScaler`. A step that it skips is tried again at the same rate.
         clip_grad_norm: clip the norm of all gradients at this value before each step.
-        val_data: batches (as `data`) for a validation loss, measured in eval mode.
+        val_data: batches (as `data`) for a validation loss, measured in eval mode. A ready loader
+            keeps its batch size.
         val_batches: how many batches of `val_data` are used, the same ones each time (4).
         val_every: steps of the sweep between two measurements (10).
         metric: `metric(output, target) -> number`, averaged over the validation batches.
@@ -80,7 +88,7 @@ class TrainingTask:
         data: Any = None,
         *,
         step: Callable[[Any], Any] | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         loader_options: Mapping[str, Any] | None = None,
         accumulate: int = 1,
         autocast: bool | torch.dtype | None = None,
@@ -99,7 +107,9 @@ class TrainingTask:
         if not isinstance(model, nn.Module):
             raise TypeError(
                 f"model is a {type(model).__name__}; expected a torch.nn.Module or a TrainingTask"
+                f"{way_out(model)}"
             )
+        refuse_misplaced(model, optimizer, loss_fn)
         for name, function in (("loss_fn", loss_fn), ("step", step), ("metric", metric)):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} is {function!r}; expected a function or None")
@@ -120,16 +130,20 @@ class TrainingTask:
             raise ValueError(
                 f"snapshot is {snapshot!r}; expected 'auto', 'device', 'cpu' or 'disk'"
             )
-        batch_size = whole_number("batch_size", batch_size, 1)
+        given = batch_size is not None
+        size = whole_number("batch_size", batch_size, 1) if given else BATCH_SIZE
+        own_step = step is not None
         self.model = model
         self.loss_fn = loss_fn
-        self.data = as_loader(data, batch_size, loader_options)
+        self.data = as_loader(data, size, loader_options, given=given, own_step=own_step)
         self.step = step
         self.accumulate = whole_number("accumulate", accumulate, 1)
         self.autocast = autocast
         self.scaler = scaler
         self.clip_grad_norm = clip_grad_norm
-        self.val_data = None if val_data is None else as_loader(val_data, batch_size, None)
+        self.val_data = None
+        if val_data is not None:
+            self.val_data = as_loader(val_data, size, None, own_step=own_step, name="val_data")
         self.val_batches = whole_number("val_batches", val_batches, 1)
         self.val_every = whole_number("val_every", val_every, 1)
         self.metric = metric
@@ -183,8 +197,7 @@ class TrainingTask:
     @property
     def batch_size(self) -> int | None:
         """Samples in a batch, where the loader says so."""
-        size = getattr(self.data, "batch_size", None)
-        return size if isinstance(size, int) else None
+        return batch_size_of(self.data)
 
 
 def nothing_to_agree() -> None:
@@ -235,12 +248,13 @@ def task_and_options(
             )
         return model, sweep
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}")
+        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}{way_out(model)}")
     if optimizer is None:
         raise TypeError(
             "optimizer is missing; expected an optimizer over the model's parameters, or a class "
-            "such as torch.optim.Adam"
+            f"such as torch.optim.Adam{way_out(model)}"
         )
+    refuse_misplaced(model, optimizer, loss_fn)
     if not is_optimizer(optimizer) and callable(optimizer):
         factory = optimizer
         optimizer = lambda parameters: made_by(factory, parameters, sweep.start_lr)  # noqa: E731

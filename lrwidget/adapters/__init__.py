@@ -64,10 +64,10 @@ def adapt(
         given = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
         beside += [name for name, value in given.items() if value is not None]
     if beside:
-        takes = ", ".join((*keywords, "and the options of a sweep"))
+        takes = f"{', '.join(keywords)} and the options" if keywords else "only the options"
         raise TypeError(
             f"{', '.join(beside)} beside a {type(model).__name__}, which carries what a step "
-            f"needs; beside it go {takes}"
+            f"needs; beside it you may give {takes} of a sweep"
         )
     if framework in ("fastai", "skorch") and process_count() > 1:
         raise ValueError(

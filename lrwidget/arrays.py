@@ -1,0 +1,88 @@
+"""Whole data in arrays, `(X, y)`, as a data set."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import TensorDataset
+
+
+def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | None:
+    """A data set of the rows of arrays, where `data` is a tuple or list of at least two of these.
+
+    A list of tensors that are all alike is a list of batches, and not for here; neither is a tuple
+    of such for a step of one's own, or of more than two.
+
+    Args:
+        data: what was given; arrays are tensors, and what numpy makes numbers of.
+        name: of the argument that it was given as.
+        own_step: whether the batches go to a step of the user's own.
+
+    Raises:
+        ValueError: arrays of different numbers of rows.
+    """
+    if not isinstance(data, (tuple, list)) or len(data) < 2 or hasattr(data, "batch_sizes"):
+        return None
+    if not any(isinstance(part, torch.Tensor) or _is_array(part) for part in data):
+        return None
+    parts = [part if isinstance(part, torch.Tensor) else _numbers(part) for part in data]
+    shapes = [None if part is None else tuple(part.shape) for part in parts]
+    if not all(shapes):
+        return None
+    alike = len({(shape[1:], str(part.dtype)) for shape, part in zip(shapes, parts, strict=True)})  # type: ignore[index, union-attr]
+    pair = isinstance(data, tuple) and len(data) == 2 and not own_step
+    arrays = any(_is_array(part) for part in data)
+    if alike == 1 and not pair and not arrays:
+        return None
+    rows = [shape[0] for shape in shapes]  # type: ignore[index]
+    if len(set(rows)) > 1:
+        if alike == 1:
+            return None
+        counts = ", ".join(map(str, rows))
+        raise ValueError(
+            f"{name} is a {type(data).__name__} of arrays with {counts} rows; expected as many of "
+            "each: (X, y) with one row a sample, a DataLoader, or a list of batches"
+        )
+    if rows[0] == 0:
+        return None
+    return TensorDataset(*map(_as_tensor, parts))
+
+
+def _is_array(part: Any) -> bool:
+    """An array of numpy, or a table or column with `to_numpy`."""
+    return isinstance(part, np.ndarray) or callable(getattr(part, "to_numpy", None))
+
+
+def _numbers(part: Any) -> "np.ndarray[Any, Any] | None":
+    if not (_is_array(part) or (isinstance(part, (list, range)) and _flat(part))):
+        return None
+    array = np.asarray(part)
+    return array if array.dtype.kind in "fiub" else None
+
+
+def _flat(part: Any) -> bool:
+    return len(part) > 0 and isinstance(part[0], (bool, int, float))
+
+
+def _as_tensor(part: Any) -> torch.Tensor:
+    """A tensor as it is; numbers of numpy as models and losses take them.
+
+    Floats in torch's default precision, in which models are made, and counts and classes, also
+    those in fewer bits, as int64. Pictures in bytes stay bytes: scaling them is the user's.
+    """
+    if isinstance(part, torch.Tensor):
+        return part
+    if part.dtype.kind == "f":
+        return _made_of(part, np.float64 if _double() else np.float32)
+    if part.dtype.kind == "b" or (part.dtype == np.uint8 and part.ndim > 1):
+        return _made_of(part, part.dtype)
+    return _made_of(part, np.int64)
+
+
+def _made_of(array: Any, dtype: Any) -> torch.Tensor:
+    """A tensor over the array's own memory, where that is of this type and may be written to."""
+    return torch.from_numpy(np.require(array, dtype, ["C", "W"]))
+
+
+def _double() -> bool:
+    return torch.get_default_dtype() is torch.float64

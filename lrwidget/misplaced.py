@@ -1,0 +1,126 @@
+"""Arguments in each other's places, and objects with a loop of their own: what to write instead."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"
+OWN_STEP = "TrainingTask(model, optimizer, data=batches, step=lambda batch: loss)"
+
+# Methods by which an object shows that it trains in a loop of its own.
+_LOOPS = ("fit", "train", "run", "learn")
+
+
+def refuse_misplaced(model: Any, optimizer: Any, loss_fn: Any) -> None:
+    """Raise a TypeError where an argument stands in another one's place.
+
+    Args:
+        model: a module; nothing is said of anything else.
+        optimizer, loss_fn: as they were given.
+    """
+    if not isinstance(model, nn.Module):
+        return
+    if optimizer is not None and not isinstance(optimizer, (torch.optim.Optimizer, type)):
+        instead = _of_framework(model, optimizer) or _of_parts(model, optimizer)
+        if instead is not None:
+            raise TypeError(f"optimizer is a {type(optimizer).__name__}; {instead}")
+    if isinstance(loss_fn, (torch.optim.Optimizer, DataLoader, Dataset, list, tuple)):
+        data = "" if isinstance(loss_fn, torch.optim.Optimizer) else "; loss_fn=None is for models "
+        data += "that return their own loss: give data by name, data=loader" if data else ""
+        raise TypeError(f"loss_fn is a {type(loss_fn).__name__}; expected {ORDER}{data}")
+
+
+def way_out(model: Any) -> str:
+    """What to do with an object that no form of `lr_find` takes; empty where nothing is known."""
+    if isinstance(model, type):
+        return f"; this is the class: make one, {model.__name__}(...)"
+    framework = _framework_of(model)
+    if framework == "lightning":
+        return "; a Trainer goes beside its module: lr_find(module, trainer=trainer)"
+    if framework == "accelerate":
+        return (
+            "; give what accelerator.prepare returned: lr_find(model, optimizer, loss_fn, loader)"
+        )
+    name = type(model).__name__
+    if "ignite" in _packages(model):
+        return (
+            f"; a {name} has a loop of its own: give {OWN_STEP}, or the function that it calls, "
+            "step=lambda batch: train_step(engine, batch), if that returns the loss"
+        )
+    loop = next((m for m in _LOOPS if callable(getattr(type(model), m, None))), None)
+    own = isinstance(model, nn.Module)
+    if loop is None or (own and type(model).train is nn.Module.train and loop == "train"):
+        return ""
+    held = [] if own else [k for k, v in _held_by(model) if isinstance(v, nn.Module)]
+    inside = f", model being its torch module ({name.lower()}.{held[0]})" if held else ""
+    return f"; a {name} has a loop of its own, {loop}(): give {OWN_STEP}{inside}"
+
+
+def _of_framework(model: Any, given: Any) -> str | None:
+    """What to write where another framework's object was given in the place of an optimizer."""
+    framework = _framework_of(given)
+    if framework == "lightning":
+        return f"a Trainer is given by name: {_call(model)}, trainer=trainer)"
+    if framework == "transformers":
+        return "a Trainer carries its model: lr_find(trainer)"
+    if framework == "fastai":
+        return "a Learner carries its model: lr_find(learn)"
+    if framework == "accelerate":
+        return "give what accelerator.prepare returned: lr_find(model, optimizer, loss_fn, loader)"
+    if callable(getattr(given, "train_dataloader", None)):
+        return f"a datamodule is given by name: {_call(model)}, datamodule=datamodule)"
+    if "keras" in _packages(given):
+        return f"expected one of torch's: for a model with a loop of its own give {OWN_STEP}"
+    return None
+
+
+def _of_parts(model: Any, given: Any) -> str | None:
+    """What to write where data or a loss function was given in the place of an optimizer."""
+    if isinstance(given, nn.Module) or _is_loss_function(given):
+        return f"expected {ORDER}: the optimizer comes before the loss function"
+    data = isinstance(given, (DataLoader, Dataset)) or (
+        hasattr(given, "__iter__") and hasattr(given, "__len__") and not isinstance(given, str)
+    )
+    if not data or isinstance(given, (list, tuple)):
+        return None
+    if "LightningModule" in {base.__name__ for base in type(model).__mro__}:
+        return f"a loader is given by name: {_call(model)}, data=loader)"
+    return f"expected {ORDER}"
+
+
+def _call(model: Any) -> str:
+    lightning = "LightningModule" in {base.__name__ for base in type(model).__mro__}
+    return "lr_find(module" if lightning else "lr_find(lightning_module"
+
+
+def _is_loss_function(given: Any) -> bool:
+    return inspect.isfunction(given) and given.__module__ == "torch.nn.functional"
+
+
+def _framework_of(given: Any) -> str | None:
+    """The framework whose trainer, by any name, this is."""
+    for base in type(given).__mro__:
+        package = base.__module__.split(".")[0]
+        if base.__name__ == "Trainer" and package in ("lightning", "pytorch_lightning"):
+            return "lightning"
+        if (package, base.__name__) in _TRAINERS:
+            return package
+    return None
+
+
+_TRAINERS = {
+    ("transformers", "Trainer"),
+    ("fastai", "Learner"),
+    ("accelerate", "Accelerator"),
+}
+
+
+def _packages(given: Any) -> set[str]:
+    return {base.__module__.split(".")[0] for base in type(given).__mro__}
+
+
+def _held_by(given: Any) -> list[tuple[str, Any]]:
+    return list(getattr(given, "__dict__", {}).items())

@@ -1,0 +1,81 @@
+"""The structure of a batch in words: types and shapes, never what is in it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+
+_DEPTH = 3
+_WIDTH = 6
+
+
+def describe(value: Any, depth: int = _DEPTH) -> str:
+    """What `value` is, as in "a tuple of 2 (tensor float32 (32, 3, 8, 8), tensor int64 (32,))"."""
+    return f"a {_structure(value, depth)}"
+
+
+def plain_shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of a tensor, an array, a number, or a list of numbers; None for anything else."""
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return tuple(value.shape)
+    if isinstance(value, (bool, int, float, complex)):
+        return ()
+    if type(value) is list and value:  # as data sets give vectors that are not made tensors
+        inner = plain_shape(value[0]) if isinstance(value[0], (bool, int, float, list)) else None
+        return None if inner is None else (len(value), *inner)
+    return None
+
+
+def named_fields(value: Any) -> dict[str, Any] | None:
+    """The fields of a mapping, a dataclass or an object that holds a target; None for others."""
+    if isinstance(value, Mapping):
+        return {str(name): item for name, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return None
+
+
+def _structure(value: Any, depth: int) -> str:
+    name = type(value).__name__
+    if isinstance(value, torch.Tensor):
+        kind = "tensor" if type(value) is torch.Tensor else name
+        layout = "" if value.layout is torch.strided else f" {str(value.layout).split('.')[-1]}"
+        shape = "" if value.is_nested else f" {tuple(value.shape)}"
+        return f"{kind} {str(value.dtype).removeprefix('torch.')}{layout}{shape}"
+    if isinstance(value, np.ndarray):
+        return f"array {value.dtype} {value.shape}"
+    if isinstance(value, PackedSequence):
+        return f"PackedSequence of {_structure(value.data, 1)}"
+    if depth == 0:
+        return name
+    if isinstance(value, (tuple, list)):
+        names = getattr(value, "_fields", None)
+        if names is not None:
+            return f"{name} {_named(dict(zip(names, value, strict=True)), depth)}"
+        parts = [_structure(item, depth - 1) for item in value[: _WIDTH + 1]]
+        if len(parts) > 2 and len(set(parts)) == 1:
+            return f"{name} of {len(value)} ({parts[0]}, …)"
+        more = ", …" if len(value) > _WIDTH else ""
+        return f"{name} of {len(value)} ({', '.join(parts[:_WIDTH])}{more})"
+    fields = named_fields(value)
+    return name if fields is None else f"{name} {_named(fields, depth)}"
+
+
+def _named(fields: Mapping[str, Any], depth: int) -> str:
+    parts = [f"{key}: {_structure(item, depth - 1)}" for key, item in list(fields.items())[:8]]
+    more = ", …" if len(fields) > 8 else ""
+    return "{" + ", ".join(parts) + more + "}"
+
+
+def is_text(value: Any) -> bool:
+    """Whether it says something about a batch to people only: text, or nothing but text."""
+    if value is None or isinstance(value, (str, bytes)):
+        return True
+    if isinstance(value, Mapping):
+        return all(map(is_text, value.values()))
+    return isinstance(value, (tuple, list)) and bool(value) and all(map(is_text, value))
