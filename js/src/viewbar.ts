@@ -1,6 +1,6 @@
 // The bar below the chart: how it is looked at. All of it works without the kernel.
 import type { Chart } from "./chart";
-import { h, on, setAttribute, setText, SILENT } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import { formatLoss } from "./format";
 import { limitAt, limitSpan, positionOf, shownRange } from "./limits";
 import type { Session } from "./session";
@@ -82,7 +82,7 @@ export class ViewBar {
 }
 
 function swatch(kind: string): HTMLElement {
-  return h(`span.swatch.swatch-${kind}`, SILENT);
+  return h(`span.swatch.swatch-${kind}`, { "aria-hidden": "true" });
 }
 
 function slider(name: string, max: string): HTMLInputElement {
