@@ -20,12 +20,15 @@ const NO_KERNEL = "No kernel: this is the recorded curve";
 const CUT_OFF = ", cut off in mid-run";
 const STILL = ". Smoothing, loss limit, marker and Copy still work.";
 
+/** A part of the view that shows how things stand. */
+interface Part {
+  update(): void;
+}
+
 export class View {
   readonly el: HTMLElement;
   readonly plot: Plot;
-  private readonly bars: (
-    RunBar | ErrorBox | Toolbar | Plot | LegendBar | ViewBar | PickBar | CodePanel | CheckPanel
-  )[];
+  private readonly parts: readonly Part[];
   // The state comes first and by itself, so that a screen reader hears it and nothing twice.
   private readonly state = h("div.state", { "aria-live": "polite" });
   private readonly note = h("div.note", { "aria-live": "polite" });
@@ -48,7 +51,7 @@ export class View {
     const legend = new LegendBar(session, () => {
       this.plot.focus();
     });
-    this.bars = [
+    this.parts = [
       runBar,
       error,
       toolbar,
@@ -88,7 +91,7 @@ export class View {
   update(): void {
     const { standing, status, detail, span, store, note, connected } = this.session;
     const request = this.session.requests.pending;
-    for (const bar of this.bars) bar.update();
+    for (const part of this.parts) part.update();
     setText(this.state, describeState(standing, detail, span, store.current?.sweeps));
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name);
