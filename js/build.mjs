@@ -1,10 +1,12 @@
 // Bundles the front end into the Python package: one ES module and one style sheet,
 // with nothing left to load at run time.
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
-import { minify } from "terser";
-import { MEMBER, withMembersMarked } from "./members.mjs";
+
+/** What script and style may have together, each gzipped, in bytes: this much travels to a page. */
+const LIMIT = 40 * 1024;
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -13,7 +15,6 @@ const options = {
   entryPoints: { widget: here("src/widget.ts") },
   outdir: here("../lrwidget/static"),
   bundle: true,
-  inject: [here("shorthands.mjs")],
   minify: true,
   format: "esm",
   target: "es2022",
@@ -21,38 +22,28 @@ const options = {
   logLevel: "info",
 };
 
-if (process.argv.includes("--watch")) {
-  const context = await esbuild.context(options);
-  await context.watch();
-} else {
-  const sources = withMembersMarked(here("tsconfig.json"));
-  const members = {
-    name: "members",
-    setup(build) {
-      build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-        contents: sources.get(path.replaceAll("\\", "/")),
-        loader: "js",
-      }));
-    },
-  };
-  await esbuild.build({ ...options, mangleProps: MEMBER, plugins: [members] });
-  const file = here("../lrwidget/static/widget.js");
-  // A kilobyte less than by esbuild alone: it knows what is used once, and where an arrow will do.
-  const { code } = await minify(readFileSync(file, "utf8"), {
-    module: true,
-    ecma: 2020,
-    // What it calls unsafe is getters that do something and builtins that were replaced: not here.
-    compress: {
-      passes: 3,
-      unsafe: true,
-      unsafe_arrows: true,
-      pure_getters: true,
-      keep_fargs: false,
-    },
-  });
-  writeFileSync(file, code);
-  const limit = 60 * 1024;
-  const size = Buffer.byteLength(code);
-  console.log(`minified: ${size} of ${limit} bytes`);
-  if (size > limit) throw new Error(`widget.js has ${size} bytes; the limit is ${limit}`);
+/** Makes what users get; throws, and leaves all as it is, where that is too large. */
+function build() {
+  const { outputFiles } = esbuild.buildSync({ ...options, logLevel: "warning", write: false });
+  const size = outputFiles.reduce(
+    (sum, { contents }) => sum + gzipSync(contents, { level: 9 }).length,
+    0,
+  );
+  console.log(`script and style: ${size} of ${LIMIT} bytes gzipped`);
+  if (size > LIMIT) throw new Error(`script and style have ${size} bytes gzipped, over ${LIMIT}`);
+  mkdirSync(options.outdir, { recursive: true });
+  for (const { path, contents } of outputFiles) writeFileSync(path, contents);
 }
+
+if (process.argv.includes("--watch")) {
+  // Inline, since a page gets the module as text and has no address from which to load a file.
+  const context = await esbuild.context({ ...options, sourcemap: "inline" });
+  await context.watch();
+  // What is left behind is what users get. Synchronous: a second signal finds it done.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.once(signal, () => {
+      build();
+      process.exit();
+    });
+  }
+} else build();

@@ -20,13 +20,7 @@ export default tseslint.config(
   {
     files: ["*.mjs", "*.js"],
     languageOptions: {
-      globals: {
-        Buffer: "readonly",
-        console: "readonly",
-        document: "readonly",
-        process: "readonly",
-        URL: "readonly",
-      },
+      globals: { console: "readonly", process: "readonly", URL: "readonly" },
     },
   },
 );
