@@ -402,7 +402,7 @@ describe("a check", () => {
   it("shows a run as stopped whose kernel has gone, and as it is when a kernel speaks", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2 }, [2, 1]);
-    session.setConnected(false);
+    session.setKernel("gone");
     expect(session.standing.state).toBe("stopped");
     model.rows({ state: "running", step: 3, offset: 2 }, [1]);
     expect(session.standing.state).toBe("running");
@@ -468,7 +468,7 @@ describe("several runs", () => {
   it("are activated in the page where there is no kernel, and a pick stays", () => {
     const { model, session } = open(two);
     finish(model);
-    session.setConnected(false);
+    session.setKernel("gone");
     const [first, second] = session.runs.list;
     const sent = model.sent.length;
     session.activate(first!);
