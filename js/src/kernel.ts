@@ -25,7 +25,8 @@ export function kernelBehind({ comm_live, comm }: KernelSigns, manager: unknown)
   if (comm_live === false || field(services, "isDisposed") === true) {
     return statusOf(now) === "alive" ? "replaced" : "gone";
   }
-  return statusOf(field(comm, "kernel") ?? now);
+  const own = statusOf(field(comm, "kernel") ?? field(services, "_kernel") ?? now);
+  return own === "gone" && statusOf(now) === "alive" ? "replaced" : own;
 }
 
 function statusOf(kernel: unknown): Exclude<Kernel, "replaced"> {

@@ -49,7 +49,13 @@ export class Reach extends Looks {
   /** Tells the kernel something, unless it has ended. */
   protected send(message: object): void {
     this.look();
-    if (!this.orphaned) this.model.send(message);
+    if (this.orphaned) return;
+    try {
+      this.model.send(message);
+    } catch {
+      // The way is closed, before there was anything of it to be seen.
+      this.setKernel("gone");
+    }
   }
 
   /** Asks the kernel for something that it answers. */
@@ -58,7 +64,7 @@ export class Reach extends Looks {
     this.look();
     if (this.connected) {
       this.requests.expect(name);
-      this.model.send(message);
+      this.send(message);
     }
     this.changed();
   }
