@@ -107,7 +107,9 @@ def test_busy_is_not_dead_and_killed_is(lab: Lab) -> None:
 
     os.kill(process, signal.SIGKILL)
     expect(finder.root).to_contain_text("No kernel: this is the recorded curve.", timeout=SOON)
-    lab.page.get_by_role("button", name="Ok", exact=True).click(timeout=SOON)  # JupyterLab says it too
+    lab.page.get_by_role("button", name="Ok", exact=True).click(
+        timeout=SOON
+    )  # JupyterLab says it too
     finder.wait_for_state("Finished")
     offers_what_works_alone(finder)
 
