@@ -171,11 +171,14 @@ class Background(Generic[Result, End]):
     def _ending(self, step: int) -> Ending:
         """How the runner, which has ended, did so."""
         runner = self._the_runner()
+        error = None
+        if runner.error is not None:
+            error = without_folders(describe(runner.error, runner.hint))
         return Ending(
             state=RunState(runner.state).value,
             step=step,
             elapsed=runner.elapsed,
-            error=None if runner.error is None else without_folders(describe(runner.error)),
+            error=error,
             traceback=None if runner.traceback is None else without_folders(runner.traceback),
         )
 
@@ -185,7 +188,9 @@ class Background(Generic[Result, End]):
         return self._runner
 
 
-def describe(error: BaseException) -> str:
-    """`Type: message` on one line."""
+def describe(error: BaseException, hint: str = "") -> str:
+    """`Type: message` on one line, and what else there is to know about it."""
     text = " ".join(str(error).split())
+    if hint:
+        text = f"{text}{'' if text.endswith(('.', '!', '?')) else '.'} {hint}" if text else hint
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

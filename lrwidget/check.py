@@ -166,6 +166,9 @@ class CheckRunner(Runner[CheckResults]):
             steps * len(results.lrs),
         )
 
+    def _annotate(self, error: Exception) -> None:
+        self._annotate_here(error, "the check", sum(map(len, self.result.trials)))
+
 
 def final_loss(trial: LRRecords) -> float:
     """The mean loss of the last steps; NaN for a trial that did not come to its end."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrwidget.distributed.team import process_rank
 from lrwidget.jsonl import Log
+from lrwidget.notes import note_ending
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.sweep import sweep
 from lrwidget.task import task_and_options
@@ -67,11 +68,7 @@ def lr_find(
     except KeyboardInterrupt:
         pass
     except Exception as error:
-        error.records = records  # type: ignore[attr-defined]
-        error.add_note(
-            f"lr_find ended after {len(records)} steps; the model is as it was before, and the "
-            "rows are in this error's attribute `records`"
-        )
+        note_ending(error, "lr_find", records, len(records))
         raise
     finally:
         if bar is not None:

@@ -19,6 +19,7 @@ import torch
 from lrwidget.claim import Claim
 from lrwidget.distributed.team import process_count
 from lrwidget.interrupts import uninterrupted
+from lrwidget.notes import THREAD, attach, comes_of_thread, note_ending
 from lrwidget.options import SweepOptions
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.rng import cuda_in_use
@@ -65,6 +66,7 @@ class Runner(Generic[Result]):
     Attributes:
         state: where the run is.
         error: the exception that ended it, or None; `traceback` is its text.
+        hint: what else there is to know about that exception, in words; may be empty.
         notice: what else there is to say about it now, in words; may be empty.
         on_change: called from the run's thread after each change of `state`.
     """
@@ -80,6 +82,7 @@ class Runner(Generic[Result]):
         self.state = RunState.IDLE
         self.error: BaseException | None = None
         self.traceback: str | None = None
+        self.hint = ""
         self.notice = ""
         self.on_change: Callable[[], None] = lambda: None
         self.result = result
@@ -201,6 +204,8 @@ class Runner(Generic[Result]):
                 reason = self._take_steps(work(task))
         except BaseException as error:  # noqa: BLE001 - wait() raises it, whatever it is
             self.error = error
+            if isinstance(error, Exception):
+                self._annotate(error)
             self.traceback = "".join(traceback.format_exception(error))
         finally:
             self._work = None
@@ -210,6 +215,16 @@ class Runner(Generic[Result]):
             self.state = ENDED[reason]
             self._ended.set()
             self.on_change()
+
+    def _annotate(self, error: Exception) -> None:
+        """Say in notes what else there is to know, and in `hint` what must be seen beside it."""
+
+    def _annotate_here(self, error: Exception, what: str, rows: int) -> None:
+        """The same where the model was trained in this thread and is put back."""
+        note_ending(error, what, self.result, rows)
+        if comes_of_thread(error):
+            self.hint = THREAD
+            attach(error, THREAD)
 
     def _take_steps(self, steps: Generator[None, None, StopReason]) -> StopReason:
         with contextlib.closing(steps):
@@ -316,6 +331,9 @@ class SweepRunner(RecordsRunner):
     def steps_to(self, end_lr: float) -> int:
         """How many steps an extension to `end_lr` adds to each sweep."""
         return self.ladder.steps_to(end_lr)
+
+    def _annotate(self, error: Exception) -> None:
+        self._annotate_here(error, "the sweep", len(self.records))
 
     def extend(self, end_lr: float) -> None:
         """Let the sweep go on to a higher rate; see `RecordsRunner.extend`."""

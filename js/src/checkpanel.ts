@@ -65,14 +65,14 @@ export class CheckPanel {
   }
 
   update(): void {
-    const { check, lr, span, connected, smoothing } = this.session;
+    const { check, lr, span, orphaned, smoothing } = this.session;
     const { status, detail } = check;
     const table = check.store.current;
     this.el.hidden = table === null || detail.lrs.length === 0;
     if (this.el.hidden || !table) return;
 
     // In a notebook that was saved in the middle of a check there is nobody to go on with it.
-    const shown = status.state === "running" && !connected ? "stopped" : status.state;
+    const shown = status.state === "running" && orphaned ? "stopped" : status.state;
     const now = { ...status, state: shown };
     setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
     const { notice = "" } = detail;

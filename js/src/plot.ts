@@ -133,7 +133,7 @@ export class Plot {
   }
 
   update(): void {
-    const { lr, shown, status, store, detail, mode } = this.session;
+    const { lr, shown, status, store, detail, mode, connected } = this.session;
     this.el.dataset.mode = mode;
     // bqplot gives the first curve of every mark the same id, which a page may hold only once.
     for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
@@ -156,7 +156,7 @@ export class Plot {
     this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
     this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
     const waiting =
-      status.state === "idle" ? "Press Start to see the loss here, step by step." : "";
+      status.state === "idle" && connected ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
     if (this.focused) this.tell();
   }

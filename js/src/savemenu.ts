@@ -78,7 +78,11 @@ export class SaveMenu {
 function download(kind: string, content: Blob | string | null, type = "", label = ""): void {
   if (content === null) throw new Error("the browser cannot make the picture");
   const href = URL.createObjectURL(new Blob([content], { type }));
-  h("a", { href, download: fileName(kind, label) }).click();
+  const link = h("a", { href, download: fileName(kind, label), hidden: true });
+  // Some hosts, such as VS Code, see only the clicks that reach the body.
+  document.body.append(link);
+  link.click();
+  link.remove();
   // The browser may not have begun to read it yet.
   setTimeout(() => {
     URL.revokeObjectURL(href);

@@ -2,7 +2,6 @@
 // and the conversation with the kernel. Views read it and are told when it changed.
 import { Check } from "./check";
 import { clampRate } from "./format";
-import { Looks } from "./looks";
 import {
   type Command,
   type Detail,
@@ -14,7 +13,7 @@ import {
   type Status,
   type Traits,
 } from "./protocol";
-import { Requests, type Request } from "./requests";
+import { Reach } from "./reach";
 import { Runs, union, type Run } from "./runs";
 import type { RowStore } from "./store";
 import type { Span } from "./thin";
@@ -26,7 +25,7 @@ const SEND_EVERY = 50;
 /** The traits that say how the active run stands. */
 const STATUS = ["state", "step", "steps", "suggestion", "error"] as const;
 
-export class Session extends Looks {
+export class Session extends Reach {
   readonly runs: Runs;
   readonly check = new Check();
   lr: number | null;
@@ -34,11 +33,6 @@ export class Session extends Looks {
   smoothing: number;
   limit: number | null;
   dragging = false;
-  /** Whether a kernel is there to answer. */
-  connected = true;
-  readonly requests = new Requests(() => {
-    this.changed();
-  });
   /** The id of the widget's own model, known once the kernel has spoken. */
   modelId: string | null = null;
 
@@ -49,8 +43,8 @@ export class Session extends Looks {
   private readonly sendSmoothing = this.throttled("smoothing");
   private readonly sendLimit = this.throttled("y_max");
 
-  constructor(private readonly model: Model) {
-    super();
+  constructor(model: Model) {
+    super(model);
     this.runs = new Runs(model.get("_legend"));
     this.lr = model.get("lr");
     this.lrRange = model.get("lr_range");
@@ -97,8 +91,8 @@ export class Session extends Looks {
 
   /** The status to show: where the kernel has gone in mid-run, nobody goes on with it. */
   get standing(): Status {
-    const { status, connected } = this;
-    const left = !connected && (status.state === "running" || status.state === "paused");
+    const { status, orphaned } = this;
+    const left = orphaned && (status.state === "running" || status.state === "paused");
     return left ? { ...status, state: "stopped" } : status;
   }
 
@@ -149,9 +143,7 @@ export class Session extends Looks {
   }
 
   command(name: Command): void {
-    this.expect(name);
-    this.model.send({ type: "command", name });
-    this.changed();
+    this.request(name, { type: "command", name });
   }
 
   /** Draws a run beside the active one, or does not. */
@@ -164,6 +156,7 @@ export class Session extends Looks {
   /** Makes another run the active one; without a kernel only the page knows of it. */
   activate(run: Run): void {
     this.setHidden(run, false);
+    this.look();
     if (this.connected) {
       this.ask("activate", run);
       return;
@@ -177,18 +170,15 @@ export class Session extends Looks {
 
   /** Asks the kernel to do something with a run. */
   ask(action: RunAction, { number: run }: Run, label?: string): void {
-    this.expect(action);
-    this.model.send({ type: "run", action, run, ...(label === undefined ? {} : { label }) });
-    this.changed();
+    const more = label === undefined ? {} : { label };
+    this.request(action, { type: "run", action, run, ...more });
   }
 
   /** Asks the kernel to put the chosen rate into a variable of the notebook. */
   export(name: string): void {
     this.sendLr.flush();
     this.save({ variable: name });
-    this.expect("export");
-    this.model.send({ type: "export", name });
-    this.changed();
+    this.request("export", { type: "export", name });
   }
 
   /** The user chose a rate; from now on only the user moves the marker. */
@@ -197,7 +187,7 @@ export class Session extends Looks {
     const clamped = clampRate(lr, this.span);
     // The same rate would not leave the page; that it was picked must.
     if (clamped === this.lr) {
-      if (!this.dragging) this.model.send({ type: "pick", lr });
+      if (!this.dragging) this.send({ type: "pick", lr });
       return;
     }
     this.lr = clamped;
@@ -247,23 +237,10 @@ export class Session extends Looks {
     this.save({ variable });
   }
 
-  setConnected(connected: boolean): void {
-    if (connected === this.connected) return;
-    this.connected = connected;
-    this.changed();
-  }
-
   private throttled<Name extends keyof Traits>(name: Name): Throttle<Traits[Name]> {
     return new Throttle((value) => {
       this.save({ [name]: value });
     }, SEND_EVERY);
-  }
-
-  private save(changes: Partial<Traits>): void {
-    for (const [name, value] of Object.entries(changes)) {
-      this.model.set(name as keyof Traits, value);
-    }
-    this.model.save_changes();
   }
 
   private listen(): void {
@@ -347,7 +324,7 @@ export class Session extends Looks {
 
   private heard(): void {
     if (!this.busy) this.requests.settle("stop");
-    this.connected = true;
+    if (!this.connected) this.setKernel("unseen");
     this.askForMissing();
     this.changed();
   }
@@ -386,17 +363,12 @@ export class Session extends Looks {
   private askForMissing(): void {
     const now = performance.now();
     for (const ask of [...this.store.resync(now), ...this.check.resync(now)]) {
-      this.model.send({ type: "resync", ...ask });
+      this.send({ type: "resync", ...ask });
     }
     if (this.retry !== null || !(this.store.missing || this.check.store.missing)) return;
     this.retry = setTimeout(() => {
       this.retry = null;
       this.askForMissing();
     }, 500);
-  }
-
-  private expect(name: Request["name"]): void {
-    this.note = null;
-    this.requests.expect(name);
   }
 }

@@ -14,11 +14,7 @@ import type { Model } from "./protocol";
 import { ErrorBox, RunBar } from "./runbar";
 import type { Session } from "./session";
 import { ViewBar } from "./viewbar";
-import { describeState, describeWaiting } from "./words";
-
-const NO_KERNEL = "No kernel: this is the recorded curve";
-const CUT_OFF = ", cut off in mid-run";
-const STILL = ". Smoothing, loss limit, marker and Copy still work.";
+import { describeAlone, describeState, describeWaiting } from "./words";
 
 /** A part of the view that shows how things stand. */
 interface Part {
@@ -89,15 +85,19 @@ export class View {
   }
 
   update(): void {
-    const { standing, status, detail, span, store, note, connected } = this.session;
+    const { standing, status, detail, span, store, note, kernel } = this.session;
+    const { connected, others } = this.session;
     const request = this.session.requests.pending;
     for (const part of this.parts) part.update();
-    setText(this.state, describeState(standing, detail, span, store.current?.sweeps));
+    const idle = !connected && standing.state === "idle";
+    const state = describeState(standing, detail, span, store.current?.sweeps);
+    setText(this.state, idle ? "Not started." : state);
     let text = note?.text ?? detail.notice ?? "";
-    if (request?.late) text = describeWaiting(request.name);
+    if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {
-      const cut = standing === status ? "" : CUT_OFF;
-      text = [NO_KERNEL + cut + STILL, text].filter(Boolean).join(" ");
+      const recorded = Boolean(store.current?.length) || others.length > 0;
+      const alone = describeAlone(kernel, standing !== status, recorded);
+      text = [alone, text].filter(Boolean).join(" ");
     }
     setText(this.note, text);
     setClass(this.note, "bad", note?.ok === false && !request?.late);

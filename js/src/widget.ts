@@ -1,7 +1,8 @@
 // The wiring: one session and one chart per widget model, one view for each place it is shown.
 import type { AnyWidget } from "@anywidget/types";
 import { Chart } from "./chart";
-import { realModel, type RealModel } from "./host";
+import { kernelOf, realFigure, realModel, type RealModel } from "./host";
+import { KernelWatch } from "./kernel";
 import { hasEnded, type Model, type Traits } from "./protocol";
 import { Session } from "./session";
 import { View } from "./view";
@@ -67,14 +68,21 @@ class Shared {
   }
 
   private async open(): Promise<{ chart: Chart; figure: RealModel } | null> {
-    const figure = await realModel(this.model, this.session.figure);
+    const figure = await realFigure(this.model, this.session.figure);
     if (!figure) return null;
     this.drawn = new Chart(figure);
     // Our own model comes as a proxy that does not tell whether its kernel lives; the figure does.
+    const watch = new KernelWatch(
+      () => kernelOf(this.model, figure),
+      (kernel) => {
+        this.session.setKernel(kernel);
+      },
+      this.gone.signal,
+    );
     const look = (): void => {
-      this.session.setConnected(figure.comm_live !== false);
+      watch.look();
     };
-    look();
+    this.session.look = look;
     figure.on("comm_live_update", look, this);
     this.gone.signal.addEventListener("abort", () => {
       figure.off(null, null, this);
@@ -115,8 +123,8 @@ class Shared {
    */
   private async keep(modelId: string): Promise<void> {
     const real = await realModel(this.model, modelId);
-    if (!real) return;
-    const plain = real.get_state.bind(real);
+    const plain = real?.get_state?.bind(real);
+    if (!real || !plain) return;
     real.get_state = (drop) => ({ ...plain(drop), ...this.session.saved() });
   }
 }

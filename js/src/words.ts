@@ -1,5 +1,6 @@
 // What the widget says about a run, in words.
 import { formatLoss, formatRate, formatTimeLeft } from "./format";
+import type { Kernel } from "./kernel";
 import type { Command, Detail, RunAction, Status } from "./protocol";
 import type { Span } from "./thin";
 
@@ -70,12 +71,29 @@ const LABEL: Record<Command | RunAction | "export", string> = {
   remove: "Remove",
 };
 
-/** Why a button that was pressed has had no effect yet. */
-export function describeWaiting(name: keyof typeof LABEL): string {
+/** Why a button that was pressed has had no effect yet; `seen`: that the kernel is there. */
+export function describeWaiting(name: keyof typeof LABEL, seen = true): string {
+  if (!seen) {
+    return `No answer from the kernel yet: ${LABEL[name]} will act when it is free, if it is still there.`;
+  }
   if (name === "pause" || name === "stop") {
     return `${LABEL[name]} waits for the step in hand to end, and for the running cell if the kernel is busy.`;
   }
   return `Kernel busy: ${LABEL[name]} will act when the running cell ends.`;
+}
+
+/** What is there where no kernel answers, and what can be done with it. */
+export function describeAlone(kernel: Kernel, cutOff: boolean, recorded: boolean): string {
+  const [lead, curve] =
+    kernel === "lost"
+      ? ["No kernel can be reached", "this is the curve so far"]
+      : ["No kernel", `this is the recorded curve${cutOff ? ", cut off in mid-run" : ""}`];
+  const anew =
+    kernel === "replaced"
+      ? "The kernel that is there now does not know this widget: run the widget's cell again."
+      : "";
+  if (!recorded) return join(`${lead}, and no curve has been recorded.`, anew);
+  return join(`${lead}: ${curve}. Smoothing, loss limit, marker and Copy still work.`, anew);
 }
 
 /** Why a rate is not taken as it is. */

@@ -402,10 +402,51 @@ describe("a check", () => {
   it("shows a run as stopped whose kernel has gone, and as it is when a kernel speaks", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2 }, [2, 1]);
-    session.setConnected(false);
+    session.setKernel("gone");
     expect(session.standing.state).toBe("stopped");
     model.rows({ state: "running", step: 3, offset: 2 }, [1]);
     expect(session.standing.state).toBe("running");
+  });
+});
+
+describe("a kernel that has ended", () => {
+  it("is told nothing more, and what was asked of it waits no longer", () => {
+    const { model, session } = open({ lr: 1e-3 });
+    session.export("rate");
+    expect(session.requests.pending?.name).toBe("export");
+    session.setKernel("gone");
+    expect(session.requests.pending).toBeNull();
+    const before = [model.sent.length, model.saved.length];
+    session.command("start");
+    session.export("rate");
+    session.pick(1e-2);
+    session.pick(1e-2);
+    session.setSmoothing(0.5);
+    expect([model.sent.length, model.saved.length]).toEqual(before);
+    expect([session.requests.pending, session.lr, model.traits.lr]).toEqual([null, 1e-2, 1e-2]);
+  });
+  it("is found out by whoever is about to ask it, or by the failure to do so", () => {
+    const { model, session } = open();
+    session.look = () => {
+      session.setKernel("gone");
+    };
+    session.command("start");
+    expect([session.connected, session.requests.pending]).toEqual([false, null]);
+    const other = open();
+    other.model.send = () => {
+      throw new Error("Cannot send");
+    };
+    other.session.command("start");
+    expect([other.session.kernel, other.session.requests.pending]).toEqual(["gone", null]);
+    expect(model.sent.length).toBe(1);
+  });
+  it("goes on with its run where it only cannot be reached, and is asked for all when it can", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", step: 2 }, [2, 1]);
+    session.setKernel("lost");
+    expect([session.connected, session.standing.state]).toEqual([false, "running"]);
+    session.setKernel("alive");
+    expect(model.sent.at(-1)).toEqual({ type: "hello" });
   });
 });
 
@@ -468,7 +509,7 @@ describe("several runs", () => {
   it("are activated in the page where there is no kernel, and a pick stays", () => {
     const { model, session } = open(two);
     finish(model);
-    session.setConnected(false);
+    session.setKernel("gone");
     const [first, second] = session.runs.list;
     const sent = model.sent.length;
     session.activate(first!);

@@ -68,6 +68,13 @@ describe("describeWaiting", () => {
     expect(describeWaiting("export")).toContain("Export will act when the running cell ends");
     expect(describeWaiting("stop")).toMatch(/^Stop waits for the step in hand/);
   });
+  it("does not call busy what it cannot see", () => {
+    for (const name of ["export", "stop"] as const) {
+      expect(describeWaiting(name, false)).toMatch(
+        /^No answer from the kernel yet: (Export|Stop) /,
+      );
+    }
+  });
 });
 
 describe("splitError", () => {

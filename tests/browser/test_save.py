@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.browser.harness.cells import STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
@@ -69,6 +70,31 @@ def test_csv_has_the_rows_of_the_frame_to_the_last_bit(lab: Lab, finished: Finde
     assert head == ["lr", "loss"]
     assert head == lab.kernel.value("list(w.records.frame.columns)")
     assert [[float(x) for x in row] for row in rows] == finished.kernel_rows
+
+
+# Hosts such as VS Code make the file themselves, of the clicks that reach the body.
+HEAR_LINKS = """
+() => {
+  window.heard = [];
+  document.body.addEventListener('click', ({ target }) => {
+    const link = target.closest('a[download]');
+    if (link) window.heard.push([link.download, link.href.split(':')[0], link.isConnected]);
+  });
+}
+"""
+
+
+def test_the_link_to_a_file_is_clicked_in_the_document_and_taken_out_again(
+    lab: Lab, finished: Finder
+) -> None:
+    lab.page.evaluate(HEAR_LINKS)
+    saved(finished, "Save as CSV")
+    saved(finished, "Save as SVG")
+    assert lab.page.evaluate("heard") == [
+        ["lr-sweep-run-1.csv", "blob", True],
+        ["lr-sweep.svg", "blob", True],
+    ]
+    expect(lab.page.locator("a[download^=lr-sweep]")).to_have_count(0)
 
 
 def test_the_summary_is_copied_as_a_table_by_keyboard(lab: Lab, finished: Finder) -> None:

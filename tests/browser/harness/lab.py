@@ -33,6 +33,7 @@ T = TypeVar("T")
 Shell = Literal["notebook", "lab", "notebook7"]
 PLACES = {"notebook": "doc/tree", "notebook7": "notebooks"}
 NOWHERE = "about:blank"  # where a new page is
+SHUT_DOWN = "() => labTest.panel().sessionContext.shutdown()"
 
 # Defined in the page before each load. `labTest.run` does not wait for the cell.
 PAGE_SCRIPT = """
@@ -218,11 +219,24 @@ class Lab:
 
     def restart_kernel(self) -> None:
         """Restart the kernel, as the menu does, without its question."""
+        self._let_go_of_kernel()
+        self.page.evaluate("labTest.panel().sessionContext.session.kernel.restart()")
+        self._wait_until_ready(idle=True)
+
+    def shut_down_kernel(self, script: str = SHUT_DOWN, argument: object = None) -> None:
+        """Shut the kernel down, as the menu does."""
+        self._let_go_of_kernel()
+        self.page.evaluate(script, argument)
+
+    def start_kernel(self) -> None:
+        """Start a kernel where none is."""
+        self.page.evaluate("labTest.panel().sessionContext.startKernel()")
+        self._wait_until_ready(idle=True)
+
+    def _let_go_of_kernel(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
-        self.page.evaluate("labTest.panel().sessionContext.session.kernel.restart()")
-        self._wait_until_ready(idle=True)
 
     def interrupt_kernel(self) -> None:
         """Interrupt the cell that runs, as the menu does."""
@@ -261,14 +275,12 @@ class Lab:
         self.page.reload()
         self._wait_until_ready(idle=False)
 
-    def close_notebook(self, shut_down_kernel: bool = False) -> None:
+    def close_notebook(self, shut_down_kernel: bool = False, save: bool = True) -> None:
         """Save the notebook and close its tab; needs `shell="lab"`."""
-        self.save()
+        if save:
+            self.save()
         if shut_down_kernel:
-            if self._kernel is not None:
-                self._kernel.close()
-                self._kernel = None
-            self.page.evaluate("labTest.panel().sessionContext.shutdown()")
+            self.shut_down_kernel()
         self.page.evaluate("labTest.panel().dispose()")
 
     def reopen_notebook(self) -> None:

@@ -1,0 +1,144 @@
+"""The kernel ends under an open page: it says so, and offers only what works without one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.harness.cells import BUSY_INDEX, STEPS, open_finder, start
+from tests.browser.harness.finder import Finder
+from tests.browser.harness.lab import Lab
+from tests.browser.harness.pages import Pages
+from tests.browser.harness.server import JupyterServer
+
+SOON = 10_000  # milliseconds: a few seconds, on a busy machine
+WAITED = 1500  # milliseconds after which a button that has no answer would speak
+CUT_OFF = "No kernel: this is the recorded curve, cut off in mid-run."
+ANEW = "The kernel that is there now does not know this widget"
+# Presses Export before the page can have looked.
+SHUT_DOWN_AND_EXPORT = """
+async (export_) => {
+  const { kernel } = labTest.panel().sessionContext.session;
+  kernel.disposed.connect(() => export_.click());
+  await labTest.panel().sessionContext.shutdown();
+}
+"""
+STATUS = "labTest.panel().sessionContext.session.kernel.status"
+
+
+def offers_what_works_alone(finder: Finder) -> None:
+    """Check what is off, what is not said, and that the rest works."""
+    for name in ("Start", "Check", "Export"):
+        expect(finder.button(name)).to_be_disabled()
+    before = finder.mark("smoothed loss").path
+    finder.slider("Smoothing").press("Home")
+    finder.lab.wait_for("the line moves", lambda: finder.mark("smoothed loss").path != before)
+    finder.drag_marker_to(0.1)
+    finder.lab.wait_for("the marker moves", lambda: 0.09 < (finder.chosen or 0) < 0.11)
+    finder.button("Copy").click()
+    finder.wait_for_text("Copied: lr = ")
+    finder.field("Variable").press("Enter")  # as Export
+    finder.wait_for_text("There is no kernel whose variable could be written.")
+    finder.lab.page.wait_for_timeout(WAITED)
+    expect(finder.root).not_to_contain_text("Kernel busy")
+    expect(finder.root).not_to_contain_text("No answer")
+
+
+def test_shut_down_in_mid_run_and_another_kernel_started(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=30)
+    start(finder)
+    finder.wait_for_rows(30)
+    finder.type_lr("0.02")
+    finder.wait_for_kernel()
+    export = finder.button("Export").element_handle()
+    lab.shut_down_kernel(SHUT_DOWN_AND_EXPORT, export)
+    expect(finder.root).to_contain_text(CUT_OFF, timeout=SOON)
+    finder.wait_for_state(f"Stopped at step 30 of {STEPS}")
+    expect(finder.button("Stop")).to_be_hidden()
+    offers_what_works_alone(finder)
+    expect(finder.root).not_to_contain_text(ANEW)
+
+    lab.start_kernel()
+    expect(finder.root).to_contain_text(ANEW, timeout=SOON)
+    expect(finder.button("Start")).to_be_disabled()
+    lab.allow("steps", 0)
+    lab.run_cell(0)
+    lab.run_cell(1)
+    finder.wait_until_drawn()
+    finder.wait_for_state("Ready")
+    expect(finder.button("Start")).to_be_enabled()
+    expect(finder.root).not_to_contain_text("kernel")
+    lab.allow("steps", STEPS)
+    start(finder)
+    finder.wait_for_rows(STEPS)
+    assert finder.rows == finder.kernel_rows
+
+
+def test_before_the_first_start_there_is_neither_a_curve_nor_an_invitation(lab: Lab) -> None:
+    finder = open_finder(lab)
+    expect(finder.root).to_contain_text("Press Start")
+    lab.shut_down_kernel()
+    expect(finder.root).to_contain_text("No kernel, and no curve has been recorded.", timeout=SOON)
+    finder.wait_for_state("^Not started.$")
+    expect(finder.root).not_to_contain_text("Press Start")
+
+
+@pytest.mark.own_page
+def test_busy_is_not_dead_and_killed_is(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS)
+    start(finder)
+    finder.wait_for_state("finished")
+    process = int(lab.kernel.value("__import__('os').getpid()"))
+    lab.run_cell(BUSY_INDEX, wait=False)
+    lab.wait_for("the kernel is busy", lambda: lab.page.evaluate(STATUS) == "busy")
+    os.kill(process, signal.SIGSTOP)  # its subshells, which would answer, are busy as well
+    finder.button("Export").click()
+    finder.wait_for_text("Kernel busy: Export will act when the running cell ends.")
+    lab.page.wait_for_timeout(3000)  # longer than a lost connection is borne
+    expect(finder.root).to_contain_text("Kernel busy")
+    expect(finder.root).not_to_contain_text("No kernel")
+    expect(finder.button("Start")).to_be_enabled()
+
+    os.kill(process, signal.SIGKILL)
+    expect(finder.root).to_contain_text("No kernel: this is the recorded curve.", timeout=SOON)
+    lab.page.get_by_role("button", name="Ok", exact=True).click(
+        timeout=SOON
+    )  # JupyterLab says it too
+    finder.wait_for_state("Finished")
+    offers_what_works_alone(finder)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[JupyterServer]:
+    """A server for one test to end."""
+    server = JupyterServer(tmp_path)
+    yield server
+    server.close()
+
+
+@pytest.mark.own_page
+def test_a_server_that_has_gone_is_no_kernel_either(
+    own_server: JupyterServer, pages: Pages
+) -> None:
+    lab = Lab(own_server, pages.take(fresh=True), "gone")
+    try:
+        finder = open_finder(lab, allowed=STEPS)
+        start(finder)
+        finder.wait_for_state("finished")
+        own_server.close()
+        expect(finder.root).to_contain_text("No kernel can be reached", timeout=SOON)
+        dialog = lab.page.get_by_role("dialog")
+        dialog.get_by_role("button").last.click(timeout=SOON)
+        finder.wait_for_state("Finished")
+        offers_what_works_alone(finder)
+    finally:
+        lab.page.close()
+    # The page tells of its own that it cannot reach the server; nothing of ours is among it.
+    ours = [error for error in lab.errors if re.search("lrwidget|anywidget|uncaught", error)]
+    assert ours == []
