@@ -5,12 +5,13 @@ data sets, and what libraries keep for themselves.
 """
 
 import collections
+import dis
 import enum
 import functools
 import sys
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -136,20 +137,29 @@ def held_by(function: types.FunctionType) -> Iterator[Any]:
     yield from (function.__kwdefaults__ or {}).values()
     scope = function.__globals__
     # Not by `__module__`, which functools.wraps copies from what is wrapped.
-    root = str(scope.get("__name__", "")).partition(".")[0]
-    if root == "torch" or root in sys.stdlib_module_names:
+    if is_from_a_library(scope.get("__name__")):
         return
     for name in names(function.__code__):
         if name in scope:
             yield scope[name]
 
 
+def is_from_a_library(module: Any) -> bool:
+    """Whether a module, given by its name, is of torch or Python, which hold no state of users."""
+    root = str(module).partition(".")[0]
+    return root in ("torch", "numpy", "builtins") or root in sys.stdlib_module_names
+
+
 @functools.lru_cache(maxsize=4096)
 def names(code: types.CodeType) -> frozenset[str]:
-    """The names of globals and attributes in a piece of code, with those of functions in it."""
+    """The names of globals in a piece of code, with those of functions in it."""
     inner = [names(const) for const in code.co_consts if isinstance(const, types.CodeType)]
-    return frozenset(code.co_names).union(*inner)
+    # Not `co_names`, which has attributes too: `self.model` uses no global `model`.
+    read = (i.argval for i in dis.get_instructions(code) if i.opname in _READS_A_GLOBAL)
+    return frozenset(read).union(*inner)
 
+
+_READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 
 # How far the references of functions are followed: a loss that calls a helper that uses the model.
 _DEPTH = 4
@@ -157,18 +167,18 @@ _DEPTH = 4
 _MOST = 20_000
 
 
-def used_by(value: Any, *, containers: bool = False) -> Iterator[Any]:
-    """What a function, a method, a partial or a callable object can use beside its arguments.
+def used_by(*values: Any, containers: bool = False) -> Iterator[Any]:
+    """What functions, methods, partials or callable objects can use beside their arguments.
 
     Nearest first, each object once, and what is reached through these in turn; modules are not
     looked into.
 
     Args:
-        value: what is called.
+        values: what is called.
         containers: whether to look into lists, dicts, tuples and sets on the way.
     """
-    seen: dict[int, Any] = {id(value): value}
-    level = [value]
+    seen: dict[int, Any] = {id(value): value for value in values}
+    level = list(values)
     for _ in range(2 * _DEPTH):  # an object and its attributes are two
         nearest, level = level, []
         for outer in nearest:
@@ -179,6 +189,29 @@ def used_by(value: Any, *, containers: bool = False) -> Iterator[Any]:
                     yield item
                 if len(seen) > _MOST:
                     return
+
+
+def functions_in(values: Iterable[Any]) -> list[Any]:
+    """The functions, methods and partials that are held in values, containers and plain objects.
+
+    A deep copy holds the same functions, with all that they use.
+    """
+    seen: dict[int, Any] = {}
+    found, level = [], list(values)
+    for _ in range(_DEPTH):
+        nearest, level = level, []
+        for value in nearest:
+            if type(value) in ATOMS or id(value) in seen:
+                continue
+            seen[id(value)] = value
+            if isinstance(value, FUNCTIONS):
+                found.append(value)
+            elif not is_shared(type(value)) and len(seen) < _MOST:
+                level += _inside(value, containers=True)
+    return found
+
+
+FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
 def _inside(value: Any, containers: bool) -> Iterator[Any]:
