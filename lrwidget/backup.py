@@ -70,9 +70,17 @@ class Backup:
 
     def set_gradients_aside(self) -> None:
         """Take the gradients off the tensors; `restore` puts the same objects back."""
-        for value in self._seen.values():
-            if isinstance(value, torch.Tensor) and value.is_leaf:
-                value.grad = None
+        for tensor in self.tensors():
+            if tensor.is_leaf:
+                tensor.grad = None
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The tensors that are remembered."""
+        return [value for value in self._seen.values() if isinstance(value, torch.Tensor)]
+
+    def changed(self) -> bool:
+        """Whether the values of any tensor whose values are kept are others now."""
+        return self._copies.changed()
 
     def restore(self) -> None:
         """Put everything back; may be called again, also when it was broken off in the middle."""
@@ -342,7 +350,7 @@ def _way_for(kind: type) -> "Remember | None":
 Remember = Callable[[Backup, Any], None]
 
 _OF_TORCH = (torch.Tensor, nn.Module, torch.optim.Optimizer)
-_STATE = (*_OF_TORCH, torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_STATE = (*_OF_TORCH, *walk.GENERATORS)
 _NOTES = frozenset({dict, list, set, tuple, collections.deque, collections.defaultdict, bytearray})
 _WAYS: tuple[tuple[type | tuple[type, ...], Remember], ...] = (
     (torch.Tensor, Backup._remember_tensor),

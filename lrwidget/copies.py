@@ -37,6 +37,15 @@ class Copies:
         if place == "disk":
             self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close(); has no name
         self._storages: dict[tuple[torch.device, int], PutBack] = {}
+        self._pairs: list[tuple[Any, Any]] = []
+
+    def changed(self) -> bool:
+        """Whether any of the bytes are others now; not to be asked of copies in a file."""
+        return any(
+            storage.nbytes() != saved.nbytes()
+            or not torch.equal(_bytes_of(storage).to(saved.device), _bytes_of(saved))
+            for storage, saved in self._pairs
+        )
 
     def restore(self) -> None:
         """Put the bytes back."""
@@ -46,6 +55,7 @@ class Copies:
     def close(self) -> None:
         """Let go of the copies."""
         self._storages.clear()
+        self._pairs.clear()
         if self.file is not None:
             self.file.close()
 
@@ -97,6 +107,7 @@ class Copies:
             return
         stays = self._place == "device" or storage.device.type == "cpu"
         saved = storage.clone() if stays else storage.cpu()
+        self._pairs.append((storage, saved))
         self._storages[key] = lambda: storage.copy_(saved)
 
     def _to_file(self, storage: Any) -> PutBack:
@@ -112,6 +123,10 @@ class Copies:
             return storage.copy_(saved.untyped_storage())
 
         return put_back
+
+
+def _bytes_of(storage: Any) -> torch.Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
 def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:

@@ -4,6 +4,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from lrwidget import walk
@@ -27,6 +29,12 @@ def outside_of(task: TrainingTask) -> list[Any]:
     functions = walk.functions_in(held)
     functions += _methods_of({type(value) for value in (*modules, task.loss_fn, task.metric)})
     return list(walk.used_by(*functions, containers=True))
+
+
+def has_state(value: Any) -> bool:
+    """Whether a backup is to remember what `outside_of` found: no functions, no bare containers."""
+    kinds = (nn.Module, torch.Tensor, np.ndarray, *walk.GENERATORS)
+    return isinstance(value, kinds) or walk.is_plain(type(value))
 
 
 _TREE = frozenset({"_parameters", "_buffers", "_modules"})

@@ -8,6 +8,7 @@ import collections
 import dis
 import enum
 import functools
+import random
 import sys
 import types
 import weakref
@@ -211,6 +212,7 @@ def functions_in(values: Iterable[Any]) -> list[Any]:
     return found
 
 
+GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
