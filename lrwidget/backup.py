@@ -41,15 +41,22 @@ class Backup:
         place: where the copies of tensors are kept: on their own device, in CPU memory, or in a
             temporary file.
         without: ids of tensors whose values are not kept, only what else there is of them.
+        leave: objects that are not remembered, nor what only they lead to.
     """
 
     def __init__(
-        self, subjects: Iterable[Any], place: Place, *, without: Collection[int] = ()
+        self,
+        subjects: Iterable[Any],
+        place: Place,
+        *,
+        without: Collection[int] = (),
+        leave: Iterable[Any] = (),
     ) -> None:
         self._copies = Copies(place)
         self._file = self._copies.file
         self._of_arrays = 0
         self._without = without
+        self._left = {id(value): value for value in leave}
         # By id, with the objects themselves, so that no id is used again.
         self._seen: dict[int, Any] = {}
         self._put_back: list[PutBack] = []
@@ -108,7 +115,7 @@ class Backup:
 
     def _remember(self, value: Any) -> None:
         kind = type(value)
-        if kind in walk.ATOMS or id(value) in self._seen:
+        if kind in walk.ATOMS or id(value) in self._seen or id(value) in self._left:
             return  # tied weights; the optimizer's parameters are the model's
         if kind not in self._ways:
             self._ways[kind] = _way_for(kind)

@@ -28,6 +28,7 @@ class Proof:
         self._own = {id(tensor): tensor for tensor in kept.tensors() if tensor.is_leaf}
         self._gradients = [(t, t.grad, _version(t.grad)) for t in self._own.values()]
         self._trains = False
+        self._set_aside = False
 
     def close(self) -> None:
         """Let go of what was kept: it is a copy."""
@@ -42,10 +43,18 @@ class Proof:
             NotCopied: the model itself is in it.
         """
         trained = set(map(id, self._trained))
-        for leaf in _leaves(loss):
+        for node in _nodes(loss):
+            if isinstance(node, torch.autograd.function.BackwardCFunction):
+                # It may run a graph of its own in the backward pass, as checkpoints do. Gradients
+                # there are would be added to.
+                self._set_aside = True
+            leaf = node.variable if type(node).__name__ == "AccumulateGrad" else None
             self._trains = self._trains or id(leaf) in trained
             if id(leaf) in self._own:
                 raise NotCopied("its copy computes with weights of the model itself")
+        if self._set_aside:
+            for tensor in self._own.values():
+                tensor.grad = None
 
     def of_step(self) -> None:
         """Look at what the step of the copy has done.
@@ -55,25 +64,30 @@ class Proof:
         """
         if not self._trains and all(tensor.grad is None for tensor in self._trained):
             raise NotCopied("no gradient reaches its copy")
-        if any(t.grad is not g or _version(g) != v for t, g, v in self._gradients):
+        left = any(
+            t.grad is not (None if self._set_aside else g) or _version(g) != v
+            for t, g, v in self._gradients
+        )
+        if left:
             raise NotCopied("its copy leaves gradients in the model itself")
         if self._kept.changed():
             raise NotCopied("its copy changes buffers of the model itself")
+        if self._set_aside:
+            for tensor, gradient, _ in self._gradients:
+                tensor.grad = gradient
 
 
 def _version(tensor: torch.Tensor | None) -> int:
     return 0 if tensor is None else tensor._version
 
 
-def _leaves(loss: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The tensors into which a backward pass from `loss` puts gradients."""
+def _nodes(loss: torch.Tensor) -> Iterator[Any]:
+    """The graph of a loss; its leaves are nodes of the type AccumulateGrad."""
     seen: set[Any] = set()
-    nodes = [loss.grad_fn]
+    nodes: list[Any] = [loss.grad_fn]
     while nodes:
-        node: Any = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if type(node).__name__ == "AccumulateGrad":
-            yield node.variable
-        nodes += [following for following, _ in node.next_functions]
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions]
+            yield node

@@ -21,7 +21,7 @@ from lrwidget.copies import Place
 from lrwidget.copying import NotCopied, copy_together
 from lrwidget.outside import has_state, outside_of
 from lrwidget.proof import Proof
-from lrwidget.rng import remember_generators, seed_generators
+from lrwidget.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.task import TrainingTask
 
 
@@ -118,6 +118,7 @@ def _watch_the_originals(
         [task.model, *(part for part in (task.loss_fn, task.metric) if part is not None)],
         "device",
         without={id(p) for p in task.model.parameters()},
+        leave=outside,
     )
     backups.append(kept)
     optimizers = (parts.optimizer, *parts.other_optimizers)
@@ -128,10 +129,13 @@ def _watch_the_originals(
 def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
+    put_back = remember_shared()
     try:
         copies = copy_together(task, outside)
     except NotCopied as why_not:
         return why_not
+    finally:
+        put_back()  # a class that makes its copies itself may draw initial values
     if task.device != next(task.model.parameters()).device:
         copies["model"].to(task.device)
         if isinstance(copies["loss_fn"], nn.Module):

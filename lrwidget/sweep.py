@@ -17,6 +17,7 @@ from lrwidget.distributed.team import Team, process_rank
 from lrwidget.divergence import DivergenceRule
 from lrwidget.firststep import beginning
 from lrwidget.options import SweepOptions
+from lrwidget.outside import not_swept
 from lrwidget.readback import GroupedReader, ImmediateReader, Reading, reader_for
 from lrwidget.recipe import class_of
 from lrwidget.records import LRRecords, StopReason
@@ -66,6 +67,8 @@ def sweep(
                 seed = _seed(options, repeat)
                 with task.session(), prepared(task, seed, in_place=in_place) as parts:
                     records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
+                    if note := not_swept(task):
+                        records.meta["not_swept"] = note
                     reason = yield from train_at(
                         task,
                         parts,
