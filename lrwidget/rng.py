@@ -31,7 +31,7 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
     loader = [(generator, generator.get_state()) for generator in own]
     this = _Sweep()
     with _sweeps_lock:
-        shared = next(iter(_sweeps.values()), None) or _remember_shared()
+        shared = next(iter(_sweeps.values()), None) or remember_shared()
         _sweeps[this] = shared
 
     def put_back() -> None:
@@ -48,7 +48,7 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
 @contextmanager
 def unmoved() -> Iterator[None]:
     """Put torch, numpy and python back after the block to where they are now, sweep or no sweep."""
-    put_back = _remember_shared()
+    put_back = remember_shared()
     try:
         yield
     finally:
@@ -65,7 +65,8 @@ _sweeps: weakref.WeakKeyDictionary[_Sweep, Callable[[], None]] = weakref.WeakKey
 _sweeps_lock = threading.Lock()
 
 
-def _remember_shared() -> Callable[[], None]:
+def remember_shared() -> Callable[[], None]:
+    """Remember torch (CPU and devices in use), numpy and python; returns what puts them back."""
     cpu = torch.get_rng_state()
     # A device that nobody has used yet has no state to keep, and asking would start it.
     devices = [(b, b.get_rng_state_all()) for b in _ACCELERATORS if b.is_initialized()]

@@ -21,6 +21,7 @@ from lrwidget.distributed.team import process_count
 from lrwidget.interrupts import uninterrupted
 from lrwidget.notes import THREAD, attach, comes_of_thread, note_ending
 from lrwidget.options import SweepOptions
+from lrwidget.outside import not_swept
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.rng import cuda_in_use
 from lrwidget.schedule import Ladder
@@ -322,6 +323,7 @@ class SweepRunner(RecordsRunner):
             records,
             ladder.total,
         )
+        self.notice = not_swept(task)
 
     @property
     def span(self) -> tuple[float, float]:

@@ -50,6 +50,8 @@ class TrainingStep:
         self._proven = False
         self._watch = StepWatch(parts.optimizer)
         self._calls = WholeStep(self._watch, parts.scaler, task.accumulate_in_step, task.device)
+        # Told of the first loss, before its backward pass.
+        self.on_first_loss: Callable[[torch.Tensor], object] = lambda _: None
         # Whether the task's own step does all of it; None until its first call has shown it.
         self._steps_itself: bool | None = None
         self._needs_closure = needs_closure(parts.optimizer)
@@ -318,6 +320,7 @@ class TrainingStep:
             return loss if loss.dim() == 0 else loss.reshape(())
         checked = trainable_loss(loss)
         self._checked = True
+        self.on_first_loss(checked)
         return checked
 
 
