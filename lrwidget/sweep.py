@@ -64,14 +64,17 @@ def sweep(
                 records.begin_sweep()
                 with task.session(), prepared(task, _seed(options, repeat)) as parts:
                     records.meta.update(meta_of(task, ladder.options), ran_on=parts.ran_on)
-                    reason = yield from train_at(
-                        task,
-                        parts,
-                        ladder.climb(),
-                        records,
-                        stop_at_divergence=options.stop_at_divergence,
-                        team=team,
-                    )
+                    try:
+                        reason = yield from train_at(
+                            task,
+                            parts,
+                            ladder.climb(),
+                            records,
+                            stop_at_divergence=options.stop_at_divergence,
+                            team=team,
+                        )
+                    finally:  # some data shows it only when it is read
+                        records.meta["batch_size"] = task.batch_size
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
     except (GeneratorExit, KeyboardInterrupt):
@@ -84,7 +87,6 @@ def sweep(
         ladder.close()
         if "options" in records.meta:
             records.meta["options"] = plain(ladder.options)
-            records.meta["batch_size"] = task.batch_size  # some data shows it when it is read
         records.stop_reason = reason
     return reason
 

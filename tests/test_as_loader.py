@@ -143,10 +143,23 @@ def test_loader_options_are_for_any_samples() -> None:
 
 def test_samples_that_cannot_be_put_together_are_shown() -> None:
     ragged = [(torch.rand(3 + i % 2), i % 4) for i in range(8)]
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError, match="equal size") as caught:
         lr_find(*problem()[:3], ragged, steps=2, progress=False)
     assert "a sample is a tuple of 2 (tensor float32 (" in caught.value.__notes__[0]
     assert "loader_options={'collate_fn': ...}" in caught.value.__notes__[0]
+
+
+def test_so_are_those_of_a_data_set_of_torch() -> None:
+    class Ragged(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> Any:
+            return torch.rand(3 + index % 2), index % 4
+
+    with pytest.raises(RuntimeError, match="equal size") as caught:
+        lr_find(*problem()[:3], Ragged(), steps=2, progress=False)
+    assert "a sample is a tuple of 2 (tensor float32 (" in caught.value.__notes__[0]
 
 
 # -- batches
@@ -383,6 +396,14 @@ def test_alike_tensors_in_a_list_are_batches_and_a_pair_of_them_data() -> None:
         assert TrainingTask(model, torch.optim.SGD, loss_fn, data).batch_size is None
     assert TrainingTask(model, torch.optim.SGD, loss_fn, (x, x + 1)).batch_size == 32
     assert TrainingTask(model, torch.optim.SGD, loss_fn, (x, x, y)).batch_size == 32
+
+
+def test_several_inputs_in_arrays_are_taken_and_parts_that_are_not_alike_refused() -> None:
+    for data in ((x, x, y), ((x, x + 1), y), ([x, x], y.numpy())):
+        loader = TrainingTask(*problem()[:3], data).data
+        assert [tuple(tensor.shape) for tensor in next(iter(loader))] == [(32, 8), (32, 8), (32,)]
+    with pytest.raises(TypeError, match=r"a list of 2 \(tensor .*, tuple .* are not alike"):
+        TrainingTask(*problem()[:3], [x, (x, y)])
 
 
 # -- single things
