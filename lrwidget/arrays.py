@@ -25,6 +25,8 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
         return None
     if not any(isinstance(part, torch.Tensor) or _is_array(part) for part in data):
         return None
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (tuple, list)):
+        data = (*data[0], data[1])  # several inputs, ((X1, X2), y)
     parts = [part if isinstance(part, torch.Tensor) else _numbers(part) for part in data]
     shapes = [None if part is None else tuple(part.shape) for part in parts]
     if not all(shapes):

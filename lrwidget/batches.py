@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lrwidget.arrays import arrays_as_data_set
-from lrwidget.collation import collate_at_once, put_together
+from lrwidget.collation import collate_at_once, collation_of, put_together
 from lrwidget.known import as_tensors, holds_a_loader, known_kind
 from lrwidget.nodata import refuse_what_is_no_data
 from lrwidget.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
@@ -66,6 +66,7 @@ def as_loader(
         return data if holds_a_loader(data) else StreamLoader(as_tensors(data), asked, options)
     if isinstance(data, Dataset):
         refuse_empty(data, name)
+        options.setdefault("collate_fn", collation_of(data))
         return DataLoader(data, **_of_samples(options, batch_size))
     refuse_what_is_no_data(data, name)
     refuse_empty(data, name)
@@ -91,6 +92,12 @@ def as_loader(
 def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
     if own_step and not asked.given:
         return False
+    kinds = {isinstance(item, torch.Tensor) for item in items}
+    if len(kinds) > 1:
+        raise TypeError(
+            f"{asked.name} is {describe(items)}, whose parts are not alike; expected batches, all "
+            "of one form, samples, or (X, y), with several inputs as (X1, X2, y)"
+        )
     kind = kind_of_list(items)
     if kind is None and not asked.given:
         raise TypeError(

@@ -98,13 +98,18 @@ def _dense(tensor: torch.Tensor) -> bool:
 
 
 def put_together(samples: list[Any]) -> Any:
-    """As torch's `default_collate`, which makes a list of vectors of what is a vector in a list.
+    """As torch's `default_collate`, which makes a list of vectors of what is a vector in a list."""
+    return collate_in_words([_with_tensors(sample) for sample in samples])
+
+
+def collate_in_words(samples: list[Any]) -> Any:
+    """As torch's `default_collate`.
 
     Raises:
         RuntimeError, TypeError: as torch, with a note that tells the structure of a sample.
     """
     try:
-        return default_collate([_with_tensors(sample) for sample in samples])
+        return default_collate(samples)
     except (RuntimeError, TypeError) as error:
         error.add_note(
             f"a sample is {describe(samples[0])}; where samples differ in size, or are objects of "
@@ -112,6 +117,11 @@ def put_together(samples: list[Any]) -> Any:
             "a DataLoader made for them"
         )
         raise
+
+
+def collation_of(dataset: Any) -> Any:
+    """The function for a data set without one of its own: torch's where that may be left out."""
+    return collate_in_words if _tensors_of(dataset) is None else default_collate
 
 
 def _with_tensors(sample: Any) -> Any:

@@ -35,7 +35,7 @@ def lr_find(
             prepared them. See `lrwidget.adapters`.
         optimizer: an optimizer over its parameters, or a class or factory such as torch.optim.Adam.
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
-        data: a DataLoader, a Dataset or any iterable of batches.
+        data: a DataLoader, a data set, samples in a list, `(X, y)`, or any iterable of batches.
         progress: show a progress bar (tqdm).
         log: a file that gets the rows as they come, flushed row by row, in the format of
             `LRRecords.save`; it can be followed from elsewhere while the sweep runs.

@@ -70,14 +70,17 @@ def sweep(
                     records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
                     if note := not_swept(task):
                         records.meta["not_swept"] = note
-                    reason = yield from train_at(
-                        task,
-                        parts,
-                        ladder.climb(),
-                        records,
-                        stop_at_divergence=options.stop_at_divergence,
-                        team=team,
-                    )
+                    try:
+                        reason = yield from train_at(
+                            task,
+                            parts,
+                            ladder.climb(),
+                            records,
+                            stop_at_divergence=options.stop_at_divergence,
+                            team=team,
+                        )
+                    finally:  # some data shows it only when it is read
+                        records.meta["batch_size"] = task.batch_size
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
                 in_place = parts.why
@@ -91,7 +94,6 @@ def sweep(
         ladder.close()
         if "options" in records.meta:
             records.meta["options"] = plain(ladder.options)
-            records.meta["batch_size"] = task.batch_size  # some data shows it when it is read
         records.stop_reason = reason
     return reason
 

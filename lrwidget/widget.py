@@ -37,7 +37,7 @@ class LRFinderWidget(PageCommands):
             another framework's object, in the forms that `lr_find` and `lrwidget.adapters` list.
         optimizer: an optimizer over the model's parameters, or a class or factory.
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
-        data: a DataLoader, a Dataset, or any iterable of batches.
+        data: a DataLoader, a data set, samples in a list, `(X, y)`, or any iterable of batches.
         height: of the figure, in pixels (360).
         layout: ipywidgets' own, for the whole widget.
         runner: a `lrwidget.distributed.RayRunner`, where the sweeps are not to run here. Then
