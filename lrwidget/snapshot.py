@@ -121,7 +121,7 @@ def _backup_of(task: TrainingTask) -> Backup:
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
     place = "device" if task.snapshot == "auto" else task.snapshot
-    subjects = [task.model, task.optimizer, *task.other_optimizers]
+    subjects = [task.model, *with_inner((task.optimizer, *task.other_optimizers))]
     subjects += [part for part in (task.loss_fn, task.metric) if isinstance(part, nn.Module)]
     if task.scaler is not None:
         subjects.append(task.scaler)
