@@ -1,5 +1,6 @@
 """What the tests know of each framework: one object of it, and its own way to train."""
 
+import atexit
 import dataclasses
 import gc
 import importlib
@@ -84,6 +85,7 @@ def make(framework: str, folder: Path, **options: Any) -> Case:
     module = importlib.import_module(name)
     if not imported:
         gc.freeze()  # collections need not go through half a million objects of a framework each
+        atexit.register(gc.unfreeze)
     case: Case = getattr(module, f"{framework}_case")(folder, **options)
     return case
 
