@@ -1,7 +1,10 @@
 """What the tests know of each framework: one object of it, and its own way to train."""
 
+import atexit
 import dataclasses
+import gc
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +80,12 @@ FRAMEWORKS = ("lightning", "transformers", "fastai", "skorch", "accelerate")
 
 def make(framework: str, folder: Path, **options: Any) -> Case:
     """The case of a framework, which is imported only now; in `folder` nothing may be written."""
-    module = importlib.import_module(f"tests.adapters.{framework}_case")
+    name = f"tests.adapters.{framework}_case"
+    imported = name in sys.modules
+    module = importlib.import_module(name)
+    if not imported:
+        gc.freeze()  # collections need not go through half a million objects of a framework each
+        atexit.register(gc.unfreeze)
     case: Case = getattr(module, f"{framework}_case")(folder, **options)
     return case
 
