@@ -4,6 +4,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,52 @@ import torch
 def cuda_in_use() -> bool:
     """Whether this process has begun to use CUDA; asking does not begin it."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def is_generator(value: Any) -> bool:
+    """Whether `value` is a random generator of somebody's own, of torch, numpy or python.
+
+    The ones that all share are not: `remember_generators` remembers those.
+    """
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    if not isinstance(value, (*kinds, np.random.BitGenerator)):
+        return False
+    shared = [torch.default_generator, *torch.cuda.default_generators, *_SHARED]
+    return not any(value is one for one in shared)
+
+
+# Python's and numpy's hidden instances, behind the functions of their modules.
+_numpy_shared = np.random.mtrand._rand  # type: ignore[attr-defined]
+_SHARED = (
+    random._inst,  # type: ignore[attr-defined]
+    _numpy_shared,
+    _numpy_shared._bit_generator,
+)
+
+
+def remember_generator(generator: Any) -> Callable[[], object] | None:
+    """What puts one of the kinds that `is_generator` knows back; None where it has no state."""
+    if isinstance(generator, torch.Generator):
+        held = generator.get_state()
+        return lambda: generator.set_state(held)
+    if isinstance(generator, np.random.Generator):
+        return remember_generator(generator.bit_generator)
+    if isinstance(generator, np.random.BitGenerator):
+        bits: Any = generator
+        state = bits.state
+
+        def put_back() -> None:
+            bits.state = state
+
+        return put_back
+    if isinstance(generator, np.random.RandomState):
+        drawn = generator.get_state()
+        return lambda: generator.set_state(drawn)
+    try:
+        at = generator.getstate()
+    except NotImplementedError:  # SystemRandom
+        return None
+    return lambda: generator.setstate(at)
 
 
 def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
@@ -69,8 +116,8 @@ def _remember_shared() -> Callable[[], None]:
     return put_back
 
 
-def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
-    """Seed the generators that `remember_generators` remembers.
+def seed_generators(seed: int, own: Iterable[Any] = ()) -> None:
+    """Seed the generators that `remember_generators` remembers, and `own` ones of any kind.
 
     Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
     """
@@ -82,4 +129,16 @@ def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
     np.random.seed(seed % 2**32)  # noqa: NPY002
     random.seed(seed)
     for generator in own:
+        _seed_one(generator, seed)
+
+
+def _seed_one(generator: Any, seed: int) -> None:
+    if isinstance(generator, torch.Generator):
         generator.manual_seed(seed)
+    elif isinstance(generator, np.random.RandomState):
+        generator.seed(seed % 2**32)
+    elif isinstance(generator, random.Random):
+        generator.seed(seed)
+    else:
+        bits = getattr(generator, "bit_generator", generator)
+        bits.state = type(bits)(seed).state

@@ -2,9 +2,10 @@
 
 Two ways. Where model and optimizer can be deep-copied together, the copy is swept and the user's
 own objects are never touched. Otherwise (a task with a step of its own, hooks, compiled or
-distributed models, a loss function that uses the model from outside, views of one storage, or an
-explicit `snapshot=`) the model itself is swept and restored from a backup. Both leave the random
-generators as they were.
+distributed models, a loss function that uses the model from outside, views of one storage, an
+object named in `also=` that shares something with it, or an explicit `snapshot=`) the model itself
+is swept and restored from a backup. Both leave the random generators, what the loaders hold and
+what `also=` names as they were.
 """
 
 import dataclasses
@@ -15,9 +16,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from lrwidget.backup import Backup
+from lrwidget.backup import Backup, Place
 from lrwidget.batches import loader_generators
 from lrwidget.copying import NotCopied, copy_together
+from lrwidget.objectstate import ObjectState, puts_back
+from lrwidget.reach import reached
 from lrwidget.rng import remember_generators, seed_generators
 from lrwidget.task import TrainingTask
 
@@ -45,38 +48,53 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
         seed: for all random generators; None goes on from their present state.
     """
     generators = loader_generators(task.data) + loader_generators(task.val_data)
-    backup: Backup | None = None
+    kept: list[Backup | ObjectState] = []
     put_generators_back = remember_generators(generators)
     try:
+        loaders = ObjectState(task.loaders, leave=_trained(task), as_data=True)
+        kept.append(loaders)
+        if task.also:
+            kept += _kept_also(task)
         parts = _copy_of(task)
         if isinstance(parts, NotCopied):
-            backup = _backup_of(task)
-            backup.set_gradients_aside()
+            kept.append(_backup_of(task))
             parts = _originals(task, str(parts))
+        for backup in kept:
+            if isinstance(backup, Backup):
+                backup.set_gradients_aside()
         if seed is not None:
-            seed_generators(seed, generators)
+            seed_generators(seed, [*generators, *loaders.generators])
         with torch.enable_grad():
             yield parts
     finally:
         # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
         interrupt: KeyboardInterrupt | None = None
+        errors: list[Exception] = []
         while True:
             try:
-                if backup is not None:
-                    backup.restore()
+                errors.clear()
+                for backup in kept:
+                    try:
+                        backup.restore()
+                    except Exception as error:  # the others are to be put back all the same
+                        errors.append(error)
                 put_generators_back()
-                if backup is not None:
+                for backup in kept:
                     backup.close()
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
+        if errors:
+            raise errors[0]
 
 
 def _copy_of(task: TrainingTask) -> Parts | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
+    if task.also and (name := _shared_with_also(task)):
+        return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
     try:
         copies = copy_together(task)
     except NotCopied as why_not:
@@ -88,6 +106,31 @@ def _copy_of(task: TrainingTask) -> Parts | NotCopied:
         _state_to(copies["optimizer"], task.device)
     copies["other_optimizers"] = list(copies["other_optimizers"])
     return Parts(**copies, ran_on="copy", why="")
+
+
+def _trained(task: TrainingTask) -> set[int]:
+    """The ids of what a backup of the model and its optimizers puts back."""
+    modules = [part for part in (task.model, task.loss_fn) if isinstance(part, nn.Module)]
+    found: list[Any] = [part for module in modules for part in module.modules()]
+    found += [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return {id(part) for part in (*found, task.optimizer, *task.other_optimizers)}
+
+
+def _kept_also(task: TrainingTask) -> list[Backup | ObjectState]:
+    also = ObjectState(task.also, leave=_trained(task))
+    return [also, Backup(also.tensors, _place(task))]
+
+
+def _shared_with_also(task: TrainingTask) -> str | None:
+    """The type of an object that `also` leads to and the model or its training too."""
+    parts = [task.model, task.optimizer, *task.other_optimizers, task.scaler]
+    # A function is the same in a copy, with what it uses.
+    found = reached([*parts, task.loss_fn, task.metric], functions=False)
+    known = set(map(id, found))
+    for part in reached(task.also):
+        if id(part) in known and puts_back(part):
+            return type(part).__name__
+    return None
 
 
 def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -118,9 +161,12 @@ def _backup_of(task: TrainingTask) -> Backup:
             f"device is {task.device} and the model, which is swept in place, is on {here}; "
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
-    place = "device" if task.snapshot == "auto" else task.snapshot
     subjects = [task.model, task.optimizer, *task.other_optimizers]
     subjects += [part for part in (task.loss_fn, task.metric) if isinstance(part, nn.Module)]
     if task.scaler is not None:
         subjects.append(task.scaler)
-    return Backup(subjects, place)
+    return Backup(subjects, _place(task))
+
+
+def _place(task: TrainingTask) -> Place:
+    return "device" if task.snapshot == "auto" else task.snapshot

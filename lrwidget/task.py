@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.batches import as_loader
+from lrwidget.objectstate import puts_back
 from lrwidget.options import SweepOptions, whole_number
 
 Others = Literal["keep", "follow"]
@@ -47,6 +48,12 @@ class TrainingTask:
         snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
             everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
             and keep the copy there.
+        also: further objects that training changes, in a list: a moving average of the weights, a
+            memory, a scheduler, a generator. They are put back with the model: modules and
+            optimizers, objects with their attributes and containers, arrays and tensors by value,
+            and by its own `load_state_dict` what an object keeps out of sight. The items of a list
+            or dict of more than 1000 are not looked into. Where one of them shares something with
+            the model, as an average that refers to it does, the model itself is swept.
 
     Raises:
         TypeError, ValueError: what was given, what is expected, and how to mend it.
@@ -74,6 +81,7 @@ class TrainingTask:
         other_optimizers: Sequence[torch.optim.Optimizer] = (),
         others: Others = "keep",
         snapshot: SnapshotPlace = "auto",
+        also: Sequence[Any] = (),
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(
@@ -117,6 +125,7 @@ class TrainingTask:
         self.other_optimizers = tuple(other_optimizers)
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
+        self.also = objects_also(also)
         self.device = _device_of(model) if device is None else torch.device(device)
         # Where several processes sweep, a step that does all of it calls this before a backward in
         # which they wait for each other: it raises where another one has failed.
@@ -148,10 +157,37 @@ class TrainingTask:
         set_rate(rate_groups([self.optimizer if optimizer is None else optimizer]), lr)
 
     @property
+    def loaders(self) -> list[Any]:
+        """What gives the batches; put back after a sweep, with all that is small in it."""
+        return [data for data in (self.data, self.val_data) if data is not None]
+
+    @property
     def batch_size(self) -> int | None:
         """Samples in a batch, where the loader says so."""
         size = getattr(self.data, "batch_size", None)
         return size if isinstance(size, int) else None
+
+
+def objects_also(also: Any) -> tuple[Any, ...]:
+    """The objects that `also=` names.
+
+    Raises:
+        TypeError: it is no list, or has something in it that has no state.
+    """
+    if not isinstance(also, (list, tuple)):
+        raise TypeError(
+            f"also is a {type(also).__name__}; expected a list of objects to put back, "
+            "such as also=[ema]"
+        )
+    for number, value in enumerate(also):
+        if not puts_back(value):
+            given = repr(value) if isinstance(value, (int, float, str, type(None))) else "one"
+            raise TypeError(
+                f"also[{number}] is {given}, a {type(value).__name__}, in which there is nothing "
+                "to put back; expected an object whose state changes: a module, an optimizer, a "
+                "random generator, an array, a list, an object with attributes or a state_dict"
+            )
+    return tuple(also)
 
 
 def nothing_to_agree() -> None:
@@ -202,8 +238,10 @@ def task_and_options(
 
     sweep = SweepOptions(**{name: options[name] for name in SWEEP_OPTIONS if name in options})
     rest = {name: value for name, value in options.items() if name not in SWEEP_OPTIONS}
-    adapted = adapt(model, optimizer, loss_fn, data, rest)
+    of_framework = {name: value for name, value in rest.items() if name != "also"}
+    adapted = adapt(model, optimizer, loss_fn, data, of_framework)
     if adapted is not None:
+        adapted.also = objects_also(rest.get("also", ()))
         return adapted, sweep
     known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
     unknown = [name for name in options if name not in known]
