@@ -70,15 +70,10 @@ class ObjectState:
         Raises:
             Exception: what an object's own `load_state_dict` raises, after all else is back.
         """
-        errors: list[Exception] = []
-        with torch.no_grad():
-            for put_back in (*self._put_back, *self._by_state_dict):
-                try:
-                    put_back()
-                except Exception as error:  # the others are to be put back all the same
-                    errors.append(error)
-        if errors:
-            raise errors[0]
+        with torch.no_grad(), contextlib.ExitStack() as stack:
+            # It does the last first, and all of them whatever one raises.
+            for put_back in reversed((*self._put_back, *self._by_state_dict)):
+                stack.callback(put_back)
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -107,16 +102,18 @@ class ObjectState:
     def _items_of(self, value: Any) -> PutBack | None:
         for kind in _CONTAINERS:
             if isinstance(value, kind):
-                return _contents(kind, value) if self._takes(value, len(value) * _POINTER) else None
+                size = len(value) * _POINTER
+                return _contents(kind, value) if self._takes(value, size) else None
         return None
 
     def _remember_tensor(self, tensor: torch.Tensor) -> None:
         if not self._as_data:
             self.tensors.append(tensor)
-        elif type(tensor) is torch.Tensor and tensor.layout is torch.strided:
-            if self._takes(tensor, tensor.nbytes):
-                kept = tensor.detach().clone()
-                self._put_back.append(lambda: _differ(tensor, kept) and tensor.copy_(kept))
+            return
+        plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided
+        if plain and self._takes(tensor, tensor.nbytes):
+            kept = tensor.detach().clone()
+            self._put_back.append(lambda: tensor.copy_(kept) if _differ(tensor, kept) else None)
 
     def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
         if (
@@ -170,7 +167,7 @@ def remember_own(value: Any) -> PutBack | None:
 
 
 # How to refill a container; by its own kind's methods, which a subclass may have overridden.
-_CONTAINERS: tuple[type, ...] = (
+_CONTAINERS: tuple[Any, ...] = (
     collections.OrderedDict,
     dict,
     list,
@@ -251,7 +248,7 @@ def _has_state_dict(value: Any) -> bool:
     )
 
 
-_KNOWN = (
+_KNOWN: tuple[Any, ...] = (
     bool,
     int,
     float,
@@ -279,7 +276,7 @@ def _is_hidden(value: Any) -> bool:
     """Whether an object may have state that nothing but its own methods can reach."""
     if isinstance(value, _KNOWN) or is_generator(value):
         return False
-    return isinstance(value, Iterator) or attributes_of(value) is None and not slots_of(value)
+    return isinstance(value, Iterator) or (attributes_of(value) is None and not slots_of(value))
 
 
 def _is_order(value: Any) -> bool:
@@ -318,5 +315,5 @@ def _same(first: Any, second: Any) -> bool:
         return np.array_equal(first, second)
     try:
         return bool(first == second)
-    except Exception:  # it cannot be compared: then it is not known to be the same
+    except (TypeError, ValueError, RuntimeError):  # then it is not known to be the same
         return False

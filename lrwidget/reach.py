@@ -19,13 +19,26 @@ MOST_NESTED = 1000
 # Objects of these packages, and of classes derived from theirs, are left alone: they are tables,
 # pictures and files, which hold data, or things that live on beside the sweep and show it.
 _LEFT_ALONE = frozenset(
-    "lrwidget IPython PIL asyncio concurrent ctypes dask enum h5py ipykernel ipywidgets lightning "
-    "lmdb logging matplotlib multiprocessing pandas pathlib polars pyarrow pytorch_lightning ray "
-    "sqlite3 subprocess threading tqdm traitlets wandb zarr zmq".split()
+    {
+        *("IPython", "PIL", "asyncio", "concurrent", "ctypes", "dask", "enum", "h5py", "ipykernel"),
+        *("ipywidgets", "lightning", "lmdb", "logging", "lrwidget", "matplotlib", "pandas"),
+        *("multiprocessing", "pathlib", "polars", "pyarrow", "pytorch_lightning", "ray", "sqlite3"),
+        *("subprocess", "threading", "tqdm", "traitlets", "wandb", "zarr", "zmq"),
+    }
 )
 # Of the standard library's objects those that are plain containers are looked into.
 _PLAIN = frozenset(
-    ("__main__", "argparse", "builtins", "collections", "functools", "queue", "random", "types")
+    (
+        "__main__",
+        "argparse",
+        "array",
+        "builtins",
+        "collections",
+        "functools",
+        "queue",
+        "random",
+        "types",
+    )
 )
 _NOTES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
@@ -117,8 +130,16 @@ def _is_followed(kind: type) -> bool:
         return True
     if any(root in _LEFT_ALONE for root in roots):
         return issubclass(kind, nn.Module)  # a LightningModule; its Trainer is left alone
+    # What a deep copy takes as it is belongs to no one part of a program.
+    copied = getattr(getattr(kind, "__deepcopy__", None), "__code__", None)
+    if copied is not None and copied.co_code == _itself.__code__.co_code:
+        return False
     # Files are put back to their position.
     return roots[0] not in sys.stdlib_module_names or roots[0] in _PLAIN or "_io" in roots
+
+
+def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - as `__deepcopy__` is called
+    return self
 
 
 def _is_trained(value: Any) -> bool:

@@ -28,9 +28,9 @@ def is_generator(value: Any) -> bool:
 
 
 # Python's and numpy's hidden instances, behind the functions of their modules.
-_numpy_shared = np.random.mtrand._rand  # type: ignore[attr-defined]
+_numpy_shared = np.random.mtrand._rand
 _SHARED = (
-    random._inst,  # type: ignore[attr-defined]
+    random._inst,
     _numpy_shared,
     _numpy_shared._bit_generator,
 )

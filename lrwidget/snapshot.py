@@ -9,16 +9,16 @@ what `also=` names as they were.
 """
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from lrwidget.backup import Backup, Place
-from lrwidget.batches import loader_generators
 from lrwidget.copying import NotCopied, copy_together
+from lrwidget.interrupts import uninterrupted
 from lrwidget.objectstate import ObjectState, puts_back
 from lrwidget.reach import reached
 from lrwidget.rng import remember_generators, seed_generators
@@ -47,9 +47,8 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
         task: what is trained.
         seed: for all random generators; None goes on from their present state.
     """
-    generators = loader_generators(task.data) + loader_generators(task.val_data)
     kept: list[Backup | ObjectState] = []
-    put_generators_back = remember_generators(generators)
+    put_generators_back = remember_generators()
     try:
         loaders = ObjectState(task.loaders, leave=_trained(task), as_data=True)
         kept.append(loaders)
@@ -63,31 +62,36 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
             if isinstance(backup, Backup):
                 backup.set_gradients_aside()
         if seed is not None:
-            seed_generators(seed, [*generators, *loaders.generators])
+            seed_generators(seed, loaders.generators)
         with torch.enable_grad():
             yield parts
     finally:
-        # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
-        interrupt: KeyboardInterrupt | None = None
-        errors: list[Exception] = []
-        while True:
+        closing = [backup.close for backup in kept]
+        try:
+            _put_back([put_generators_back, *(backup.restore for backup in kept)])
+        finally:
             try:
-                errors.clear()
-                for backup in kept:
-                    try:
-                        backup.restore()
-                    except Exception as error:  # the others are to be put back all the same
-                        errors.append(error)
-                put_generators_back()
-                for backup in kept:
-                    backup.close()
-                break
-            except KeyboardInterrupt as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
-        if errors:
-            raise errors[0]
+                uninterrupted(closing)
+            finally:
+                uninterrupted(closing)
+
+
+def _put_back(actions: list[Callable[[], object]]) -> None:
+    """Do all of it, to the end even when KeyboardInterrupt comes in the middle, or one fails.
+
+    The interrupt, or the error, is let through then.
+    """
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            with ExitStack() as stack:
+                for action in actions:
+                    stack.callback(action)
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _copy_of(task: TrainingTask) -> Parts | NotCopied:

@@ -71,8 +71,8 @@ class FrameworkTask(TrainingTask):
 
     @property
     def loaders(self) -> list[Any]:
-        """The framework's loader, not what cuts it into steps."""
-        return [self.data.loader]
+        """The framework's loader, not what cuts it into steps, and the generator beside it."""
+        return [self.data.loader, self.data.generator]
 
 
 class OptimizerStandIn(torch.optim.Optimizer):

@@ -130,10 +130,10 @@ OMISSIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "the optimizer's states": lambda patch: patch.delitem(backup._MUTABLE, collections.defaultdict),
     "lists": lambda patch: patch.delitem(backup._MUTABLE, list),
     "the generators": lambda patch: patch.setattr(
-        snapshot, "remember_generators", lambda own: lambda: None
+        snapshot, "remember_generators", lambda: lambda: None
     ),
     "the loader's generator": lambda patch: patch.setattr(
-        snapshot, "loader_generators", lambda data: []
+        snapshot.ObjectState, "restore", lambda self: None
     ),
 }
 
