@@ -135,6 +135,28 @@ class ObjectState:
         return True
 
 
+def objects_also(also: Any) -> tuple[Any, ...]:
+    """The objects that `also=` names.
+
+    Raises:
+        TypeError: it is no list, or has something in it that has no state.
+    """
+    if not isinstance(also, (list, tuple)):
+        raise TypeError(
+            f"also is a {type(also).__name__}; expected a list of objects to put back, "
+            "such as also=[ema]"
+        )
+    for number, value in enumerate(also):
+        if not puts_back(value):
+            given = repr(value) if isinstance(value, (int, float, str, type(None))) else "one"
+            raise TypeError(
+                f"also[{number}] is {given}, a {type(value).__name__}, in which there is nothing "
+                "to put back; expected an object whose state changes: a module, an optimizer, a "
+                "random generator, an array, a list, an object with attributes or a state_dict"
+            )
+    return tuple(also)
+
+
 def puts_back(value: Any) -> bool:
     """Whether there is anything in `value` that `ObjectState` could put back."""
     if isinstance(value, (type, types.ModuleType, types.FunctionType, types.MethodType)):

@@ -65,7 +65,7 @@ def reached(
             sequence, since those are samples.
         functions: whether to follow what functions use.
     """
-    subjects = list(subjects)
+    subjects = list(subjects) if as_data is None else list(_behind_ours(subjects))
     # What somebody names is followed, whatever it is.
     named = set() if as_data is not None else set(map(id, subjects))
     found: dict[int, Any] = {}  # the objects too, so that no id is used again
@@ -120,6 +120,15 @@ def slot_values(value: Any, slots: Iterable[Any]) -> list[tuple[Any, Any]]:
         except AttributeError:
             continue
     return filled
+
+
+def _behind_ours(loaders: Iterable[Any]) -> Iterator[Any]:
+    """Loaders, and of those that were made here what is in them: they keep what they learn."""
+    for loader in loaders:
+        if type(loader).__module__.startswith("lrwidget."):
+            yield from vars(loader).values()
+        else:
+            yield loader
 
 
 def _is_followed(kind: type) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.batches import as_loader
-from lrwidget.objectstate import puts_back
+from lrwidget.objectstate import objects_also
 from lrwidget.options import SweepOptions, whole_number
 
 Others = Literal["keep", "follow"]
@@ -166,28 +166,6 @@ class TrainingTask:
         """Samples in a batch, where the loader says so."""
         size = getattr(self.data, "batch_size", None)
         return size if isinstance(size, int) else None
-
-
-def objects_also(also: Any) -> tuple[Any, ...]:
-    """The objects that `also=` names.
-
-    Raises:
-        TypeError: it is no list, or has something in it that has no state.
-    """
-    if not isinstance(also, (list, tuple)):
-        raise TypeError(
-            f"also is a {type(also).__name__}; expected a list of objects to put back, "
-            "such as also=[ema]"
-        )
-    for number, value in enumerate(also):
-        if not puts_back(value):
-            given = repr(value) if isinstance(value, (int, float, str, type(None))) else "one"
-            raise TypeError(
-                f"also[{number}] is {given}, a {type(value).__name__}, in which there is nothing "
-                "to put back; expected an object whose state changes: a module, an optimizer, a "
-                "random generator, an array, a list, an object with attributes or a state_dict"
-            )
-    return tuple(also)
 
 
 def nothing_to_agree() -> None:
