@@ -41,6 +41,7 @@ class ObjectState:
         leave: ids of objects to leave out: what is put back elsewhere.
         as_data: the subjects are loaders: only what is small is remembered, and nothing of models
             and optimizers.
+        only: which of the objects that are found.
 
     Attributes:
         generators: the random generators among what was found.
@@ -53,6 +54,7 @@ class ObjectState:
         *,
         leave: Collection[int] = (),
         as_data: bool = False,
+        only: Callable[[Any], bool] | None = None,
     ) -> None:
         self.tensors: list[torch.Tensor] = []
         self._as_data = as_data
@@ -60,6 +62,7 @@ class ObjectState:
         self._put_back: list[PutBack] = []
         self._by_state_dict: list[PutBack] = []
         found = reached(subjects, leave=leave, as_data=MOST_OBJECTS if as_data else None)
+        found = found if only is None else list(filter(only, found))
         self.generators = [value for value in found if is_generator(value)]
         for value in found:
             self._remember(value)

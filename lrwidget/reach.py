@@ -70,15 +70,14 @@ def reached(
     named = set() if as_data is not None else set(map(id, subjects))
     found: dict[int, Any] = {}  # the objects too, so that no id is used again
     followed: dict[type, bool] = {}
-    classes: dict[type, list[Any]] = {}
     waiting = collections.deque(subjects)
     while waiting and (as_data is None or len(found) < as_data):
         value = waiting.popleft()
         kind = type(value)
         if kind not in followed:
             followed[kind] = _is_followed(kind)
-            classes[kind] = list(_generators_named_by(kind)) if followed[kind] else []
-            waiting.extend(classes[kind])
+            if followed[kind]:
+                waiting.extend(_generators_named_by(kind))
         if id(value) in found or id(value) in leave:
             continue
         if not followed[kind] and id(value) not in named:
@@ -199,11 +198,15 @@ def _used_by(function: types.FunctionType) -> Iterator[Any]:
     yield from _generators_named_in(function)
 
 
+def moves_on_its_own(value: Any) -> bool:
+    """Whether this is no note but a part of training: a generator, an Accelerator that counts."""
+    return is_generator(value) or type(value).__module__ == "accelerate.accelerator"
+
+
 def _generators_named_in(function: types.FunctionType) -> Iterator[Any]:
-    names = list(_names(function.__code__))
-    for name in names:
+    for name in _names(function.__code__):
         value = function.__globals__.get(name)
-        if is_generator(value):
+        if moves_on_its_own(value):
             yield value
 
 

@@ -20,7 +20,7 @@ from lrwidget.backup import Backup, Place
 from lrwidget.copying import NotCopied, copy_together
 from lrwidget.interrupts import uninterrupted
 from lrwidget.objectstate import ObjectState, puts_back
-from lrwidget.reach import reached
+from lrwidget.reach import moves_on_its_own, reached
 from lrwidget.rng import remember_generators, seed_generators
 from lrwidget.task import TrainingTask
 
@@ -50,8 +50,15 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
     kept: list[Backup | ObjectState] = []
     put_generators_back = remember_generators()
     try:
-        loaders = ObjectState(task.loaders, leave=_trained(task), as_data=True)
-        kept.append(loaders)
+        trained = _trained(task)
+        loaders = ObjectState(task.loaders, leave=trained, as_data=True)
+        functions = ObjectState(
+            [task.step, task.loss_fn, task.metric],
+            leave=trained,
+            as_data=True,
+            only=moves_on_its_own,
+        )
+        kept += [loaders, functions]
         if task.also:
             kept += _kept_also(task)
         parts = _copy_of(task)
@@ -62,7 +69,7 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
             if isinstance(backup, Backup):
                 backup.set_gradients_aside()
         if seed is not None:
-            seed_generators(seed, loaders.generators)
+            seed_generators(seed, [*loaders.generators, *functions.generators])
         with torch.enable_grad():
             yield parts
     finally:

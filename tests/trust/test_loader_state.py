@@ -103,6 +103,9 @@ class Drawing:
     def __call__(self, *_: Any) -> Any:
         return self.draw(self.generator)
 
+    def with_loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.mse_loss(output, target) + self.generator.random()
+
     def state(self) -> Any:
         return state_of(self.generator)
 
@@ -344,6 +347,35 @@ def test_without_a_sweep_these_change() -> None:
         for _ in data if not isinstance(data, Augmented) else [data[0]]:
             pass
         assert state_of(held) != before, name
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "a closure": lambda rng: lambda out, y: nn.functional.mse_loss(out, y) + rng.random(),
+    "a partial": lambda rng: functools.partial(
+        lambda rng, out, y: nn.functional.mse_loss(out, y) + rng.random(), rng
+    ),
+    "an object": lambda rng: Drawing(rng, lambda rng: None).with_loss,
+    "a global": lambda _: lambda out, y: nn.functional.mse_loss(out, y) + GLOBAL_RNG.random(),
+}
+
+
+@pytest.mark.parametrize("used_as", ["loss", "step", "metric"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_generator_that_a_function_draws_from_is_as_before(function: str, used_as: str) -> None:
+    rng = GLOBAL_RNG if function == "a global" else random.Random(0)
+    draws = FUNCTIONS[function](rng)
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options: dict[str, Any] = {"data": DataLoader(SAMPLES, 8), "loss_fn": nn.functional.mse_loss}
+    if used_as == "loss":
+        options["loss_fn"] = draws
+    elif used_as == "step":
+        options["step"] = lambda batch: draws(model(batch[0]), batch[1])
+    else:
+        options |= {"val_data": DataLoader(SAMPLES, 8), "metric": draws}
+    before = state_of(rng)
+    find(TrainingTask(model, optimizer, **options))
+    assert state_of(rng) == before
 
 
 class Restless(Data):
