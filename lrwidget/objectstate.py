@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lrwidget.reach import attributes_of, reached, slot_values, slots_of
+from lrwidget.reach import BARE, attributes_of, is_at_work, reached, slot_values, slots_of
 from lrwidget.rng import is_generator, remember_generator
 
 PutBack = Callable[[], object]
@@ -73,10 +73,15 @@ class ObjectState:
         Raises:
             Exception: what an object's own `load_state_dict` raises, after all else is back.
         """
-        with torch.no_grad(), contextlib.ExitStack() as stack:
-            # It does the last first, and all of them whatever one raises.
-            for put_back in reversed((*self._put_back, *self._by_state_dict)):
-                stack.callback(put_back)
+        failed: Exception | None = None
+        with torch.no_grad():
+            for put_back in (*self._put_back, *self._by_state_dict):
+                try:
+                    put_back()
+                except Exception as error:  # noqa: BLE001 - raised when all else is back
+                    failed = error
+        if failed is not None:
+            raise failed
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -91,11 +96,20 @@ class ObjectState:
             return
         if isinstance(value, np.ndarray):
             self._remember_array(value)
-        self._put_back += [p for p in (remember_own(value), self._items_of(value)) if p is not None]
+        items = self._items_of(value)
+        if items is not None:
+            self._put_back.append(items)
+        if type(value) in BARE:
+            return
+        own = remember_own(value)
+        if own is not None:
+            self._put_back.append(own)
         held = attributes_of(value)
+        if held is not None and self._as_data and is_at_work(held):
+            return
         if held is not None:
             self._put_back.append(_contents(dict, held))
-        slots = slots_of(value)
+        slots = slots_of(type(value))
         if slots:
             self._put_back.append(_slots(value, slots))
         if _has_state_dict(value) and any(map(_is_hidden, (value, *(held or {}).values()))):
@@ -103,6 +117,8 @@ class ObjectState:
                 self._by_state_dict.append(_state_dict(value))
 
     def _items_of(self, value: Any) -> PutBack | None:
+        if type(value) is tuple:
+            return None
         for kind in _CONTAINERS:
             if isinstance(value, kind):
                 size = len(value) * _POINTER
@@ -168,7 +184,7 @@ def puts_back(value: Any) -> bool:
         return True
     if isinstance(value, tuple):
         return any(map(puts_back, value))
-    return bool(attributes_of(value)) or bool(slots_of(value)) or is_generator(value)
+    return bool(attributes_of(value)) or bool(slots_of(type(value))) or is_generator(value)
 
 
 def remember_own(value: Any) -> PutBack | None:
@@ -301,7 +317,9 @@ def _is_hidden(value: Any) -> bool:
     """Whether an object may have state that nothing but its own methods can reach."""
     if isinstance(value, _KNOWN) or is_generator(value):
         return False
-    return isinstance(value, Iterator) or (attributes_of(value) is None and not slots_of(value))
+    return isinstance(value, Iterator) or (
+        attributes_of(value) is None and not slots_of(type(value))
+    )
 
 
 def _is_order(value: Any) -> bool:

@@ -26,6 +26,17 @@ _LEFT_ALONE = frozenset(
         *("subprocess", "threading", "tqdm", "traitlets", "wandb", "zarr", "zmq"),
     }
 )
+_AT_WORK = frozenset(
+    {
+        ("_queue", "SimpleQueue"),
+        ("concurrent.futures._base", "Executor"),
+        ("multiprocessing.process", "BaseProcess"),
+        ("multiprocessing.queues", "Queue"),
+        ("multiprocessing.queues", "SimpleQueue"),
+        ("queue", "Queue"),
+        ("threading", "Thread"),
+    }
+)
 # Of the standard library's objects those that are plain containers are looked into.
 _PLAIN = frozenset(
     (
@@ -35,11 +46,12 @@ _PLAIN = frozenset(
         "builtins",
         "collections",
         "functools",
-        "queue",
         "random",
         "types",
     )
 )
+# Containers that have no attributes.
+BARE = frozenset((dict, frozenset, list, set, tuple))
 _NOTES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
@@ -92,6 +104,8 @@ def reached(
 
 def attributes_of(value: Any) -> dict[str, Any] | None:
     """The `__dict__` of an object that has one."""
+    if type(value) in BARE:
+        return None
     try:
         held = vars(value)
     except TypeError:
@@ -99,11 +113,20 @@ def attributes_of(value: Any) -> dict[str, Any] | None:
     return held if isinstance(held, dict) else None
 
 
-def slots_of(value: Any) -> list[Any]:
-    """The descriptors of an object's `__slots__`."""
+def is_at_work(attributes: dict[str, Any]) -> bool:
+    """Whether an object has a thread, a process or a queue, which go on beside the sweep."""
+    return any(
+        (base.__module__, base.__name__) in _AT_WORK
+        for item in attributes.values()
+        for base in type(item).__mro__
+    )
+
+
+def slots_of(kind: type) -> list[Any]:
+    """The descriptors of the `__slots__` of objects of a type."""
     return [
         member
-        for cls in type(value).__mro__
+        for cls in kind.__mro__
         if "__slots__" in vars(cls)
         for member in vars(cls).values()
         if isinstance(member, types.MemberDescriptorType)
@@ -179,7 +202,7 @@ def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
     if held is not None:
         # The iterator that a loader keeps for its workers is the user's epoch in progress.
         yield from [item for name, item in list(held.items()) if name != "_iterator"]
-    for _, item in slot_values(value, slots_of(value)):
+    for _, item in slot_values(value, slots_of(type(value))):
         yield item
 
 

@@ -9,8 +9,8 @@ what `also=` names as they were.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -18,7 +18,6 @@ from torch import nn
 
 from lrwidget.backup import Backup, Place
 from lrwidget.copying import NotCopied, copy_together
-from lrwidget.interrupts import uninterrupted
 from lrwidget.objectstate import ObjectState, puts_back
 from lrwidget.reach import moves_on_its_own, reached
 from lrwidget.rng import remember_generators, seed_generators
@@ -73,32 +72,26 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
         with torch.enable_grad():
             yield parts
     finally:
-        closing = [backup.close for backup in kept]
-        try:
-            _put_back([put_generators_back, *(backup.restore for backup in kept)])
-        finally:
+        # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
+        interrupt: KeyboardInterrupt | None = None
+        failed: Exception | None = None
+        while True:
             try:
-                uninterrupted(closing)
-            finally:
-                uninterrupted(closing)
-
-
-def _put_back(actions: list[Callable[[], object]]) -> None:
-    """Do all of it, to the end even when KeyboardInterrupt comes in the middle, or one fails.
-
-    The interrupt, or the error, is let through then.
-    """
-    interrupt: KeyboardInterrupt | None = None
-    while True:
-        try:
-            with ExitStack() as stack:
-                for action in actions:
-                    stack.callback(action)
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
+                for backup in kept:
+                    try:
+                        backup.restore()
+                    except Exception as error:  # noqa: BLE001 - raised when all else is back
+                        failed = error
+                put_generators_back()
+                for backup in kept:
+                    backup.close()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+        if failed is not None:
+            raise failed
 
 
 def _copy_of(task: TrainingTask) -> Parts | NotCopied:

@@ -5,6 +5,7 @@ import collections
 import functools
 import io
 import multiprocessing
+import queue
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -334,7 +335,7 @@ def test_what_a_loader_holds_is_as_before(holder: str, where: str) -> None:
     data, held = HOLDERS[holder]()
     before = state_of(held)
     if where == "data":
-        swept(data, batch_size=4)
+        swept(data)
     else:
         swept(DataLoader(SAMPLES, 4), val_data=data, val_every=2)
     assert state_of(held) == before
@@ -590,6 +591,28 @@ def test_models_and_widgets_behind_a_loader_are_left_alone() -> None:
     assert data.calls == 0
     assert not torch.equal(experiment.other.weight, before)
     assert len(experiment.records) > 0
+
+
+def test_what_has_a_queue_or_a_thread_at_work_is_left_alone() -> None:
+    class Fed(IterableDataset[Any]):
+        def __init__(self) -> None:
+            self.queue: queue.Queue[int] = queue.Queue()
+            self.taken = 0
+            self.rng = random.Random(0)
+
+        def __iter__(self) -> Iterator[Any]:
+            for index in range(8):
+                self.queue.put(index)
+                self.taken += 1
+                self.rng.random()
+                yield X[index], Y[index]
+
+    data = Fed()
+    before = data.rng.getstate()
+    swept(data, batch_size=4)
+    # What it counts belongs to what is in the queue; a generator is a generator.
+    assert data.taken == data.queue.qsize() > 0
+    assert data.rng.getstate() == before
 
 
 def test_an_objects_own_error_comes_after_all_else_is_back() -> None:
