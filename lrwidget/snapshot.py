@@ -3,9 +3,9 @@
 Two ways. Where model and optimizer can be deep-copied together, the copy is swept and the user's
 own objects are never touched. Otherwise (a task with a step of its own, hooks, compiled or
 distributed models, a loss function that uses the model from outside, views of one storage, an
-object named in `also=` that shares something with it, or an explicit `snapshot=`) the model itself
-is swept and restored from a backup. Both leave the random generators, what the loaders hold and
-what `also=` names as they were.
+object in `also=` that shares something with it, or an explicit `snapshot=`) the model itself is
+swept and restored from a backup. Both leave the random generators, what the loaders hold and what
+`also=` names as they were.
 """
 
 import dataclasses
@@ -16,10 +16,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from lrwidget.backup import Backup, Place
+from lrwidget.backup import Backup
+from lrwidget.beside import put_back_beside, shared_with_also
 from lrwidget.copying import NotCopied, copy_together
-from lrwidget.objectstate import ObjectState, puts_back
-from lrwidget.reach import moves_on_its_own, reached
 from lrwidget.rng import remember_generators, seed_generators
 from lrwidget.task import TrainingTask
 
@@ -46,58 +45,45 @@ def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
         task: what is trained.
         seed: for all random generators; None goes on from their present state.
     """
-    kept: list[Backup | ObjectState] = []
+    with put_back_beside(task) as generators, _trained_on(task, seed, generators) as parts:
+        yield parts
+
+
+@contextmanager
+def _trained_on(task: TrainingTask, seed: int | None, generators: list[Any]) -> Iterator[Parts]:
+    backup: Backup | None = None
     put_generators_back = remember_generators()
     try:
-        trained = _trained(task)
-        loaders = ObjectState(task.loaders, leave=trained, as_data=True)
-        functions = ObjectState(
-            [task.step, task.loss_fn, task.metric],
-            leave=trained,
-            as_data=True,
-            only=moves_on_its_own,
-        )
-        kept += [loaders, functions]
-        if task.also:
-            kept += _kept_also(task)
         parts = _copy_of(task)
         if isinstance(parts, NotCopied):
-            kept.append(_backup_of(task))
+            backup = _backup_of(task)
+            backup.set_gradients_aside()
             parts = _originals(task, str(parts))
-        for backup in kept:
-            if isinstance(backup, Backup):
-                backup.set_gradients_aside()
         if seed is not None:
-            seed_generators(seed, [*loaders.generators, *functions.generators])
+            seed_generators(seed, generators)
         with torch.enable_grad():
             yield parts
     finally:
         # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
         interrupt: KeyboardInterrupt | None = None
-        failed: Exception | None = None
         while True:
             try:
-                for backup in kept:
-                    try:
-                        backup.restore()
-                    except Exception as error:  # noqa: BLE001 - raised when all else is back
-                        failed = error
+                if backup is not None:
+                    backup.restore()
                 put_generators_back()
-                for backup in kept:
+                if backup is not None:
                     backup.close()
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
-        if failed is not None:
-            raise failed
 
 
 def _copy_of(task: TrainingTask) -> Parts | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
-    if task.also and (name := _shared_with_also(task)):
+    if task.also and (name := shared_with_also(task)):
         return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
     try:
         copies = copy_together(task)
@@ -110,31 +96,6 @@ def _copy_of(task: TrainingTask) -> Parts | NotCopied:
         _state_to(copies["optimizer"], task.device)
     copies["other_optimizers"] = list(copies["other_optimizers"])
     return Parts(**copies, ran_on="copy", why="")
-
-
-def _trained(task: TrainingTask) -> set[int]:
-    """The ids of what a backup of the model and its optimizers puts back."""
-    modules = [part for part in (task.model, task.loss_fn) if isinstance(part, nn.Module)]
-    found: list[Any] = [part for module in modules for part in module.modules()]
-    found += [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-    return {id(part) for part in (*found, task.optimizer, *task.other_optimizers)}
-
-
-def _kept_also(task: TrainingTask) -> list[Backup | ObjectState]:
-    also = ObjectState(task.also, leave=_trained(task))
-    return [also, Backup(also.tensors, _place(task))]
-
-
-def _shared_with_also(task: TrainingTask) -> str | None:
-    """The type of an object that `also` leads to and the model or its training too."""
-    parts = [task.model, task.optimizer, *task.other_optimizers, task.scaler]
-    # A function is the same in a copy, with what it uses.
-    found = reached([*parts, task.loss_fn, task.metric], functions=False)
-    known = set(map(id, found))
-    for part in reached(task.also):
-        if id(part) in known and puts_back(part):
-            return type(part).__name__
-    return None
 
 
 def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -165,12 +126,9 @@ def _backup_of(task: TrainingTask) -> Backup:
             f"device is {task.device} and the model, which is swept in place, is on {here}; "
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
+    place = "device" if task.snapshot == "auto" else task.snapshot
     subjects = [task.model, task.optimizer, *task.other_optimizers]
     subjects += [part for part in (task.loss_fn, task.metric) if isinstance(part, nn.Module)]
     if task.scaler is not None:
         subjects.append(task.scaler)
-    return Backup(subjects, _place(task))
-
-
-def _place(task: TrainingTask) -> Place:
-    return "device" if task.snapshot == "auto" else task.snapshot
+    return Backup(subjects, place)

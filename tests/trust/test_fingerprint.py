@@ -133,7 +133,7 @@ OMISSIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         snapshot, "remember_generators", lambda: lambda: None
     ),
     "the loader's generator": lambda patch: patch.setattr(
-        snapshot.ObjectState, "restore", lambda self: None
+        "lrwidget.objectstate.ObjectState.restore", lambda self: None
     ),
 }
 
