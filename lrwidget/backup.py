@@ -3,114 +3,209 @@
 Weights and states are kept as copies of their storages, one for each, so that tied weights, views,
 strides and any dtype come back exactly, at the addresses that fused and compiled code holds. The
 memory is that of one copy of the weights, buffers and optimizer states.
+
+What else an object holds is walked: containers, plain objects, numpy arrays, random generators,
+the attributes of tensors, what functions use. Lists, dicts and numbers that only a function holds,
+and those of an object that watches as a hook, are notes that people want to read afterwards: they
+stay as they are.
 """
 
 import collections
 import contextlib
-import os
-import tempfile
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+import functools
+import random
+import types
+from array import array
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-Place = Literal["device", "cpu", "disk"]
-PutBack = Callable[[], object]
+from lrwidget import walk
+from lrwidget.copies import Copies, Place, PutBack
+
+# What is walked at most, nearest first, beside modules and tensors: what is larger than that is no
+# state of a model but data that it leads to.
+MOST_OBJECTS = 200_000
 
 
 class Backup:
     """The state of some models and optimizers at one moment; making it changes nothing.
 
     Args:
-        subjects: models, loss functions with parameters, optimizers over them, and further objects
-            that training changes, such as a GradScaler. Each is remembered with all that is in it:
-            tensors with their gradients and flags, plain attributes, lists and dicts.
+        subjects: models, loss functions, optimizers, and further objects that training changes,
+            such as a GradScaler. Each is remembered with all that is in it: tensors with their
+            gradients and flags, attributes, containers, arrays, generators.
         place: where the copies of tensors are kept: on their own device, in CPU memory, or in a
             temporary file.
-
-    Attributes:
-        nbytes: bytes of the copies.
+        without: ids of tensors whose values are not kept, only what else there is of them.
+        leave: objects that are not remembered, nor what only they lead to.
     """
 
-    def __init__(self, subjects: Iterable[Any], place: Place) -> None:
-        self.nbytes = 0
-        self._place = place
-        self._file: Any = None
-        if place == "disk":
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close(); has no name
-        self._storages: dict[tuple[torch.device, int], PutBack] = {}
+    def __init__(
+        self,
+        subjects: Iterable[Any],
+        place: Place,
+        *,
+        without: Collection[int] = (),
+        leave: Iterable[Any] = (),
+    ) -> None:
+        self._copies = Copies(place)
+        self._file = self._copies.file
+        self._of_arrays = 0
+        self._without = without
+        self._left = {id(value): value for value in leave}
         # By id, with the objects themselves, so that no id is used again.
         self._seen: dict[int, Any] = {}
         self._put_back: list[PutBack] = []
+        self._ways: dict[type, Remember | None] = {}
+        self._queue: collections.deque[tuple[Remember, Any]] = collections.deque()
         try:
             for subject in subjects:
-                self._remember(subject)
-                self._remember(vars(subject))
+                self._remember_subject(subject)
+            self._walk()
         except BaseException:
             self.close()
             raise
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the copies."""
+        return self._copies.nbytes + self._of_arrays
+
     def set_gradients_aside(self) -> None:
         """Take the gradients off the tensors; `restore` puts the same objects back."""
-        for value in self._seen.values():
-            if isinstance(value, torch.Tensor) and value.is_leaf:
-                value.grad = None
+        for tensor in self.tensors():
+            if tensor.is_leaf:
+                tensor.grad = None
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The tensors that are remembered."""
+        return [value for value in self._seen.values() if isinstance(value, torch.Tensor)]
+
+    def changed(self) -> bool:
+        """Whether the values of any tensor whose values are kept are others now."""
+        return self._copies.changed()
 
     def restore(self) -> None:
         """Put everything back; may be called again, also when it was broken off in the middle."""
         with torch.no_grad():
             for put_back in self._put_back:
                 put_back()
-            for put_back in self._storages.values():
-                put_back()
+            self._copies.restore()
 
     def close(self) -> None:
         """Let go of the copies."""
         self._put_back.clear()
-        self._storages.clear()
         self._seen.clear()
-        if self._file is not None:
-            self._file.close()
+        self._queue.clear()
+        self._copies.close()
+
+    def _remember_subject(self, subject: Any) -> None:
+        self._remember(subject)
+        if id(subject) not in self._seen and hasattr(subject, "__dict__"):
+            self._remember(vars(subject))
+
+    def _walk(self) -> None:
+        while self._queue:
+            way, value = self._queue.popleft()
+            way(self, value)
 
     def _remember(self, value: Any) -> None:
-        remember = _MUTABLE.get(type(value))
-        if remember is None:
-            if isinstance(value, torch.Tensor):
-                remember = Backup._remember_tensor
-            elif isinstance(value, (nn.Module, torch.optim.Optimizer)):
-                remember = Backup._remember_attributes
-            elif isinstance(value, tuple):
-                remember = Backup._remember_items
-            else:
-                return
-        if id(value) not in self._seen:  # tied weights; the optimizer's parameters are the model's
-            self._seen[id(value)] = value
-            remember(self, value)
-
-    def _remember_attributes(self, value: Any) -> None:
-        self._remember(vars(value))
+        kind = type(value)
+        if kind in walk.ATOMS or id(value) in self._seen or id(value) in self._left:
+            return  # tied weights; the optimizer's parameters are the model's
+        if kind not in self._ways:
+            self._ways[kind] = _way_for(kind)
+        way = self._ways[kind]
+        if way is None:
+            return
+        if len(self._seen) > MOST_OBJECTS and not isinstance(value, _OF_TORCH):
+            return
+        self._seen[id(value)] = value
+        self._queue.append((way, value))
 
     def _remember_items(self, value: Iterable[Any]) -> None:
         for item in value:
             self._remember(item)
 
+    def _remember_object(self, value: Any) -> None:
+        attributes = walk.attributes(value)
+        if attributes is not None:
+            self._remember(attributes)
+        for slot in walk.slots(type(value)):
+            self._remember_slot(slot, value)
+
+    def _remember_slot(self, slot: Any, value: Any) -> None:
+        kept = _in(slot, value)
+        self._remember(kept)
+
+        def put_back() -> None:
+            if _in(slot, value) is kept:
+                return
+            if kept is _NOTHING:
+                slot.__delete__(value)
+            else:
+                slot.__set__(value, kept)
+
+        self._put_back.append(put_back)
+
+    def _remember_with_hooks(self, value: Any) -> None:
+        """A module or an optimizer."""
+        for name, held in vars(value).items():
+            if name.endswith("_hooks") and isinstance(held, dict):
+                self._remember_hooks(held)
+        self._remember(vars(value))
+
+    def _remember_hooks(self, hooks: dict[Any, Any]) -> None:
+        if id(hooks) in self._seen:
+            return
+        self._seen[id(hooks)] = hooks
+        self._keep_items(hooks)
+        for hook in hooks.values():
+            self._remember_items(item for item in walk.used_by(hook) if isinstance(item, _STATE))
+
+    def _remember_module(self, module: nn.Module) -> None:
+        self._remember_with_hooks(module)
+        if isinstance(module, torch.jit.ScriptModule):
+            self._remember_scripted(module)
+
+    def _remember_scripted(self, module: torch.jit.ScriptModule) -> None:
+        """What a scripted module holds outside of Python."""
+        self._remember_items(module.parameters())
+        self._remember_items(module.buffers())
+        self._remember_items(module.children())
+        inner: Any = vars(module).get("_c")
+        described: Any = vars(module).get("_concrete_type")
+        for name in described.get_attributes() if described is not None else ():
+            kept = inner.getattr(name)
+            self._remember(kept)
+            if not isinstance(kept, torch.Tensor):
+                self._put_back.append(functools.partial(inner.setattr, name, kept))
+
     def _remember_dict(self, value: dict[Any, Any]) -> None:
-        kept = dict(value)
-        self._remember_items(kept.values())
+        self._keep_items(value)
+        self._remember_items(dict.values(value))
+        self._remember_attributes_beside(value)
+
+    def _keep_items(self, value: dict[Any, Any]) -> None:
+        # By the methods of the base class: those of a subclass may do more than to set an item.
+        own: Any = collections.OrderedDict
+        own = own if isinstance(value, own) else dict
+        kept = dict(own.items(value))
 
         def put_back() -> None:
             # Never empty in between: another thread may be using the model.
-            for key in [key for key in value if key not in kept]:
-                del value[key]
+            for key in [key for key in own.keys(value) if key not in kept]:
+                own.__delitem__(value, key)
             for key, item in kept.items():
-                if key not in value or value[key] is not item:
-                    value[key] = item
-            if list(value) != list(kept):
-                value.clear()
-                value.update(kept)
+                if dict.get(value, key, _NOTHING) is not item:
+                    own.__setitem__(value, key, item)
+            if list(own.keys(value)) != list(kept):
+                own.clear(value)
+                own.update(value, kept)
 
         self._put_back.append(put_back)
 
@@ -120,29 +215,93 @@ class Backup:
 
         def put_back() -> None:
             if isinstance(value, list):
-                value[:] = kept
+                list.__setitem__(value, slice(None), kept)
             else:
                 value.clear()
                 value.extend(kept)
 
         self._put_back.append(put_back)
+        self._remember_attributes_beside(value)
 
     def _remember_set(self, value: set[Any]) -> None:
         kept = set(value)
+        self._remember_items(kept)
 
         def put_back() -> None:
-            value.intersection_update(kept)
-            value.update(kept)
+            set.intersection_update(value, kept)
+            set.update(value, kept)
 
         self._put_back.append(put_back)
+        self._remember_attributes_beside(value)
+
+    def _remember_attributes_beside(self, value: Any) -> None:
+        """Those of an instance of a subclass of a container."""
+        if hasattr(value, "__dict__"):
+            self._remember_object(value)
+
+    def _remember_bytes(self, value: Any) -> None:
+        kept = value[:]
+
+        def put_back() -> None:
+            value[:] = kept
+
+        self._put_back.append(put_back)
+
+    def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
+        if _is_a_file(value) or not value.flags.writeable:
+            return
+        plain = value.view(np.ndarray)
+        kept = plain.copy()
+        self._of_arrays += kept.nbytes
+        if value.dtype.hasobject and not value.dtype.names:
+            self._remember_items(kept.flat)
+        self._put_back.append(lambda: np.copyto(plain, kept))
+        self._remember_attributes_beside(value)
+
+    def _remember_partial(self, value: functools.partial[Any]) -> None:
+        self._remember_items((value.func, *value.args))
+        self._remember(value.keywords)
+
+    def _remember_method(self, value: types.MethodType) -> None:
+        self._remember(value.__self__)
+        self._remember(value.__func__)
+
+    def _remember_function(self, value: types.FunctionType) -> None:
+        self._remember_items(item for item in walk.held_by(value) if type(item) not in _NOTES)
 
     def _remember_generator(self, value: torch.Generator) -> None:
         kept = value.get_state()
         self._put_back.append(lambda: value.set_state(kept))
 
+    def _remember_python_generator(self, value: random.Random) -> None:
+        with contextlib.suppress(NotImplementedError):  # the system's has no state
+            kept = value.getstate()
+            self._put_back.append(lambda: value.setstate(kept))
+
+    def _remember_numpy_generator(self, value: Any) -> None:
+        source = getattr(value, "bit_generator", value)  # of a Generator; a BitGenerator itself
+        kept = source.state
+
+        def put_back() -> None:
+            source.state = kept
+
+        self._put_back.append(put_back)
+
+    def _remember_numpy_state(self, value: np.random.RandomState) -> None:
+        kept = value.get_state()
+        self._put_back.append(lambda: value.set_state(kept))
+
     def _remember_tensor(self, tensor: torch.Tensor) -> None:
-        """Its values, its storage, its flags, its gradient."""
-        put_values_back = self._values_of(tensor)
+        """Its values, its storage, its flags, its gradient, its attributes."""
+        put_values_back = _nothing if id(tensor) in self._without else self._copies.of(tensor)
+        self._remember(vars(tensor))
+        hooks = [
+            (name, getattr(tensor, name))
+            for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
+        ]
+        for _, held in hooks:
+            if held is not None:
+                self._remember_hooks(held)
         if not tensor.is_leaf:
             self._put_back.append(put_values_back)
             return
@@ -157,84 +316,64 @@ class Backup:
             # The gradient was set aside, not copied: the sweep made gradients of its own.
             if tensor.grad is not grad:
                 tensor.grad = grad
+            for name, held in hooks:
+                if held is None and getattr(tensor, name):
+                    getattr(tensor, name).clear()
 
         self._put_back.append(put_back)
 
-    def _values_of(self, tensor: torch.Tensor) -> PutBack:
-        if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
-            raise ValueError(
-                "the model has lazy parameters without a shape yet; "
-                "run it once on a batch before the sweep"
-            )
-        whole: Any = tensor
-        if is_traceable_wrapper_subclass(whole):  # a DTensor, a quantized tensor
-            names, _ = whole.__tensor_flatten__()
-            # A DTensor names its device mesh among them.
-            parts = [getattr(whole, name) for name in names]
-            inner = [self._values_of(part) for part in parts if isinstance(part, torch.Tensor)]
-            return lambda: [put_back() for put_back in inner]
-        if tensor.layout is not torch.strided:
-            saved = tensor.detach().clone()
-            self.nbytes += _sparse_bytes(saved)
 
-            def put_back_sparse() -> None:
-                tensor.data = saved.clone()
-
-            return put_back_sparse
-        self._remember_storage(tensor.untyped_storage())
-        data = tensor.detach()
-
-        def put_back() -> None:
-            if _geometry(tensor) != _geometry(data):
-                tensor.data = data
-
-        return put_back
-
-    def _remember_storage(self, storage: Any) -> None:
-        key = (storage.device, storage.data_ptr())
-        if not key[1] or key in self._storages:
-            return
-        self.nbytes += storage.nbytes()
-        if self._file is not None:
-            self._storages[key] = self._to_file(storage)
-            return
-        stays = self._place == "device" or storage.device.type == "cpu"
-        saved = storage.clone() if stays else storage.cpu()
-        self._storages[key] = lambda: storage.copy_(saved)
-
-    def _to_file(self, storage: Any) -> PutBack:
-        file = self._file
-        start = file.seek(0, os.SEEK_END)
-        flat = torch.empty(0, dtype=torch.uint8).set_(storage.cpu())
-        file.write(memoryview(flat.numpy()))  # type: ignore[arg-type]
-
-        def put_back() -> Any:
-            file.seek(start)
-            saved = torch.empty(storage.nbytes(), dtype=torch.uint8)
-            file.readinto(memoryview(saved.numpy()))  # type: ignore[arg-type]
-            return storage.copy_(saved.untyped_storage())
-
-        return put_back
+def _nothing() -> None:
+    """Puts nothing back."""
 
 
-def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
-    return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+_NOTHING: Any = object()
 
 
-def _sparse_bytes(tensor: torch.Tensor) -> int:
-    with contextlib.suppress(RuntimeError, NotImplementedError):
-        return tensor.values().nbytes
-    return tensor._values().nbytes
+def _in(slot: Any, value: Any) -> Any:
+    try:
+        return slot.__get__(value)
+    except AttributeError:
+        return _NOTHING
 
 
-# Exact types: subclasses may refuse to be changed in ways that their bases allow.
-_MUTABLE: dict[type, Callable[[Backup, Any], None]] = {
-    dict: Backup._remember_dict,
-    collections.OrderedDict: Backup._remember_dict,
-    collections.defaultdict: Backup._remember_dict,
-    collections.Counter: Backup._remember_dict,
-    list: Backup._remember_list,
-    collections.deque: Backup._remember_list,
-    set: Backup._remember_set,
-    torch.Generator: Backup._remember_generator,
-}
+def _is_a_file(value: Any) -> bool:
+    """Whether an array is mapped to a file: data, which no training changes."""
+    while isinstance(value, np.ndarray):
+        if isinstance(value, np.memmap):
+            return True
+        value = value.base
+    return False
+
+
+def _way_for(kind: type) -> "Remember | None":
+    """How objects of a type are remembered; None for those that are left as they are."""
+    for base, way in _WAYS:
+        if issubclass(kind, base):
+            return way
+    return Backup._remember_object if walk.is_plain(kind) else None
+
+
+Remember = Callable[[Backup, Any], None]
+
+_OF_TORCH = (torch.Tensor, nn.Module, torch.optim.Optimizer)
+_STATE = (*_OF_TORCH, *walk.GENERATORS)
+_NOTES = frozenset({dict, list, set, tuple, collections.deque, collections.defaultdict, bytearray})
+_WAYS: tuple[tuple[type | tuple[type, ...], Remember], ...] = (
+    (torch.Tensor, Backup._remember_tensor),
+    (nn.Module, Backup._remember_module),
+    (torch.optim.Optimizer, Backup._remember_with_hooks),
+    (dict, Backup._remember_dict),
+    ((list, collections.deque), Backup._remember_list),
+    (set, Backup._remember_set),
+    ((tuple, frozenset), Backup._remember_items),
+    ((bytearray, array), Backup._remember_bytes),
+    (np.ndarray, Backup._remember_array),
+    (functools.partial, Backup._remember_partial),
+    (types.MethodType, Backup._remember_method),
+    (types.FunctionType, Backup._remember_function),
+    (torch.Generator, Backup._remember_generator),
+    (random.Random, Backup._remember_python_generator),
+    ((np.random.Generator, np.random.BitGenerator), Backup._remember_numpy_generator),
+    (np.random.RandomState, Backup._remember_numpy_state),
+)

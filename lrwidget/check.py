@@ -128,11 +128,12 @@ def checking(
     _refuse_if_read_once(task)
     alone = nullcontext() if claimed else exclusive(task)
     with alone, Team.assembled(task, {"lrs": results.lrs, "steps": steps}) as team:
+        in_place = ""
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
             try:
                 # No seed: the generators are put back after each trial, so all draw the same.
-                with task.session(), prepared(task, None) as parts:
+                with task.session(), prepared(task, None, in_place=in_place) as parts:
                     # To its last step: a loss that jumps up may come back, which is what a check
                     # is to find out; and the rule of a sweep judges by rates that rise.
                     trial.stop_reason = yield from train_at(
@@ -146,6 +147,7 @@ def checking(
             except Exception:
                 trial.stop_reason = StopReason.FAILED
                 raise
+            in_place = parts.why
             if trial.stop_reason is StopReason.STOPPED:  # on another rank
                 return StopReason.STOPPED
     return StopReason.FINISHED

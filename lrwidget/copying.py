@@ -1,29 +1,30 @@
 """A second model and optimizer to sweep, so that the user's own are never touched."""
 
 import copy
+import operator
 import sys
-import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from lrwidget.outside import outside_of
 from lrwidget.task import TrainingTask
-
-# How far a function's references are followed: a loss that calls a helper that uses the model.
-_DEPTH = 4
 
 
 class NotCopied(Exception):  # noqa: N818 - a finding, not a fault
     """Why the task cannot be copied, in words; it is then swept in place."""
 
 
-def copy_together(task: TrainingTask) -> dict[str, Any]:
+def copy_together(task: TrainingTask, outside: Sequence[Any] | None = None) -> dict[str, Any]:
     """Deep copies of what a sweep changes, with the references between them kept.
+
+    Args:
+        task: what is trained.
+        outside: what its functions use (`outside_of`), where the caller knows that already.
 
     Returns:
         The copies by name: model, optimizer, other_optimizers, loss_fn, scaler, metric.
@@ -32,7 +33,7 @@ def copy_together(task: TrainingTask) -> dict[str, Any]:
         NotCopied: a copy cannot be had, or something outside the copy would still lead to the
             original model, so that a sweep of the copy would change it.
     """
-    _refuse_what_leads_back(task)
+    _refuse_what_leads_back(task, outside_of(task) if outside is None else outside)
     memo = _results_kept_on(task.model)
     parts = ("model", "optimizer", "other_optimizers", "loss_fn", "scaler", "metric")
     try:
@@ -46,9 +47,31 @@ def copy_together(task: TrainingTask) -> dict[str, Any]:
         raise
     except Exception as error:  # any class may refuse to be copied, in any way
         raise NotCopied(f"it cannot be deep-copied ({type(error).__name__}: {error})") from error
-    if _storages(copies["model"]) & _storages(task.model):
-        raise NotCopied("its copy shares parameters with it")
+    _refuse_false_copies(task, copies, memo)
     return copies
+
+
+def _refuse_false_copies(task: TrainingTask, copies: dict[str, Any], memo: dict[int, Any]) -> None:
+    """A class may have ideas of its own of what a copy is: part by part, it must be one of ours."""
+    pairs = [(task.model, copies["model"])]
+    if isinstance(task.loss_fn, nn.Module):
+        pairs.append((task.loss_fn, copies["loss_fn"]))
+    for original, copied in pairs:
+        for parts in (nn.Module.modules, nn.Module.parameters, nn.Module.buffers):
+            wanted = [memo.get(id(part)) for part in parts(original)]
+            found = list(parts(copied))
+            if len(wanted) != len(found) or any(map(operator.is_not, wanted, found)):
+                raise NotCopied(f"a part of {type(original).__name__} makes copies of its own kind")
+    known = {id(p) for _, copied in pairs for p in copied.parameters()}
+    for optimizer in (copies["optimizer"], *copies["other_optimizers"]):
+        if any(id(p) not in known for group in optimizer.param_groups for p in group["params"]):
+            raise NotCopied(f"a copied {type(optimizer).__name__} does not train the copied model")
+    optimizers = [task.optimizer, *task.other_optimizers]
+    copied_optimizers = [copies["optimizer"], *copies["other_optimizers"]]
+    if _storages(*(m for _, m in pairs), *copied_optimizers) & _storages(
+        *(m for m, _ in pairs), *optimizers
+    ):
+        raise NotCopied("its copy shares tensors with it")
 
 
 def _complete(made: torch.optim.Optimizer, original: torch.optim.Optimizer, memo: Any) -> None:
@@ -78,15 +101,16 @@ def _compiled_modules() -> tuple[type, ...]:
     return () if module is None else (module.OptimizedModule,)
 
 
-def _refuse_what_leads_back(task: TrainingTask) -> None:
+def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     if task.step is not None:
         raise NotCopied("its own step holds on to it")
-    if isinstance(task.model, (*_compiled_modules(), DistributedDataParallel)):
-        raise NotCopied(f"a copy of a {type(task.model).__name__} would have to be prepared anew")
     modules = list(task.model.modules())
     if isinstance(task.loss_fn, nn.Module):
         modules += list(task.loss_fn.modules())
+    prepared = (*_compiled_modules(), DistributedDataParallel, torch.jit.ScriptModule)
     for module in modules:
+        if isinstance(module, prepared):
+            raise NotCopied(f"a copy of a {type(module).__name__} would have to be prepared anew")
         if any(vars(module).get(name) for name in _HOOKS):
             raise NotCopied(f"{type(module).__name__} has hooks, which may hold on to it")
         if "FSDP" in type(module).__name__:
@@ -103,14 +127,10 @@ def _refuse_what_leads_back(task: TrainingTask) -> None:
     if any(id(p) not in known for group in groups for p in group["params"]):
         raise NotCopied("the optimizer holds parameters that are not the model's")
     own = known | {id(m) for m in modules} | {id(task.optimizer)}
-    functions = [task.loss_fn, task.metric]
-    functions += [value for module in modules for value in vars(module).values()]
-    for function in functions:
-        if isinstance(function, nn.Module):
-            continue
-        if any(_leads_back(value, own) for value in _reached_by(function, _DEPTH)):
-            name = getattr(function, "__qualname__", type(function).__name__)
-            raise NotCopied(f"the function {name} uses the model or a tensor from outside")
+    for value in outside:
+        if _leads_back(value, own):
+            name = getattr(value, "__qualname__", type(value).__name__)
+            raise NotCopied(f"a function uses the model, or {name}, from outside")
 
 
 _HOOKS = (
@@ -124,17 +144,28 @@ _HOOKS = (
 def _refuse_shared_storage(model: nn.Module) -> None:
     """Two tensors over one storage stay two views of it only in the original."""
     seen: dict[int, int] = {}
-    tensors = [*model.parameters(), *model.buffers()]
-    for module in model.modules():
-        tensors += [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
-    for tensor in tensors:
+    for tensor in _tensors_of(model):
         for pointer in _pointers(tensor):
             if seen.setdefault(pointer, id(tensor)) != id(tensor):
                 raise NotCopied("some of its tensors are views of one storage")
 
 
-def _storages(model: nn.Module) -> set[int]:
-    return {p for tensor in model.parameters() for p in _pointers(tensor)}
+def _tensors_of(owner: nn.Module | torch.optim.Optimizer) -> list[torch.Tensor]:
+    if isinstance(owner, torch.optim.Optimizer):
+        values = [value for state in owner.state.values() for value in _values(state)]
+        return [value for value in values if isinstance(value, torch.Tensor)]
+    tensors = [*owner.parameters(), *owner.buffers()]
+    for module in owner.modules():
+        tensors += [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    return tensors
+
+
+def _values(state: Any) -> Iterable[Any]:
+    return state.values() if isinstance(state, dict) else ()
+
+
+def _storages(*owners: nn.Module | torch.optim.Optimizer) -> set[int]:
+    return {p for owner in owners for tensor in _tensors_of(owner) for p in _pointers(tensor)}
 
 
 def _pointers(tensor: torch.Tensor) -> list[int]:
@@ -153,41 +184,3 @@ def _leads_back(value: Any, own: set[int]) -> bool:
     if isinstance(value, torch.Tensor):
         return value.requires_grad
     return isinstance(value, nn.Module) and any(id(m) in own for m in value.modules())
-
-
-def _reached_by(value: Any, depth: int) -> Iterator[Any]:
-    """What a function can use beside its arguments: closure, defaults and the globals it names."""
-    if depth == 0 or isinstance(value, (nn.Module, torch.Tensor, np.ndarray, type)):
-        return
-    if isinstance(value, types.MethodType):
-        yield value.__self__
-        value = value.__func__
-    partial = getattr(value, "func", None)
-    if callable(partial) and hasattr(value, "keywords"):
-        for item in (*value.args, *value.keywords.values(), partial):
-            yield item
-            yield from _reached_by(item, depth - 1)
-        return
-    if not isinstance(value, types.FunctionType) or value.__module__.split(".")[0] == "torch":
-        return
-    reached = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-    reached += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-    reached += [value.__globals__[n] for n in _names(value.__code__) if n in value.__globals__]
-    for item in reached:
-        if isinstance(item, types.ModuleType):
-            continue
-        yield item
-        yield from _reached_by(item, depth - 1)
-
-
-def _is_full(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 - asking is the test
-    except ValueError:
-        return False
-    return True
-
-
-def _names(code: types.CodeType) -> set[str]:
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*map(_names, inner)) if inner else set(code.co_names)

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import warnings
 from typing import Any
 
 from lrwidget.distributed.team import process_rank
 from lrwidget.jsonl import Log
+from lrwidget.outside import not_swept
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.sweep import sweep
 from lrwidget.task import task_and_options
@@ -49,6 +51,8 @@ def lr_find(
     if not isinstance(progress, bool):
         raise TypeError(f"progress is {progress!r}; expected True or False")
     task, sweep_options = task_and_options(model, optimizer, loss_fn, data, **options)
+    if note := not_swept(task):
+        warnings.warn(note, stacklevel=2)
     records = LRRecords()
     steps = sweep(task, sweep_options, records)
     leads = process_rank() == 0  # of several processes one shows the bar and writes the log

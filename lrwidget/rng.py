@@ -72,7 +72,7 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
     loader = [(generator, generator.get_state()) for generator in own]
     this = _Sweep()
     with _sweeps_lock:
-        shared = next(iter(_sweeps.values()), None) or _remember_shared()
+        shared = next(iter(_sweeps.values()), None) or remember_shared()
         _sweeps[this] = shared
 
     def put_back() -> None:
@@ -96,7 +96,8 @@ _sweeps: weakref.WeakKeyDictionary[_Sweep, Callable[[], None]] = weakref.WeakKey
 _sweeps_lock = threading.Lock()
 
 
-def _remember_shared() -> Callable[[], None]:
+def remember_shared() -> Callable[[], None]:
+    """Remember torch (CPU and devices in use), numpy and python; returns what puts them back."""
     cpu = torch.get_rng_state()
     # A device that nobody has used yet has no state to keep, and asking would start it.
     cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None

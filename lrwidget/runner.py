@@ -20,6 +20,7 @@ from lrwidget.claim import Claim
 from lrwidget.distributed.team import process_count
 from lrwidget.interrupts import uninterrupted
 from lrwidget.options import SweepOptions
+from lrwidget.outside import not_swept
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.rng import cuda_in_use
 from lrwidget.schedule import Ladder
@@ -302,6 +303,7 @@ class SweepRunner(RecordsRunner):
             records,
             ladder.total,
         )
+        self.notice = not_swept(task)
 
     @property
     def span(self) -> tuple[float, float]:

@@ -9,7 +9,7 @@ swept and restored from a backup. Both leave the random generators, what the loa
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -18,8 +18,11 @@ from torch import nn
 
 from lrwidget.backup import Backup
 from lrwidget.beside import put_back_beside, shared_with_also
+from lrwidget.copies import Place
 from lrwidget.copying import NotCopied, copy_together
-from lrwidget.rng import remember_generators, seed_generators
+from lrwidget.outside import has_state, outside_of
+from lrwidget.proof import Proof
+from lrwidget.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.task import TrainingTask
 
 
@@ -35,30 +38,48 @@ class Parts:
     metric: Any
     ran_on: Literal["copy", "model"]
     why: str
+    # Of a copy: what its first step has yet to prove, and how to go over to the task's own objects.
+    proof: Proof | None = None
+    begin_in_place: Callable[[str], None] = lambda why: None  # noqa: ARG005
+
+
+def where_it_ran(parts: Parts) -> dict[str, Any]:
+    """What the records say of it: `ran_on`, and of a sweep in place `why_in_place`."""
+    if parts.ran_on == "copy":
+        return {"ran_on": "copy"}
+    return {"ran_on": "model", "why_in_place": parts.why}
 
 
 @contextmanager
-def prepared(task: TrainingTask, seed: int | None) -> Iterator[Parts]:
+def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Iterator[Parts]:
     """What to sweep; when the block ends everything is as before, bit for bit.
 
     Args:
         task: what is trained.
         seed: for all random generators; None goes on from their present state.
+        in_place: why not to try a copy, where that is known; in words.
     """
-    with put_back_beside(task) as generators, _trained_on(task, seed, generators) as parts:
+    with (
+        put_back_beside(task) as generators,
+        _trained_on(task, seed, generators, in_place) as parts,
+    ):
         yield parts
 
 
 @contextmanager
-def _trained_on(task: TrainingTask, seed: int | None, generators: list[Any]) -> Iterator[Parts]:
-    backup: Backup | None = None
+def _trained_on(
+    task: TrainingTask, seed: int | None, generators: list[Any], in_place: str
+) -> Iterator[Parts]:
+    backups: list[Backup] = []
     put_generators_back = remember_generators()
     try:
-        parts = _copy_of(task)
+        outside = outside_of(task)
+        parts = NotCopied(in_place) if in_place else _copy_of(task, outside)
         if isinstance(parts, NotCopied):
-            backup = _backup_of(task)
-            backup.set_gradients_aside()
-            parts = _originals(task, str(parts))
+            why, parts = str(parts), _originals(task)
+            _go_in_place(task, outside, parts, backups, why)
+        else:
+            _watch_the_originals(task, outside, parts, backups)
         if seed is not None:
             seed_generators(seed, generators)
         with torch.enable_grad():
@@ -68,10 +89,10 @@ def _trained_on(task: TrainingTask, seed: int | None, generators: list[Any]) -> 
         interrupt: KeyboardInterrupt | None = None
         while True:
             try:
-                if backup is not None:
+                for backup in reversed(backups):
                     backup.restore()
                 put_generators_back()
-                if backup is not None:
+                for backup in backups:
                     backup.close()
                 break
             except KeyboardInterrupt as error:
@@ -80,15 +101,54 @@ def _trained_on(task: TrainingTask, seed: int | None, generators: list[Any]) -> 
             raise interrupt
 
 
-def _copy_of(task: TrainingTask) -> Parts | NotCopied:
+def _go_in_place(
+    task: TrainingTask, outside: list[Any], parts: Parts, backups: list[Backup], why: str
+) -> None:
+    """Let `parts` be the task's own objects, which `backups` will put back."""
+    for backup in reversed(backups):
+        backup.restore()
+    backups.append(_backup_of(task, outside))
+    backups[-1].set_gradients_aside()
+    own = _originals(task)
+    for field in dataclasses.fields(Parts):
+        setattr(parts, field.name, getattr(own, field.name))
+    parts.why = why
+
+
+def _watch_the_originals(
+    task: TrainingTask, outside: list[Any], parts: Parts, backups: list[Backup]
+) -> None:
+    """Remember what a copy leaves as it is, so far as its first step or a function may change it.
+
+    What functions use is no part of the copy, and is swept with it. Of the rest only the values of
+    parameters are not kept: nothing but their optimizer changes them, and that is copied.
+    """
+    backups.append(Backup(filter(has_state, outside), _place(task)))
+    backups[-1].set_gradients_aside()
+    kept = Backup(
+        [task.model, *(part for part in (task.loss_fn, task.metric) if part is not None)],
+        "device",
+        without={id(p) for p in task.model.parameters()},
+        leave=outside,
+    )
+    backups.append(kept)
+    optimizers = (parts.optimizer, *parts.other_optimizers)
+    parts.proof = Proof(kept, [p for o in optimizers for g in o.param_groups for p in g["params"]])
+    parts.begin_in_place = lambda why: _go_in_place(task, outside, parts, backups, why)
+
+
+def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
     if task.also and (name := shared_with_also(task)):
         return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
+    put_back = remember_shared()
     try:
-        copies = copy_together(task)
+        copies = copy_together(task, outside)
     except NotCopied as why_not:
         return why_not
+    finally:
+        put_back()  # a class that makes its copies itself may draw initial values
     if task.device != next(task.model.parameters()).device:
         copies["model"].to(task.device)
         if isinstance(copies["loss_fn"], nn.Module):
@@ -106,7 +166,7 @@ def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
                 state[name] = value.to(device)
 
 
-def _originals(task: TrainingTask, why: str) -> Parts:
+def _originals(task: TrainingTask) -> Parts:
     return Parts(
         task.model,
         task.optimizer,
@@ -115,20 +175,23 @@ def _originals(task: TrainingTask, why: str) -> Parts:
         task.scaler,
         task.metric,
         "model",
-        why,
+        "",
     )
 
 
-def _backup_of(task: TrainingTask) -> Backup:
+def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
     here = next(task.model.parameters()).device
     if task.device != here:
         raise ValueError(
             f"device is {task.device} and the model, which is swept in place, is on {here}; "
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
-    place = "device" if task.snapshot == "auto" else task.snapshot
     subjects = [task.model, task.optimizer, *task.other_optimizers]
-    subjects += [part for part in (task.loss_fn, task.metric) if isinstance(part, nn.Module)]
-    if task.scaler is not None:
-        subjects.append(task.scaler)
-    return Backup(subjects, place)
+    parts = (task.loss_fn, task.metric, task.scaler)
+    subjects += [part for part in parts if part is not None]
+    subjects += filter(has_state, outside)
+    return Backup(subjects, _place(task))
+
+
+def _place(task: TrainingTask) -> Place:
+    return "device" if task.snapshot == "auto" else task.snapshot

@@ -38,6 +38,8 @@ class TrainingStep:
         self._device = task.device
         self._stepped = False
         self._checked = False
+        # Told of the first loss, before its backward pass.
+        self.on_first_loss: Callable[[torch.Tensor], object] = lambda _: None
         # Whether the task's own step does all of it; None until its first call has shown it.
         self._steps_itself: bool | None = None
         self._needs_closure = _needs_closure(parts.optimizer)
@@ -279,6 +281,7 @@ class TrainingStep:
                 ".detach(), .item() or torch.no_grad() on the way from the parameters to the loss"
             )
         self._checked = True
+        self.on_first_loss(loss)
         return loss.reshape(())
 
 

@@ -15,13 +15,14 @@ from lrwidget.batches import BatchSource, Exhausted
 from lrwidget.claim import exclusive
 from lrwidget.distributed.team import Team, process_rank
 from lrwidget.divergence import DivergenceRule
+from lrwidget.firststep import beginning
 from lrwidget.options import SweepOptions
+from lrwidget.outside import not_swept
 from lrwidget.readback import GroupedReader, ImmediateReader, Reading, reader_for
 from lrwidget.recipe import class_of
 from lrwidget.records import LRRecords, StopReason
 from lrwidget.schedule import Ladder
-from lrwidget.snapshot import Parts, prepared
-from lrwidget.step import TrainingStep
+from lrwidget.snapshot import Parts, prepared, where_it_ran
 from lrwidget.task import TrainingTask
 
 # A scaler that starts at 65536 halves its scale at each skip; more skips than this mean that no
@@ -60,10 +61,14 @@ def sweep(
     try:
         alone = nullcontext() if claimed else exclusive(task)
         with alone, Team.assembled(task, _common(options)) as team:
+            in_place = ""
             for repeat in range(options.repeats):
                 records.begin_sweep()
-                with task.session(), prepared(task, _seed(options, repeat)) as parts:
-                    records.meta.update(meta_of(task, ladder.options), ran_on=parts.ran_on)
+                seed = _seed(options, repeat)
+                with task.session(), prepared(task, seed, in_place=in_place) as parts:
+                    records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
+                    if note := not_swept(task):
+                        records.meta["not_swept"] = note
                     reason = yield from train_at(
                         task,
                         parts,
@@ -74,6 +79,7 @@ def sweep(
                     )
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
+                in_place = parts.why
     except (GeneratorExit, KeyboardInterrupt):
         reason = StopReason.STOPPED
         raise
@@ -100,7 +106,7 @@ def train_at(
     """Train one step at each of `rates`; returns the reason why it ended."""
     if team is not None:
         team.begin()  # all are ready: none waits in a collective for one that could not begin
-    step = TrainingStep(task, parts, team)
+    step = beginning(task, parts, team, records)
     reader = reader_for(task.device if team is None else torch.device("cpu"))
     judge = _Judge(records, stop_at_divergence)
     source = BatchSource(task.data, on_epoch=judge.mark_epoch)

@@ -187,7 +187,8 @@ def in_a_task(kind: str, **options: Any) -> tuple[TrainingTask, Plan, Callable[[
 
     data = Data(plan, torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))
     loader = DataLoader(data, batch_size=4)
-    options = {"val_data": loader, "metric": Metric(plan), **options}
+    held_out = {"val_data": loader, "val_batches": 1, "val_every": 2}
+    options = {**held_out, "metric": Metric(plan), **options}
     task = TrainingTask(model, optimizer, loss_fn, loader, step=step, also=also, **options)
     return task, plan, state
 

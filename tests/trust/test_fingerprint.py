@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lrwidget import backup, snapshot
+from lrwidget import backup, copies, snapshot
 from tests.trust.endings import find
 from tests.trust.fingerprint import differences
 from tests.trust.scenes import Scene, batchnorm_dropout, fresh, partly_optimized, warm_adam
@@ -115,20 +115,24 @@ def test_it_notices(change: str) -> None:
         Path(tempfile.gettempdir(), "left").unlink(missing_ok=True)
 
 
+def remembered(patch: pytest.MonkeyPatch, kind: type, way: Any) -> None:
+    """Let a backup remember objects of exactly this type in another way, or (None) not at all."""
+    as_usual = backup._way_for
+    patch.setattr(backup, "_way_for", lambda other: way if other is kind else as_usual(other))
+
+
 # Each leaves out one part of what a sweep in place puts back.
 OMISSIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "everything": lambda patch: patch.setattr(backup.Backup, "restore", lambda self: None),
-    "the values": lambda patch: patch.setattr(
-        backup.Backup, "_remember_storage", lambda self, storage: None
-    ),
+    "the values": lambda patch: patch.setattr(copies.Copies, "_keep", lambda self, storage: None),
     "the gradients": lambda patch: patch.setattr(
         backup.Backup, "set_gradients_aside", lambda self: None
     ),
-    "attributes and groups": lambda patch: patch.setitem(
-        backup._MUTABLE, dict, lambda self, value: self._remember_items(value.values())
+    "attributes and groups": lambda patch: remembered(
+        patch, dict, lambda self, value: self._remember_items(value.values())
     ),
-    "the optimizer's states": lambda patch: patch.delitem(backup._MUTABLE, collections.defaultdict),
-    "lists": lambda patch: patch.delitem(backup._MUTABLE, list),
+    "the optimizer's states": lambda patch: remembered(patch, collections.defaultdict, None),
+    "lists": lambda patch: remembered(patch, list, None),
     "the generators": lambda patch: patch.setattr(
         snapshot, "remember_generators", lambda: lambda: None
     ),

@@ -400,8 +400,8 @@ def test_however_the_sweep_ends(ending: str) -> None:
     model = Eventful(nn.Linear(3, 2), plan)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     loader = DataLoader(data, batch_size=4, shuffle=True)
-    options = {"val_data": DataLoader(data, batch_size=4), "metric": Metric(plan)}
-    task = TrainingTask(model, optimizer, Loss(plan), loader, **options)  # type: ignore[arg-type]
+    held_out = {"val_data": DataLoader(data, batch_size=4), "val_batches": 1, "val_every": 2}
+    task = TrainingTask(model, optimizer, Loss(plan), loader, metric=Metric(plan), **held_out)
     before = data.moved, state_of(data.rng)
     ENDINGS[ending](task, plan)
     assert (data.moved, state_of(data.rng)) == before
