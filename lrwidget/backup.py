@@ -52,8 +52,6 @@ class Backup:
         without: Collection[int] = (),
         leave: Iterable[Any] = (),
     ) -> None:
-        self._copies = Copies(place)
-        self._file = self._copies.file
         self._of_arrays = 0
         self._without = without
         self._left = {id(value): value for value in leave}
@@ -62,6 +60,9 @@ class Backup:
         self._put_back: list[PutBack] = []
         self._ways: dict[type, Remember | None] = {}
         self._queue: collections.deque[tuple[Remember, Any]] = collections.deque()
+        # Last, so that an interrupt before it leaves no file behind.
+        self._copies = Copies(place)
+        self._file = self._copies.file
         try:
             for subject in subjects:
                 self._remember_subject(subject)

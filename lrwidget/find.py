@@ -40,7 +40,7 @@ def lr_find(
         log: a file that gets the rows as they come, flushed row by row, in the format of
             `LRRecords.save`; it can be followed from elsewhere while the sweep runs.
         options: see `SweepOptions` (start_lr, end_lr, steps, ...) and `TrainingTask`
-            (accumulate, autocast, ...).
+            (accumulate, autocast, also, ...).
 
     Returns:
         The records, also after KeyboardInterrupt, which ends the sweep and keeps its rows.

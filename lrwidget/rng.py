@@ -20,6 +20,52 @@ def cuda_in_use() -> bool:
 _ACCELERATORS: list[Any] = [torch.cuda, torch.xpu]
 
 
+def is_generator(value: Any) -> bool:
+    """Whether `value` is a random generator of somebody's own, of torch, numpy or python.
+
+    The ones that all share are not: `remember_generators` remembers those.
+    """
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    if not isinstance(value, (*kinds, np.random.BitGenerator)):
+        return False
+    shared = [torch.default_generator, *torch.cuda.default_generators, *_SHARED]
+    return not any(value is one for one in shared)
+
+
+# Python's and numpy's hidden instances, behind the functions of their modules.
+_numpy_shared = np.random.mtrand._rand
+_SHARED = (
+    random._inst,
+    _numpy_shared,
+    _numpy_shared._bit_generator,
+)
+
+
+def remember_generator(generator: Any) -> Callable[[], object] | None:
+    """What puts one of the kinds that `is_generator` knows back; None where it has no state."""
+    if isinstance(generator, torch.Generator):
+        held = generator.get_state()
+        return lambda: generator.set_state(held)
+    if isinstance(generator, np.random.Generator):
+        return remember_generator(generator.bit_generator)
+    if isinstance(generator, np.random.BitGenerator):
+        bits: Any = generator
+        state = bits.state
+
+        def put_back() -> None:
+            bits.state = state
+
+        return put_back
+    if isinstance(generator, np.random.RandomState):
+        drawn = generator.get_state()
+        return lambda: generator.set_state(drawn)
+    try:
+        at = generator.getstate()
+    except NotImplementedError:  # SystemRandom
+        return None
+    return lambda: generator.setstate(at)
+
+
 def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
     """Remember torch (CPU and devices in use), numpy, python and the loader's `own` generators.
 
@@ -91,8 +137,8 @@ def remember_shared() -> Callable[[], None]:
     return put_back
 
 
-def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
-    """Seed the generators that `remember_generators` remembers.
+def seed_generators(seed: int, own: Iterable[Any] = ()) -> None:
+    """Seed the generators that `remember_generators` remembers, and `own` ones of any kind.
 
     Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
     """
@@ -105,4 +151,16 @@ def seed_generators(seed: int, own: Iterable[torch.Generator] = ()) -> None:
     np.random.seed(seed % 2**32)  # noqa: NPY002
     random.seed(seed)
     for generator in own:
+        _seed_one(generator, seed)
+
+
+def _seed_one(generator: Any, seed: int) -> None:
+    if isinstance(generator, torch.Generator):
         generator.manual_seed(seed)
+    elif isinstance(generator, np.random.RandomState):
+        generator.seed(seed % 2**32)
+    elif isinstance(generator, random.Random):
+        generator.seed(seed)
+    else:
+        bits = getattr(generator, "bit_generator", generator)
+        bits.state = type(bits)(seed).state

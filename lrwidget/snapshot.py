@@ -2,9 +2,10 @@
 
 Two ways. Where model and optimizer can be deep-copied together, the copy is swept and the user's
 own objects are never touched. Otherwise (a task with a step of its own, hooks, compiled or
-distributed models, a loss function that uses the model from outside, views of one storage, or an
-explicit `snapshot=`) the model itself is swept and restored from a backup. Both leave the random
-generators as they were.
+distributed models, a loss function that uses the model from outside, views of one storage, an
+object in `also=` that shares something with it, or an explicit `snapshot=`) the model itself is
+swept and restored from a backup. Both leave the random generators, what the loaders hold and what
+`also=` names as they were.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from lrwidget.backup import Backup
-from lrwidget.batches import loader_generators
+from lrwidget.beside import put_back_beside, shared_with_also
 from lrwidget.copies import Place
 from lrwidget.copying import NotCopied, copy_together
 from lrwidget.optimizers import with_inner
@@ -59,9 +60,19 @@ def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Ite
         seed: for all random generators; None goes on from their present state.
         in_place: why not to try a copy, where that is known; in words.
     """
-    generators = loader_generators(task.data) + loader_generators(task.val_data)
+    with (
+        put_back_beside(task) as generators,
+        _trained_on(task, seed, generators, in_place) as parts,
+    ):
+        yield parts
+
+
+@contextmanager
+def _trained_on(
+    task: TrainingTask, seed: int | None, generators: list[Any], in_place: str
+) -> Iterator[Parts]:
     backups: list[Backup] = []
-    put_generators_back = remember_generators(generators)
+    put_generators_back = remember_generators()
     try:
         outside = outside_of(task)
         parts = NotCopied(in_place) if in_place else _copy_of(task, outside)
@@ -130,6 +141,8 @@ def _watch_the_originals(
 def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
+    if task.also and (name := shared_with_also(task)):
+        return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
     put_back = remember_shared()
     try:
         copies = copy_together(task, outside)

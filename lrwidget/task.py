@@ -10,6 +10,7 @@ from torch import nn
 
 from lrwidget.batches import as_loader
 from lrwidget.misplaced import refuse_misplaced, way_out
+from lrwidget.objectstate import objects_also
 from lrwidget.optimizers import (
     checked_others,
     is_optimizer,
@@ -75,6 +76,12 @@ class TrainingTask:
         snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
             everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
             and keep the copy there.
+        also: further objects that training changes, in a list: a moving average of the weights, a
+            memory, a scheduler, a generator. They are put back with the model: modules and
+            optimizers, objects with their attributes and containers, arrays and tensors by value,
+            and by its own `load_state_dict` what an object keeps out of sight. The items of a list
+            or dict of more than 1000 are not looked into. Where one of them shares something with
+            the model, as an average that refers to it does, the model itself is swept.
 
     Raises:
         TypeError, ValueError: what was given, what is expected, and how to mend it.
@@ -103,6 +110,7 @@ class TrainingTask:
         others: Others = "keep",
         accumulate_in_step: int | None = None,
         snapshot: SnapshotPlace = "auto",
+        also: Sequence[Any] = (),
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(
@@ -161,6 +169,7 @@ class TrainingTask:
         self.other_optimizers = checked_others(other_optimizers)
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
+        self.also = objects_also(also)
         self.device = _device_of(model) if device is None else _numbered(device)
         # Where several processes sweep, a step that does all of it calls this before a backward in
         # which they wait for each other: it raises where another one has failed.
@@ -193,6 +202,11 @@ class TrainingTask:
                 "factory; give the optimizer that you train with: apply(optimizer)"
             )
         apply_rate(self.optimizer if optimizer is None else optimizer, lr)
+
+    @property
+    def loaders(self) -> list[Any]:
+        """What gives the batches; put back after a sweep, with all that is small in it."""
+        return [data for data in (self.data, self.val_data) if data is not None]
 
     @property
     def batch_size(self) -> int | None:
@@ -228,8 +242,10 @@ def task_and_options(
 
     sweep = SweepOptions(**{name: options[name] for name in SWEEP_OPTIONS if name in options})
     rest = {name: value for name, value in options.items() if name not in SWEEP_OPTIONS}
-    adapted = adapt(model, optimizer, loss_fn, data, rest)
+    of_framework = {name: value for name, value in rest.items() if name != "also"}
+    adapted = adapt(model, optimizer, loss_fn, data, of_framework)
     if adapted is not None:
+        adapted.also = objects_also(rest.get("also", ()))
         return adapted, sweep
     known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
     unknown = [name for name in options if name not in known]

@@ -44,7 +44,7 @@ class LRFinderWidget(PageCommands):
             `model` is a function that makes the task on a worker, alone, and options that are none
             of a sweep are its arguments.
         options: any option of `TrainingTask` and of `SweepOptions`: `start_lr=1e-7`, `end_lr=10.0`,
-            `steps=100` and so on.
+            `steps=100`, `also=[ema]` and so on.
 
     Raises:
         TypeError, ValueError: what was given, what is expected, and how to mend it.

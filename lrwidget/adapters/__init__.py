@@ -10,9 +10,9 @@
 Under several processes each rank gives its own: those of Lightning (`strategy="ddp"`, launched by
 torchrun), Hugging Face and Accelerate sweep together; the others are refused.
 
-`LRFinderWidget` takes the same. Each form also takes the options of a sweep (`start_lr`, ...);
-everything else that a step needs comes from the object. An adapter is loaded only where its
-framework is imported already.
+`LRFinderWidget` takes the same. Each form also takes the options of a sweep (`start_lr`, ...) and
+`also=`, further objects to put back; everything else that a step needs comes from the object. An
+adapter is loaded only where its framework is imported already.
 """
 
 import sys

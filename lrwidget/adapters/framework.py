@@ -34,6 +34,7 @@ class StepData:
     """
 
     def __init__(self, loader: Any, steps: Callable[[], Iterator[StepBatches]]) -> None:
+        self.loader = loader
         self.batch_size = getattr(loader, "batch_size", None)
         # Where the engine looks for generators to seed and to put back.
         self.generator = getattr(loader, "generator", None)
@@ -67,6 +68,11 @@ class FrameworkTask(TrainingTask):
         if device is not None and device.type == "cpu":
             device = torch.device("cpu")  # Accelerate's may have an index, which tensors never have
         super().__init__(model, optimizer, data=data, step=train, device=device)
+
+    @property
+    def loaders(self) -> list[Any]:
+        """The framework's loader, not what cuts it into steps, and the generator beside it."""
+        return [self.data.loader, self.data.generator]
 
 
 class OptimizerStandIn(torch.optim.Optimizer):

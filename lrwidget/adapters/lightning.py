@@ -252,6 +252,7 @@ class LightningTask(FrameworkTask):
         found = [generator for one in loaders.flattened for generator in loader_generators(one)]
         stack.enter_context(put_back_after([], samplers, found))
         self.data = StepData(loaders.flattened[0] if loaders.flattened else None, self._steps)
+        self.data.loader = loaders.flattened
 
     def _let_go(self) -> None:
         trainer, self._private = self._private, None
