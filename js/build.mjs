@@ -38,7 +38,6 @@ function build() {
 if (process.argv.includes("--watch")) {
   // Inline, since a page gets the module as text and has no address from which to load a file.
   const context = await esbuild.context({ ...options, sourcemap: "inline" });
-  await context.watch();
   // What is left behind is what users get. Synchronous: a second signal finds it done.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.once(signal, () => {
@@ -46,4 +45,5 @@ if (process.argv.includes("--watch")) {
       process.exit();
     });
   }
+  await context.watch();
 } else build();

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lrwidget.smoothing import smoothed
+from lrwidget.centred import centred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
     from lrwidget.records import LRRecords
 
@@ -23,12 +24,13 @@ def draw(records: "LRRecords", ax: "Axes | None", smoothing: float, y_max: float
     if ax is None:
         _, ax = plt.subplots()
     lines = []
+    drawn: list[Line2D] = []
     for sweep in records.sweeps:
         lr, loss = sweep.T
-        line = smoothed(loss, smoothing)
+        line = centred(loss, smoothing)
         lines.append(line)
         ax.plot(lr, loss, color="C0", alpha=0.3, linewidth=1)
-        ax.plot(lr, line, color="C0", linewidth=2)
+        drawn += ax.plot(lr, line, color="C0", linewidth=2, label="smoothed to both sides")
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss")
@@ -40,8 +42,8 @@ def draw(records: "LRRecords", ax: "Axes | None", smoothing: float, y_max: float
         ax.set_ylim(float(bottom.min() - margin), float(top + margin))
     chosen = records.suggestion.lr
     if chosen is not None:
-        ax.axvline(chosen, color="C3", linestyle="--", label=f"suggestion {chosen:.1e}")
-        ax.legend()
+        rule = ax.axvline(chosen, color="C3", linestyle="--", label=f"suggestion {chosen:.1e}")
+        ax.legend(handles=[rule, drawn[0]])
     return ax
 
 

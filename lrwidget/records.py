@@ -134,7 +134,8 @@ class LRRecords:
     def smoothed(self, beta: float) -> Floats:
         """The bias-corrected exponential average of the loss, shape (n,); see `lrwidget.smoothing`.
 
-        Each sweep is smoothed by itself.
+        Each sweep is smoothed by itself. This is the published average, which trails the loss;
+        drawn is a line that does not, see `lrwidget.centred`.
         """
         return np.concatenate([smoothed(sweep[:, 1], beta) for sweep in self.sweeps])
 
@@ -175,7 +176,8 @@ class LRRecords:
 
         Args:
             ax: where to draw; by default new axes.
-            smoothing: weight of the past in the smoothed line, 0 to 0.99.
+            smoothing: how much the line is smoothed, 0 to 0.99: about as much as `smoothed` of the
+                same number, but to both sides, so that it does not trail the loss.
             y_max: upper end of the loss axis; by default it leaves the explosion out.
 
         Raises:

@@ -59,9 +59,7 @@ class LRFinderWidget(PageCommands):
         sync=True
     )
     lr_range = NumberPair(None, allow_none=True, help="A chosen range (low, high).").tag(sync=True)
-    smoothing = Number(0.9, help="Weight of the past in the smoothed line, 0 to 0.99.").tag(
-        sync=True
-    )
+    smoothing = Number(0.9, help="How much the drawn line is smoothed, 0 to 0.99.").tag(sync=True)
     y_max = Number(
         None, allow_none=True, help="Upper end of the loss axis; None is automatic."
     ).tag(sync=True)

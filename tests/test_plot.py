@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lrwidget import LRRecords
-from lrwidget.smoothing import smoothed
+from lrwidget.centred import centred
 from tests.test_records import curve
 
 
@@ -24,9 +24,10 @@ def test_it_draws_raw_and_smoothed_loss_over_a_log_axis_with_the_suggestion() ->
     raw, line, chosen = ax.get_lines()
     assert ax.get_xscale() == "log"
     assert np.array_equal(raw.get_ydata(), records.loss)
-    assert np.array_equal(line.get_ydata(), smoothed(records.loss, 0.8))
+    assert np.array_equal(line.get_ydata(), centred(records.loss, 0.8))
     assert chosen.get_xdata()[0] == records.suggestion.lr
     assert f"{records.suggestion.lr:.1e}" in ax.get_legend().get_texts()[0].get_text()
+    assert line.get_label() == ax.get_legend().get_texts()[1].get_text() == "smoothed to both sides"
 
 
 def test_the_explosion_does_not_flatten_the_curve_and_y_max_is_obeyed() -> None:

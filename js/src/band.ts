@@ -24,10 +24,10 @@ export function outline(
     const path = [...there, ...back, there[0]!];
     if (i > 0) {
       // A break needs a rate of its own that keeps the logarithm finite.
-      x.push(path[0]![0]);
+      x.push(path[0]!.rate);
       y.push(NaN);
     }
-    for (const [rate, value] of path) {
+    for (const { rate, value } of path) {
       x.push(rate);
       y.push(value);
     }
@@ -35,14 +35,19 @@ export function outline(
   return { x: Float64Array.from(x), y: Float64Array.from(y) };
 }
 
+interface Point {
+  rate: number;
+  value: number;
+}
+
 /** The points between the gaps. */
-function pieces({ x, y }: Points): [number, number][][] {
-  const result: [number, number][][] = [];
+function pieces({ x, y }: Points): Point[][] {
+  const result: Point[][] = [];
   let open = false;
   y.forEach((value, i) => {
     const gap = Number.isNaN(value);
     if (!gap && !open) result.push([]);
-    if (!gap) result[result.length - 1]!.push([x[i]!, value]);
+    if (!gap) result[result.length - 1]!.push({ rate: x[i]!, value });
     open = !gap;
   });
   return result;

@@ -1,5 +1,5 @@
 // What pressing and dragging in the plot does: it picks a rate, a range of rates, or what is shown.
-import { boxOf, h, on, SILENT } from "./dom";
+import { h, on } from "./dom";
 import { tidyRate } from "./format";
 import { across, rateOf, type Place } from "./place";
 import type { Session } from "./session";
@@ -23,7 +23,7 @@ interface Gesture {
 
 export class Brush {
   /** The part that is being dragged out. */
-  readonly el = h("div.brush", { hidden: true, ...SILENT });
+  readonly el = h("div.brush", { hidden: true, "aria-hidden": "true" });
   private gesture: Gesture | null = null;
 
   constructor(
@@ -54,7 +54,7 @@ export class Brush {
     // bqplot itself drags the marker, in every mode.
     if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
       return;
-    const box = boxOf(this.plot);
+    const box = this.plot.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) return;
     const { shown, lrRange, mode } = this.session;
@@ -73,7 +73,7 @@ export class Brush {
     const { gesture, session } = this;
     const place = this.place();
     if (!gesture || !place) return;
-    const x = event.clientX - boxOf(this.plot).left;
+    const x = event.clientX - this.plot.getBoundingClientRect().left;
     if (!gesture.moved && Math.abs(x - gesture.x) <= SLACK) return;
     if (!gesture.moved && session.mode !== "zoom") session.startDrag();
     gesture.moved = true;
@@ -89,7 +89,7 @@ export class Brush {
     if (!gesture) return;
     this.stop();
     if (!place) return;
-    const x = event.clientX - boxOf(this.plot).left;
+    const x = event.clientX - this.plot.getBoundingClientRect().left;
     const lr = rateOf(x, session.shown, place);
     if (session.mode === "pick" && !gesture.moved) this.pick(lr);
     if (session.mode !== "zoom" || !gesture.moved) return;

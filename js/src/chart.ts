@@ -125,9 +125,10 @@ export class Chart {
       );
     });
     const { least, most } = this.limits;
-    const log = (this.log = logY && least < Infinity);
+    this.log = logY && least < Infinity;
     const linear = shownRange(this.limits.range, limit);
-    const range = (this.range = log ? logRange(linear, least, most) : linear);
+    this.range = this.log ? logRange(linear, least, most) : linear;
+    const { log, range } = this;
     memos.limit.when([range.min, range.max, drawn, log], () => {
       this.setRange(range, drawn);
     });

@@ -1,8 +1,9 @@
 // One run as the chart draws it. What was computed for a row stays, so that a redraw costs what is
-// new; it is computed anew only where the view of it changes, or a row in the middle.
+// new; it is computed anew only where the view of it changes, or a row in the middle. The smoothed
+// line looks to both sides, so that of the sweep in hand it is computed anew as rows come.
 import { AutoRange } from "./autorange";
+import { Centred } from "./centred";
 import { SweepQuartiles, type Quartiles } from "./quartiles";
-import { Smoother } from "./smoothing";
 import type { RunTable } from "./store";
 import { Columns, thinned, Thinner, type Points, type Span } from "./thin";
 
@@ -10,8 +11,7 @@ export class Curve {
   private auto = new AutoRange();
   private columns = new Columns({ low: 0, high: 0 }, 0);
   private rawLine = new Thinner(this.columns);
-  private smoother = new Smoother(0);
-  private smoothLine = new Thinner(this.columns);
+  private smoother = new Centred(0);
   private across = new SweepQuartiles();
   private rewritten = 0;
 
@@ -24,7 +24,7 @@ export class Curve {
     return this.auto;
   }
 
-  /** The smoothed loss of every row. A view: read it, do not keep it. */
+  /** The smoothed loss of every row, as it is drawn. A view: read it, do not keep it. */
   smoothed(beta: number): Float64Array {
     this.look();
     if (beta !== this.smoother.beta) this.smoothWith(beta);
@@ -50,9 +50,7 @@ export class Curve {
     const smoothed = this.smoothed(beta);
     this.lookAt(span, width);
     const { lr, starts, sweeps } = this.table;
-    const first = starts[sweeps - 1] ?? 0;
-    if (first !== this.smoothLine.first) this.smoothLine = new Thinner(this.columns, first);
-    return this.smoothLine.extend(lr, smoothed, []);
+    return new Thinner(this.columns, starts[sweeps - 1] ?? 0).extend(lr, smoothed, []);
   }
 
   /** What the run comes to, in one line: the smoothed loss, or the median of several sweeps. */
@@ -80,12 +78,10 @@ export class Curve {
   private seeThrough(columns: Columns): void {
     this.columns = columns;
     this.rawLine = new Thinner(columns);
-    this.smoothLine = new Thinner(columns);
   }
 
   private smoothWith(beta: number): void {
-    this.smoother = new Smoother(beta);
-    this.smoothLine = new Thinner(this.columns);
+    this.smoother = new Centred(beta);
     this.across = new SweepQuartiles();
   }
 }

@@ -1,6 +1,6 @@
-/** "div.bar.view" makes an element of the classes "lrw-bar lrw-view". */
+/** A tag and our classes without their prefix: "div.bar.view" is a div of the classes "lrw-bar lrw-view". */
 type Selector = keyof HTMLElementTagNameMap | `${keyof HTMLElementTagNameMap}.${string}`;
-type Of<S extends Selector> = S extends keyof HTMLElementTagNameMap
+type ElementOf<S extends Selector> = S extends keyof HTMLElementTagNameMap
   ? HTMLElementTagNameMap[S]
   : S extends `${infer T extends keyof HTMLElementTagNameMap}.${string}`
     ? HTMLElementTagNameMap[T]
@@ -13,22 +13,19 @@ type Props<E> = Omit<Partial<E>, "style" | "className" | "role"> &
 /** An element with its classes, properties, attributes and children. */
 export function h<S extends Selector>(
   selector: S,
-  props?: Props<Of<S>>,
+  props?: Props<ElementOf<S>>,
   ...children: (Node | string)[]
-): Of<S> {
+): ElementOf<S> {
   const [tag, ...classes] = selector.split(".");
-  const element = document.createElement(tag!) as Of<S>;
+  const element = document.createElement(tag!) as ElementOf<S>;
   if (classes.length) element.className = classes.map((name) => `lrw-${name}`).join(" ");
   for (const [name, value] of Object.entries(props ?? {})) {
-    if (name in element) (element as Record<string, unknown>)[name] = value;
-    else element.setAttribute(name, value as string);
+    if (name === "role" || name.includes("-")) element.setAttribute(name, value as string);
+    else (element as Record<string, unknown>)[name] = value;
   }
   element.append(...children);
   return element;
 }
-
-/** Of what says nothing that is not said elsewhere. */
-export const SILENT = { "aria-hidden": "true" } as const;
 
 export type Attributes = Readonly<Record<string, string | number>>;
 
@@ -72,14 +69,6 @@ export function setAttribute(element: Element, name: string, value: string): voi
 /** Gives the element one of our classes ("bad" is "lrw-bad"), or takes it away. */
 export function setClass(element: Element, name: string, has: boolean): void {
   element.classList.toggle(`lrw-${name}`, has);
-}
-
-export function boxOf(element: Element | Range): DOMRect {
-  return element.getBoundingClientRect();
-}
-
-export function onAbort(signal: AbortSignal, listener: () => void): void {
-  signal.addEventListener("abort", listener);
 }
 
 /** Listens to an element. */

@@ -1,6 +1,5 @@
 // The one place that leans on ipywidgets beyond anywidget's typed contract: showing another
 // library's widget, bqplot's figure, inside our own element, and reading its models.
-import { onAbort } from "./dom";
 import { kernelBehind, type Kernel } from "./kernel";
 import type { AnyModel } from "@anywidget/types";
 
@@ -90,7 +89,7 @@ export async function showFigure(
     view.remove();
     return null;
   }
-  onAbort(signal, () => {
+  signal.addEventListener("abort", () => {
     view.remove();
   });
   el.append(view.el);

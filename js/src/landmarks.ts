@@ -23,18 +23,19 @@ const CLIMBS = "the loss climbs out of its noise: too high a rate";
 export function regionsOf(landmarks: Landmarks | undefined, span: Span): Region[] {
   const { falls_at = null, minimum = null, explodes_at = null } = landmarks ?? {};
   const flat = falls_at ?? explodes_at;
-  const regions: [Region["name"], number | null, number | null][] = [
-    ["flat", flat && span.low, flat],
-    ["falling", falls_at, minimum],
-    ["exploding", explodes_at, explodes_at && span.high],
-  ];
-  return regions.flatMap(([name, from, to]): Region[] => {
-    if (from === null || to === null) return [];
-    const [low, high] = [clampRate(from, span), clampRate(to, span)];
-    if (!(low < high)) return [];
+  const regions: Region[] = [];
+  const add = (name: Region["name"], from: number | null, to: number | null): void => {
+    if (from === null || to === null) return;
+    const low = clampRate(from, span);
+    const high = clampRate(to, span);
+    if (!(low < high)) return;
     const meaning = name === "exploding" && falls_at === null ? CLIMBS : MEANINGS[name];
-    return [{ name, low, high, meaning }];
-  });
+    regions.push({ name, low, high, meaning });
+  };
+  add("flat", span.low, flat);
+  add("falling", falls_at, minimum);
+  add("exploding", explodes_at, span.high);
+  return regions;
 }
 
 /** "2e-4 to 2e-2: the loss falls: …" */

@@ -1,5 +1,5 @@
 // The runs by name: which are drawn and how, which is the active one; to rename and to remove them.
-import { button, h, on, s, setAttribute, setClass, setText, SILENT } from "./dom";
+import { button, h, on, s, setAttribute, setClass, setText } from "./dom";
 import type { Run } from "./runs";
 import type { Session } from "./session";
 
@@ -66,7 +66,7 @@ class Entry {
     private readonly session: Session,
     private readonly run: Run,
   ) {
-    this.show.append(s("svg", SILENT, this.line), this.text);
+    this.show.append(s("svg", { "aria-hidden": "true" }, this.line), this.text);
     on(this.use, "click", () => {
       if (!this.isActive && session.canActivate) session.activate(run);
     });

@@ -1,5 +1,4 @@
 // How it is looked at, of which only the page knows; and who is told that something has changed.
-import { onAbort } from "./dom";
 import type { Mode } from "./brush";
 import type { Span } from "./thin";
 
@@ -16,7 +15,7 @@ export class Looks {
   /** Calls back after every change, until the signal aborts. */
   onChange(listener: () => void, signal: AbortSignal): void {
     this.listeners.add(listener);
-    onAbort(signal, () => this.listeners.delete(listener));
+    signal.addEventListener("abort", () => this.listeners.delete(listener));
   }
 
   changed(): void {

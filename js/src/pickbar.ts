@@ -16,7 +16,7 @@ export class PickBar {
   private readonly exporting = button("button", "Export");
   private readonly checking = button("button", "Check", {
     title:
-      "Train 100 steps at a third of this rate, at it and at three times it. The model is restored.",
+      "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
   });
   private readonly stopping = button("button.primary", "Stop", { hidden: true });
   private readonly copying = button("button", "Copy");
@@ -68,7 +68,7 @@ export class PickBar {
       h(
         "div.hint",
         {},
-        "Writes the rate into this variable. A cell that is already queued still reads the old one.",
+        "Export writes the rate into this variable of the notebook. A cell that is already queued still reads the old one.",
       ),
     );
   }
@@ -89,7 +89,8 @@ export class PickBar {
     this.checking.disabled = !connected || idle || busy;
     this.stopping.disabled = !connected;
     // The one that goes away hands the focus to the other.
-    const focused = [this.checking, this.stopping].includes(document.activeElement as never);
+    const focused =
+      document.activeElement === this.checking || document.activeElement === this.stopping;
     this.checking.hidden = check.underWay || Boolean(detail.elsewhere);
     this.stopping.hidden = !check.underWay;
     if (focused) (check.underWay ? this.stopping : this.checking).focus();

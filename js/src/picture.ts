@@ -1,5 +1,5 @@
 // The chart as it is seen, as a picture of its own: no style sheet, no variable, nothing outside.
-import { type Attributes, boxOf, s, setAttributes } from "./dom";
+import { type Attributes, s, setAttributes } from "./dom";
 
 const MARGIN = 12;
 const LINE = 18;
@@ -12,11 +12,13 @@ const PASSING = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar,
 
 /** The chart's element with lines of text below it. */
 export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
-  const box = boxOf(chart);
+  const box = chart.getBoundingClientRect();
   const style = getComputedStyle(chart);
-  const [width, height] = [box.width + 2 * MARGIN, box.height + LINE * lines.length + 2 * MARGIN];
+  const width = box.width + 2 * MARGIN;
+  const height = box.height + LINE * lines.length + 2 * MARGIN;
   const surface = paint("fill", style.getPropertyValue("--lrw-surface"));
-  const [x, y] = [MARGIN - box.left, MARGIN - box.top];
+  const x = MARGIN - box.left;
+  const y = MARGIN - box.top;
   const root = s("g", { transform: `translate(${x} ${y})` });
   const picture = s(
     "svg",
@@ -54,12 +56,12 @@ function drawInto(root: Element, element: Element): void {
   const style = getComputedStyle(element);
   if (style.display === "none" || element.matches(PASSING)) return;
   if (element instanceof SVGSVGElement) {
-    const { left, top } = boxOf(element);
+    const { left, top } = element.getBoundingClientRect();
     const copies = [...element.children].flatMap((child) => copyOf(child) ?? []);
     root.append(s("g", { transform: `translate(${left} ${top})` }, ...copies));
     return;
   }
-  const box = boxOf(element);
+  const box = element.getBoundingClientRect();
   const { left: x, top: y, width, height } = box;
   const fill = paint("fill", style.backgroundColor);
   const rx = style.borderRadius === "50%" ? width / 2 : 0;
@@ -73,7 +75,8 @@ function drawInto(root: Element, element: Element): void {
       s("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
     );
   root.append(s("rect", { x, y, width, height, ...fill }));
-  const [left, right] = [edge("left"), edge("right")];
+  const left = edge("left");
+  const right = edge("right");
   root.append(s("rect", { x, y, height, ...left }));
   root.append(s("rect", { x: x + width - Number(right.width), y, height, ...right }));
   for (const node of element.childNodes) {
@@ -81,7 +84,7 @@ function drawInto(root: Element, element: Element): void {
     else if (node.textContent?.trim()) {
       const range = document.createRange();
       range.selectNodeContents(node);
-      const { left, top, height } = boxOf(range);
+      const { left, top, height } = range.getBoundingClientRect();
       root.append(text(node.textContent, left, top + height / 2, style));
     }
   }
@@ -113,7 +116,13 @@ function text(content: string, x: number, middle: number, style: CSSStyleDeclara
   return s("text", { x, y, ...fonts, ...paint("fill", style.color) }, content);
 }
 
-const inks = new Map<string, [string, number]>();
+/** A colour of CSS, as it came out on a canvas. */
+interface Ink {
+  rgb: string;
+  opacity: number;
+}
+
+const inks = new Map<string, Ink>();
 let ink: CanvasRenderingContext2D | null = null;
 
 /** Any colour of CSS in words that every program knows: a drop of it, looked at. */
@@ -126,8 +135,8 @@ function paint(name: "fill" | "stroke", color: string, opacity = 1): Attributes 
     ink.fillStyle = color;
     ink.fillRect(0, 0, 1, 1);
     const [red, green, blue, alpha] = ink.getImageData(0, 0, 1, 1).data;
-    known = [`rgb(${red}, ${green}, ${blue})`, alpha! / 255];
+    known = { rgb: `rgb(${red}, ${green}, ${blue})`, opacity: alpha! / 255 };
     inks.set(color, known);
   }
-  return { [name]: known[0], [`${name}-opacity`]: known[1] * opacity };
+  return { [name]: known.rgb, [`${name}-opacity`]: known.opacity * opacity };
 }

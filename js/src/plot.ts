@@ -1,7 +1,7 @@
 // One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
 // invitation while there is nothing to see.
 import type { Chart } from "./chart";
-import { boxOf, h, on, onAbort, setAttribute, setText, SILENT } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import { Brush } from "./brush";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { quietMarks, type FigureView, type RealModel } from "./host";
@@ -22,8 +22,8 @@ export class Plot {
   private readonly hairline = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
   // What these two say is in the twin's value and in the state already.
-  private readonly chosen = h("div.label", SILENT);
-  private readonly suggested = h("div.label", SILENT);
+  private readonly chosen = h("div.label", { "aria-hidden": "true" });
+  private readonly suggested = h("div.label", { "aria-hidden": "true" });
   private readonly regions: Regions;
   private readonly rules: RuleTicks;
   private readonly range: RangeBand;
@@ -113,7 +113,7 @@ export class Plot {
       },
       this,
     );
-    onAbort(signal, () => {
+    signal.addEventListener("abort", () => {
       // Of a view that goes away in mid-drag nobody would hear the end.
       if (this.session.dragging) this.session.endDrag();
       model.off(null, null, this);
@@ -155,7 +155,8 @@ export class Plot {
     this.label(this.chosen, lr, chosen, place, 0, first);
     this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
     this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
-    const waiting = status.state === "idle" && connected ? "Press Start to see the loss here." : "";
+    const inviting = status.state === "idle" && connected;
+    const waiting = inviting ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
     if (this.focused) this.tell();
   }
@@ -228,7 +229,7 @@ export class Plot {
   private hover(event: PointerEvent): void {
     const { session, chart } = this;
     const place = this.place();
-    const box = boxOf(this.el);
+    const box = this.el.getBoundingClientRect();
     const x = event.clientX - box.left;
     const y = event.clientY - box.top;
     if (
@@ -270,7 +271,7 @@ export class Plot {
   private place(): Place | null {
     const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
     if (!this.drawn || !plot?.width) return null;
-    const box = boxOf(this.el);
+    const box = this.el.getBoundingClientRect();
     return {
       left: plot.left - box.left,
       right: plot.right - box.left,

@@ -26,27 +26,25 @@ export class SweepQuartiles {
   private done = 0;
 
   /**
-   * Takes in further rows, and looks only at the steps that they belong to.
+   * Takes in further rows, and looks only at the steps of the sweeps that they belong to.
    *
-   * @param lr rates of all rows
-   * @param values what is compared, one for each row; one that is not finite is left out
-   * @param starts offsets where each sweep begins; sweeps may end at any step
-   *
-   * All are the same as before and more.
+   * @param lr rates of all rows, the same as before and more
+   * @param values what is compared, one for each row; one that is not finite is left out. Those of
+   *   a sweep may change as long as rows are added to it.
+   * @param starts offsets where each sweep begins, the same and more; sweeps may end at any step
    */
   extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Quartiles {
     const { columns, done } = this;
     const ends = starts.map((_, i) => Math.min(starts[i + 1] ?? values.length, values.length));
-    let from = Infinity;
-    let to = 0;
+    let changed = 0;
     starts.forEach((start, i) => {
-      const first = Math.max(start, done);
-      if (first >= ends[i]!) return;
-      from = Math.min(from, first - start);
-      to = Math.max(to, ends[i]! - start);
+      if (ends[i]! <= done) return;
+      changed = Math.max(changed, ends[i]! - start);
     });
-    while (columns.lr.length < to) for (const column of Object.values(columns)) column.push(NaN);
-    for (let step = from; step < to; step++) this.look(step, lr, values, starts, ends);
+    while (columns.lr.length < changed) {
+      for (const column of Object.values(columns)) column.push(NaN);
+    }
+    for (let step = 0; step < changed; step++) this.look(step, lr, values, starts, ends);
     this.done = values.length;
     return {
       lr: columns.lr.view,

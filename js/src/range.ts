@@ -1,5 +1,5 @@
 // The chosen range of rates on the chart, with a slider for each end: their keyboard twins.
-import { h, on, setAttribute, setClass, SILENT } from "./dom";
+import { h, on, setAttribute, setClass } from "./dom";
 import { clampRate, formatRate, fractionOf, rateAt, tidyRate } from "./format";
 import { strideOf } from "./keys";
 import { across, type Place } from "./place";
@@ -25,7 +25,7 @@ export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Ran
 
 export class RangeBand {
   /** Goes behind the figure. */
-  readonly shade = h("div.range", { hidden: true, ...SILENT });
+  readonly shade = h("div.range", { hidden: true, "aria-hidden": "true" });
   readonly sliders: HTMLInputElement[];
 
   constructor(private readonly session: Session) {

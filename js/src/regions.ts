@@ -1,6 +1,6 @@
 // The regions of the curve on the chart: shaded behind it, named above it.
 import { dodged } from "./dodge";
-import { h, SILENT } from "./dom";
+import { h } from "./dom";
 import { describeRegion, regionsOf, type Region } from "./landmarks";
 import { clampRate } from "./format";
 import { across, type Place } from "./place";
@@ -14,7 +14,7 @@ interface Shown {
 
 export class Regions {
   /** Goes behind the figure. */
-  readonly shades = h("div.shades", SILENT);
+  readonly shades = h("div.shades", { "aria-hidden": "true" });
   /** Goes over the figure. */
   readonly names = h("div", { role: "list", "aria-label": "Regions of the curve" });
   private shown: Shown[] = [];

@@ -1,7 +1,7 @@
 // The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
 // so that keyboard and screen reader have it as well.
 import { dodged } from "./dodge";
-import { h, on, s, setAttribute, setClass, setText, SILENT } from "./dom";
+import { h, on, s, setAttribute, setClass, setText } from "./dom";
 import { clampRate } from "./format";
 import { across, type Place } from "./place";
 import { DEFAULT_RULE, nameOf, rulesOf, type Rule } from "./rules";
@@ -22,9 +22,9 @@ export class RuleTicks {
   /** The strip below the figure, in the flow of the page. */
   readonly el: HTMLElement;
   /** What lies over the figure. */
-  readonly over = h("div", SILENT);
+  readonly over = h("div", { "aria-hidden": "true" });
   /** What lies under it: the lines from the ticks to their names. */
-  readonly under = s("svg", { class: "lrw-leaders", ...SILENT });
+  readonly under = s("svg", { class: "lrw-leaders", "aria-hidden": "true" });
   private readonly guide = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
   private readonly feet = h("div");

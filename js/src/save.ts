@@ -28,48 +28,57 @@ function number(value: number): string {
   return String(value).replace("Infinity", "inf").replace("NaN", "nan");
 }
 
-/** What a run came to, line by line: name and text. */
+/** A line of a summary. */
+export interface Fact {
+  name: string;
+  text: string;
+}
+
+/** What a run came to, line by line; what there is nothing to say of is left out. */
 export function summaryOf(
   run: Run,
   lr: number | null,
   range: readonly [number, number] | null,
-): [string, string][] {
+): Fact[] {
   const { label, span, status, detail, table } = run;
   const { suggestion } = status;
   const ends = (low: number, high: number): string => `${formatRate(low)} to ${formatRate(high)}`;
   const { falls_at, minimum, explodes_at } = detail.landmarks ?? {};
-  const list = (pairs: [string, number | null | undefined][]): string =>
-    pairs.flatMap(([name, rate]) => (rate ? `${name} ${formatRate(rate)}` : [])).join(", ");
+  const list = (rates: Record<string, number | null | undefined>): string =>
+    Object.entries(rates)
+      .flatMap(([name, rate]) => (rate ? `${name} ${formatRate(rate)}` : []))
+      .join(", ");
   const why = [
     suggestion === null ? "" : formatRate(suggestion),
     detail.confidence ? `${detail.confidence} confidence` : "",
     typeof detail.spread === "number" ? describeSpread(detail.spread, table.sweeps) : "",
   ];
   const suggested = [why.filter(Boolean).join(", "), detail.reason].filter(Boolean).join(": ");
-  const lines: [string, string][] = [
-    ["run", label],
-    ["optimizer", [detail.optimizer?.name, detail.optimizer?.arguments].filter(Boolean).join(", ")],
-    ["range", span ? ends(span.low, span.high) : ""],
-    ["steps", `${status.step} of ${status.steps}, ${detail.stop_reason ?? status.state}`],
-    ["suggested rate", suggested],
-    ["rules", list(Object.entries(detail.suggestions ?? {}))],
-    [
-      "landmarks",
-      list([
-        ["falls at", falls_at],
-        ["minimum", minimum],
-        ["explodes at", explodes_at],
-      ]),
-    ],
-    ["chosen rate", lr === null ? "" : formatRate(lr, 3)],
-    ["chosen range", range ? ends(...range) : ""],
+  const { optimizer } = detail;
+  const landmarks = { "falls at": falls_at, minimum, "explodes at": explodes_at };
+  const facts: Fact[] = [
+    { name: "run", text: label },
+    {
+      name: "optimizer",
+      text: [optimizer?.name, optimizer?.arguments].filter(Boolean).join(", "),
+    },
+    { name: "range", text: span ? ends(span.low, span.high) : "" },
+    {
+      name: "steps",
+      text: `${status.step} of ${status.steps}, ${detail.stop_reason ?? status.state}`,
+    },
+    { name: "suggested rate", text: suggested },
+    { name: "rules", text: list(detail.suggestions ?? {}) },
+    { name: "landmarks", text: list(landmarks) },
+    { name: "chosen rate", text: lr === null ? "" : formatRate(lr, 3) },
+    { name: "chosen range", text: range ? ends(...range) : "" },
   ];
-  return lines.filter(([, text]) => text);
+  return facts.filter(({ text }) => text !== "");
 }
 
 /** A table of two columns. */
-export function markdownOf(lines: readonly [string, string][]): string {
-  const row = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
-  return ["| learning rate finder | |", "|---|---|", ...lines.map(row)].join("\n") + "\n";
+export function markdownOf(facts: readonly Fact[]): string {
+  const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ");
+  const rows = facts.map(({ name, text }) => `| ${cell(name)} | ${cell(text)} |`);
+  return ["| learning rate finder | |", "|---|---|", ...rows].join("\n") + "\n";
 }

@@ -2,50 +2,60 @@
 import { copyText } from "./clipboard";
 import { button, h, on } from "./dom";
 import { pictureOf, pngOf, sourceOf } from "./picture";
-import { csvOf, fileName, markdownOf, summaryOf } from "./save";
+import { csvOf, fileName, markdownOf, summaryOf, type Fact } from "./save";
 import type { Session } from "./session";
+
+/** What of the summary stands below the picture. */
+const CAPTION = ["run", "range", "chosen rate", "suggested rate"];
+
+interface Action {
+  name: string;
+  act: () => unknown;
+}
 
 export class SaveMenu {
   readonly el: HTMLDetailsElement;
 
   constructor(session: Session, chart: HTMLElement) {
-    const summary = (): [string, string][] =>
-      summaryOf(session.runs.active, session.lr, session.lrRange);
+    const summary = (): Fact[] => summaryOf(session.runs.active, session.lr, session.lrRange);
     const picture = (): SVGSVGElement =>
       pictureOf(
         chart,
         summary()
-          .filter(([name]) => ["run", "range", "chosen rate", "suggested rate"].includes(name))
-          .map((line) => line.join(": ")),
+          .filter(({ name }) => CAPTION.includes(name))
+          .map(({ name, text }) => `${name}: ${text}`),
       );
-    const actions: [string, () => unknown][] = [
-      [
-        "Save as PNG",
-        async () => {
+    const actions: Action[] = [
+      {
+        name: "Save as PNG",
+        act: async () => {
           download("png", await pngOf(picture()));
         },
-      ],
-      [
-        "Save as SVG",
-        () => {
+      },
+      {
+        name: "Save as SVG",
+        act: () => {
           download("svg", sourceOf(picture()), "image/svg+xml");
         },
-      ],
-      [
-        "Save as CSV",
-        () => {
+      },
+      {
+        name: "Save as CSV",
+        act: () => {
           const { table, label } = session.runs.active;
           download("csv", csvOf(table), "text/csv", label);
         },
-      ],
-      ["Copy as Markdown", () => copyText(session, markdownOf(summary()), "a table in Markdown")],
+      },
+      {
+        name: "Copy as Markdown",
+        act: () => copyText(session, markdownOf(summary()), "a table in Markdown"),
+      },
     ];
     const opener = h("summary.tool", {}, "Save");
     this.el = h("details.save", {}, opener);
     const close = (): void => {
       this.el.open = false;
     };
-    const items = actions.map(([name, act]) => {
+    const items = actions.map(({ name, act }) => {
       const item = button("tool", name);
       on(item, "click", () => {
         void Promise.resolve(act()).catch((error: unknown) => {

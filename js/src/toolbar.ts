@@ -5,17 +5,22 @@ import { rateAt } from "./format";
 import type { Session } from "./session";
 import { scaled } from "./zoom";
 
-const MODES: [Mode, string, string][] = [
-  ["pick", "Pick", "Click or drag in the plot to choose the rate."],
-  ["zoom", "Zoom", "Drag across the part to look at."],
-  ["range", "Range", "Drag across a range of rates, for a schedule."],
-];
+interface ModeWords {
+  name: string;
+  hint: string;
+}
+
+const MODES: Record<Mode, ModeWords> = {
+  pick: { name: "Pick", hint: "Click or drag in the plot to choose the rate." },
+  zoom: { name: "Zoom", hint: "Drag across the part of the plot to look at." },
+  range: { name: "Range", hint: "Drag across a range of rates, for a schedule." },
+};
 /** What one press of a zoom button or key does. */
 const FACTORS: Record<string, number> = { "+": 0.5, "-": 2, "0": Infinity };
 
 export class Toolbar {
   readonly el: HTMLElement;
-  private readonly modes: [Mode, HTMLButtonElement][];
+  private readonly modes: Record<Mode, HTMLButtonElement>;
   private readonly zooms: HTMLElement;
   private readonly reset: HTMLButtonElement;
   private readonly clear: HTMLButtonElement;
@@ -25,12 +30,15 @@ export class Toolbar {
     private readonly session: Session,
     ...more: HTMLElement[]
   ) {
-    this.modes = MODES.map(([mode, name, hint]) => {
-      const choose = (): void => {
-        session.setMode(mode);
-      };
-      return [mode, tool(name, choose, hint)];
-    });
+    const choose = (mode: Mode): HTMLButtonElement =>
+      tool(
+        MODES[mode].name,
+        () => {
+          session.setMode(mode);
+        },
+        MODES[mode].hint,
+      );
+    this.modes = { pick: choose("pick"), zoom: choose("zoom"), range: choose("range") };
     const zoom = (name: string, key: string, sign: string): HTMLButtonElement => {
       const button = tool("", () => zoomBy(session, key), `${name} (${key} on the marker)`);
       setAttribute(button, "aria-label", name);
@@ -47,11 +55,7 @@ export class Toolbar {
     this.el = h(
       "div.toolbar",
       {},
-      h(
-        "div.tools",
-        { role: "group", "aria-label": "In the plot" },
-        ...this.modes.map(([, button]) => button),
-      ),
+      h("div.tools", { role: "group", "aria-label": "In the plot" }, ...Object.values(this.modes)),
       this.zooms,
       this.reset,
       this.clear,
@@ -62,13 +66,13 @@ export class Toolbar {
 
   update(): void {
     const { mode, zoom, lrRange } = this.session;
-    for (const [one, button] of this.modes) {
-      setAttribute(button, "aria-pressed", String(one === mode));
+    for (const [name, button] of Object.entries(this.modes)) {
+      setAttribute(button, "aria-pressed", String(name === mode));
     }
     this.zooms.hidden = mode !== "zoom";
-    hide(this.reset, zoom === null, this.modes[1]![1]);
-    hide(this.clear, mode !== "range" || lrRange === null, this.modes[2]![1]);
-    setText(this.hint, MODES.find(([one]) => one === mode)![2]);
+    hide(this.reset, zoom === null, this.modes.zoom);
+    hide(this.clear, mode !== "range" || lrRange === null, this.modes.range);
+    setText(this.hint, MODES[mode].hint);
   }
 }
 

@@ -1,5 +1,5 @@
 // The picture of a check: the smoothed loss of each rate over its steps, as an SVG of our own.
-import { s, setAttribute, setClass, SILENT } from "./dom";
+import { s, setAttribute, setClass } from "./dom";
 import { formatRate } from "./format";
 import { lossTicks } from "./ticks";
 import {
@@ -102,7 +102,7 @@ export class TrialsPlot {
 /** A piece of a trial's line for a table, as it looks in the picture. */
 export function swatch(trial: number): SVGElement {
   const shape = line(trial, "M0 5H34", false);
-  return s("svg", { class: "lrw-trial-swatch", ...SILENT }, shape);
+  return s("svg", { class: "lrw-trial-swatch", "aria-hidden": "true" }, shape);
 }
 
 function line(trial: number, d: string, best: boolean): SVGElement {

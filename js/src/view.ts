@@ -16,12 +16,15 @@ import type { Session } from "./session";
 import { ViewBar } from "./viewbar";
 import { describeAlone, describeState, describeWaiting } from "./words";
 
+/** A part of the view that shows how things stand. */
+interface Part {
+  update(): void;
+}
+
 export class View {
   readonly el: HTMLElement;
   readonly plot: Plot;
-  private readonly bars: (
-    RunBar | ErrorBox | Toolbar | Plot | LegendBar | ViewBar | PickBar | CodePanel | CheckPanel
-  )[];
+  private readonly parts: readonly Part[];
   // The state comes first and by itself, so that a screen reader hears it and nothing twice.
   private readonly state = h("div.state", { "aria-live": "polite" });
   private readonly note = h("div.note", { "aria-live": "polite" });
@@ -44,7 +47,7 @@ export class View {
     const legend = new LegendBar(session, () => {
       this.plot.focus();
     });
-    this.bars = [
+    this.parts = [
       runBar,
       error,
       toolbar,
@@ -85,7 +88,7 @@ export class View {
     const { standing, status, detail, span, store, note, kernel } = this.session;
     const { connected, others } = this.session;
     const request = this.session.requests.pending;
-    for (const bar of this.bars) bar.update();
+    for (const part of this.parts) part.update();
     const idle = !connected && standing.state === "idle";
     const state = describeState(standing, detail, span, store.current?.sweeps);
     setText(this.state, idle ? "Not started." : state);

@@ -1,9 +1,13 @@
 // The bar below the chart: how it is looked at. All of it works without the kernel.
 import type { Chart } from "./chart";
-import { h, on, setAttribute, setText, SILENT } from "./dom";
+import { h, on, setAttribute, setText } from "./dom";
 import { formatLoss } from "./format";
 import { limitAt, limitSpan, positionOf, shownRange } from "./limits";
 import type { Session } from "./session";
+
+const WHICH_LINE =
+  "The line is smoothed to both sides, so that it does not trail the loss; " +
+  "records.smoothed() gives the published average, which looks back only.";
 
 export class ViewBar {
   readonly el: HTMLElement;
@@ -41,7 +45,14 @@ export class ViewBar {
     this.el = h(
       "div.bar.view",
       {},
-      h("label", {}, swatch("line"), "Smoothing", this.smoothing, this.smoothingText),
+      h(
+        "label",
+        { title: WHICH_LINE },
+        swatch("line"),
+        "Smoothing",
+        this.smoothing,
+        this.smoothingText,
+      ),
       h(
         "div.field",
         {},
@@ -58,7 +69,7 @@ export class ViewBar {
     const { smoothing, limit, logY, showRaw, store } = this.session;
     const { range, most } = this.chart.limits;
     setValue(this.smoothing, smoothing);
-    setText(this.smoothingText, smoothing.toFixed(2));
+    setText(this.smoothingText, `${smoothing.toFixed(2)}, both sides`);
     const { max } = shownRange(range, limit);
     setValue(this.limit, positionOf(max, range, limitSpan(range, most)));
     const empty = !store.current?.length;
@@ -82,7 +93,7 @@ export class ViewBar {
 }
 
 function swatch(kind: string): HTMLElement {
-  return h(`span.swatch.swatch-${kind}`, SILENT);
+  return h(`span.swatch.swatch-${kind}`, { "aria-hidden": "true" });
 }
 
 function slider(name: string, max: string): HTMLInputElement {

@@ -1,5 +1,4 @@
 // The wiring: one session and one chart per widget model, one view for each place it is shown.
-import { onAbort } from "./dom";
 import type { AnyWidget } from "@anywidget/types";
 import { Chart } from "./chart";
 import { kernelOf, realFigure, realModel, type RealModel } from "./host";
@@ -14,7 +13,7 @@ import "./legend.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
-  "Use lr_find(...) and records.plot() here, or open it in JupyterLab.";
+  "Use lr_find(...) and records.plot() here, or open the notebook in JupyterLab.";
 
 /** What the views of one model share. */
 class Shared {
@@ -31,7 +30,7 @@ class Shared {
     signal: AbortSignal,
   ) {
     this.session = new Session(model);
-    onAbort(signal, () => {
+    signal.addEventListener("abort", () => {
       this.gone.abort();
     });
     this.session.onChange(() => {
@@ -59,7 +58,7 @@ class Shared {
       this.schedule();
     });
     resized.observe(view.el);
-    onAbort(signal, () => {
+    signal.addEventListener("abort", () => {
       resized.disconnect();
       this.views.delete(view);
     });
@@ -85,7 +84,7 @@ class Shared {
     };
     this.session.look = look;
     figure.on("comm_live_update", look, this);
-    onAbort(this.gone.signal, () => {
+    this.gone.signal.addEventListener("abort", () => {
       figure.off(null, null, this);
     });
     return { chart: this.drawn, figure };

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { smoothed, Smoother } from "../src/smoothing";
+import { smoothed } from "../src/smoothing";
 
 interface Case {
   name: string;
@@ -23,12 +23,5 @@ describe("smoothed", () => {
           1e-12 * Math.max(1, Math.abs(value)),
         );
     });
-  });
-
-  it("starts anew with each sweep", () => {
-    const one = Float64Array.of(3, 2, 1);
-    const two = Float64Array.of(5, NaN, 4);
-    const both = new Smoother(0.9).extend(Float64Array.of(...one, ...two), [0, 3]);
-    expect([...both]).toEqual([...smoothed(one, 0.9), ...smoothed(two, 0.9)]);
   });
 });

@@ -7,6 +7,7 @@ import math
 import pytest
 from playwright.sync_api import expect
 
+from lrwidget.centred import centred
 from tests.browser.harness.cells import BUSY_INDEX, SETUP, STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
@@ -23,15 +24,6 @@ def busy(lab: Lab) -> Finder:
     return finder
 
 
-def smoothed(loss: list[float], beta: float) -> list[float]:
-    """The design's formula, once more."""
-    mean, result = 0.0, []
-    for i, value in enumerate(loss, 1):
-        mean = beta * mean + (1 - beta) * value
-        result.append(mean / (1 - beta**i))
-    return result
-
-
 def test_the_smoothing_slider_redraws_while_the_kernel_is_busy(lab: Lab, busy: Finder) -> None:
     losses = [loss for _, loss in busy.rows]
     slider = busy.slider("Smoothing")
@@ -40,8 +32,9 @@ def test_the_smoothing_slider_redraws_while_the_kernel_is_busy(lab: Lab, busy: F
         slider.press(key)
         lab.wait_for("the line moves", lambda: busy.mark("smoothed loss").path not in drawn)
         beta = float(slider.input_value())
-        assert busy.mark("smoothed loss").y == pytest.approx(smoothed(losses, beta), rel=1e-12)
+        assert busy.mark("smoothed loss").y == pytest.approx(centred(losses, beta), rel=1e-12)
         drawn.add(busy.mark("smoothed loss").path)
+    expect(busy.root.get_by_text(f"{beta:.2f}, both sides")).to_be_visible()
     assert lab.is_busy(BUSY_INDEX)
 
     lab.allow("busy", 1)

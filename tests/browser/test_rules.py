@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, expect
 
+from lrwidget.centred import centred
 from tests.browser.harness.cells import END_LR, START_LR, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
-from tests.browser.test_chart import smoothed
 
 RULES = {"auto", "minimum/10", "steepest", "valley", "slide"}
 REPEATS = WIDGET.replace("seed=0", "seed=0, repeats=3")
@@ -185,7 +185,7 @@ def test_repeats_draw_median_band_and_the_sweep_in_progress(lab: Lab) -> None:
     def curves() -> np.ndarray:
         losses = np.full((3, STEPS), np.nan)
         for i, sweep in enumerate(np.split(rows[:, 1], [STEPS, 2 * STEPS])):
-            losses[i, : len(sweep)] = smoothed(sweep.tolist(), lab.kernel.value("w.smoothing"))
+            losses[i, : len(sweep)] = centred(sweep, lab.kernel.value("w.smoothing"))
         return losses
 
     expected = curves()

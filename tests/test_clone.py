@@ -1,0 +1,116 @@
+"""A clone builds wherever it lies: below a folder src, with a blank and any letter in its path."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_package import NOT_SOURCES, ROOT, python, run
+
+pytestmark = pytest.mark.process
+BUNDLE = ("widget.js", "widget.css")
+
+
+def link(source: str, target: str) -> None:
+    """Thousands of files that nobody changes; where links cannot be made, copies."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources alone, and the node packages that this checkout has, as `npm ci` leaves them."""
+    path = tmp_path_factory.mktemp("clone") / "src" / "my clone ü"
+    shutil.copytree(ROOT, path, ignore=lambda _, names: NOT_SOURCES.intersection(names))
+    packages = ROOT / "js" / "node_modules"
+    if packages.exists():
+        there = path / "js" / "node_modules"
+        shutil.copytree(packages, there, symlinks=True, copy_function=link)
+        stamp = there / ".package-lock.json"
+        stamp.unlink()
+        shutil.copy(packages / stamp.name, stamp)
+    return path
+
+
+@pytest.fixture
+def unbuilt(clone: Path) -> Path:
+    shutil.rmtree(clone / "lrwidget" / "static", ignore_errors=True)
+    return clone
+
+
+def assert_built(clone: Path) -> None:
+    script, style = (clone / "lrwidget" / "static" / name for name in BUNDLE)
+    assert "export" in script.read_text("utf-8")
+    assert ".lrwidget" in style.read_text("utf-8")
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_builds_the_front_end(unbuilt: Path) -> None:
+    run("make", "lrwidget/static/widget.js", cwd=unbuilt)
+    assert_built(unbuilt)
+    assert "up to date" in run("make", "lrwidget/static/widget.js", cwd=unbuilt)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_knows_how_to_make_the_demo(unbuilt: Path) -> None:
+    """All that it would run; the paths in it are relative, so that no shell takes them apart."""
+    steps = run("make", "--dry-run", "demo", "test", cwd=unbuilt)
+    assert "npm run build" in steps
+    assert ".venv/bin/jupyter lab" in steps
+    assert str(unbuilt) not in steps
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_editable_install_builds_and_finds_the_front_end(unbuilt: Path, tmp_path: Path) -> None:
+    """What `pip install -e git+…` and `make demo` do; pip puts such a clone into a folder src."""
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--target", tmp_path]
+    run(*uv, "--python", sys.executable, "--editable", unbuilt)
+    assert_built(unbuilt)
+    (link_to,) = tmp_path.glob("*.pth")
+    found = python(
+        "import lrwidget.bundle as b; print(b.__file__, 'export' in b.bundled('widget.js', ''))",
+        env={**os.environ, "PYTHONPATH": link_to.read_text("utf-8").strip()},
+    )
+    assert found == f"{unbuilt / 'lrwidget' / 'bundle.py'} True"
+
+
+def test_a_front_end_that_is_too_large_is_refused(unbuilt: Path) -> None:
+    """And nothing is left behind that could be taken for one."""
+    build = unbuilt / "js" / "build.mjs"
+    sources = build.read_text("utf-8")
+    build.write_text(sources.replace("40 * 1024", "10 * 1024"), "utf-8")
+    try:
+        done = subprocess.run(
+            ["node", str(build)], check=False, text=True, stderr=subprocess.PIPE, cwd=unbuilt
+        )
+    finally:
+        build.write_text(sources, "utf-8")
+    assert done.returncode != 0
+    assert "bytes gzipped, over 10240" in done.stderr
+    assert not (unbuilt / "lrwidget" / "static").exists()
+
+
+def test_a_watched_front_end_is_left_as_users_get_it(unbuilt: Path) -> None:
+    """While it is watched it carries its source map, so that a debugger shows what was written."""
+    script = unbuilt / "lrwidget" / "static" / "widget.js"
+    with subprocess.Popen(
+        ["node", "js/build.mjs", "--watch"],
+        cwd=unbuilt,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as watching:
+        assert watching.stdout is not None
+        try:
+            assert any("build finished" in line for line in watching.stdout)
+            assert "sourceMappingURL=data:" in script.read_text("utf-8")
+        finally:
+            watching.terminate()
+        assert "bytes gzipped" in watching.stdout.read()
+    assert "sourceMappingURL" not in script.read_text("utf-8")
