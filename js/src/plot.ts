@@ -155,8 +155,8 @@ export class Plot {
     this.label(this.chosen, lr, chosen, place, 0, first);
     this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
     this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
-    const waiting =
-      status.state === "idle" && connected ? "Press Start to see the loss here, step by step." : "";
+    const inviting = status.state === "idle" && connected;
+    const waiting = inviting ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
     if (this.focused) this.tell();
   }
