@@ -4,8 +4,6 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from lrwidget import walk
@@ -32,9 +30,8 @@ def outside_of(task: TrainingTask) -> list[Any]:
 
 
 def has_state(value: Any) -> bool:
-    """Whether a backup is to remember what `outside_of` found: no functions, no bare containers."""
-    kinds = (nn.Module, torch.Tensor, np.ndarray, *walk.GENERATORS)
-    return isinstance(value, kinds) or walk.is_plain(type(value))
+    """Whether a backup is to remember what `outside_of` found: no functions, nobody's notes."""
+    return not isinstance(value, walk.FUNCTIONS) and walk.is_state(value)
 
 
 _TREE = frozenset({"_parameters", "_buffers", "_modules"})
