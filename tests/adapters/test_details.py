@@ -1,6 +1,7 @@
 """What is special in one framework: how it moves, casts, schedules, accumulates and frees."""
 
 import gc
+import multiprocessing
 import warnings
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,7 @@ def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> No
     # A pass is three batches, and each begins new workers.
     find(task, steps=4)  # the first workers open what the process keeps
     gc.collect()
+    until(lambda: not multiprocessing.active_children())  # they are told to end, and do so
     before = case.fingerprint()
 
     def held_but_files() -> list[str]:
