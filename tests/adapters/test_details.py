@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -312,7 +313,8 @@ def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> No
     # A pass is three batches, and each begins new workers.
     find(task, steps=4)  # the first workers open what the process keeps
     gc.collect()
-    until(lambda: not multiprocessing.active_children())  # they are told to end, and do so
+    # They and the thread that feeds them are told to end, and do so.
+    until(lambda: not multiprocessing.active_children() and threading.active_count() == 1)
     before = case.fingerprint()
 
     def held_but_files() -> list[str]:
