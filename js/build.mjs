@@ -42,7 +42,8 @@ if (process.argv.includes("--watch")) {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.once(signal, () => {
       build();
-      process.exit();
+      // Its process would live on for a while, with this one's output open.
+      void esbuild.stop().finally(() => process.exit());
     });
   }
   await context.watch();
