@@ -190,6 +190,7 @@ class _Canvas:
         self.left = 34 + round(CHARACTER * longest)
         self.width = WIDTH - self.right - self.left
         self.bottom = HEIGHT - BOTTOM
+        self._named = float(self.left)  # names of regions reach to here
 
     def x(self, value: float | Floats) -> Floats:
         low, high = self.across
@@ -207,8 +208,12 @@ class _Canvas:
             f"<rect x='{low:.1f}' y='{TOP}' width='{high - low:.1f}' height='{self.bottom - TOP}' "
             f"fill='{colour}' fill-opacity='.1'/>"
         )
-        if high - low > CHARACTER * len(name):
-            self._over.append(_text(((low + high) / 2, TOP - 8), name, colour, "middle"))
+        # A name may be wider than its region, up to twice, where it meets neither edge nor name.
+        half = CHARACTER * len(name) / 2
+        middle = max(self._named + half, min((low + high) / 2, WIDTH - self.right - half))
+        if half <= high - low and middle - half <= (low + high) / 2 <= middle + half:
+            self._over.append(_text((middle, TOP - 8), name, colour, "middle"))
+            self._named = middle + half + CHARACTER
 
     def axes(self, ticks: Sequence[tuple[float, str]], name: str) -> None:
         right = WIDTH - self.right

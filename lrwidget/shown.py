@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lrwidget.picture import HEIGHT, WIDTH, rate_text, sweep_picture, trials_picture
+from lrwidget.records import StopReason
 
 if TYPE_CHECKING:
     from lrwidget.check import CheckResults
@@ -67,14 +68,14 @@ def show_check(
     if len(ended) > len(ranking):
         ranking.append(f"{len(ended) - len(ranking)} more")
     if results.best is None:
-        found, why = "No rate came to its end", "try lower ones"
+        found, why = "No rate came to its end", _ends(results)
     else:
         found = f"Best learning rate {rate_text(results.best)}"
         why = "by the final loss: " + ", ".join(ranking)
         broken = len(summary) - len(ended)
         if broken:
             why += f"; {broken} of {len(summary)} did not come to the end"
-    facts = f"{len(summary)} rate{_s(len(summary))}, {max(map(len, trials), default=0)} steps each"
+    facts = f"{len(summary)} rate{_s(len(summary))}, up to {max(map(len, trials))} steps each"
     return _wanted(_bundle(picture, found, why, facts, summary), include, exclude)
 
 
@@ -84,6 +85,20 @@ def _wanted(bundle: dict[str, str], include: Kinds, exclude: Kinds) -> dict[str,
         for kind, text in bundle.items()
         if (include is None or kind in include) and kind not in (exclude or ())
     }
+
+
+def _ends(results: CheckResults) -> str:
+    """Return how the trials ended, none of which came to its end."""
+    reasons = [trial.stop_reason for trial in results.trials]
+    if not any(map(len, results.trials)):
+        return "no steps yet"
+    if all(reason is StopReason.NON_FINITE for reason in reasons):
+        return "the loss was not finite at any; try lower ones"
+    ends = [
+        f"{rate_text(lr)} {'not tried' if reason is None else reason.value}"
+        for lr, reason in zip(results.lrs[:MOST_COLUMNS], reasons, strict=False)
+    ]
+    return ", ".join(ends)
 
 
 def _facts(records: LRRecords) -> str:
