@@ -165,13 +165,13 @@ def test_ipython_takes_it_and_front_ends_may_choose() -> None:
 
 
 def test_the_curve_lies_where_its_axes_say() -> None:
-    svg = picture(filled([(1e-4, 1.0), (1e-3, 2.0), (1e-2, 3.0), (1e-1, 2.5)]))
+    svg = picture(filled([(1e-4, 3.0), (1e-3, 2.0), (1e-2, 1.0), (1e-1, 1.5)]))
     ((raw,), _) = courses(svg)
     assert np.diff(raw[:, 0]) == pytest.approx(np.full(3, np.ptp(raw[:, 0]) / 3), abs=0.11)
     places = {text.text: text.attrib for text in svg.iter(f"{SVG}text")}
     assert float(places["1e-03"]["x"]) == pytest.approx(raw[1, 0], abs=0.11)
     assert float(places["2"]["y"]) - 4 == pytest.approx(raw[1, 1], abs=0.11)
-    assert raw[2, 1] < raw[3, 1] < raw[1, 1] < raw[0, 1]
+    assert raw[0, 1] < raw[1, 1] < raw[3, 1] < raw[2, 1]
 
 
 def test_a_linear_sweep_has_a_linear_axis() -> None:
