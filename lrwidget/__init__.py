@@ -7,17 +7,16 @@
 Without a notebook: ``records = lr_find(model, optimizer, loss_fn, train_loader)``.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
-
-# Not lazy: the module has the function's name, and whoever imports it first would otherwise put the
-# module in the function's place. It needs numpy alone.
-from lrwidget.suggest import suggest
 
 if TYPE_CHECKING:
     from lrwidget.check import check_lrs
     from lrwidget.find import lr_find
     from lrwidget.records import LRRecords
+    from lrwidget.suggest import suggest
     from lrwidget.task import TrainingTask
     from lrwidget.widget import LRFinderWidget
 
@@ -25,15 +24,29 @@ __all__ = ["LRFinderWidget", "LRRecords", "TrainingTask", "check_lrs", "lr_find"
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for (PEP 562), so that the engine can be used where no Jupyter package is
-# wanted: in a script, on a server.
+# Loaded when first asked for (PEP 562): the import itself costs nothing, and the engine can be used
+# where no Jupyter package is wanted, in a script or on a server.
 _MODULES = {
     "LRFinderWidget": "lrwidget.widget",
     "LRRecords": "lrwidget.records",
     "TrainingTask": "lrwidget.task",
     "check_lrs": "lrwidget.check",
     "lr_find": "lrwidget.find",
+    "suggest": "lrwidget.suggest",
 }
+
+
+class _Face(ModuleType):
+    """The package as users see it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # A module that has a public function's name (`suggest`) does not take the function's place,
+        # whoever imports it first.
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,7 @@ it, so the curves differ by the rate alone.
 """
 
 import math
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import repeat
 from typing import Any
@@ -82,6 +82,14 @@ class CheckResults:
         """
         finals = self.summary.dropna(subset="final_loss")
         return None if finals.empty else float(finals.lr.to_numpy()[finals.final_loss.argmin()])
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: picture, words and table; see `lrwidget.shown`."""
+        from lrwidget.shown import show_check
+
+        return show_check(self, include, exclude)
 
     def __repr__(self) -> str:
         finals = ", ".join(

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import enum
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -206,6 +206,14 @@ class LRRecords:
             ValueError: the file is not one of ours; the message names the line.
         """
         return jsonl.read(path, cls)
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: picture, words and table; see `lrwidget.shown`."""
+        from lrwidget.shown import show_records
+
+        return show_records(self, include, exclude)
 
     def __repr__(self) -> str:
         if not self._count:

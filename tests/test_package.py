@@ -68,8 +68,10 @@ def test_version_is_the_one_of_the_package() -> None:
 
 
 @pytest.mark.process
-def test_the_engine_loads_no_jupyter_package() -> None:
-    statement = "import " + ", ".join(f"lrwidget.{module}" for module in ENGINE)
+def test_the_package_loads_nothing_and_the_engine_no_jupyter_package() -> None:
+    heavy = {"numpy", "pandas", "torch", "ipywidgets"}
+    alone = f"import lrwidget; assert not {heavy} & set(sys.modules), set(sys.modules)"
+    statement = f"{alone}; import " + ", ".join(f"lrwidget.{module}" for module in ENGINE)
     assert loaded_by(statement, *JUPYTER, *EXTRAS, "torch") == {"torch"}
 
 

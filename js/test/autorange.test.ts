@@ -1,7 +1,34 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { limitSpan, shownRange } from "../src/limits";
+import { curvesRange } from "../src/trials";
 import { autoRange, rangeTest } from "./curves";
 import { below, seeded } from "./random";
+
+interface Case {
+  name: string;
+  sweeps: (number | "NaN" | "Infinity" | "-Infinity")[][];
+  range: [number, number];
+  trials: [number, number];
+}
+
+const vectors = new URL("../../tests/vectors/lossrange.json", import.meta.url);
+const { cases } = JSON.parse(readFileSync(vectors, "utf8")) as { cases: Case[] };
+
+describe("the ranges of a picture that Python draws", () => {
+  it.each(cases.map((c) => [c.name, c] as const))("are those of the page: %s", (_, c) => {
+    const sweeps = c.sweeps.map((sweep) => Float64Array.from(sweep, Number));
+    const lengths = sweeps.map((sweep) => sweep.length);
+    const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, n) => sum + n, 0));
+    const all = Float64Array.from(sweeps.flatMap((sweep) => [...sweep]));
+    const shown = [autoRange(all, starts), curvesRange(sweeps)];
+    [c.range, c.trials].forEach(([low, high], i) => {
+      const tolerance = 1e-12 * Math.max(Math.abs(low), Math.abs(high));
+      expect(Math.abs(shown[i]!.min - low)).toBeLessThanOrEqual(tolerance);
+      expect(Math.abs(shown[i]!.max - high)).toBeLessThanOrEqual(tolerance);
+    });
+  });
+});
 
 describe("autoRange", () => {
   it.each([10, 1e3, 1e12, 1e300])("is not flattened by an explosion to %d", (explosion) => {
