@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from lrwidget.batches import as_loader
-from lrwidget.misplaced import refuse_misplaced, way_out
+from lrwidget.batches import as_loader, asked_size
+from lrwidget.misplaced import OWN_STEP, refuse_misplaced, way_out
 from lrwidget.objectstate import objects_also
 from lrwidget.optimizers import (
     checked_others,
@@ -138,6 +138,7 @@ class TrainingTask:
             raise ValueError(
                 f"snapshot is {snapshot!r}; expected 'auto', 'device', 'cpu' or 'disk'"
             )
+        batch_size, loader_options = asked_size(batch_size, loader_options)
         given = batch_size is not None
         size = whole_number("batch_size", batch_size, 1) if given else BATCH_SIZE
         own_step = step is not None
@@ -250,9 +251,11 @@ def task_and_options(
     known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
     unknown = [name for name in options if name not in known]
     if unknown:
+        step = {"step", "accumulate_in_step"} & set(unknown)
         raise TypeError(
             f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
-            f"expected some of {', '.join(sorted(known))}"
+            + (f"a step of your own goes with {OWN_STEP}" if step else "")
+            + ("" if step else f"expected some of {', '.join(sorted(known))}")
         )
     if isinstance(model, TrainingTask):
         positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
