@@ -9,7 +9,7 @@ import torch
 from lrwidget.batches import to_device
 from lrwidget.forward import outputs_and_loss
 from lrwidget.losses import loss_of, mean_of, trainable_loss
-from lrwidget.optimizers import in_words, needs_closure, with_modes
+from lrwidget.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
 from lrwidget.rates import rate_groups, set_rate
 from lrwidget.snapshot import Parts
 from lrwidget.stepping import StepWatch
@@ -66,6 +66,8 @@ class TrainingStep:
                 "with which gradients other_optimizers step is not said; step all of them in a "
                 "step of your own, and leave other_optimizers out"
             )
+        # Again: another framework makes its optimizer only when a sweep begins.
+        refuse_without_rate(parts.optimizer)
         optimizers = [parts.optimizer]
         if task.others == "follow":
             optimizers += parts.other_optimizers
