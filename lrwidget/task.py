@@ -70,8 +70,8 @@ class TrainingTask:
         metric: `metric(output, target) -> number`, averaged over the validation batches.
         device: where the sweep runs; by default where the model is.
         other_optimizers: optimizers of the same training step that are not swept, such as a
-            discriminator's; they step with the swept one unless `step` steps them itself. Not beside
-            one that needs a closure (LBFGS).
+            discriminator's; they step with the swept one unless `step` steps them itself. They go
+            with none that needs a closure (LBFGS).
         others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
         accumulate_in_step: calls of `step` that make one optimizer step, where it accumulates over
             its calls; by default that is seen, up to 64 calls. A number that leaves rates without a
