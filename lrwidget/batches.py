@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from lrwidget.arrays import arrays_as_data_set
 from lrwidget.collation import collate_at_once, collation_of, put_together
 from lrwidget.known import as_tensors, holds_a_loader, known_kind
-from lrwidget.nodata import refuse_what_is_no_data
+from lrwidget.nodata import refuse_several, refuse_what_is_no_data
+from lrwidget.options import whole_number
 from lrwidget.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
 from lrwidget.samples import kind_of_list
 from lrwidget.structure import describe
@@ -70,6 +71,8 @@ def as_loader(
         return DataLoader(data, **_of_samples(options, batch_size))
     refuse_what_is_no_data(data, name)
     refuse_empty(data, name)
+    if not own_step:
+        refuse_several(data, name)
     arrays = arrays_as_data_set(data, name, own_step)
     if arrays is not None:
         return DataLoader(arrays, **_of_samples(options, batch_size))
@@ -87,6 +90,30 @@ def as_loader(
     if own_step or isinstance(data, (list, tuple)):
         return data
     return Iterated(data, asked)
+
+
+def asked_size(
+    batch_size: int | None, loader_options: Mapping[str, Any] | None
+) -> tuple[int | None, dict[str, Any]]:
+    """The batch size, which may be among the options of the loader too, and the other options.
+
+    Raises:
+        ValueError: two sizes, or a size beside a sampler that makes the batches itself.
+    """
+    options = dict(loader_options or {})
+    if "batch_size" in options:
+        among = options.pop("batch_size")
+        if batch_size is not None and batch_size != among:
+            raise ValueError(
+                f"batch_size is {batch_size!r}, and {among!r} in loader_options; give one of them"
+            )
+        batch_size = whole_number("loader_options['batch_size']", among, 1)
+    if batch_size is not None and options.get("batch_sampler") is not None:
+        raise ValueError(
+            f"batch_size={batch_size!r} beside a batch_sampler in loader_options, which makes the "
+            "batches itself; give one of them"
+        )
+    return batch_size, options
 
 
 def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:

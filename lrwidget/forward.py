@@ -324,10 +324,15 @@ def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = 
     """Say how the batch was built, where that may be the cause."""
     plain = type(batch) in (tuple, list) and len(batch) == 2
     plain = plain and all(isinstance(field, torch.Tensor) for field in batch)
-    told = [] if plain else [f"the batch is {describe(batch)}"]
+    told = [] if plain and loss_fn is not None else [f"the batch is {describe(batch)}"]
     if output is not _NO_TARGET and not isinstance(output, torch.Tensor):
         told.append(f"the model returned {describe(output)}")
     if told:
+        if loss_fn is None:
+            told.append(
+                "loss_fn is None, so the model gets all of it and is to return its loss; where it "
+                "returns its output, give a loss_fn such as nn.CrossEntropyLoss()"
+            )
         returned = None if output is _NO_TARGET else output
         step = suggested_step(batch, takes(model).least, loss_fn is not None, returned)
         error.add_note(

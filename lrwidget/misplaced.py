@@ -1,6 +1,7 @@
 """Arguments in each other's places, and objects with a loop of their own: what to write instead."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ def refuse_misplaced(model: Any, optimizer: Any, loss_fn: Any) -> None:
         instead = _of_framework(model, optimizer) or _of_parts(model, optimizer)
         if instead is not None:
             raise TypeError(f"optimizer is a {type(optimizer).__name__}; {instead}")
+    if isinstance(loss_fn, type) and issubclass(loss_fn, nn.Module):
+        raise TypeError(f"loss_fn is a class; make one: {loss_fn.__name__}(...)")
     if isinstance(loss_fn, (torch.optim.Optimizer, DataLoader, Dataset, list, tuple)):
         data = "" if isinstance(loss_fn, torch.optim.Optimizer) else "; loss_fn=None is for models "
         data += "that return their own loss: give data by name, data=loader" if data else ""
@@ -84,7 +87,8 @@ def _of_parts(model: Any, given: Any) -> str | None:
     data = isinstance(given, (DataLoader, Dataset)) or (
         hasattr(given, "__iter__") and hasattr(given, "__len__") and not isinstance(given, str)
     )
-    if not data or isinstance(given, (list, tuple, dict)):
+    # Lists and mappings may hold optimizers: what is said of these is said elsewhere.
+    if not data or isinstance(given, (list, tuple, Mapping)):
         return None
     if "LightningModule" in {base.__name__ for base in type(model).__mro__}:
         return f"a loader is given by name: {_call(model)}, data=loader)"

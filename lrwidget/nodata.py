@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 EXPECTED = (
     "expected a DataLoader, a Dataset or an iterable of batches, such as "
@@ -24,6 +25,17 @@ def refuse_what_is_no_data(data: Any, name: str) -> None:
     if instead is None:
         return
     raise TypeError(f"{name} is a {_name_of(data)}; {EXPECTED}{instead and '; '}{instead}")
+
+
+def refuse_several(data: Any, name: str) -> None:
+    """Raise a TypeError for a list or tuple of loaders or data sets, as `random_split` returns."""
+    if not isinstance(data, (list, tuple)):
+        return
+    if all(isinstance(item, (DataLoader, Dataset)) for item in data):
+        raise TypeError(
+            f"{name} is a {type(data).__name__} of {len(data)}, the first of which is a "
+            f"{type(data[0]).__name__}; give one of them, such as {name}={name}[0]"
+        )
 
 
 def _instead(data: Any, name: str) -> str | None:

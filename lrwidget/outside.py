@@ -26,7 +26,10 @@ def outside_of(task: TrainingTask) -> list[Any]:
         held += [value for name, value in vars(module).items() if name not in _TREE]
     functions = walk.functions_in(held)
     functions += _methods_of({type(value) for value in (*modules, task.loss_fn, task.metric)})
-    return list(walk.used_by(*functions, containers=True))
+    of_classes = [
+        held for part in (task.loss_fn, task.metric) for held in walk.modules_of_class(type(part))
+    ]
+    return [*of_classes, *walk.used_by(*functions, containers=True)]
 
 
 def has_state(value: Any) -> bool:

@@ -9,7 +9,7 @@ import torch
 from lrwidget.batches import to_device
 from lrwidget.forward import outputs_and_loss
 from lrwidget.losses import loss_of, mean_of, trainable_loss
-from lrwidget.optimizers import in_words, needs_closure, with_modes
+from lrwidget.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
 from lrwidget.rates import rate_groups, set_rate
 from lrwidget.snapshot import Parts
 from lrwidget.stepping import StepWatch
@@ -60,6 +60,14 @@ class TrainingStep:
                 f"{type(parts.optimizer).__name__} evaluates the loss in a closure, which a "
                 "GradScaler cannot follow; leave scaler out"
             )
+        if self._needs_closure and parts.other_optimizers:
+            raise ValueError(
+                f"{type(parts.optimizer).__name__} evaluates the loss several times in a step, so "
+                "with which gradients other_optimizers step is not said; step all of them in a "
+                "step of your own, and leave other_optimizers out"
+            )
+        # Again: another framework makes its optimizer only when a sweep begins.
+        refuse_without_rate(parts.optimizer)
         optimizers = [parts.optimizer]
         if task.others == "follow":
             optimizers += parts.other_optimizers
@@ -166,6 +174,13 @@ class TrainingStep:
                     losses.append(loss_of(loss))
                     if self._parts.metric is not None:
                         metrics.append(self._parts.metric(output, target))
+        except Exception as error:
+            if self._task.step is not None:
+                error.add_note(
+                    "This was val_data, which is measured with the model and loss_fn, not with "
+                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}."
+                )
+            raise
         finally:
             for optimizer in self._with_modes:
                 optimizer.train()

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from lrwidget.batches import as_loader
-from lrwidget.misplaced import refuse_misplaced, way_out
+from lrwidget.batches import as_loader, asked_size
+from lrwidget.misplaced import OWN_STEP, refuse_misplaced, way_out
 from lrwidget.objectstate import objects_also
 from lrwidget.optimizers import (
     checked_others,
@@ -56,7 +56,8 @@ class TrainingTask:
             a mapping. A task with a step of its own is swept in place, since the step holds on to
             its own model.
         batch_size, loader_options: for the DataLoader made of what gives samples (32; shuffled). A
-            ready DataLoader is made anew where it has another batch size.
+            ready DataLoader is made anew where it has another batch size, which may also be among
+            the options.
         accumulate: batches whose gradients are averaged in one optimizer step (1). The loss that is
             recorded is the mean of theirs.
         autocast: None, True (the device's default) or a dtype: run the forward pass in autocast.
@@ -69,10 +70,12 @@ class TrainingTask:
         metric: `metric(output, target) -> number`, averaged over the validation batches.
         device: where the sweep runs; by default where the model is.
         other_optimizers: optimizers of the same training step that are not swept, such as a
-            discriminator's; they step with the swept one unless `step` steps them itself.
+            discriminator's; they step with the swept one unless `step` steps them itself. They go
+            with none that needs a closure (LBFGS).
         others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
         accumulate_in_step: calls of `step` that make one optimizer step, where it accumulates over
-            its calls; by default that is seen, up to 64 calls.
+            its calls; by default that is seen, up to 64 calls. A number that leaves rates without a
+            step is an error.
         snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
             everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
             and keep the copy there.
@@ -138,6 +141,7 @@ class TrainingTask:
             raise ValueError(
                 f"snapshot is {snapshot!r}; expected 'auto', 'device', 'cpu' or 'disk'"
             )
+        batch_size, loader_options = asked_size(batch_size, loader_options)
         given = batch_size is not None
         size = whole_number("batch_size", batch_size, 1) if given else BATCH_SIZE
         own_step = step is not None
@@ -250,9 +254,11 @@ def task_and_options(
     known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
     unknown = [name for name in options if name not in known]
     if unknown:
+        step = {"step", "accumulate_in_step"} & set(unknown)
         raise TypeError(
             f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
-            f"expected some of {', '.join(sorted(known))}"
+            + (f"a step of your own goes with {OWN_STEP}" if step else "")
+            + ("" if step else f"expected some of {', '.join(sorted(known))}")
         )
     if isinstance(model, TrainingTask):
         positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}

@@ -85,6 +85,12 @@ def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - as `__deepcopy__` is
     return self
 
 
+def modules_of_class(kind: type) -> Iterator[nn.Module]:
+    """The modules that a class holds for all its objects; other attributes of classes stay."""
+    for base in kind.__mro__:
+        yield from (held for held in vars(base).values() if isinstance(held, nn.Module))
+
+
 def works_by_itself(kind: type) -> bool:
     """Whether instances are threads, files, sockets, queues and the like."""
     module, root = _module_of(kind)
@@ -256,6 +262,7 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
             yield from dict.values(value) if isinstance(value, dict) else value
     elif is_plain(type(value)):
         yield from (attributes(value) or {}).values()
+        yield from modules_of_class(type(value))
         for slot in slots(type(value)):
             try:
                 yield slot.__get__(value)

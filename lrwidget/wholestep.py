@@ -32,6 +32,9 @@ class WholeStep:
         self._scaler = scaler
         self._wanted = wanted
         self._losses: list[torch.Tensor] = []
+        # Whether the optimizer's step was called for this row, and what was so of the rows so far.
+        self._heard = False
+        self._rows_heard: set[bool] = set()
         # On the device, to be scaled: asking for the scale itself waits for it.
         self._one = self._before = torch.ones((), device=device)
 
@@ -57,10 +60,13 @@ class WholeStep:
             RuntimeError: nothing moves.
         """
         self._losses += [recorded_loss(loss) for loss in losses]
+        self._heard |= self._watch.called
         if self._scaler is not None and self._skipped(skipped_itself):
             return "skipped", self._mean()
         if self._wanted is not None:
             done = len(self._losses) >= self._wanted
+            if done:
+                self._refuse_another_number()
         else:
             done = self._watch.moved()
             if not done and len(self._losses) >= MOST_CALLS:
@@ -75,8 +81,27 @@ class WholeStep:
 
     def _mean(self) -> torch.Tensor:
         mean = mean_of(self._losses)
-        self._losses = []
+        self._losses, self._heard = [], False
         return mean
+
+    def _refuse_another_number(self) -> None:
+        """Where the optimizer is seen to step, each row must have a step of it.
+
+        Raises:
+            RuntimeError: in some rows it stepped, in others not.
+        """
+        self._rows_heard.add(self._heard)
+        if len(self._rows_heard) < 2:
+            return
+        if not all(math.isfinite(float(loss)) for loss in self._losses):
+            self._rows_heard.clear()  # a step may look at its loss; the sweep ends here
+            return
+        raise RuntimeError(
+            f"accumulate_in_step is {self._wanted}, but not in all {self._wanted} calls of step "
+            f"that make a row was {self._watch.name}.step called: there would be rates at which no "
+            "step was taken; give the number of calls after which it is called, or leave "
+            "accumulate_in_step out where that varies (a scaler that skips steps: give scaler=)"
+        )
 
     def _refuse_to_go_on(self) -> None:
         """Unless a loss is not finite: a step that looks at it may never step again.

@@ -95,6 +95,37 @@ def test_a_size_beside_a_ready_loader_is_the_same_in_the_constructor_and_in_star
     w.close()
 
 
+def test_a_size_among_the_options_of_the_loader_counts_and_two_sizes_are_refused() -> None:
+    for data in (data_set, samples, Indexed(), Stream(lambda: samples), (x, y)):
+        assert shapes(data, loader_options={"batch_size": 24}, steps=2) == [(24, 8)] * 2
+    task = TrainingTask(
+        *problem()[:3], data_set, loader_options={"batch_size": 24}, val_data=data_set
+    )
+    assert task.val_data.batch_size == 24
+    with pytest.raises(ValueError, match=r"batch_size is 8, and 24 in loader_options"):
+        TrainingTask(*problem()[:3], data_set, batch_size=8, loader_options={"batch_size": 24})
+    with pytest.raises(TypeError, match=r"loader_options\['batch_size'\] is None"):
+        TrainingTask(*problem()[:3], data_set, loader_options={"batch_size": None})
+    with pytest.raises(ValueError, match="batch_size=8 beside a batch_sampler"):
+        TrainingTask(
+            *problem()[:3], data_set, batch_size=8, loader_options={"batch_sampler": [[0], [1]]}
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (data_set, data_set),
+        [DataLoader(data_set)],
+        torch.utils.data.random_split(data_set, [0.5, 0.5]),
+    ],
+)
+def test_several_data_sets_or_loaders_are_refused_at_once(data: Any) -> None:
+    for call in (TrainingTask, LRFinderWidget):
+        with pytest.raises(TypeError, match=r"give one of them, such as data=data\[0\]"):
+            call(*problem()[:3], data)
+
+
 @pytest.mark.parametrize(
     "data",
     [

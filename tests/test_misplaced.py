@@ -50,6 +50,7 @@ MODULES = made("Digits", "mine", train_dataloader=loop)
         ((model, made("Adam", "keras.src.optimizers")(), ce, loader), r"TrainingTask\(.*step="),
         ((TRAINER(),), r"lr_find\(module, trainer=trainer\)"),
         ((made("Accelerator", "accelerate")(),), "accelerator.prepare returned"),
+        ((model, sgd, nn.MSELoss, loader), r"loss_fn is a class; make one: MSELoss\(...\)"),
         ((nn.Linear, sgd, ce, loader), r"this is the class: make one, Linear\(...\)"),
     ],
 )
@@ -57,6 +58,30 @@ def test_what_people_write_first_is_told_what_to_write(arguments: Any, instead: 
     for call in (lr_find, LRFinderWidget):
         with pytest.raises(TypeError, match=instead):
             call(*arguments)
+
+
+def test_a_step_is_told_to_go_with_a_task() -> None:
+    for options in ({"step": lambda _: 1.0}, {"step": lambda _: 1.0, "accumulate_in_step": 2}):
+        for call in (lr_find, LRFinderWidget):
+            with pytest.raises(TypeError, match=r"unknown option.*'step'.*TrainingTask\(.*step="):
+                call(model, sgd, ce, loader, **options)
+
+
+@pytest.mark.parametrize("data", [loader, [loader.dataset[:8]]], ids=["list", "tuple"])
+def test_a_loss_function_that_was_forgotten_is_named(data: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        lr_find(model, sgd, data=data, steps=2, progress=False)
+    assert "loss_fn is None, so the model gets all of it" in caught.value.__notes__[0]
+
+
+def test_so_it_is_for_val_data_beside_a_step_of_ones_own() -> None:
+    def step(batch: Any) -> Any:
+        return ce(model(batch[0]), batch[1])
+
+    task = TrainingTask(model, sgd, data=loader, step=step, val_data=loader)
+    with pytest.raises(TypeError) as caught:
+        lr_find(task, steps=2, progress=False)
+    assert any("val_data, which is measured with the model" in n for n in caught.value.__notes__)
 
 
 ENGINE = made("Engine", "ignite.engine.engine", run=loop)

@@ -161,6 +161,15 @@ def test_lbfgs_with_a_step_that_computes_the_loss() -> None:
     assert rows(own=True) == rows(own=False)
 
 
+def test_lbfgs_with_other_optimizers_is_refused() -> None:
+    model, other = network(), nn.Linear(2, 2)
+    beside = torch.optim.SGD(other.parameters(), lr=0.1)
+    lbfgs = torch.optim.LBFGS(model.parameters())
+    task = TrainingTask(model, lbfgs, LOSS, BATCHES, other_optimizers=[beside])
+    with pytest.raises(ValueError, match=r"several times in a step.*leave other_optimizers out"):
+        lr_find(task, steps=2, progress=False)
+
+
 # -- libraries -------------------------------------------------------------------------------------
 
 # One or two of a kind: with attributes, buffers in the groups, modes, factored or projected states.

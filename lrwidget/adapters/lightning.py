@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset, IterableDataset
 
 from lrwidget.adapters.framework import (
     FrameworkTask,
@@ -75,6 +76,12 @@ class LightningTask(FrameworkTask):
             raise TypeError(
                 f"{type(module).__name__} has no train_dataloader; give data=train_loader or "
                 "datamodule=..."
+            )
+        if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
+            raise TypeError(
+                f"data is a {type(data).__name__}, which Lightning would read one sample a step; "
+                "give a loader: data=DataLoader(data, batch_size=32, shuffle=True), or with "
+                "batch_size=None where it holds batches"
             )
         refuse_processes(self._package, trainer)
         self._module = module

@@ -166,6 +166,22 @@ def test_no_loss_at_all_is_an_error_that_says_so() -> None:
         swept(module)
 
 
+def test_a_data_set_in_the_place_of_a_loader_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"TensorDataset, .* one sample a step; give a loader"):
+        lr_find(Passing(), trainer=trainer(), data=loader().dataset, **SWEEP)
+
+
+def test_an_optimizer_without_a_rate_is_named() -> None:
+    class Relative(Passing):
+        def configure_optimizers(self) -> Any:
+            optimizer = super().configure_optimizers()
+            optimizer.param_groups[0].update(lr=None, relative_step=True)
+            return optimizer
+
+    with pytest.raises(ValueError, match=r"SGD has lr None: it sets its own rate"):
+        swept(Relative())
+
+
 def test_a_step_by_hand_without_a_loss_is_one_at_once() -> None:
     with pytest.raises(TypeError, match=r"training_step returned no loss for a batch; .*return it"):
         swept(ByHand(returns=False))

@@ -1,0 +1,40 @@
+"""A module that a class holds for all its objects is put back, as one that an object holds is."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import lr_find
+from tests.tasks import problem
+
+
+class Counting(nn.Module):
+    """Cross entropy with a running sum of what it has met."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("met", torch.zeros(4))
+        self.calls = 0
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.met += output.detach().mean(0)
+        return nn.functional.cross_entropy(output, target)
+
+
+class Loss:
+    criterion = Counting()
+
+    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> Any:
+        return self.criterion(output, target)
+
+
+@pytest.mark.parametrize("loss", [Loss(), Loss().__call__], ids=["object", "method"])
+@pytest.mark.parametrize("snapshot", ["auto", "device"])
+def test_a_loss_module_in_a_class_is_as_before(loss: Any, snapshot: str) -> None:
+    model, optimizer, _, loader = problem()
+    lr_find(model, optimizer, loss, loader, steps=3, snapshot=snapshot, progress=False)
+    assert Loss.criterion.calls == 0
+    assert not Loss.criterion.met.any()
