@@ -34,7 +34,7 @@ def outside_of(task: TrainingTask) -> list[Any]:
 def has_state(value: Any) -> bool:
     """Whether a backup is to remember what `outside_of` found: no functions, no bare containers."""
     kinds = (nn.Module, torch.Tensor, np.ndarray, *walk.GENERATORS)
-    return isinstance(value, kinds) or walk.is_plain(type(value))
+    return walk.is_a(value, kinds) or walk.is_plain(type(value))
 
 
 _TREE = frozenset({"_parameters", "_buffers", "_modules"})
@@ -60,7 +60,7 @@ def not_swept(task: TrainingTask) -> str:
     reached = [loss, *walk.used_by(loss, containers=True)] if loss is not None else []
     names: dict[int, str] = {}
     for module in reached:
-        if isinstance(module, nn.Module):
+        if walk.is_a(module, nn.Module):
             for name, parameter in module.named_parameters():
                 if parameter.requires_grad and id(parameter) not in own:
                     names.setdefault(id(parameter), f"{type(module).__name__}.{name}")

@@ -9,6 +9,7 @@ swept and restored from a backup. Both leave the random generators, what the loa
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from lrwidget.backup import Backup
 from lrwidget.beside import put_back_beside, shared_with_also
 from lrwidget.copies import Place
 from lrwidget.copying import NotCopied, copy_together
+from lrwidget.interrupts import finish
 from lrwidget.optimizers import with_inner
 from lrwidget.outside import has_state, outside_of
 from lrwidget.proof import Proof
@@ -41,7 +43,7 @@ class Parts:
     why: str
     # Of a copy: what its first step has yet to prove, and how to go over to the task's own objects.
     proof: Proof | None = None
-    begin_in_place: Callable[[str], None] = lambda why: None  # noqa: ARG005
+    begin_in_place: "Callable[[Parts, str], None]" = lambda parts, why: None  # noqa: ARG005
 
 
 def where_it_ran(parts: Parts) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _trained_on(
         parts = NotCopied(in_place) if in_place else _copy_of(task, outside)
         if isinstance(parts, NotCopied):
             why, parts = str(parts), _originals(task)
-            _go_in_place(task, outside, parts, backups, why)
+            _go_in_place(task, outside, backups, parts, why)
         else:
             _watch_the_originals(task, outside, parts, backups)
         if seed is not None:
@@ -90,11 +92,11 @@ def _trained_on(
         interrupt: KeyboardInterrupt | None = None
         while True:
             try:
-                for backup in reversed(backups):
-                    backup.restore()
-                put_generators_back()
-                for backup in backups:
-                    backup.close()
+                finish(
+                    [backup.restore for backup in reversed(backups)]
+                    + [put_generators_back]
+                    + [backup.close for backup in backups]
+                )
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
@@ -103,7 +105,7 @@ def _trained_on(
 
 
 def _go_in_place(
-    task: TrainingTask, outside: list[Any], parts: Parts, backups: list[Backup], why: str
+    task: TrainingTask, outside: list[Any], backups: list[Backup], parts: Parts, why: str
 ) -> None:
     """Let `parts` be the task's own objects, which `backups` will put back."""
     for backup in reversed(backups):
@@ -135,7 +137,8 @@ def _watch_the_originals(
     backups.append(kept)
     optimizers = (parts.optimizer, *parts.other_optimizers)
     parts.proof = Proof(kept, [p for o in optimizers for g in o.param_groups for p in g["params"]])
-    parts.begin_in_place = lambda why: _go_in_place(task, outside, parts, backups, why)
+    # Of no cycle, in which the copy would stay on its device until the next garbage collection.
+    parts.begin_in_place = functools.partial(_go_in_place, task, outside, backups)
 
 
 def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
