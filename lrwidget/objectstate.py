@@ -22,7 +22,7 @@ from torch import nn
 from lrwidget.interrupts import finish
 from lrwidget.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.rng import is_generator, remember_generator
-from lrwidget.walk import is_a, own_attributes, slots
+from lrwidget.walk import GENERATORS, is_a, own_attributes, slots
 
 PutBack = Callable[[], object]
 
@@ -179,7 +179,9 @@ def puts_back(value: Any) -> bool:
         return True
     if is_a(value, tuple):
         return any(map(puts_back, value))
-    return bool(own_attributes(value)) or bool(slots(type(value))) or is_generator(value)
+    if is_a(value, GENERATORS):  # those that all share, too: they are put back anyway
+        return True
+    return bool(own_attributes(value)) or bool(slots(type(value)))
 
 
 def remember_own(value: Any) -> PutBack | None:

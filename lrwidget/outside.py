@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from lrwidget import walk
+from lrwidget.objectstate import MOST_BYTES
+from lrwidget.reach import reached
 from lrwidget.task import TrainingTask
 
 
@@ -28,7 +30,28 @@ def outside_of(task: TrainingTask) -> list[Any]:
         held += [value for name, value in vars(module).items() if name not in _TREE]
     functions = walk.functions_in(held)
     functions += _methods_of({type(value) for value in (*modules, task.loss_fn, task.metric)})
-    return list(walk.used_by(*functions, containers=True))
+    data = set(map(id, data_of(task)))
+    used = walk.used_by(*functions, containers=True)
+    return [value for value in used if id(value) not in data]
+
+
+def data_of(task: TrainingTask) -> list[Any]:
+    """Large arrays and tensors behind the loaders, which a method of the model may name as well.
+
+    They are data, and are not copied.
+    """
+    own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
+    found: list[Any] = []
+    for value in reached(task.loaders, as_data=walk.MOST_NESTED, functions=False):
+        held = walk.items(value)
+        found += [value, *(held if len(held) <= walk.MOST_NESTED else ())]
+    return [value for value in found if _is_large(value) and id(value) not in own]
+
+
+def _is_large(value: Any) -> bool:
+    if walk.is_a(value, torch.Tensor):
+        return bool(value.nbytes > MOST_BYTES and not value.requires_grad)
+    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MOST_BYTES)
 
 
 def has_state(value: Any) -> bool:

@@ -12,10 +12,7 @@ from torch import nn
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.rng import is_generator
-from lrwidget.walk import is_a, is_shared, items, own_attributes, slots
-
-# A longer container is data, such as a training set: its items are not looked into.
-MOST_NESTED = 1000
+from lrwidget.walk import MOST_NESTED, is_a, is_shared, items, own_attributes, slots
 
 # Objects of these packages, and of classes derived from theirs, are left alone: they are tables,
 # pictures and files, which hold data, or things that live on beside the sweep and show it.

@@ -23,7 +23,7 @@ from lrwidget.copies import Place
 from lrwidget.copying import NotCopied, copy_together
 from lrwidget.interrupts import finish
 from lrwidget.optimizers import with_inner
-from lrwidget.outside import has_state, outside_of
+from lrwidget.outside import data_of, has_state, outside_of
 from lrwidget.proof import Proof
 from lrwidget.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.task import TrainingTask
@@ -126,13 +126,14 @@ def _watch_the_originals(
     What functions use is no part of the copy, and is swept with it. Of the rest only the values of
     parameters are not kept: nothing but their optimizer changes them, and that is copied.
     """
-    backups.append(Backup(filter(has_state, outside), _place(task)))
+    data = data_of(task)
+    backups.append(Backup(filter(has_state, outside), _place(task), leave=data))
     backups[-1].set_gradients_aside()
     kept = Backup(
         [task.model, *(part for part in (task.loss_fn, task.metric) if part is not None)],
         "device",
         without={id(p) for p in task.model.parameters()},
-        leave=outside,
+        leave=[*outside, *data],
     )
     backups.append(kept)
     optimizers = (parts.optimizer, *parts.other_optimizers)
@@ -198,7 +199,7 @@ def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
     parts = (task.loss_fn, task.metric, task.scaler)
     subjects += [part for part in parts if part is not None]
     subjects += filter(has_state, outside)
-    return Backup(subjects, _place(task))
+    return Backup(subjects, _place(task), leave=data_of(task))
 
 
 def _place(task: TrainingTask) -> Place:

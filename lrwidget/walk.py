@@ -133,6 +133,9 @@ def items(value: Any) -> list[Any]:
 
 
 _CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, collections.deque)
+_TRAINED = (nn.Module, nn.Parameter)
+# A longer container is data, such as a training set: its items are not looked into.
+MOST_NESTED = 1000
 
 
 def slots(kind: type) -> list[Any]:
@@ -237,7 +240,10 @@ def functions_in(values: Iterable[Any]) -> list[Any]:
     return found
 
 
-GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+GENERATORS = (
+    *(torch.Generator, random.Random),
+    *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
+)
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
@@ -253,7 +259,9 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
         yield from value.keywords.values()
     elif is_a(value, _CONTAINERS):
         if containers:
-            yield from items(value)
+            held = items(value)
+            long = len(held) > MOST_NESTED
+            yield from (item for item in held if is_a(item, _TRAINED)) if long else held
     elif is_a(value, weakref.ref):
         yield weakref.ref.__call__(value)
     elif is_plain(type(value)):
