@@ -43,8 +43,7 @@ def data_of(task: TrainingTask) -> list[Any]:
     own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
     found: list[Any] = []
     for value in reached(task.loaders, as_data=walk.MOST_NESTED, functions=False):
-        held = walk.items(value)
-        found += [value, *(held if len(held) <= walk.MOST_NESTED else ())]
+        found += [value, *walk.items(value, walk.MOST_NESTED)]
     return [value for value in found if _is_large(value) and id(value) not in own]
 
 

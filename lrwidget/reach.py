@@ -164,8 +164,9 @@ def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
         # A scripted module has them in no attribute.
         yield from value.parameters(recurse=False)
         yield from value.buffers(recurse=False)
-    elif len(held := items(value)) <= MOST_NESTED:
+    else:
         samples = as_data and not is_a(value, dict)
+        held = items(value, MOST_NESTED)
         yield from (item for item in held if not (samples and _is_array(item)))
     attributes = own_attributes(value)
     if attributes is not None:

@@ -124,10 +124,17 @@ def own_attributes(value: Any) -> dict[str, Any] | None:
     return found if is_a(found, dict) else None
 
 
-def items(value: Any) -> list[Any]:
-    """What a container holds, the values of a dict; nothing for any other object."""
+def items(value: Any, most: int | None = None) -> list[Any]:
+    """What a container holds, the values of a dict; nothing for any other object.
+
+    Args:
+        value: anything.
+        most: nothing either of what holds more items.
+    """
     for kind in _CONTAINERS:
         if is_a(value, kind):
+            if most is not None and kind.__len__(value) > most:
+                return []
             return list(dict.values(value) if kind is dict else kind.__iter__(value))
     return []
 

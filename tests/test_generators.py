@@ -22,6 +22,9 @@ class Accelerator:
     def __init__(self) -> None:
         self.default_generators: tuple[torch.Generator, ...] = ()
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self  # as the modules that it stands for, which are no state of a loss's
+
     def init(self) -> None:
         seeds = torch.initial_seed(), torch.initial_seed() + 1
         self.default_generators = tuple(torch.Generator().manual_seed(seed) for seed in seeds)
