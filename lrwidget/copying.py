@@ -158,7 +158,8 @@ def _refuse_shared_storage(model: nn.Module) -> None:
 def _tensors_of(owner: Any) -> list[torch.Tensor]:
     """Those of a module, or of the state of an optimizer, which need not be of torch's class."""
     if not isinstance(owner, nn.Module):
-        values = [value for state in owner.state.values() for value in _values(state)]
+        states = getattr(owner, "state", {}).values()
+        values = [value for state in states for value in _values(state)]
         return [value for value in values if isinstance(value, torch.Tensor)]
     tensors = [*owner.parameters(), *owner.buffers()]
     for module in owner.modules():

@@ -84,7 +84,7 @@ def _of_parts(model: Any, given: Any) -> str | None:
     data = isinstance(given, (DataLoader, Dataset)) or (
         hasattr(given, "__iter__") and hasattr(given, "__len__") and not isinstance(given, str)
     )
-    if not data or isinstance(given, (list, tuple)):
+    if not data or isinstance(given, (list, tuple, dict)):
         return None
     if "LightningModule" in {base.__name__ for base in type(model).__mro__}:
         return f"a loader is given by name: {_call(model)}, data=loader)"

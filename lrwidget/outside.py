@@ -54,9 +54,8 @@ def _is_large(value: Any) -> bool:
 
 
 def has_state(value: Any) -> bool:
-    """Whether a backup is to remember what `outside_of` found: no functions, no bare containers."""
-    kinds = (nn.Module, torch.Tensor, np.ndarray, *walk.GENERATORS)
-    return walk.is_a(value, kinds) or walk.is_plain(type(value))
+    """Whether a backup is to remember what `outside_of` found: no functions, nobody's notes."""
+    return not walk.is_a(value, walk.FUNCTIONS) and walk.is_state(value)
 
 
 _TREE = frozenset({"_parameters", "_buffers", "_modules"})

@@ -10,6 +10,7 @@ swept and restored from a backup. Both leave the random generators, what the loa
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from lrwidget import walk
 from lrwidget.backup import Backup
 from lrwidget.beside import put_back_beside, shared_with_also
 from lrwidget.copies import Place
@@ -130,7 +132,7 @@ def _watch_the_originals(
     backups.append(Backup(filter(has_state, outside), _place(task), leave=data))
     backups[-1].set_gradients_aside()
     kept = Backup(
-        [task.model, *(part for part in (task.loss_fn, task.metric) if part is not None)],
+        [task.model, *_given(task.loss_fn, task.metric)],
         "device",
         without={id(p) for p in task.model.parameters()},
         leave=[*outside, *data],
@@ -196,10 +198,15 @@ def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
     subjects = [task.model, *with_inner((task.optimizer, *task.other_optimizers))]
-    parts = (task.loss_fn, task.metric, task.scaler)
-    subjects += [part for part in parts if part is not None]
+    subjects += _given(task.loss_fn, task.metric, task.scaler)
     subjects += filter(has_state, outside)
     return Backup(subjects, _place(task), leave=data_of(task))
+
+
+def _given(*parts: Any) -> list[Any]:
+    """The objects among the parts; of a method its object. What functions use is `outside`."""
+    objects = [p.__self__ if isinstance(p, types.MethodType) else p for p in parts]
+    return [p for p in objects if p is not None and not isinstance(p, walk.FUNCTIONS)]
 
 
 def _place(task: TrainingTask) -> Place:

@@ -227,6 +227,30 @@ def used_by(*values: Any, containers: bool = False) -> Iterator[Any]:
                     return
 
 
+def is_state(value: Any) -> bool:
+    """Whether what a function uses is state of a training, and not somebody's notes.
+
+    State is a tensor, an array, a module, an optimizer, a generator, or an object that holds one
+    of these near. Bare containers, and objects of numbers and text alone, are counters and
+    records, which people read afterwards.
+    """
+    level, seen = [value], 0
+    for _ in range(_NEAR):
+        nearest, level = level, []
+        for item in nearest:
+            if is_a(item, _STATE):
+                return True
+            seen += 1
+            if seen < _FEW and (item is not value or is_plain(type(item))):
+                level += _inside(item, containers=True)
+    return False
+
+
+# How many levels and objects are looked at to see whether an object holds state.
+_NEAR = 4
+_FEW = 1000
+
+
 def functions_in(values: Iterable[Any]) -> list[Any]:
     """The functions, methods and partials that are held in values, containers and plain objects.
 
@@ -251,6 +275,7 @@ GENERATORS = (
     *(torch.Generator, random.Random),
     *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
 )
+_STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *GENERATORS)
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 

@@ -22,4 +22,6 @@ def own_folder_for_temporary_files(
     # What earlier tests left to the collector is not this test's doing.
     gc.collect(1)
     yield
-    assert not list(folder.iterdir())
+    # The compiler of torch keeps its headers beside the cache above, wherever that is.
+    left = sorted(path.name for path in folder.iterdir() if "torchinductor_" not in path.name)
+    assert not left, f"left behind: {left}"

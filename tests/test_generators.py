@@ -3,7 +3,7 @@
 What a real device does is tested in `tests/test_gpu.py`.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -22,8 +22,9 @@ class Accelerator:
     def __init__(self) -> None:
         self.default_generators: tuple[torch.Generator, ...] = ()
 
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self  # as the modules that it stands for, which are no state of a loss's
+    def __deepcopy__(self, memo: Any) -> Self:
+        """It stands for a module of torch's, which belongs to no task."""
+        return self
 
     def init(self) -> None:
         seeds = torch.initial_seed(), torch.initial_seed() + 1

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask, lr_find
+from tests.nothing_left import own_folder_for_temporary_files
 from tests.tasks import blobs, network
 from tests.trust.fingerprint import differences, fingerprint
 
@@ -15,6 +16,8 @@ LOSS = nn.CrossEntropyLoss()
 SAMPLES = blobs()
 BATCHES = [SAMPLES[i : i + 32] for i in range(0, 256, 32)]
 PLACES = pytest.mark.parametrize("snapshot", ["auto", "device"])
+
+__all__ = ["own_folder_for_temporary_files"]
 
 
 def find(model: nn.Module, optimizer: Any, **options: Any) -> LRRecords:

@@ -8,9 +8,12 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
 from lrwidget import LRFinderWidget, TrainingTask, lr_find
+from tests.nothing_left import own_folder_for_temporary_files
 from tests.tasks import network
 from tests.test_optimizers import BATCHES, LOSS, find, losses_of_a_plain_loop
 from tests.trust.fingerprint import differences, fingerprint
+
+__all__ = ["own_folder_for_temporary_files"]
 
 
 def refused(optimizer: Any, error: type[Exception], words: str, **options: Any) -> None:

@@ -1,6 +1,8 @@
 """What is special in one framework: how it moves, casts, schedules, accumulates and frees."""
 
 import gc
+import multiprocessing
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -304,6 +306,11 @@ def test_rates_can_be_checked_against_each_other(framework: str, folder: Path) -
     assert case.fired == []
 
 
+def feeders() -> list[str]:
+    """The threads that feed queues of worker processes."""
+    return [t.name for t in threading.enumerate() if t.name == "QueueFeederThread"]
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> None:
     case = make(framework, folder, workers=1)
@@ -311,6 +318,8 @@ def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> No
     # A pass is three batches, and each begins new workers.
     find(task, steps=4)  # the first workers open what the process keeps
     gc.collect()
+    # They and the thread that feeds them are told to end, and do so.
+    until(lambda: not (multiprocessing.active_children() or feeders()))
     before = case.fingerprint()
 
     def held_but_files() -> list[str]:
