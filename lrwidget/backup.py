@@ -25,6 +25,7 @@ from torch import nn
 
 from lrwidget import walk
 from lrwidget.copies import Copies, Place, PutBack
+from lrwidget.interrupts import finish
 
 # What is walked at most, nearest first, beside modules and tensors: what is larger than that is no
 # state of a model but data that it leads to.
@@ -84,18 +85,21 @@ class Backup:
 
     def tensors(self) -> list[torch.Tensor]:
         """The tensors that are remembered."""
-        return [value for value in self._seen.values() if isinstance(value, torch.Tensor)]
+        return [value for value in self._seen.values() if walk.is_a(value, torch.Tensor)]
 
     def changed(self) -> bool:
         """Whether the values of any tensor whose values are kept are others now."""
         return self._copies.changed()
 
     def restore(self) -> None:
-        """Put everything back; may be called again, also when it was broken off in the middle."""
+        """Put everything back; may be called again, also when it was broken off in the middle.
+
+        Raises:
+            Exception: what a class raises when one of its attributes is set, after all else is
+                back.
+        """
         with torch.no_grad():
-            for put_back in self._put_back:
-                put_back()
-            self._copies.restore()
+            finish((*self._put_back, *self._copies.put_back()))
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -123,7 +127,7 @@ class Backup:
         way = self._ways[kind]
         if way is None:
             return
-        if len(self._seen) > MOST_OBJECTS and not isinstance(value, _OF_TORCH):
+        if len(self._seen) > MOST_OBJECTS and not walk.is_a(value, _OF_TORCH):
             return
         self._seen[id(value)] = value
         self._queue.append((way, value))
@@ -166,7 +170,7 @@ class Backup:
         self._seen[id(hooks)] = hooks
         self._keep_items(hooks)
         for hook in hooks.values():
-            self._remember_items(item for item in walk.used_by(hook) if isinstance(item, _STATE))
+            self._remember_items(item for item in walk.used_by(hook) if walk.is_a(item, _STATE))
 
     def _remember_module(self, module: nn.Module) -> None:
         self._remember_with_hooks(module)
@@ -211,21 +215,21 @@ class Backup:
         self._put_back.append(put_back)
 
     def _remember_list(self, value: list[Any] | collections.deque[Any]) -> None:
-        kept = list(value)
+        kept = walk.items(value)
         self._remember_items(kept)
 
         def put_back() -> None:
             if isinstance(value, list):
                 list.__setitem__(value, slice(None), kept)
             else:
-                value.clear()
-                value.extend(kept)
+                collections.deque.clear(value)
+                collections.deque.extend(value, kept)
 
         self._put_back.append(put_back)
         self._remember_attributes_beside(value)
 
     def _remember_set(self, value: set[Any]) -> None:
-        kept = set(value)
+        kept = set(walk.items(value))
         self._remember_items(kept)
 
         def put_back() -> None:

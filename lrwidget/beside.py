@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from lrwidget.backup import Backup
+from lrwidget.interrupts import finish
 from lrwidget.objectstate import ObjectState, puts_back
 from lrwidget.reach import moves_on_its_own, reached
 from lrwidget.task import TrainingTask
@@ -37,23 +38,14 @@ def put_back_beside(task: TrainingTask) -> Iterator[list[Any]]:
     finally:
         # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
         interrupt: KeyboardInterrupt | None = None
-        failed: Exception | None = None
         while True:
             try:
-                for state in kept:
-                    try:
-                        state.restore()
-                    except Exception as error:  # noqa: BLE001 - raised when all else is back
-                        failed = error
-                for state in kept:
-                    state.close()
+                finish([state.restore for state in kept] + [state.close for state in kept])
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
-        if failed is not None:
-            raise failed
 
 
 def shared_with_also(task: TrainingTask) -> str | None:

@@ -5,6 +5,7 @@ the addresses that fused and compiled code holds.
 """
 
 import contextlib
+import ctypes
 import os
 import tempfile
 from collections.abc import Callable
@@ -47,10 +48,9 @@ class Copies:
             for storage, saved in self._pairs
         )
 
-    def restore(self) -> None:
-        """Put the bytes back."""
-        for put_back in self._storages.values():
-            put_back()
+    def put_back(self) -> list[PutBack]:
+        """What puts the bytes back."""
+        return list(self._storages.values())
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -63,7 +63,7 @@ class Copies:
         """Keep the values of a tensor.
 
         Returns:
-            What puts its own way to look at them back; `restore` puts the values back.
+            What puts its own way to look at them back; `put_back` has what does so with the values.
 
         Raises:
             ValueError: it has no values yet.
@@ -108,22 +108,30 @@ class Copies:
         stays = self._place == "device" or storage.device.type == "cpu"
         saved = storage.clone() if stays else storage.cpu()
         self._pairs.append((storage, saved))
-        self._storages[key] = lambda: storage.copy_(saved)
+        self._storages[key] = lambda: _sized(storage, saved.nbytes()).copy_(saved)
 
     def _to_file(self, storage: Any) -> PutBack:
         file = self.file
         start = file.seek(0, os.SEEK_END)
-        # The device by name, since the user may have set another default.
-        flat = torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage.cpu())
-        file.write(memoryview(flat.numpy()))  # type: ignore[arg-type]
+        size, bytes_here = storage.nbytes(), storage.cpu()
+        # Not by way of numpy, after which a storage cannot be resized any more.
+        file.write((ctypes.c_ubyte * size).from_address(bytes_here.data_ptr()))
 
         def put_back() -> Any:
             file.seek(start)
-            saved = torch.empty(storage.nbytes(), dtype=torch.uint8, device="cpu")
+            # The device by name, since the user may have set another default.
+            saved = torch.empty(size, dtype=torch.uint8, device="cpu")
             file.readinto(memoryview(saved.numpy()))  # type: ignore[arg-type]
-            return storage.copy_(saved.untyped_storage())
+            return _sized(storage, size).copy_(saved.untyped_storage())
 
         return put_back
+
+
+def _sized(storage: Any, nbytes: int) -> Any:
+    """A storage in the size that it had: tensors may have been resized in place meanwhile."""
+    if storage.nbytes() != nbytes:
+        storage.resize_(nbytes)
+    return storage
 
 
 def _bytes_of(storage: Any) -> torch.Tensor:

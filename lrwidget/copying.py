@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from lrwidget.optimizers import is_complete, with_inner
 from lrwidget.outside import outside_of
 from lrwidget.task import TrainingTask
+from lrwidget.walk import is_a
 
 
 class NotCopied(Exception):  # noqa: N818 - a finding, not a fault
@@ -93,7 +94,7 @@ def _results_kept_on(model: nn.Module) -> dict[int, Any]:
         id(value): value.detach().clone()
         for module in model.modules()
         for value in vars(module).values()
-        if isinstance(value, torch.Tensor) and not value.is_leaf
+        if is_a(value, torch.Tensor) and not value.is_leaf
     }
 
 
@@ -162,7 +163,7 @@ def _tensors_of(owner: Any) -> list[torch.Tensor]:
         return [value for value in values if isinstance(value, torch.Tensor)]
     tensors = [*owner.parameters(), *owner.buffers()]
     for module in owner.modules():
-        tensors += [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
+        tensors += [value for value in vars(module).values() if is_a(value, torch.Tensor)]
     return tensors
 
 
@@ -185,8 +186,11 @@ def _pointers(tensor: torch.Tensor) -> list[int]:
 
 
 def _leads_back(value: Any, own: set[int]) -> bool:
-    if id(value) in own or isinstance(value, torch.optim.Optimizer):
-        return True
-    if isinstance(value, torch.Tensor):
-        return value.requires_grad
-    return isinstance(value, nn.Module) and any(id(m) in own for m in value.modules())
+    try:  # a proxy stands for another object here, and may lead nowhere
+        if id(value) in own or isinstance(value, torch.optim.Optimizer):
+            return True
+        if isinstance(value, torch.Tensor):
+            return value.requires_grad
+        return isinstance(value, nn.Module) and any(id(m) in own for m in value.modules())
+    except Exception:  # noqa: BLE001 - whatever its class says
+        return False

@@ -116,7 +116,7 @@ class FirstStep:
 
     def _begin_in_place(self, why: str) -> None:
         self._put_generators_back()
-        self._parts.begin_in_place(why)
+        self._parts.begin_in_place(self._parts, why)
         self._records.meta.update(where_it_ran(self._parts))
         self._step.close()
         self._step = TrainingStep(self._task, self._parts, self._team)

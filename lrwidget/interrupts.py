@@ -1,6 +1,6 @@
 """Finish what has to be finished, whatever Ctrl-C says meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -32,3 +32,20 @@ def uninterrupted(actions: list[Callable[[], Any]]) -> None:
             interrupt = error
     if interrupt is not None:
         raise interrupt
+
+
+def finish(actions: Iterable[Callable[[], Any]]) -> None:
+    """Call all of `actions`, in order, also where one raises.
+
+    Raises:
+        Exception: what the last of these raised, after all others are done.
+        KeyboardInterrupt: at once.
+    """
+    failed: Exception | None = None
+    for action in actions:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - raised when all else is done
+            failed = error
+    if failed is not None:
+        raise failed

@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from lrwidget.reach import BARE, attributes_of, is_at_work, reached, slot_values, slots_of
+from lrwidget.interrupts import finish
+from lrwidget.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.rng import is_generator, remember_generator
+from lrwidget.walk import GENERATORS, is_a, own_attributes, slots
 
 PutBack = Callable[[], object]
 
@@ -73,15 +75,8 @@ class ObjectState:
         Raises:
             Exception: what an object's own `load_state_dict` raises, after all else is back.
         """
-        failed: Exception | None = None
         with torch.no_grad():
-            for put_back in (*self._put_back, *self._by_state_dict):
-                try:
-                    put_back()
-                except Exception as error:  # noqa: BLE001 - raised when all else is back
-                    failed = error
-        if failed is not None:
-            raise failed
+            finish((*self._put_back, *self._by_state_dict))
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -91,10 +86,10 @@ class ObjectState:
         self.tensors.clear()
 
     def _remember(self, value: Any) -> None:
-        if isinstance(value, torch.Tensor):
+        if is_a(value, torch.Tensor):
             self._remember_tensor(value)
             return
-        if isinstance(value, np.ndarray):
+        if is_a(value, np.ndarray):
             self._remember_array(value)
         items = self._items_of(value)
         if items is not None:
@@ -104,14 +99,14 @@ class ObjectState:
         own = remember_own(value)
         if own is not None:
             self._put_back.append(own)
-        held = attributes_of(value)
+        held = own_attributes(value)
         if held is not None and self._as_data and is_at_work(held):
             return
         if held is not None:
             self._put_back.append(_contents(dict, held))
-        slots = slots_of(type(value))
-        if slots:
-            self._put_back.append(_slots(value, slots))
+        own_slots = slots(type(value))
+        if own_slots:
+            self._put_back.append(_slots(value, own_slots))
         if _has_state_dict(value) and any(map(_is_hidden, (value, *(held or {}).values()))):
             with contextlib.suppress(Exception):  # of the user's class, which may have none yet
                 self._by_state_dict.append(_state_dict(value))
@@ -120,8 +115,8 @@ class ObjectState:
         if type(value) is tuple:
             return None
         for kind in _CONTAINERS:
-            if isinstance(value, kind):
-                size = len(value) * _POINTER
+            if is_a(value, kind):
+                size = kind.__len__(value) * _POINTER
                 return _contents(kind, value) if self._takes(value, size) else None
         return None
 
@@ -136,7 +131,7 @@ class ObjectState:
 
     def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
         if (
-            not isinstance(value, np.memmap)
+            not is_a(value, np.memmap)
             and value.flags.writeable
             and self._takes(value, value.nbytes)
         ):
@@ -167,7 +162,7 @@ def objects_also(also: Any) -> tuple[Any, ...]:
         )
     for number, value in enumerate(also):
         if not puts_back(value):
-            given = repr(value) if isinstance(value, (int, float, str, type(None))) else "one"
+            given = repr(value) if is_a(value, (int, float, str, type(None))) else "one"
             raise TypeError(
                 f"also[{number}] is {given}, a {type(value).__name__}, in which there is nothing "
                 "to put back; expected an object whose state changes: a module, an optimizer, a "
@@ -178,23 +173,28 @@ def objects_also(also: Any) -> tuple[Any, ...]:
 
 def puts_back(value: Any) -> bool:
     """Whether there is anything in `value` that `ObjectState` could put back."""
-    if isinstance(value, (type, types.ModuleType, types.FunctionType, types.MethodType)):
+    if is_a(value, (type, types.ModuleType, types.FunctionType, types.MethodType)):
         return False
-    if isinstance(value, (torch.Tensor, np.ndarray, *_CONTAINERS)) or _has_state_dict(value):
+    if is_a(value, (torch.Tensor, np.ndarray, *_CONTAINERS)) or _has_state_dict(value):
         return True
-    if isinstance(value, tuple):
+    if is_a(value, tuple):
         return any(map(puts_back, value))
-    return bool(attributes_of(value)) or bool(slots_of(type(value))) or is_generator(value)
+    if is_a(value, GENERATORS):  # those that all share, too: they are put back anyway
+        return True
+    return bool(own_attributes(value)) or bool(slots(type(value)))
 
 
 def remember_own(value: Any) -> PutBack | None:
     """What puts back the state that a generator, a file or a shared number has inside."""
     if is_generator(value):
         return remember_generator(value)
-    if isinstance(value, io.IOBase):
+    if is_a(value, io.IOBase):
         try:
-            at = value.tell()
+            # What was written into a log since is not to be written over.
+            at = value.tell() if value.readable() else None
         except (OSError, ValueError):  # a pipe; being iterated; closed
+            return None
+        if at is None:
             return None
         return lambda: None if value.closed else value.seek(at)
     if type(value).__module__ == "multiprocessing.sharedctypes" and hasattr(value, "value"):
@@ -255,12 +255,12 @@ def _entries(kind: Any, value: Any) -> PutBack:
     return put_back
 
 
-def _slots(value: Any, slots: list[Any]) -> PutBack:
-    kept = dict(slot_values(value, slots))
+def _slots(value: Any, descriptors: list[Any]) -> PutBack:
+    kept = dict(slot_values(value, descriptors))
 
     def put_back() -> None:
-        now = dict(slot_values(value, slots))
-        for slot in slots:
+        now = dict(slot_values(value, descriptors))
+        for slot in descriptors:
             if slot in kept and (slot not in now or now[slot] is not kept[slot]):
                 slot.__set__(value, kept[slot])
             elif slot in now and slot not in kept:
@@ -281,7 +281,7 @@ def _state_dict(value: Any) -> PutBack:
 
 def _has_state_dict(value: Any) -> bool:
     """Whether an object other than torch's own, whose state is all in attributes, has these."""
-    if isinstance(value, (nn.Module, torch.optim.Optimizer, torch.utils.data.DataLoader, type)):
+    if is_a(value, (nn.Module, torch.optim.Optimizer, torch.utils.data.DataLoader, type)):
         return False
     cls: Any = type(value)
     return callable(getattr(cls, "state_dict", None)) and callable(
@@ -315,19 +315,18 @@ _KNOWN: tuple[Any, ...] = (
 
 def _is_hidden(value: Any) -> bool:
     """Whether an object may have state that nothing but its own methods can reach."""
-    if isinstance(value, _KNOWN) or is_generator(value):
+    if is_a(value, _KNOWN) or is_generator(value):
         return False
-    return isinstance(value, Iterator) or (
-        attributes_of(value) is None and not slots_of(type(value))
-    )
+    return is_a(value, Iterator) or (own_attributes(value) is None and not slots(type(value)))
 
 
 def _is_order(value: Any) -> bool:
-    if isinstance(value, list):
-        return bool(value) and type(value[0]) is int and type(value[-1]) is int
-    if isinstance(value, torch.Tensor):
+    if is_a(value, list):
+        ends = list.__getitem__(value, slice(None, None, max(1, list.__len__(value) - 1)))
+        return bool(ends) and all(type(end) is int for end in ends)
+    if is_a(value, torch.Tensor):
         return value.dim() == 1 and not value.is_floating_point() and not value.is_complex()
-    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
+    return is_a(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
 
 
 def _are(items: Iterator[Any], kept: list[Any]) -> bool:

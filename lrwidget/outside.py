@@ -4,9 +4,13 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from lrwidget import walk
+from lrwidget.objectstate import MOST_BYTES
+from lrwidget.reach import reached
 from lrwidget.task import TrainingTask
 
 
@@ -29,12 +33,32 @@ def outside_of(task: TrainingTask) -> list[Any]:
     of_classes = [
         held for part in (task.loss_fn, task.metric) for held in walk.modules_of_class(type(part))
     ]
-    return [*of_classes, *walk.used_by(*functions, containers=True)]
+    data = set(map(id, data_of(task)))
+    used = walk.used_by(*functions, containers=True)
+    return [*of_classes, *(value for value in used if id(value) not in data)]
+
+
+def data_of(task: TrainingTask) -> list[Any]:
+    """Large arrays and tensors behind the loaders, which a method of the model may name as well.
+
+    They are data, and are not copied.
+    """
+    own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
+    found: list[Any] = []
+    for value in reached(task.loaders, as_data=walk.MOST_NESTED, functions=False):
+        found += [value, *walk.items(value, walk.MOST_NESTED)]
+    return [value for value in found if _is_large(value) and id(value) not in own]
+
+
+def _is_large(value: Any) -> bool:
+    if walk.is_a(value, torch.Tensor):
+        return bool(value.nbytes > MOST_BYTES and not value.requires_grad)
+    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MOST_BYTES)
 
 
 def has_state(value: Any) -> bool:
     """Whether a backup is to remember what `outside_of` found: no functions, nobody's notes."""
-    return not isinstance(value, walk.FUNCTIONS) and walk.is_state(value)
+    return not walk.is_a(value, walk.FUNCTIONS) and walk.is_state(value)
 
 
 _TREE = frozenset({"_parameters", "_buffers", "_modules"})
@@ -60,7 +84,7 @@ def not_swept(task: TrainingTask) -> str:
     reached = [loss, *walk.used_by(loss, containers=True)] if loss is not None else []
     names: dict[int, str] = {}
     for module in reached:
-        if isinstance(module, nn.Module):
+        if walk.is_a(module, nn.Module):
             for name, parameter in module.named_parameters():
                 if parameter.requires_grad and id(parameter) not in own:
                     names.setdefault(id(parameter), f"{type(module).__name__}.{name}")

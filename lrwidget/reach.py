@@ -12,9 +12,7 @@ from torch import nn
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.rng import is_generator
-
-# A longer container is data, such as a training set: its items are not looked into.
-MOST_NESTED = 1000
+from lrwidget.walk import MOST_NESTED, is_a, is_shared, items, own_attributes, slots
 
 # Objects of these packages, and of classes derived from theirs, are left alone: they are tables,
 # pictures and files, which hold data, or things that live on beside the sweep and show it.
@@ -47,6 +45,7 @@ _PLAIN = frozenset(
         "collections",
         "functools",
         "random",
+        "tempfile",
         "types",
     )
 )
@@ -102,17 +101,6 @@ def reached(
     return list(found.values())
 
 
-def attributes_of(value: Any) -> dict[str, Any] | None:
-    """The `__dict__` of an object that has one."""
-    if type(value) in BARE:
-        return None
-    try:
-        held = vars(value)
-    except TypeError:
-        return None
-    return held if isinstance(held, dict) else None
-
-
 def is_at_work(attributes: dict[str, Any]) -> bool:
     """Whether an object has a thread, a process or a queue, which go on beside the sweep."""
     return any(
@@ -122,21 +110,10 @@ def is_at_work(attributes: dict[str, Any]) -> bool:
     )
 
 
-def slots_of(kind: type) -> list[Any]:
-    """The descriptors of the `__slots__` of objects of a type."""
-    return [
-        member
-        for cls in kind.__mro__
-        if "__slots__" in vars(cls)
-        for member in vars(cls).values()
-        if isinstance(member, types.MemberDescriptorType)
-    ]
-
-
-def slot_values(value: Any, slots: Iterable[Any]) -> list[tuple[Any, Any]]:
+def slot_values(value: Any, descriptors: Iterable[Any]) -> list[tuple[Any, Any]]:
     """The slots that are filled, with their values."""
     filled = []
-    for slot in slots:
+    for slot in descriptors:
         try:
             filled.append((slot, slot.__get__(value)))
         except AttributeError:
@@ -162,52 +139,45 @@ def _is_followed(kind: type) -> bool:
     if any(root in _LEFT_ALONE for root in roots):
         return issubclass(kind, nn.Module)  # a LightningModule; its Trainer is left alone
     # What a deep copy takes as it is belongs to no one part of a program.
-    copied = getattr(getattr(kind, "__deepcopy__", None), "__code__", None)
-    if copied is not None and copied.co_code == _itself.__code__.co_code:
+    if is_shared(kind):
         return False
     # Files are put back to their position.
     return roots[0] not in sys.stdlib_module_names or roots[0] in _PLAIN or "_io" in roots
 
 
-def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - as `__deepcopy__` is called
-    return self
-
-
 def _is_trained(value: Any) -> bool:
-    if isinstance(value, torch.optim.Optimizer):
+    if is_a(value, torch.optim.Optimizer):
         return True
-    return isinstance(value, nn.Module) and next(value.parameters(), None) is not None
+    return is_a(value, nn.Module) and next(value.parameters(), None) is not None
 
 
 def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
-    if isinstance(value, torch.Tensor):
+    if is_a(value, torch.Tensor):
         return
-    if isinstance(value, dict):
-        if len(value) <= MOST_NESTED:
-            yield from list(value.values())
-    elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
-        if len(value) <= MOST_NESTED:
-            yield from (item for item in list(value) if not (as_data and _is_array(item)))
-    elif isinstance(value, types.MethodType):
+    if is_a(value, types.MethodType):
         yield from (value.__self__, value.__func__)
-    elif isinstance(value, functools.partial):
+    elif is_a(value, functools.partial):
         yield from (value.func, value.args, value.keywords)
-    elif isinstance(value, types.FunctionType):
+    elif is_a(value, types.FunctionType):
         yield from (item for item in _used_by(value) if type(item) not in _NOTES)
-    elif isinstance(value, nn.Module):
+    elif is_a(value, nn.Module):
         # A scripted module has them in no attribute.
         yield from value.parameters(recurse=False)
         yield from value.buffers(recurse=False)
-    held = attributes_of(value)
-    if held is not None:
+    else:
+        samples = as_data and not is_a(value, dict)
+        held = items(value, MOST_NESTED)
+        yield from (item for item in held if not (samples and _is_array(item)))
+    attributes = own_attributes(value)
+    if attributes is not None:
         # The iterator that a loader keeps for its workers is the user's epoch in progress.
-        yield from [item for name, item in list(held.items()) if name != "_iterator"]
-    for _, item in slot_values(value, slots_of(type(value))):
+        yield from [item for name, item in list(attributes.items()) if name != "_iterator"]
+    for _, item in slot_values(value, slots(type(value))):
         yield item
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) or hasattr(value, "__array__")
+    return is_a(value, torch.Tensor) or hasattr(type(value), "__array__")
 
 
 def _used_by(function: types.FunctionType) -> Iterator[Any]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lrwidget.walk import is_a
+
 
 def cuda_in_use() -> bool:
     """Whether this process has begun to use CUDA; asking does not begin it."""
@@ -26,7 +28,7 @@ def is_generator(value: Any) -> bool:
     The ones that all share are not: `remember_generators` remembers those.
     """
     kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-    if not isinstance(value, (*kinds, np.random.BitGenerator)):
+    if not is_a(value, (*kinds, np.random.BitGenerator)):
         return False
     shared = [torch.default_generator, *torch.cuda.default_generators, *_SHARED]
     return not any(value is one for one in shared)

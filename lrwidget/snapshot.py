@@ -9,6 +9,7 @@ swept and restored from a backup. Both leave the random generators, what the loa
 """
 
 import dataclasses
+import functools
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ from lrwidget.backup import Backup
 from lrwidget.beside import put_back_beside, shared_with_also
 from lrwidget.copies import Place
 from lrwidget.copying import NotCopied, copy_together
+from lrwidget.interrupts import finish
 from lrwidget.optimizers import with_inner
-from lrwidget.outside import has_state, outside_of
+from lrwidget.outside import data_of, has_state, outside_of
 from lrwidget.proof import Proof
 from lrwidget.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.task import TrainingTask
@@ -43,7 +45,7 @@ class Parts:
     why: str
     # Of a copy: what its first step has yet to prove, and how to go over to the task's own objects.
     proof: Proof | None = None
-    begin_in_place: Callable[[str], None] = lambda why: None  # noqa: ARG005
+    begin_in_place: "Callable[[Parts, str], None]" = lambda parts, why: None  # noqa: ARG005
 
 
 def where_it_ran(parts: Parts) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def _trained_on(
         parts = NotCopied(in_place) if in_place else _copy_of(task, outside)
         if isinstance(parts, NotCopied):
             why, parts = str(parts), _originals(task)
-            _go_in_place(task, outside, parts, backups, why)
+            _go_in_place(task, outside, backups, parts, why)
         else:
             _watch_the_originals(task, outside, parts, backups)
         if seed is not None:
@@ -92,11 +94,11 @@ def _trained_on(
         interrupt: KeyboardInterrupt | None = None
         while True:
             try:
-                for backup in reversed(backups):
-                    backup.restore()
-                put_generators_back()
-                for backup in backups:
-                    backup.close()
+                finish(
+                    [backup.restore for backup in reversed(backups)]
+                    + [put_generators_back]
+                    + [backup.close for backup in backups]
+                )
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
@@ -105,7 +107,7 @@ def _trained_on(
 
 
 def _go_in_place(
-    task: TrainingTask, outside: list[Any], parts: Parts, backups: list[Backup], why: str
+    task: TrainingTask, outside: list[Any], backups: list[Backup], parts: Parts, why: str
 ) -> None:
     """Let `parts` be the task's own objects, which `backups` will put back."""
     for backup in reversed(backups):
@@ -126,18 +128,20 @@ def _watch_the_originals(
     What functions use is no part of the copy, and is swept with it. Of the rest only the values of
     parameters are not kept: nothing but their optimizer changes them, and that is copied.
     """
-    backups.append(Backup(filter(has_state, outside), _place(task)))
+    data = data_of(task)
+    backups.append(Backup(filter(has_state, outside), _place(task), leave=data))
     backups[-1].set_gradients_aside()
     kept = Backup(
         [task.model, *_given(task.loss_fn, task.metric)],
         "device",
         without={id(p) for p in task.model.parameters()},
-        leave=outside,
+        leave=[*outside, *data],
     )
     backups.append(kept)
     optimizers = (parts.optimizer, *parts.other_optimizers)
     parts.proof = Proof(kept, [p for o in optimizers for g in o.param_groups for p in g["params"]])
-    parts.begin_in_place = lambda why: _go_in_place(task, outside, parts, backups, why)
+    # Of no cycle, in which the copy would stay on its device until the next garbage collection.
+    parts.begin_in_place = functools.partial(_go_in_place, task, outside, backups)
 
 
 def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
@@ -196,7 +200,7 @@ def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
     subjects = [task.model, *with_inner((task.optimizer, *task.other_optimizers))]
     subjects += _given(task.loss_fn, task.metric, task.scaler)
     subjects += filter(has_state, outside)
-    return Backup(subjects, _place(task))
+    return Backup(subjects, _place(task), leave=data_of(task))
 
 
 def _given(*parts: Any) -> list[Any]:

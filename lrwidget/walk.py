@@ -2,6 +2,9 @@
 
 Objects that are no data are not looked into: modules of Python, classes, files, threads, loggers,
 data sets, and what libraries keep for themselves.
+
+No code of the objects is run: they are told by their own types, since `isinstance` asks a proxy for
+the class of what it stands for, and items are those of the built-in container.
 """
 
 import collections
@@ -105,15 +108,47 @@ def _module_of(kind: type) -> tuple[str, str]:
     return module, module.partition(".")[0]
 
 
+def is_a(value: Any, kinds: Any) -> bool:
+    """As `isinstance`, but of the object itself where it is a proxy, which may lead nowhere."""
+    return issubclass(type(value), kinds)
+
+
 def attributes(value: Any) -> dict[str, Any] | None:
     """The `__dict__` of an object, itself; None where it has none, or works by itself."""
-    try:
-        found = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return None
-    if type(found) is not dict or any(works_by_itself(type(item)) for item in found.values()):
+    found = own_attributes(value)
+    if found is None or any(works_by_itself(type(item)) for item in dict.values(found)):
         return None
     return found
+
+
+def own_attributes(value: Any) -> dict[str, Any] | None:
+    """The `__dict__` of an object, itself; None where it has none."""
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except Exception:  # noqa: BLE001 - a class may make a property of it
+        return None
+    return found if is_a(found, dict) else None
+
+
+def items(value: Any, most: int | None = None) -> list[Any]:
+    """What a container holds, the values of a dict; nothing for any other object.
+
+    Args:
+        value: anything.
+        most: nothing either of what holds more items.
+    """
+    for kind in _CONTAINERS:
+        if is_a(value, kind):
+            if most is not None and kind.__len__(value) > most:
+                return []
+            return list(dict.values(value) if kind is dict else kind.__iter__(value))
+    return []
+
+
+_CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, collections.deque)
+_TRAINED = (nn.Module, nn.Parameter)
+# A longer container is data, such as a training set: its items are not looked into.
+MOST_NESTED = 1000
 
 
 def slots(kind: type) -> list[Any]:
@@ -209,7 +244,7 @@ def is_state(value: Any) -> bool:
     for _ in range(_NEAR):
         nearest, level = level, []
         for item in nearest:
-            if isinstance(item, _STATE):
+            if is_a(item, _STATE):
                 return True
             seen += 1
             if seen < _FEW and (item is not value or is_plain(type(item))):
@@ -235,31 +270,38 @@ def functions_in(values: Iterable[Any]) -> list[Any]:
             if type(value) in ATOMS or id(value) in seen:
                 continue
             seen[id(value)] = value
-            if isinstance(value, FUNCTIONS):
+            if is_a(value, FUNCTIONS):
                 found.append(value)
             elif not is_shared(type(value)) and len(seen) < _MOST:
                 level += _inside(value, containers=True)
     return found
 
 
-GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+GENERATORS = (
+    *(torch.Generator, random.Random),
+    *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
+)
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *GENERATORS)
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
 def _inside(value: Any, containers: bool) -> Iterator[Any]:
-    if isinstance(value, types.FunctionType):
+    if is_a(value, types.FunctionType):
         yield from held_by(value)
-    elif isinstance(value, types.MethodType):
+    elif is_a(value, types.MethodType):
         yield value.__self__
         yield value.__func__
-    elif isinstance(value, functools.partial):
+    elif is_a(value, functools.partial):
         yield value.func
         yield from value.args
         yield from value.keywords.values()
-    elif isinstance(value, (dict, list, tuple, set, frozenset, collections.deque)):
+    elif is_a(value, _CONTAINERS):
         if containers:
-            yield from dict.values(value) if isinstance(value, dict) else value
+            held = items(value)
+            long = len(held) > MOST_NESTED
+            yield from (item for item in held if is_a(item, _TRAINED)) if long else held
+    elif is_a(value, weakref.ref):
+        yield weakref.ref.__call__(value)
     elif is_plain(type(value)):
         yield from (attributes(value) or {}).values()
         yield from modules_of_class(type(value))

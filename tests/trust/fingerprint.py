@@ -135,7 +135,7 @@ def _tensor(path: str, tensor: torch.Tensor, seen: set[int]) -> Iterator[tuple[s
         storage.data_ptr(),
         storage.nbytes(),
     )
-    raw = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
+    raw = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage.clone())
     yield f"{path}.tensor", Bits(flags, raw.cpu().numpy().tobytes())
     yield from _walk(f"{path}.attributes", vars(tensor), seen)
     yield f"{path}.grad_fn", Same(tensor.grad_fn)
