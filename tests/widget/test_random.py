@@ -103,11 +103,13 @@ class Player:
 
     def do_start(self) -> None:
         if self.w.state in ACTIVE:
-            under_way = self.w.records
+            under_way, refused = self.w.records, ""
             try:
                 self.w.start()
             except RuntimeError as error:
-                assert "already" in str(error), self.log
+                refused = str(error)
+            if refused:
+                assert "already" in refused, self.log
                 return
             # It has come to its end since it was asked.
             assert under_way.stop_reason is not None, self.log
