@@ -53,6 +53,7 @@ def test_many_messages_at_once_go_out_at_the_pace_of_the_budget(
     assert clock.now - began == pytest.approx(10 * INTERVAL)
 
 
+@pytest.mark.slow
 def test_many_senders_share_it_and_each_has_its_turn() -> None:
     budget, sent = Budget(), Counter[int]()
     until = time.monotonic() + 40 * INTERVAL

@@ -133,6 +133,7 @@ def test_outside_of_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
         export_rate("lr", 1e-3)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30))
 def test_a_name_is_only_ever_a_key(text: str) -> None:
     try:

@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 
+import pytest
 import torch
 from torch import nn
 
@@ -11,6 +12,7 @@ from lrwidget.options import SweepOptions
 from lrwidget.sweep import sweep
 
 
+@pytest.mark.slow
 def test_a_row_takes_a_few_numbers_of_memory_however_many_there_are() -> None:
     """16 bytes are the row itself, and the table may be twice as long as it is filled."""
     model = nn.Linear(2, 1)

@@ -248,6 +248,7 @@ def test_marker_is_not_moved_once_somebody_has_picked(sending: Sending) -> None:
     assert all("lr" not in message.content for message in sending.comm.sent)
 
 
+@pytest.mark.slow
 def test_a_fast_sweep_is_coalesced(sending: Sending) -> None:
     sending.sender.start()
     began = time.monotonic()

@@ -170,6 +170,7 @@ def test_one_thing_that_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
     assert not differences(before, fingerprint(model=model.layer))
 
 
+@pytest.mark.slow
 def test_the_copy_is_gone_with_the_sweep() -> None:
     model = Holds()
     gc.collect()

@@ -194,6 +194,7 @@ def test_rules_that_fail_are_logged_and_the_run_ends(
 # -- from several threads at once
 
 
+@pytest.mark.slow
 def test_page_changes_from_another_thread_do_not_disturb_reads(gate: Gate) -> None:
     w = finder(loss_fn=gate, steps=2000, stop_at_divergence=False)
     gate.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,7 @@ MESSAGES = (
 OWNED = ["state", "step", "steps", "suggestion", "error", "figure", "_esm", "_css", "_range"]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(messages=st.lists(MESSAGES, min_size=1, max_size=8))
 def test_no_message_breaks_a_widget(messages: list[Any]) -> None:

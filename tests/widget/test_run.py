@@ -103,6 +103,7 @@ def test_every_row_reaches_the_page_in_order() -> None:
     assert np.frombuffer(data, "<f8").reshape(-1, 2).tolist() == page.rows
 
 
+@pytest.mark.slow
 def test_traffic_stays_in_its_budget(gate: Gate) -> None:
     w = finder(loss_fn=gate, steps=1500, stop_at_divergence=False)
     comm_of(w).say(type="hello")
