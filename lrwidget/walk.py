@@ -184,6 +184,18 @@ def held_by(function: types.FunctionType) -> Iterator[Any]:
     for name in names(function.__code__):
         if name in scope:
             yield scope[name]
+            yield from _named_in(scope[name], function.__code__.co_names)
+
+
+def _named_in(space: Any, attributes: Iterable[str]) -> Iterator[Any]:
+    """What a function names of a user's class or module: `Config.crit`, `losses.centre`."""
+    if isinstance(space, type):
+        if not is_from_a_library(space.__module__):
+            yield from modules_of_class(space)
+    elif isinstance(space, types.ModuleType) and not is_from_a_library(space.__name__):
+        for name in attributes:
+            if name in vars(space):
+                yield vars(space)[name]
 
 
 def is_from_a_library(module: Any) -> bool:

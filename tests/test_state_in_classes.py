@@ -1,5 +1,6 @@
 """A module that a class holds for all its objects is put back, as one that an object holds is."""
 
+import types
 from typing import Any
 
 import pytest
@@ -31,7 +32,19 @@ class Loss:
         return self.criterion(output, target)
 
 
-@pytest.mark.parametrize("loss", [Loss(), Loss().__call__], ids=["object", "method"])
+held = types.ModuleType("losses_of_a_user")
+held.criterion = Loss.criterion
+exec("def compute(output, target): return criterion(output, target)", vars(held))
+LOSSES = {
+    "object": Loss(),
+    "method": Loss().__call__,
+    "class that a function names": lambda output, target: Loss.criterion(output, target),
+    "module that a function names": lambda output, target: held.criterion(output, target),
+    "function of a module": lambda output, target: held.compute(output, target),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("snapshot", ["auto", "device"])
 def test_a_loss_module_in_a_class_is_as_before(loss: Any, snapshot: str) -> None:
     model, optimizer, _, loader = problem()
