@@ -69,7 +69,7 @@ pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 
 # Whole folders are not even read: that imports a browser's driver, Ray and the frameworks.
 pytest-quick: $(VENV)/.test $(BUNDLE)
-	$(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters distributed) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
+	$(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest

@@ -13,10 +13,10 @@ from torch import nn
 
 from benchmarks.paired import Seconds, quartiles
 from benchmarks.workloads import Problem
-from lrwidget.options import SweepOptions
-from lrwidget.records import LRRecords
-from lrwidget.sweep import sweep
-from lrwidget.task import TrainingTask
+from lrwidget.engine.sweep import sweep
+from lrwidget.records.records import LRRecords
+from lrwidget.task.options import SweepOptions
+from lrwidget.task.task import TrainingTask
 
 EARLY, BLOCK = 100, 200  # the blocks that are timed: steps 100 to 300 and 100,000 and on
 

@@ -20,9 +20,10 @@ import ray
 import torch
 from ray import cloudpickle
 
-from lrwidget.distributed import RayRunner, raypart
-from lrwidget.distributed.rayjob import Report
-from lrwidget.distributed.raysource import RaySource
+from lrwidget.distributed import RayRunner
+from lrwidget.ray import handle
+from lrwidget.ray.job import Report
+from lrwidget.ray.source import RaySource
 
 STEPS = 100_000
 PAUSE = 0.02
@@ -47,13 +48,13 @@ def main() -> None:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     ray.init("local", num_cpus=sweeps, **quiet)
     reports: list[Report] = []
-    accept = raypart.Part._accept
+    accept = handle.Part._accept
 
-    def counted(part: raypart.Part, report: Report) -> None:
+    def counted(part: handle.Part, report: Report) -> None:
         reports.append(report)
         accept(part, report)
 
-    raypart.Part._accept = counted  # type: ignore[method-assign]
+    handle.Part._accept = counted  # type: ignore[method-assign]
     options = {"steps": STEPS, "repeats": sweeps, "stop_at_divergence": False, "end_lr": 1e-3}
     runner = RaySource(make_task, RayRunner(), **options).runner("")
     runner.start()

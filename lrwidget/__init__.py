@@ -13,26 +13,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lrwidget.check import check_lrs
+    from lrwidget.curve.suggest import suggest
+    from lrwidget.engine.check import check_lrs
     from lrwidget.find import lr_find
-    from lrwidget.records import LRRecords
-    from lrwidget.suggest import suggest
-    from lrwidget.task import TrainingTask
-    from lrwidget.widget import LRFinderWidget
+    from lrwidget.records.records import LRRecords
+    from lrwidget.task.task import TrainingTask
+    from lrwidget.widget.widget import LRFinderWidget
 
 __all__ = ["LRFinderWidget", "LRRecords", "TrainingTask", "check_lrs", "lr_find", "suggest"]
-
-__version__ = "0.1.0"
 
 # Loaded when first asked for (PEP 562): the import itself costs nothing, and the engine can be used
 # where no Jupyter package is wanted, in a script or on a server.
 _MODULES = {
-    "LRFinderWidget": "lrwidget.widget",
-    "LRRecords": "lrwidget.records",
-    "TrainingTask": "lrwidget.task",
-    "check_lrs": "lrwidget.check",
+    "LRFinderWidget": "lrwidget.widget.widget",
+    "LRRecords": "lrwidget.records.records",
+    "TrainingTask": "lrwidget.task.task",
+    "check_lrs": "lrwidget.engine.check",
     "lr_find": "lrwidget.find",
-    "suggest": "lrwidget.suggest",
+    "suggest": "lrwidget.curve.suggest",
 }
 
 

@@ -5,13 +5,13 @@ import os
 import warnings
 from typing import Any
 
-from lrwidget.distributed.team import process_rank
-from lrwidget.jsonl import Log
-from lrwidget.notes import note_ending
-from lrwidget.outside import not_swept
-from lrwidget.records import LRRecords, StopReason
-from lrwidget.sweep import sweep
-from lrwidget.task import task_and_options
+from lrwidget.arguments import task_and_options
+from lrwidget.engine.error_notes import note_ending
+from lrwidget.engine.sweep import sweep
+from lrwidget.process_group.processes import process_rank
+from lrwidget.records.jsonl import Log
+from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.restore.captured import not_swept
 
 
 def lr_find(

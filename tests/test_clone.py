@@ -74,7 +74,8 @@ def test_an_editable_install_builds_and_finds_the_front_end(unbuilt: Path, tmp_p
     assert_built(unbuilt)
     (link_to,) = tmp_path.glob("*.pth")
     found = python(
-        "import lrwidget.bundle as b; print(b.__file__, 'export' in b.bundled('widget.js', ''))",
+        "import lrwidget.widget.bundle as b; "
+        "print(b.__file__, 'export' in b.bundled('widget.js', ''))",
         env={**os.environ, "PYTHONPATH": link_to.read_text("utf-8").strip()},
     )
     assert found == f"{unbuilt / 'lrwidget' / 'bundle.py'} True"

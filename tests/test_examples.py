@@ -195,7 +195,7 @@ images = [torch.randn(8, 4)] * 5
 
 def test_what_the_readme_shows_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    # What needs a cluster is in tests/distributed.
+    # What needs a cluster is in tests/ray.
     blocks = [block for block in blocks if "RayRunner" not in block]
     assert len(blocks) == 6
     notebook = nbformat.v4.new_notebook()

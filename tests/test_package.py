@@ -43,7 +43,10 @@ def loaded_by(statement: str, *packages: str) -> set[str]:
 
 JUPYTER = ("IPython", "anywidget", "bqplot", "ipykernel", "ipywidgets", "traitlets")
 EXTRAS = ("jupyterlab", "matplotlib", "ray", "sklearn", "torchvision")
-ENGINE = ("task", "schedule", "snapshot", "sweep", "records", "find", "runner", "suggest")
+ENGINE = (
+    *("task.task", "engine.ladder", "restore.snapshot", "engine.sweep", "records.records", "find"),
+    *("engine.runner", "curve.suggest"),
+)
 
 
 def test_public_names() -> None:
@@ -54,7 +57,10 @@ def test_public_names() -> None:
 
 
 def test_suggest_stays_the_function_when_its_module_is_imported() -> None:
-    code = "import lrwidget.suggest, lrwidget.records; from lrwidget import suggest; print(suggest)"
+    code = (
+        "import lrwidget.curve.suggest, lrwidget.records.records; "
+        "from lrwidget import suggest; print(suggest)"
+    )
     assert python(code, env={**os.environ, "PYTHONPATH": str(ROOT)}).startswith("<function suggest")
 
 

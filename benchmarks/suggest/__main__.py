@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.suggest.breakdown import show_kinds, show_unseen
 from benchmarks.suggest.recorded import LENGTHS, Array, Task, load_tasks
 from benchmarks.suggest.score import Rule, Score, chosen_on, left_out, score
-from lrwidget.rules import RULES
-from lrwidget.suggest import suggest
+from lrwidget.curve.published_rules import RULES
+from lrwidget.curve.suggest import suggest
 
 SETS = ("recorded", "made", "very_slow", "varied")
 HELD = "unseen"  # fixed before the first run and judged once: no part of any choice

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.suggest.recorded import LENGTHS, Array, Task
 from benchmarks.suggest.score import FAILED, Score, curves
-from lrwidget.curves import read_sweeps
-from lrwidget.landmarks import find_landmarks
-from lrwidget.rules import RULES
-from lrwidget.suggest import place_rate, suggest
+from lrwidget.curve.landmarks import find_landmarks
+from lrwidget.curve.normalize import read_sweeps
+from lrwidget.curve.published_rules import RULES
+from lrwidget.curve.suggest import place_rate, suggest
 
 BY_HEART = ("noisy", "graph")  # families whose labels or data are learned by heart
 

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from benchmarks.suggest.recorded import LENGTHS, Array, Task, ladder
-from lrwidget.curves import read_sweeps
-from lrwidget.landmarks import Landmarks, find_landmarks
-from lrwidget.suggest import DISTANCES, Distances, place_rate
+from lrwidget.curve.landmarks import Landmarks, find_landmarks
+from lrwidget.curve.normalize import read_sweeps
+from lrwidget.curve.suggest import DISTANCES, Distances, place_rate
 
 Rule = Callable[[Array, Array], float | None]
 

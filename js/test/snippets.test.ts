@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { OptimizerRecipe } from "../src/protocol";
 import { pythonRate, snippetsFor } from "../src/snippets";
 
-/** What tests/test_snippets.py runs with torch. */
+/** What tests/widget/test_snippets.py runs with torch. */
 interface Case {
   recipe: OptimizerRecipe | null;
   lr: number;

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrwidget.adapters.framework import (
+from lrwidget.adapters.base import (
     FrameworkTask,
     PrivateLoaders,
     StepBatches,
@@ -22,8 +22,8 @@ from lrwidget.adapters.framework import (
     mean_of,
     samplers_of,
 )
-from lrwidget.adapters.restore import put_back_after
-from lrwidget.forward import outputs_and_loss
+from lrwidget.restore.attributes import put_back_after
+from lrwidget.task.loss import outputs_and_loss
 
 # What spreads one model over the processes, each with a loop of its own for backward and step.
 SPREADS = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrwidget.adapters.framework import (
+from lrwidget.adapters.base import (
     FrameworkTask,
     OptimizerStandIn,
     PrivateLoaders,
@@ -23,7 +23,7 @@ from lrwidget.adapters.framework import (
     StepData,
     mean_of,
 )
-from lrwidget.adapters.restore import put_back_after
+from lrwidget.restore.attributes import put_back_after
 
 # Where the callbacks that belong to a training step are; a subclass of one of them belongs too.
 STEP_CALLBACKS = {

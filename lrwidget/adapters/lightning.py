@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
-from lrwidget.adapters.framework import (
+from lrwidget.adapters.base import (
     FrameworkTask,
     OptimizerStandIn,
     PrivateLoaders,
@@ -26,10 +26,10 @@ from lrwidget.adapters.framework import (
 )
 from lrwidget.adapters.lightning_strategy import refuse_processes, strategy_like
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
-from lrwidget.adapters.processes import own_weights, unhook
-from lrwidget.adapters.restore import at_initial_rates, put_back_after
-from lrwidget.batches import Exhausted, loader_generators
-from lrwidget.rates import apply_rate
+from lrwidget.data.batches import Exhausted, loader_generators
+from lrwidget.process_group.processes import own_weights, unhook
+from lrwidget.restore.attributes import at_initial_rates, put_back_after
+from lrwidget.task.rates import apply_rate
 
 RATES = ("lr", "learning_rate")
 # Batches in a row without a loss; more than a module passes over on purpose.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from lrwidget.distributed.team import process_count
+from lrwidget.process_group.processes import process_count
 
 
 def refuse_processes(package: str, trainer: Any) -> None:

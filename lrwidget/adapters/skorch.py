@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrwidget.adapters.framework import (
+from lrwidget.adapters.base import (
     FrameworkTask,
     PrivateLoaders,
     StepBatches,
     StepData,
     expect_tensor,
 )
-from lrwidget.adapters.restore import at_initial_rates, put_back_after
-from lrwidget.rates import apply_rate
+from lrwidget.restore.attributes import at_initial_rates, put_back_after
+from lrwidget.task.rates import apply_rate
 
 
 class SkorchTask(FrameworkTask):

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrwidget.adapters.framework import (
+from lrwidget.adapters.base import (
     FrameworkTask,
     PrivateLoaders,
     StepBatches,
     StepData,
 )
-from lrwidget.adapters.processes import own_weights, unhook
-from lrwidget.adapters.restore import put_back_after, same_state_objects
-from lrwidget.rates import apply_rate
+from lrwidget.process_group.processes import own_weights, unhook
+from lrwidget.restore.attributes import put_back_after, same_state_objects
+from lrwidget.task.rates import apply_rate
 
 
 class TransformersTask(FrameworkTask):

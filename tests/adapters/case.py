@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from lrwidget import TrainingTask
-from lrwidget.task import task_and_options
-from tests.trust.fingerprint import fingerprint
-from tests.trust.plan import Data, Eventful, Loss, Plan
+from lrwidget.arguments import task_and_options
+from tests.restore.fingerprint import fingerprint
+from tests.restore.plan import Data, Eventful, Loss, Plan
 
 LR = 0.05
 BATCH = 8

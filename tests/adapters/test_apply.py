@@ -6,7 +6,7 @@ import pytest
 
 from lrwidget import LRFinderWidget
 from tests.adapters.case import FRAMEWORKS, LR, make
-from tests.trust.endings import OPTIONS
+from tests.restore.endings import OPTIONS
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

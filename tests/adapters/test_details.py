@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from lrwidget import lr_find
-from lrwidget.check import check_lrs
+from lrwidget.engine.check import check_lrs
 from tests.adapters.case import BATCH, FRAMEWORKS, LR, make
-from tests.trust.endings import OPTIONS, find
-from tests.trust.fingerprint import differences
-from tests.trust.plan import BoomError
+from tests.restore.endings import OPTIONS, find
+from tests.restore.fingerprint import differences
+from tests.restore.plan import BoomError
 from tests.widget.finder import until
 
 SHORT: dict[str, Any] = {**OPTIONS, "steps": 4, "progress": False}

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lrwidget.rules import RULES
-from lrwidget.smoothing import smoothed
+from lrwidget.curve.published_rules import RULES
+from lrwidget.curve.smoothing import smoothed
 
 FASTAI = {"minimum": "minimum/10", "valley": "valley", "slide": "slide"}
 

@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lrwidget import lr_find
 from tests.adapters.case import forget_accelerate
-from tests.trust.fingerprint import differences, fingerprint
+from tests.restore.fingerprint import differences, fingerprint
 
 pytestmark = pytest.mark.framework
 

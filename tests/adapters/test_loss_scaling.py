@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from tests.adapters.case import Case, loss_scaler, make, scale_losses_on_the_cpu
-from tests.trust.endings import STEPS, find
-from tests.trust.fingerprint import differences, fingerprint
+from tests.restore.endings import STEPS, find
+from tests.restore.fingerprint import differences, fingerprint
 
 
 def lightning(folder: Path) -> tuple[Case, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.case import FRAMEWORKS, make
-from tests.trust.endings import STEPS, find
+from tests.restore.endings import STEPS, find
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -10,9 +10,9 @@ import pytest
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask
 from tests.adapters.case import FRAMEWORKS, make
-from tests.trust.endings import ENDINGS, OPTIONS, PATIENCE, STEPS, find, wait_until
-from tests.trust.fingerprint import differences
-from tests.trust.plan import Plan
+from tests.restore.endings import ENDINGS, OPTIONS, PATIENCE, STEPS, find, wait_until
+from tests.restore.fingerprint import differences
+from tests.restore.plan import Plan
 
 Ending = Callable[[TrainingTask, Plan], LRRecords]
 

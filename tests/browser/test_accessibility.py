@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from lrwidget.rules import RULES
+from lrwidget.curve.published_rules import RULES
 from tests.browser.harness.axe import UNFOLD, violations
 from tests.browser.harness.cells import END_LR, SETUP, START_LR, STEPS, open_finder, start
 from tests.browser.harness.finder import Finder

@@ -7,7 +7,7 @@ import math
 import pytest
 from playwright.sync_api import expect
 
-from lrwidget.centred import centred
+from lrwidget.curve.centred import centred
 from tests.browser.harness.cells import BUSY_INDEX, SETUP, STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from lrwidget.bundle import STATIC
+from lrwidget.widget.bundle import STATIC
 from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.lab import Lab

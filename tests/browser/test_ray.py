@@ -14,7 +14,7 @@ from tests.browser.harness.cells import open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import TIMEOUT, Lab
 from tests.browser.harness.server import JupyterServer
-from tests.distributed.raycluster import Nodes, cluster
+from tests.ray.cluster import Nodes, cluster
 
 STEPS = 40
 ENDLESS = 100_000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, expect
 
-from lrwidget.centred import centred
+from lrwidget.curve.centred import centred
 from tests.browser.harness.cells import END_LR, START_LR, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab

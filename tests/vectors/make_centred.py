@@ -3,7 +3,7 @@
     python -m tests.vectors.make_centred
 
 The format is that of smoothing.json. The lines are computed with 60 decimal digits from their
-definition (`lrwidget.centred`), each fit by sums over all losses, and rounded once.
+definition (`lrwidget.curve.centred`), each fit by sums over all losses, and rounded once.
 """
 
 import json

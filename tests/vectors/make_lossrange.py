@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrwidget.lossrange import loss_range, trials_range
+from lrwidget.curve.loss_range import loss_range, trials_range
 from tests.vectors.make_smoothing import INF, NAN, range_test, text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrwidget.widget import LRFinderWidget
+from lrwidget.widget.widget import LRFinderWidget
 from tests.widget.fakepage import FakeComm
 
 ENDED = {"finished", "diverged", "stopped", "failed"}

@@ -65,10 +65,10 @@ def test_repeats_tell_their_spread_and_where_each_begins(gate: Gate) -> None:
 
 
 def test_numbers_that_json_lacks_become_none(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrwidget.suggest import Suggestion
+    from lrwidget.curve.suggest import Suggestion
 
     odd = Suggestion(1e-3, "odd", "low", falls_at=np.inf, minimum=np.nan, spread=np.nan)
-    monkeypatch.setattr("lrwidget.records.suggest", lambda *_: odd)
+    monkeypatch.setattr("lrwidget.records.records.suggest", lambda *_: odd)
     gate.open()
     w = finder(loss_fn=gate)
     w.start()

@@ -16,7 +16,7 @@ import torch
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget
-from lrwidget.folders import without_folders
+from lrwidget.stream.redact import without_folders
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     ENDED,
@@ -182,7 +182,7 @@ def test_rules_that_fail_are_logged_and_the_run_ends(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("in the rule")
 
-    monkeypatch.setattr("lrwidget.records.suggest", broken)
+    monkeypatch.setattr("lrwidget.records.records.suggest", broken)
     w = finder()
     w.start()
     assert len(w.wait()) == 20

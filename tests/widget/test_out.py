@@ -12,7 +12,7 @@ from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 from lrwidget import LRFinderWidget
-from lrwidget.export import QUEUED
+from lrwidget.widget.export import QUEUED
 from tests.widget.finder import (
     Gate,
     OutOfLuckError,

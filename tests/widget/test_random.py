@@ -12,7 +12,7 @@ import pytest
 import traitlets
 
 from lrwidget import LRRecords
-from lrwidget.runner import ENDED as ENDED_BY
+from lrwidget.engine.runner import ENDED as ENDED_BY
 from tests.widget.fakepage import tables
 from tests.widget.finder import ENDED, Gate, OutOfLuckError, comm_of, everything, finder, training
 

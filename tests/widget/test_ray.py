@@ -11,7 +11,7 @@ import pytest
 
 from lrwidget import LRFinderWidget
 from lrwidget.distributed import RayRunner
-from tests.distributed.raycluster import TIMEOUT, Gate, Nodes, cluster, make_task
+from tests.ray.cluster import TIMEOUT, Gate, Nodes, cluster, make_task
 from tests.widget.fakepage import page_after
 from tests.widget.finder import comm_of, until
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from lrwidget import lr_find
-from lrwidget.notes import THREAD, comes_of_thread
+from lrwidget.engine.error_notes import THREAD, comes_of_thread
 from tests.widget.finder import finder, training
 
 local = threading.local()

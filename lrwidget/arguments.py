@@ -1,0 +1,72 @@
+"""From what a user gave to a task and the options of its sweep."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from lrwidget.backup.objects import objects_also
+from lrwidget.task.misplaced import OWN_STEP, refuse_misplaced, way_out
+from lrwidget.task.optimizers import is_optimizer, made_by
+from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
+from lrwidget.task.task import TrainingTask
+
+TASK_OPTIONS = tuple(
+    name
+    for name, parameter in inspect.signature(TrainingTask).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("step", "accumulate_in_step")
+)
+
+
+def task_and_options(
+    model: Any, optimizer: Any = None, loss_fn: Any = None, data: Any = None, **options: Any
+) -> tuple[TrainingTask, SweepOptions]:
+    """The task and the options of a sweep, from the arguments of `lr_find` and the widget.
+
+    Args:
+        model: a module, with `optimizer`, `loss_fn` and `data`; a TrainingTask, alone; or another
+            framework's object, in one of the forms that `lrwidget.adapters` lists.
+        options: any option of `SweepOptions`, and of `TrainingTask` unless one is given.
+
+    Raises:
+        TypeError: an unknown keyword, or arguments beside a TrainingTask that it carries itself.
+    """
+    from lrwidget.adapters.registry import ACCEPTED, adapt
+
+    sweep = SweepOptions(**{name: options[name] for name in SWEEP_OPTIONS if name in options})
+    rest = {name: value for name, value in options.items() if name not in SWEEP_OPTIONS}
+    of_framework = {name: value for name, value in rest.items() if name != "also"}
+    adapted = adapt(model, optimizer, loss_fn, data, of_framework)
+    if adapted is not None:
+        adapted.also = objects_also(rest.get("also", ()))
+        return adapted, sweep
+    known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        step = {"step", "accumulate_in_step"} & set(unknown)
+        raise TypeError(
+            f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
+            + (f"a step of your own goes with {OWN_STEP}" if step else "")
+            + ("" if step else f"expected some of {', '.join(sorted(known))}")
+        )
+    if isinstance(model, TrainingTask):
+        positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
+        beside = [name for name, value in positional.items() if value is not None] + list(rest)
+        if beside:
+            raise TypeError(
+                f"{', '.join(beside)} beside a TrainingTask, which carries everything; "
+                "give them to TrainingTask(...) instead"
+            )
+        return model, sweep
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}{way_out(model)}")
+    if optimizer is None:
+        raise TypeError(
+            "optimizer is missing; expected an optimizer over the model's parameters, or a class "
+            f"such as torch.optim.Adam{way_out(model)}"
+        )
+    refuse_misplaced(model, optimizer, loss_fn)
+    if not is_optimizer(optimizer) and callable(optimizer):
+        factory = optimizer
+        optimizer = lambda parameters: made_by(factory, parameters, sweep.start_lr)  # noqa: E731
+    return TrainingTask(model, optimizer, loss_fn, data, **rest), sweep

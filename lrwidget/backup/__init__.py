@@ -1,0 +1,1 @@
+"""Remember the state of any object and put it back, bit for bit."""

@@ -1,0 +1,384 @@
+"""Remember everything that training changes in a model and its optimizers; put it back bit for bit.
+
+Weights and states are kept as copies of their storages, one for each, so that tied weights, views,
+strides and any dtype come back exactly, at the addresses that fused and compiled code holds. The
+memory is that of one copy of the weights, buffers and optimizer states.
+
+What else an object holds is walked: containers, plain objects, numpy arrays, random generators,
+the attributes of tensors, what functions use. Lists, dicts and numbers that only a function holds,
+and those of an object that watches as a hook, are notes that people want to read afterwards: they
+stay as they are.
+"""
+
+import collections
+import contextlib
+import functools
+import random
+import types
+from array import array
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lrwidget.backup import walk
+from lrwidget.backup.interrupts import finish
+from lrwidget.backup.tensor_copies import Copies, Place, PutBack
+
+# What is walked at most, nearest first, beside modules and tensors: what is larger than that is no
+# state of a model but data that it leads to.
+MOST_OBJECTS = 200_000
+
+
+class Backup:
+    """The state of some models and optimizers at one moment; making it changes nothing.
+
+    Args:
+        subjects: models, loss functions, optimizers, and further objects that training changes,
+            such as a GradScaler. Each is remembered with all that is in it: tensors with their
+            gradients and flags, attributes, containers, arrays, generators.
+        place: where the copies of tensors are kept: on their own device, in CPU memory, or in a
+            temporary file.
+        without: ids of tensors whose values are not kept, only what else there is of them.
+        leave: objects that are not remembered, nor what only they lead to.
+    """
+
+    def __init__(
+        self,
+        subjects: Iterable[Any],
+        place: Place,
+        *,
+        without: Collection[int] = (),
+        leave: Iterable[Any] = (),
+    ) -> None:
+        self._of_arrays = 0
+        self._without = without
+        self._left = {id(value): value for value in leave}
+        # By id, with the objects themselves, so that no id is used again.
+        self._seen: dict[int, Any] = {}
+        self._put_back: list[PutBack] = []
+        self._ways: dict[type, Remember | None] = {}
+        self._queue: collections.deque[tuple[Remember, Any]] = collections.deque()
+        # Last, so that an interrupt before it leaves no file behind.
+        self._copies = Copies(place)
+        self._file = self._copies.file
+        try:
+            for subject in subjects:
+                self._remember_subject(subject)
+            self._walk()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the copies."""
+        return self._copies.nbytes + self._of_arrays
+
+    def set_gradients_aside(self) -> None:
+        """Take the gradients off the tensors; `restore` puts the same objects back."""
+        for tensor in self.tensors():
+            if tensor.is_leaf:
+                tensor.grad = None
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The tensors that are remembered."""
+        return [value for value in self._seen.values() if walk.is_a(value, torch.Tensor)]
+
+    def changed(self) -> bool:
+        """Whether the values of any tensor whose values are kept are others now."""
+        return self._copies.changed()
+
+    def restore(self) -> None:
+        """Put everything back; may be called again, also when it was broken off in the middle.
+
+        Raises:
+            Exception: what a class raises when one of its attributes is set, after all else is
+                back.
+        """
+        with torch.no_grad():
+            finish((*self._put_back, *self._copies.put_back()))
+
+    def close(self) -> None:
+        """Let go of the copies."""
+        self._put_back.clear()
+        self._seen.clear()
+        self._queue.clear()
+        self._copies.close()
+
+    def _remember_subject(self, subject: Any) -> None:
+        self._remember(subject)
+        if id(subject) not in self._seen and hasattr(subject, "__dict__"):
+            self._remember(vars(subject))
+
+    def _walk(self) -> None:
+        while self._queue:
+            way, value = self._queue.popleft()
+            way(self, value)
+
+    def _remember(self, value: Any) -> None:
+        kind = type(value)
+        if kind in walk.ATOMS or id(value) in self._seen or id(value) in self._left:
+            return  # tied weights; the optimizer's parameters are the model's
+        if kind not in self._ways:
+            self._ways[kind] = _way_for(kind)
+        way = self._ways[kind]
+        if way is None:
+            return
+        if len(self._seen) > MOST_OBJECTS and not walk.is_a(value, _OF_TORCH):
+            return
+        self._seen[id(value)] = value
+        self._queue.append((way, value))
+
+    def _remember_items(self, value: Iterable[Any]) -> None:
+        for item in value:
+            self._remember(item)
+
+    def _remember_object(self, value: Any) -> None:
+        attributes = walk.attributes(value)
+        if attributes is not None:
+            self._remember(attributes)
+        for slot in walk.slots(type(value)):
+            self._remember_slot(slot, value)
+
+    def _remember_slot(self, slot: Any, value: Any) -> None:
+        kept = _in(slot, value)
+        self._remember(kept)
+
+        def put_back() -> None:
+            if _in(slot, value) is kept:
+                return
+            if kept is _NOTHING:
+                slot.__delete__(value)
+            else:
+                slot.__set__(value, kept)
+
+        self._put_back.append(put_back)
+
+    def _remember_with_hooks(self, value: Any) -> None:
+        """A module or an optimizer."""
+        for name, held in vars(value).items():
+            if name.endswith("_hooks") and isinstance(held, dict):
+                self._remember_hooks(held)
+        self._remember(vars(value))
+
+    def _remember_hooks(self, hooks: dict[Any, Any]) -> None:
+        if id(hooks) in self._seen:
+            return
+        self._seen[id(hooks)] = hooks
+        self._keep_items(hooks)
+        for hook in hooks.values():
+            self._remember_items(item for item in walk.used_by(hook) if walk.is_a(item, _STATE))
+
+    def _remember_module(self, module: nn.Module) -> None:
+        self._remember_with_hooks(module)
+        if isinstance(module, torch.jit.ScriptModule):
+            self._remember_scripted(module)
+
+    def _remember_scripted(self, module: torch.jit.ScriptModule) -> None:
+        """What a scripted module holds outside of Python."""
+        self._remember_items(module.parameters())
+        self._remember_items(module.buffers())
+        self._remember_items(module.children())
+        inner: Any = vars(module).get("_c")
+        described: Any = vars(module).get("_concrete_type")
+        for name in described.get_attributes() if described is not None else ():
+            kept = inner.getattr(name)
+            self._remember(kept)
+            if not isinstance(kept, torch.Tensor):
+                self._put_back.append(functools.partial(inner.setattr, name, kept))
+
+    def _remember_dict(self, value: dict[Any, Any]) -> None:
+        self._keep_items(value)
+        self._remember_items(dict.values(value))
+        self._remember_attributes_beside(value)
+
+    def _keep_items(self, value: dict[Any, Any]) -> None:
+        # By the methods of the base class: those of a subclass may do more than to set an item.
+        own: Any = collections.OrderedDict
+        own = own if isinstance(value, own) else dict
+        kept = dict(own.items(value))
+
+        def put_back() -> None:
+            # Never empty in between: another thread may be using the model.
+            for key in [key for key in own.keys(value) if key not in kept]:
+                own.__delitem__(value, key)
+            for key, item in kept.items():
+                if dict.get(value, key, _NOTHING) is not item:
+                    own.__setitem__(value, key, item)
+            if list(own.keys(value)) != list(kept):
+                own.clear(value)
+                own.update(value, kept)
+
+        self._put_back.append(put_back)
+
+    def _remember_list(self, value: list[Any] | collections.deque[Any]) -> None:
+        kept = walk.items(value)
+        self._remember_items(kept)
+
+        def put_back() -> None:
+            if isinstance(value, list):
+                list.__setitem__(value, slice(None), kept)
+            else:
+                collections.deque.clear(value)
+                collections.deque.extend(value, kept)
+
+        self._put_back.append(put_back)
+        self._remember_attributes_beside(value)
+
+    def _remember_set(self, value: set[Any]) -> None:
+        kept = set(walk.items(value))
+        self._remember_items(kept)
+
+        def put_back() -> None:
+            set.intersection_update(value, kept)
+            set.update(value, kept)
+
+        self._put_back.append(put_back)
+        self._remember_attributes_beside(value)
+
+    def _remember_attributes_beside(self, value: Any) -> None:
+        """Those of an instance of a subclass of a container."""
+        if hasattr(value, "__dict__"):
+            self._remember_object(value)
+
+    def _remember_bytes(self, value: Any) -> None:
+        kept = value[:]
+
+        def put_back() -> None:
+            value[:] = kept
+
+        self._put_back.append(put_back)
+
+    def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
+        if _is_a_file(value) or not value.flags.writeable:
+            return
+        plain = value.view(np.ndarray)
+        kept = plain.copy()
+        self._of_arrays += kept.nbytes
+        if value.dtype.hasobject and not value.dtype.names:
+            self._remember_items(kept.flat)
+        self._put_back.append(lambda: np.copyto(plain, kept))
+        self._remember_attributes_beside(value)
+
+    def _remember_partial(self, value: functools.partial[Any]) -> None:
+        self._remember_items((value.func, *value.args))
+        self._remember(value.keywords)
+
+    def _remember_method(self, value: types.MethodType) -> None:
+        self._remember(value.__self__)
+        self._remember(value.__func__)
+
+    def _remember_function(self, value: types.FunctionType) -> None:
+        self._remember_items(item for item in walk.held_by(value) if type(item) not in _NOTES)
+
+    def _remember_generator(self, value: torch.Generator) -> None:
+        kept = value.get_state()
+        self._put_back.append(lambda: value.set_state(kept))
+
+    def _remember_python_generator(self, value: random.Random) -> None:
+        with contextlib.suppress(NotImplementedError):  # the system's has no state
+            kept = value.getstate()
+            self._put_back.append(lambda: value.setstate(kept))
+
+    def _remember_numpy_generator(self, value: Any) -> None:
+        source = getattr(value, "bit_generator", value)  # of a Generator; a BitGenerator itself
+        kept = source.state
+
+        def put_back() -> None:
+            source.state = kept
+
+        self._put_back.append(put_back)
+
+    def _remember_numpy_state(self, value: np.random.RandomState) -> None:
+        kept = value.get_state()
+        self._put_back.append(lambda: value.set_state(kept))
+
+    def _remember_tensor(self, tensor: torch.Tensor) -> None:
+        """Its values, its storage, its flags, its gradient, its attributes."""
+        put_values_back = _nothing if id(tensor) in self._without else self._copies.of(tensor)
+        self._remember(vars(tensor))
+        hooks = [
+            (name, getattr(tensor, name))
+            for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
+        ]
+        for _, held in hooks:
+            if held is not None:
+                self._remember_hooks(held)
+        if not tensor.is_leaf:
+            self._put_back.append(put_values_back)
+            return
+        requires_grad, grad = tensor.requires_grad, tensor.grad
+
+        def put_back() -> None:
+            if not tensor.is_leaf:  # a buffer that was updated in place with a graph
+                tensor.detach_()
+            put_values_back()
+            if tensor.requires_grad is not requires_grad:
+                tensor.requires_grad_(requires_grad)
+            # The gradient was set aside, not copied: the sweep made gradients of its own.
+            if tensor.grad is not grad:
+                tensor.grad = grad
+            for name, held in hooks:
+                if held is None and getattr(tensor, name):
+                    getattr(tensor, name).clear()
+
+        self._put_back.append(put_back)
+
+
+def _nothing() -> None:
+    """Puts nothing back."""
+
+
+_NOTHING: Any = object()
+
+
+def _in(slot: Any, value: Any) -> Any:
+    try:
+        return slot.__get__(value)
+    except AttributeError:
+        return _NOTHING
+
+
+def _is_a_file(value: Any) -> bool:
+    """Whether an array is mapped to a file: data, which no training changes."""
+    while isinstance(value, np.ndarray):
+        if isinstance(value, np.memmap):
+            return True
+        value = value.base
+    return False
+
+
+def _way_for(kind: type) -> "Remember | None":
+    """How objects of a type are remembered; None for those that are left as they are."""
+    for base, way in _WAYS:
+        if issubclass(kind, base):
+            return way
+    return Backup._remember_object if walk.is_plain(kind) else None
+
+
+Remember = Callable[[Backup, Any], None]
+
+_OF_TORCH = (torch.Tensor, nn.Module, torch.optim.Optimizer)
+_STATE = (*_OF_TORCH, *walk.GENERATORS)
+_NOTES = frozenset({dict, list, set, tuple, collections.deque, collections.defaultdict, bytearray})
+_WAYS: tuple[tuple[type | tuple[type, ...], Remember], ...] = (
+    (torch.Tensor, Backup._remember_tensor),
+    (nn.Module, Backup._remember_module),
+    (torch.optim.Optimizer, Backup._remember_with_hooks),
+    (dict, Backup._remember_dict),
+    ((list, collections.deque), Backup._remember_list),
+    (set, Backup._remember_set),
+    ((tuple, frozenset), Backup._remember_items),
+    ((bytearray, array), Backup._remember_bytes),
+    (np.ndarray, Backup._remember_array),
+    (functools.partial, Backup._remember_partial),
+    (types.MethodType, Backup._remember_method),
+    (types.FunctionType, Backup._remember_function),
+    (torch.Generator, Backup._remember_generator),
+    (random.Random, Backup._remember_python_generator),
+    ((np.random.Generator, np.random.BitGenerator), Backup._remember_numpy_generator),
+    (np.random.RandomState, Backup._remember_numpy_state),
+)

@@ -1,0 +1,361 @@
+"""Remember any objects whatever, and put them back: what a loader holds, and what is named `also`.
+
+An object is its attributes, the items of the containers in them, and so on (`backup.reach`);
+random generators, tensors and arrays are put back by value. Where an object keeps state that cannot
+be seen from outside, its own `state_dict` and `load_state_dict` are used.
+"""
+
+import array
+import collections
+import contextlib
+import copy
+import io
+import itertools
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lrwidget.backup.interrupts import finish
+from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
+from lrwidget.backup.rng import is_generator, remember_generator
+from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
+
+PutBack = Callable[[], object]
+
+# What a loader and the objects behind it hold is remembered up to these bounds; what is larger is
+# data. An order in which samples are read may be larger: whole numbers in one dimension.
+MOST_OBJECTS = 10_000
+MOST_BYTES = 2**20
+MOST_BYTES_OF_ORDER = 2**24
+MOST_BYTES_IN_ALL = 2**26
+_POINTER = 8  # bytes of an item in a list
+
+
+class ObjectState:
+    """The state of some objects at one moment.
+
+    Args:
+        subjects: what is remembered, with all that it leads to.
+        leave: ids of objects to leave out: what is put back elsewhere.
+        as_data: the subjects are loaders: only what is small is remembered, and nothing of models
+            and optimizers.
+        only: which of the objects that are found.
+
+    Attributes:
+        generators: the random generators among what was found.
+        tensors: what was found and is for a `Backup` to remember; none of loaders.
+    """
+
+    def __init__(
+        self,
+        subjects: Iterable[Any],
+        *,
+        leave: Collection[int] = (),
+        as_data: bool = False,
+        only: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.tensors: list[torch.Tensor] = []
+        self._as_data = as_data
+        self._bytes_left = MOST_BYTES_IN_ALL
+        self._put_back: list[PutBack] = []
+        self._by_state_dict: list[PutBack] = []
+        found = reached(subjects, leave=leave, as_data=MOST_OBJECTS if as_data else None)
+        found = found if only is None else list(filter(only, found))
+        self.generators = [value for value in found if is_generator(value)]
+        for value in found:
+            self._remember(value)
+
+    def restore(self) -> None:
+        """Put everything back; may be called again, also when it was broken off in the middle.
+
+        Raises:
+            Exception: what an object's own `load_state_dict` raises, after all else is back.
+        """
+        with torch.no_grad():
+            finish((*self._put_back, *self._by_state_dict))
+
+    def close(self) -> None:
+        """Let go of the copies."""
+        self._put_back.clear()
+        self._by_state_dict.clear()
+        self.generators.clear()
+        self.tensors.clear()
+
+    def _remember(self, value: Any) -> None:
+        if is_a(value, torch.Tensor):
+            self._remember_tensor(value)
+            return
+        if is_a(value, np.ndarray):
+            self._remember_array(value)
+        items = self._items_of(value)
+        if items is not None:
+            self._put_back.append(items)
+        if type(value) in BARE:
+            return
+        own = remember_own(value)
+        if own is not None:
+            self._put_back.append(own)
+        held = own_attributes(value)
+        if held is not None and self._as_data and is_at_work(held):
+            return
+        if held is not None:
+            self._put_back.append(_contents(dict, held))
+        own_slots = slots(type(value))
+        if own_slots:
+            self._put_back.append(_slots(value, own_slots))
+        if _has_state_dict(value) and any(map(_is_hidden, (value, *(held or {}).values()))):
+            with contextlib.suppress(Exception):  # of the user's class, which may have none yet
+                self._by_state_dict.append(_state_dict(value))
+
+    def _items_of(self, value: Any) -> PutBack | None:
+        if type(value) is tuple:
+            return None
+        for kind in _CONTAINERS:
+            if is_a(value, kind):
+                size = kind.__len__(value) * _POINTER
+                return _contents(kind, value) if self._takes(value, size) else None
+        return None
+
+    def _remember_tensor(self, tensor: torch.Tensor) -> None:
+        if not self._as_data:
+            self.tensors.append(tensor)
+            return
+        plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided
+        if plain and self._takes(tensor, tensor.nbytes):
+            kept = tensor.detach().clone()
+            self._put_back.append(lambda: tensor.copy_(kept) if _differ(tensor, kept) else None)
+
+    def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
+        if (
+            not is_a(value, np.memmap)
+            and value.flags.writeable
+            and self._takes(value, value.nbytes)
+        ):
+            kept = value.copy()
+            self._put_back.append(lambda: np.copyto(value, kept))
+
+    def _takes(self, value: Any, nbytes: int) -> bool:
+        """Whether so many bytes of `value` may be copied."""
+        if not self._as_data:
+            return True
+        most = MOST_BYTES_OF_ORDER if _is_order(value) else MOST_BYTES
+        if nbytes > min(most, self._bytes_left):
+            return False
+        self._bytes_left -= nbytes
+        return True
+
+
+def objects_also(also: Any) -> tuple[Any, ...]:
+    """The objects that `also=` names.
+
+    Raises:
+        TypeError: it is no list, or has something in it that has no state.
+    """
+    if not isinstance(also, (list, tuple)):
+        raise TypeError(
+            f"also is a {type(also).__name__}; expected a list of objects to put back, "
+            "such as also=[ema]"
+        )
+    for number, value in enumerate(also):
+        if not puts_back(value):
+            given = repr(value) if is_a(value, (int, float, str, type(None))) else "one"
+            raise TypeError(
+                f"also[{number}] is {given}, a {type(value).__name__}, in which there is nothing "
+                "to put back; expected an object whose state changes: a module, an optimizer, a "
+                "random generator, an array, a list, an object with attributes or a state_dict"
+            )
+    return tuple(also)
+
+
+def puts_back(value: Any) -> bool:
+    """Whether there is anything in `value` that `ObjectState` could put back."""
+    if is_a(value, (type, types.ModuleType, types.FunctionType, types.MethodType)):
+        return False
+    if is_a(value, (torch.Tensor, np.ndarray, *_CONTAINERS)) or _has_state_dict(value):
+        return True
+    if is_a(value, tuple):
+        return any(map(puts_back, value))
+    if is_a(value, GENERATORS):  # those that all share, too: they are put back anyway
+        return True
+    return bool(own_attributes(value)) or bool(slots(type(value)))
+
+
+def remember_own(value: Any) -> PutBack | None:
+    """What puts back the state that a generator, a file or a shared number has inside."""
+    if is_generator(value):
+        return remember_generator(value)
+    if is_a(value, io.IOBase):
+        try:
+            # What was written into a log since is not to be written over.
+            at = value.tell() if value.readable() else None
+        except (OSError, ValueError):  # a pipe; being iterated; closed
+            return None
+        if at is None:
+            return None
+        return lambda: None if value.closed else value.seek(at)
+    if type(value).__module__ == "multiprocessing.sharedctypes" and hasattr(value, "value"):
+        held = value.value
+
+        def put_back() -> None:
+            value.value = held
+
+        return put_back
+    return None
+
+
+# How to refill a container; by its own kind's methods, which a subclass may have overridden.
+_CONTAINERS: tuple[Any, ...] = (
+    collections.OrderedDict,
+    dict,
+    list,
+    collections.deque,
+    set,
+    bytearray,
+    array.array,
+)
+
+
+def _contents(kind: Any, value: Any) -> PutBack:
+    if issubclass(kind, dict):
+        return _entries(kind, value)
+    kept: Any = value[:] if kind in (bytearray, array.array) else list(kind.__iter__(value))
+
+    def put_back() -> None:
+        if kind is set:
+            set.intersection_update(value, kept)
+            set.update(value, kept)
+        elif kind is collections.deque:
+            if not _are(kind.__iter__(value), kept):
+                kind.clear(value)
+                kind.extend(value, kept)
+        elif kind is not list or not _are(list.__iter__(value), kept):
+            kind.__setitem__(value, slice(None), kept)
+
+    return put_back
+
+
+def _entries(kind: Any, value: Any) -> PutBack:
+    kept = dict(kind.items(value))
+
+    def put_back() -> None:
+        # Never empty in between: another thread may be using it.
+        for key in [key for key in kind.__iter__(value) if key not in kept]:
+            kind.__delitem__(value, key)
+        for key, item in kept.items():
+            if not kind.__contains__(value, key) or kind.__getitem__(value, key) is not item:
+                kind.__setitem__(value, key, item)
+        if list(kind.__iter__(value)) != list(kept):
+            kind.clear(value)
+            kind.update(value, kept)
+
+    return put_back
+
+
+def _slots(value: Any, descriptors: list[Any]) -> PutBack:
+    kept = dict(slot_values(value, descriptors))
+
+    def put_back() -> None:
+        now = dict(slot_values(value, descriptors))
+        for slot in descriptors:
+            if slot in kept and (slot not in now or now[slot] is not kept[slot]):
+                slot.__set__(value, kept[slot])
+            elif slot in now and slot not in kept:
+                slot.__delete__(value)
+
+    return put_back
+
+
+def _state_dict(value: Any) -> PutBack:
+    kept = copy.deepcopy(value.state_dict())
+
+    def put_back() -> None:
+        if not _same(value.state_dict(), kept):
+            value.load_state_dict(copy.deepcopy(kept))
+
+    return put_back
+
+
+def _has_state_dict(value: Any) -> bool:
+    """Whether an object other than torch's own, whose state is all in attributes, has these."""
+    if is_a(value, (nn.Module, torch.optim.Optimizer, torch.utils.data.DataLoader, type)):
+        return False
+    cls: Any = type(value)
+    return callable(getattr(cls, "state_dict", None)) and callable(
+        getattr(cls, "load_state_dict", None)
+    )
+
+
+_KNOWN: tuple[Any, ...] = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    tuple,
+    frozenset,
+    type,
+    np.generic,
+    torch.dtype,
+    torch.device,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    torch.Tensor,
+    np.ndarray,
+    *_CONTAINERS,
+)
+
+
+def _is_hidden(value: Any) -> bool:
+    """Whether an object may have state that nothing but its own methods can reach."""
+    if is_a(value, _KNOWN) or is_generator(value):
+        return False
+    return is_a(value, Iterator) or (own_attributes(value) is None and not slots(type(value)))
+
+
+def _is_order(value: Any) -> bool:
+    if is_a(value, list):
+        ends = list.__getitem__(value, slice(None, None, max(1, list.__len__(value) - 1)))
+        return bool(ends) and all(type(end) is int for end in ends)
+    if is_a(value, torch.Tensor):
+        return value.dim() == 1 and not value.is_floating_point() and not value.is_complex()
+    return is_a(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
+
+
+def _are(items: Iterator[Any], kept: list[Any]) -> bool:
+    """Whether these are the same objects; equal ones may be others."""
+    return all(a is b for a, b in itertools.zip_longest(items, kept, fillvalue=_END))
+
+
+_END = object()
+
+
+def _differ(tensor: torch.Tensor, kept: torch.Tensor) -> bool:
+    if tensor.shape != kept.shape:
+        tensor.resize_(kept.shape)
+    return not torch.equal(tensor, kept)
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Whether two states are equal, in whatever they are nested."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_same(first[k], second[k]) for k in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second)
+    try:
+        return bool(first == second)
+    except (TypeError, ValueError, RuntimeError):  # then it is not known to be the same
+        return False

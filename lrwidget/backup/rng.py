@@ -1,0 +1,168 @@
+"""The random generators that training draws from: remember them, seed them, put them back."""
+
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrwidget.backup.walk import is_a
+
+
+def cuda_in_use() -> bool:
+    """Whether this process has begun to use CUDA; asking does not begin it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+# Backends with a generator for each of their devices.
+_ACCELERATORS: list[Any] = [torch.cuda, torch.xpu]
+
+
+def is_generator(value: Any) -> bool:
+    """Whether `value` is a random generator of somebody's own, of torch, numpy or python.
+
+    The ones that all share are not: `remember_generators` remembers those.
+    """
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    if not is_a(value, (*kinds, np.random.BitGenerator)):
+        return False
+    shared = [torch.default_generator, *torch.cuda.default_generators, *_SHARED]
+    return not any(value is one for one in shared)
+
+
+# Python's and numpy's hidden instances, behind the functions of their modules.
+_numpy_shared = np.random.mtrand._rand
+_SHARED = (
+    random._inst,
+    _numpy_shared,
+    _numpy_shared._bit_generator,
+)
+
+
+def remember_generator(generator: Any) -> Callable[[], object] | None:
+    """What puts one of the kinds that `is_generator` knows back; None where it has no state."""
+    if isinstance(generator, torch.Generator):
+        held = generator.get_state()
+        return lambda: generator.set_state(held)
+    if isinstance(generator, np.random.Generator):
+        return remember_generator(generator.bit_generator)
+    if isinstance(generator, np.random.BitGenerator):
+        bits: Any = generator
+        state = bits.state
+
+        def put_back() -> None:
+            bits.state = state
+
+        return put_back
+    if isinstance(generator, np.random.RandomState):
+        drawn = generator.get_state()
+        return lambda: generator.set_state(drawn)
+    try:
+        at = generator.getstate()
+    except NotImplementedError:  # SystemRandom
+        return None
+    return lambda: generator.setstate(at)
+
+
+def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
+    """Remember torch (CPU and devices in use), numpy, python and the loader's `own` generators.
+
+    Returns:
+        A function that puts all of them back, as often as it is called. Where sweeps of several
+        models overlap, the last one to end puts the shared generators back to where they were
+        before the first.
+    """
+    loader = [(generator, generator.get_state()) for generator in own]
+    this = _Sweep()
+    with _sweeps_lock:
+        shared = next(iter(_sweeps.values()), None) or remember_shared()
+        _sweeps[this] = shared
+
+    def put_back() -> None:
+        with _sweeps_lock:
+            if this in _sweeps and len(_sweeps) == 1:
+                shared()
+            _sweeps.pop(this, None)
+        for generator, state in loader:
+            generator.set_state(state)
+
+    return put_back
+
+
+@contextmanager
+def unmoved() -> Iterator[None]:
+    """Put torch, numpy and python back after the block to where they are now, sweep or no sweep."""
+    put_back = remember_shared()
+    try:
+        yield
+    finally:
+        put_back()
+
+
+class _Sweep:
+    """One sweep in progress."""
+
+
+# What puts the shared generators back, by the sweeps in progress. The keys are weak, so that one
+# that is broken off before its caller holds it does not count.
+_sweeps: weakref.WeakKeyDictionary[_Sweep, Callable[[], None]] = weakref.WeakKeyDictionary()
+_sweeps_lock = threading.Lock()
+
+
+def remember_shared() -> Callable[[], None]:
+    """Remember torch (CPU and devices in use), numpy and python; returns what puts them back."""
+    cpu = torch.get_rng_state()
+    # A device that nobody has used yet has no state to keep, and asking would start it.
+    devices = [(b, b.get_rng_state_all()) for b in _ACCELERATORS if b.is_initialized()]
+    unused = [b for b in _ACCELERATORS if not b.is_initialized()]
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global generator is the subject
+    python_state = random.getstate()
+
+    def put_back() -> None:
+        torch.set_rng_state(cpu)
+        for backend, states in devices:
+            backend.set_rng_state_all(states)
+        for backend in unused:
+            if backend.is_initialized():  # by the sweep: its generators stood at their seeds
+                for generator in backend.default_generators:
+                    generator.manual_seed(generator.initial_seed())
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+    return put_back
+
+
+def seed_generators(seed: int, own: Iterable[Any] = ()) -> None:
+    """Seed the generators that `remember_generators` remembers, and `own` ones of any kind.
+
+    Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
+    """
+    torch.default_generator.manual_seed(seed)
+    for backend in _ACCELERATORS:
+        if backend.is_initialized():
+            backend.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    for generator in own:
+        _seed_one(generator, seed)
+
+
+def _seed_one(generator: Any, seed: int) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(seed)
+    elif isinstance(generator, np.random.RandomState):
+        generator.seed(seed % 2**32)
+    elif isinstance(generator, random.Random):
+        generator.seed(seed)
+    else:
+        bits = getattr(generator, "bit_generator", generator)
+        bits.state = type(bits)(seed).state

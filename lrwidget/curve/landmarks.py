@@ -1,0 +1,192 @@
+"""The landmarks of a range test: where the loss falls, where its floor lies, where it climbs away.
+
+All rates are handled as decades (log10), all losses in units of the noise of one batch, so that
+neither the number of steps nor scale and offset of the loss change what is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrwidget.curve.local_linear import fitted
+from lrwidget.curve.normalize import Array, scored
+
+# Width (standard deviation) of the smoothing kernel. From 0.15 to 0.3 decade the figures of the
+# benchmark stay the same.
+KERNEL_DECADES = 0.25
+# The ends of the floor are the mean over these widths: a width on its own finds another wave of
+# the noise for each seed.
+FLOOR_KERNELS = (0.15, 0.2, KERNEL_DECADES, 0.32, 0.4)
+
+# Losses above the plateau count up to ten times the noise, or as far up as the curve falls down,
+# so that a blow-up cannot smear into the floor; 6 to 20 score the same.
+CAP_NOISE = 10.0
+# The loss has climbed where the smoothed curve stands three standard deviations of one batch above
+# the plateau; of sequential tests and other thresholds this one placed the climb best. Where there
+# is hardly any noise, a fifth of the fall, so that the first trace of a climb does not count.
+CLIMB_NOISE = 3.0
+CLIMB_SHARE = 0.2
+# It has exploded where it stands twenty above; 10 to 60 score the same. Losses count up to twice
+# that, so that one of 1e9 does not date the explosion too early.
+EXPLOSION_NOISE = 20.0
+# The floor lies within 5% of the fall from its lowest point, or within two standard errors of the
+# smoothed curve where they are more (a quarter at most): a wave of that height is noise.
+FLOOR_SHARE = 0.05
+FLOOR_ERRORS = 2.0
+FLOOR_SHARE_MOST = 0.25
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What a range test shows, in decades (log10 of the rate) and in the units of the loss.
+
+    Attributes:
+        first, last: the first and the last rate of the sweep.
+        level: loss from which the curve falls: that of the plateau.
+        noise: standard deviation of one batch's loss on the plateau.
+        error: standard error of the smoothed loss at its minimum.
+        fall: how far the smoothed loss falls below the level; 0 where it does not.
+        begun: where 10% of the fall are done.
+        done: where the loss has reached its floor.
+        minimum: where the smoothed loss is lowest.
+        lost: where the loss leaves the floor again; the last rate where it does not.
+        half_lost: where half of the fall is lost again, None where it is not.
+        climbs: where the loss leaves the plateau upwards, None where it does not.
+        explodes: where it stands twenty times the noise above the plateau, None where it does not.
+        height: by how many decades the explosion is higher than the fall is deep (or than three
+            times the noise, where that is more), None where half of the fall is not lost.
+    """
+
+    first: float
+    last: float
+    level: float
+    noise: float
+    error: float
+    fall: float
+    begun: float
+    done: float
+    minimum: float
+    lost: float
+    half_lost: float | None
+    climbs: float | None
+    explodes: float | None
+    height: float | None
+
+
+def find_landmarks(decades: Array, losses: Array) -> Landmarks:
+    """Return the landmarks of one or more sweeps of the same task (as `read_sweeps` gives them).
+
+    Several sweeps are read as one: each is centred on its own plateau, its loss is capped, and the
+    mean of them is taken.
+    """
+    first, last = float(decades[0]), float(decades[-1])
+    scores, levels, noise = scored(decades, losses)
+    cap = max(CAP_NOISE, -float(np.nanmin(scores)))
+    falls = {
+        kernel: _find_fall(*fitted(decades, np.minimum(scores, cap), kernel))
+        for kernel in FLOOR_KERNELS
+    }
+    fall = falls[KERNEL_DECADES]
+    floors = [found for found in falls.values() if found.depth > 0] or [fall]
+    x, y, _ = fitted(decades, np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
+    # The losses that are told are those of the sweeps that got as far as the minimum.
+    nearest = np.abs(decades - fall.minimum).argmin()
+    level = float(levels[~np.isnan(scores[:, nearest])].mean())
+    return Landmarks(
+        first=first,
+        last=last,
+        level=level + fall.top * noise,
+        noise=noise,
+        error=fall.error * noise,
+        fall=fall.depth * noise,
+        begun=fall.begun,
+        done=float(np.mean([floor.done for floor in floors])),
+        minimum=fall.minimum,
+        lost=float(np.mean([floor.lost for floor in floors])),
+        half_lost=fall.half_lost,
+        climbs=fall.climbs,
+        explodes=_crossing(x, y, EXPLOSION_NOISE),
+        height=None if fall.half_lost is None else _height(scores, max(fall.depth, CLIMB_NOISE)),
+    )
+
+
+def _height(scores: Array, unit: float) -> float:
+    """Return the highest loss of the sweeps in decades of the unit, mean over the sweeps."""
+    # One that broke off has no loss where the sweeps end, and would have gone higher.
+    highest = np.nanmax(scores[~np.isnan(scores[:, -1])], axis=1)
+    # The logarithm needs a least value, for sweeps that stay below their level.
+    return float(np.mean(np.log10(np.maximum(highest / unit, 0.01))))
+
+
+@dataclass(frozen=True)
+class _Fall:
+    """Landmarks of one smoothed curve; `top`, `depth` and `error` in units of the noise."""
+
+    top: float
+    depth: float
+    error: float
+    begun: float
+    done: float
+    minimum: float
+    lost: float
+    half_lost: float | None
+    climbs: float | None
+
+
+def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
+    """Return the landmarks of one curve, as `fitted` gives it.
+
+    Args:
+        x: rates in decades, shape (n,).
+        y: smoothed losses above the plateau, in units of the noise.
+        errors: their standard errors, in the same units.
+    """
+    height = max(CLIMB_NOISE, CLIMB_SHARE * -float(y.min()))
+    risen = np.flatnonzero((y[:-1] <= height) & (y[1:] > height))
+    before = int(risen[0]) + 1 if len(risen) else len(y)
+    # What comes after the climb is chaos, and may be lower than anything before.
+    low = int(y[:before].argmin())
+    # The loss falls from the plateau, but from no more than it has been before the minimum: a curve
+    # that only climbs has its minimum at its start. One that begins above its plateau falls from
+    # its first steps on, and from there.
+    top = float(y[: low + 1].max())
+    if top <= height:
+        top = min(0.0, top)
+    depth = top - float(y[low])
+    error = float(errors[low])
+
+    def loses(share: float) -> float | None:
+        return _crossing(x[low:], y[low:], top + (share - 1) * depth) if depth > 0 else None
+
+    # Seen from the minimum, since noise may reach a tenth of a fall before it begins.
+    begun = _crossing(-x[low::-1], y[low::-1], top - 0.1 * depth)
+    edge = FLOOR_SHARE
+    if depth > 0:
+        edge = min(max(edge, FLOOR_ERRORS * error / depth), FLOOR_SHARE_MOST)
+    done = _crossing(x[: low + 1], -y[: low + 1], (1 - edge) * depth - top)
+    lost = loses(edge)
+    return _Fall(
+        top=top,
+        depth=depth,
+        error=error,
+        begun=float(x[0]) if begun is None else -begun,
+        done=float(x[0]) if done is None else done,
+        minimum=float(x[low]),
+        lost=float(x[-1]) if lost is None else lost,
+        half_lost=loses(0.5),
+        climbs=_crossing(x[before - 1 :], y[before - 1 :], height),
+    )
+
+
+def _crossing(x: Array, y: Array, value: float) -> float | None:
+    """Return where y first exceeds the value, between points by straight lines; None if nowhere."""
+    above = np.flatnonzero(y > value)
+    if not len(above):
+        return None
+    i = int(above[0])
+    if i == 0:
+        return float(x[0])
+    share = (value - y[i - 1]) / (y[i] - y[i - 1])
+    return float(x[i - 1] + share * (x[i] - x[i - 1]))

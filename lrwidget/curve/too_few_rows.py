@@ -1,0 +1,39 @@
+"""Why a sweep that ended early has too few rows to suggest a rate from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lrwidget.curve.suggest import LEAST_STEPS
+
+
+def ended_early(
+    lr: "np.ndarray[Any, Any]", loss: "np.ndarray[Any, Any]", meta: Mapping[str, Any], reason: Any
+) -> str | None:
+    """In words why there are so few rows, where that is not for want of steps asked for.
+
+    Args:
+        lr: rates, shape (steps,).
+        loss: raw losses, shape (steps,) or (sweeps, steps).
+        meta: of the records; its options say how many steps were asked for.
+        reason: a StopReason, or None while it goes on.
+    """
+    options = meta.get("options")
+    asked = options.get("steps") if isinstance(options, Mapping) else None
+    usable = int(np.isfinite(np.atleast_2d(loss)).any(0).sum()) if len(lr) else 0
+    if not isinstance(asked, int) or asked < LEAST_STEPS or usable >= LEAST_STEPS:
+        return None
+    if len(lr) >= asked:
+        return None
+    went = f"{len(lr)} of {asked} steps"
+    where = f" at {lr[-1]:.2g}" if len(lr) else ""
+    return {
+        "non-finite": f"the loss was not finite{where}, after {went}: lower start_lr, or look at "
+        "what the model returns for such a batch",
+        "diverged": f"the loss diverged{where}, after {went}: lower start_lr",
+        "exhausted": f"the data ended after {went}: give data that can be read again, such as a "
+        "DataLoader or a list",
+        "stopped": f"stopped after {went}, too few to show a fall and a climb",
+        "failed": f"ended by an error after {went}",
+    }.get(reason, f"{went} so far, too few to show a fall and a climb")

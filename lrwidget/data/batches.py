@@ -1,0 +1,310 @@
+"""Batches: where they come from, how they reach the device."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from lrwidget.data.arrays import arrays_as_data_set
+from lrwidget.data.collation import collate_at_once, collation_of, put_together
+from lrwidget.data.known_datasets import as_tensors, holds_a_loader, known_kind
+from lrwidget.data.no_data import refuse_several, refuse_what_is_no_data
+from lrwidget.data.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
+from lrwidget.data.samples import kind_of_list
+from lrwidget.data.structure import describe
+from lrwidget.validation import whole_number
+
+
+class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is
+    """The data ended for good: a generator, or an iterable that can be read only once."""
+
+
+def as_loader(
+    data: Any,
+    batch_size: int,
+    loader_options: Mapping[str, Any] | None,
+    *,
+    given: bool = False,
+    own_step: bool = False,
+    name: str = "data",
+) -> Any:
+    """`data` as something that iterates batches: samples are put into batches by a DataLoader.
+
+    Samples are what a data set gives, torch's, Hugging Face's or any that indexes like one, and
+    what a list or an iterable holds where that can be told. Loaders and batches stay as they are.
+
+    Args:
+        data: a DataLoader, a data set, `(X, y)` in tensors or arrays, samples or batches.
+        batch_size: samples in a batch, where batches are made.
+        loader_options: for the DataLoader, where one is made; shuffled unless they say otherwise.
+        given: whether the user gave `batch_size`: a ready loader is then made anew in this size.
+        own_step: whether the batches go to a step of the user's own, which may want anything: lists
+            and iterables, other than data sets, are then read as they are.
+        name: of the argument that `data` was given as.
+
+    Raises:
+        TypeError: `data` is none of these, it cannot be told whether it gives samples or batches,
+            or `batch_size` or options are given for batches that are not ours to make.
+        ValueError: `data` is known to be empty.
+    """
+    options = dict(loader_options or {})
+    if isinstance(data, DataLoader):
+        if options:
+            raise _options_need_samples(options, data, name)
+        if given and data.batch_size != batch_size:
+            data = in_batches_of(data, batch_size, name)
+        refuse_empty(data, name)
+        return data
+    kind = known_kind(data)
+    given = given or any(option in options for option in OPTIONS_OF_SAMPLES)
+    asked = Asked(name, batch_size, given, kind)
+    if kind == "batch" and (given or (options and holds_a_loader(data))):
+        raise asked.batched_already(data)
+    if isinstance(data, IterableDataset):
+        return data if holds_a_loader(data) else StreamLoader(as_tensors(data), asked, options)
+    if isinstance(data, Dataset):
+        refuse_empty(data, name)
+        options.setdefault("collate_fn", collation_of(data))
+        return DataLoader(data, **_of_samples(options, batch_size))
+    refuse_what_is_no_data(data, name)
+    refuse_empty(data, name)
+    if not own_step:
+        refuse_several(data, name)
+    arrays = arrays_as_data_set(data, name, own_step)
+    if arrays is not None:
+        return DataLoader(arrays, **_of_samples(options, batch_size))
+    if isinstance(data, (list, tuple)):
+        if _are_samples(data, asked, own_step and not options):
+            options.setdefault("collate_fn", put_together)
+            return DataLoader(list(data), **_of_samples(options, batch_size))  # type: ignore[arg-type]
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        options.setdefault("collate_fn", put_together)
+        return IndexedLoader(as_tensors(data), asked, _of_samples(options, None))
+    if options:
+        raise _options_need_samples(options, data, name)
+    if given:
+        return in_batches_of(data, batch_size, name)
+    if own_step or isinstance(data, (list, tuple)):
+        return data
+    return Iterated(data, asked)
+
+
+def asked_size(
+    batch_size: int | None, loader_options: Mapping[str, Any] | None
+) -> tuple[int | None, dict[str, Any]]:
+    """The batch size, which may be among the options of the loader too, and the other options.
+
+    Raises:
+        ValueError: two sizes, or a size beside a sampler that makes the batches itself.
+    """
+    options = dict(loader_options or {})
+    if "batch_size" in options:
+        among = options.pop("batch_size")
+        if batch_size is not None and batch_size != among:
+            raise ValueError(
+                f"batch_size is {batch_size!r}, and {among!r} in loader_options; give one of them"
+            )
+        batch_size = whole_number("loader_options['batch_size']", among, 1)
+    if batch_size is not None and options.get("batch_sampler") is not None:
+        raise ValueError(
+            f"batch_size={batch_size!r} beside a batch_sampler in loader_options, which makes the "
+            "batches itself; give one of them"
+        )
+    return batch_size, options
+
+
+def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
+    if own_step and not asked.given:
+        return False
+    kinds = {isinstance(item, torch.Tensor) for item in items}
+    if len(kinds) > 1:
+        raise TypeError(
+            f"{asked.name} is {describe(items)}, whose parts are not alike; expected batches, all "
+            "of one form, samples, or (X, y), with several inputs as (X1, X2, y)"
+        )
+    kind = kind_of_list(items)
+    if kind is None and not asked.given:
+        raise TypeError(
+            f"{asked.name} is a {type(items).__name__} of {len(items)}, the first of which is "
+            f"{describe(items[0])}: samples, or batches? For samples give batch_size=..., or "
+            "(X, y); batches of so many numbers would be of shape (n, 1)"
+        )
+    return kind != "batch"
+
+
+def _of_samples(options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
+    """The options of a DataLoader over what is indexed."""
+    full = dict(options)
+    if "batch_sampler" not in full:
+        if batch_size is not None:
+            full["batch_size"] = batch_size
+        if "sampler" not in full:
+            full.setdefault("shuffle", True)
+    return full
+
+
+def _options_need_samples(options: Mapping[str, Any], data: Any, name: str) -> TypeError:
+    return TypeError(
+        f"loader_options={dict(options)!r} need a Dataset or samples in a list, but {name} is a "
+        f"{type(data).__name__}, which gives batches already; set them where it is made"
+    )
+
+
+def in_batches_of(data: Any, batch_size: int, name: str = "data") -> Any:
+    """A DataLoader made anew, to give the same data in batches of another size.
+
+    Raises:
+        TypeError: `data` comes in batches that are not ours to make.
+    """
+    if type(data) is not DataLoader or data.batch_size is None:
+        own = " with a batch_sampler of its own" if type(data) is DataLoader else ""
+        raise TypeError(
+            f"batch_size={batch_size!r} needs a Dataset or a DataLoader, but {name} is a "
+            f"{type(data).__name__}{own}; give the batches too: {name}=..."
+        )
+    options = {option: getattr(data, option) for option in _LOADER_OPTIONS}
+    if not isinstance(data.dataset, IterableDataset):
+        options["sampler"] = data.sampler
+    return DataLoader(data.dataset, batch_size=batch_size, **options)
+
+
+_LOADER_OPTIONS = (
+    "num_workers",
+    "collate_fn",
+    "pin_memory",
+    "drop_last",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "generator",
+    "prefetch_factor",
+    "persistent_workers",
+    "pin_memory_device",
+)
+
+
+def refuse_empty(data: Any, name: str = "data") -> None:
+    """Raise a ValueError where `data` says that it has no batch."""
+    try:
+        length = len(data)
+    except TypeError:
+        return
+    if length == 0:
+        raise _no_batches(data, name)
+
+
+def _no_batches(data: Any, name: str = "data") -> ValueError:
+    return ValueError(
+        f"{name} is a {type(data).__name__} without a single batch; give at least one "
+        "(a DataLoader with drop_last=True drops a data set smaller than its batch_size)"
+    )
+
+
+def loader_generators(data: Any) -> list[torch.Generator]:
+    """The random generators that belong to a loader: its own and its samplers'."""
+    sampler = getattr(data, "sampler", None)
+    batch_sampler = getattr(data, "batch_sampler", None)
+    owners = (data, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
+    found: list[torch.Generator] = []
+    for owner in owners:
+        generator = getattr(owner, "generator", None)
+        if isinstance(generator, torch.Generator) and not any(generator is g for g in found):
+            found.append(generator)
+    return found
+
+
+class BatchSource:
+    """Batches without end from a loader, epoch after epoch.
+
+    Args:
+        data: what `as_loader` returned.
+        on_epoch: called each time the loader is begun anew after its first pass.
+
+    Raises (from `next`):
+        ValueError: the loader gives no batch at all.
+        Exhausted: it gave some, and cannot be read again.
+    """
+
+    def __init__(self, data: Any, on_epoch: Callable[[], None]) -> None:
+        if isinstance(data, DataLoader):
+            # A private shallow copy: the user's loader may keep persistent workers and an epoch in
+            # progress in its `_iterator`, which iter() would reset and leave behind.
+            data = copy.copy(data)
+            data._iterator = None
+            collate_at_once(data)
+        self._data = data
+        self._on_epoch = on_epoch
+        self._batches: Iterator[Any] = iter(data)
+        self._empty = True
+        self._fresh = True
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        for batch in self._batches:
+            self._empty = self._fresh = False
+            return batch
+        if self._empty:
+            raise _no_batches(self._data)
+        if self._fresh:
+            raise Exhausted
+        self._fresh = True
+        # With persistent workers this is the same iterator, wound back.
+        self._batches = iter(self._data)
+        for batch in self._batches:
+            self._fresh = False
+            self._on_epoch()
+            return batch
+        raise Exhausted
+
+    def close(self) -> None:
+        """End worker processes and pinning threads that the loader started for this source."""
+        batches, self._batches = self._batches, iter(())
+        self._data = None
+        end_workers(batches)
+
+
+def end_workers(iterator: Any) -> None:
+    """End the worker processes and threads of a DataLoader iterator, where it has any."""
+    shutdown = getattr(iterator, "_shutdown_workers", None)
+    if shutdown is None:
+        return
+    queues = list(getattr(iterator, "_index_queues", ()))
+    shutdown()
+    for queue in queues:
+        # torch closes the queues but does not wait for the threads that feed them.
+        feeder = getattr(queue, "_thread", None)
+        if feeder is not None:
+            feeder.join(timeout=5)
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """`value` with every tensor in it on `device`: nested tuples, lists, mappings, dataclasses and
+    objects with a `to` of their own; anything else is passed on as it is."""
+    if isinstance(value, torch.Tensor):
+        return value if value.device == device else value.to(device, non_blocking=True)
+    if type(value) is list:  # what a loader gives, before the questions that take longer
+        return [to_device(item, device) for item in value]
+    if isinstance(value, (str, bytes, int, float)) or value is None:
+        return value
+    if callable(getattr(value, "to", None)):  # before tuples: a PackedSequence is one
+        return value.to(device)
+    if isinstance(value, tuple):
+        moved = [to_device(item, device) for item in value]
+        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
+    if isinstance(value, list):
+        return [to_device(item, device) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_device(item, device) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            field.name: to_device(getattr(value, field.name), device)
+            for field in dataclasses.fields(value)
+            if field.init
+        }
+        return dataclasses.replace(value, **changes)
+    return value

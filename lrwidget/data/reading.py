@@ -1,0 +1,306 @@
+"""Data that shows only when it is read whether it gives samples or batches.
+
+The first item tells, and it is no item lost: the data is not begun twice for it. What gives samples
+is put into batches as torch's DataLoader does it; what gives batches is read as it is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, default_convert
+from torch.utils.data._utils.pin_memory import pin_memory
+
+from lrwidget.backup.rng import unmoved
+from lrwidget.data.collation import put_together
+from lrwidget.data.samples import Kind, kind_of
+from lrwidget.data.structure import describe, plain_shape
+
+OPTIONS_OF_SAMPLES = ("batch_sampler", "collate_fn", "drop_last", "sampler", "shuffle")
+
+
+class Asked:
+    """How a user wants batches to be made, and what has been seen of the data meanwhile.
+
+    Args:
+        name: of the argument that gave the data.
+        batch_size: samples in a batch.
+        given: whether the user gave that number, or options that only make sense for samples.
+        kind: what the data gives, where that is known.
+    """
+
+    def __init__(self, name: str, batch_size: int, given: bool, kind: Kind | None = None) -> None:
+        self.name = name
+        self.batch_size = batch_size
+        self.given = given
+        self.kind = kind
+
+    def tell(self, data: Any, item: Any, kind: Kind | None) -> Kind:
+        """Settle what the data gives, as its first item shows.
+
+        Raises:
+            TypeError: it cannot be told, or is not what was asked for.
+        """
+        if kind == "batch" and self.given:
+            raise self.batched_already(data, item)
+        if kind is None and not self.given:
+            raise TypeError(
+                f"{self.name} is a {type(data).__name__} whose first item is {describe(item)}: one "
+                "sample, or a batch of them? For samples give batch_size=...; for batches, "
+                "DataLoader(data, batch_size=None)"
+            )
+        self.kind = kind or "sample"
+        return self.kind
+
+    def batched_already(self, data: Any, item: Any = None) -> TypeError:
+        """The refusal of what makes batches beside data that gives batches."""
+        shown = "" if item is None else f" ({describe(item)})"
+        return TypeError(
+            f"batch_size={self.batch_size} needs samples to put together, but {self.name} is a "
+            f"{type(data).__name__} that gives batches already{shown}; leave out batch_size and "
+            "loader_options, or give a DataLoader made as you want it"
+        )
+
+
+def batch_size_of(data: Any) -> int | None:
+    """Samples in a batch, where the loader says so."""
+    asked = getattr(data, "asked", None)
+    if isinstance(asked, Asked) and asked.kind == "batch":
+        return None
+    size = getattr(data, "batch_size", None)
+    return size if isinstance(size, int) else None
+
+
+class _Batches(Iterator[Any]):
+    """One pass over the batches; what reads it further may change after its first item.
+
+    What else is asked of it, as ending its workers, is asked of the iterator that it reads.
+    """
+
+    def __init__(self, inner: Iterator[Any]) -> None:
+        self._inner = inner
+
+    def __next__(self) -> Any:
+        return next(self._inner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+class Iterated:
+    """An iterable that is no torch data set: batches as it gives them, or its samples in batches.
+
+    Nothing is drawn from a random generator for it. Anything else that is asked of this object is
+    asked of the iterable.
+    """
+
+    def __init__(self, data: Iterable[Any], asked: Asked) -> None:
+        self.data = data
+        self.asked = asked
+
+    def __iter__(self) -> Iterator[Any]:
+        items = iter(self.data)
+        return items if self.asked.kind == "batch" else _Looked(items, self.asked)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("data", "asked"):
+            raise AttributeError(name)
+        return getattr(self.data, name)
+
+
+class _Looked(_Batches):
+    def __init__(self, items: Iterator[Any], asked: Asked) -> None:
+        super().__init__(items)
+        self._asked: Asked | None = asked
+
+    def __next__(self) -> Any:
+        if self._asked is None:
+            return next(self._inner)
+        first = next(self._inner)
+        asked, self._asked = self._asked, None
+        asked.kind = asked.kind or ("sample" if kind_of(first) == "sample" else "batch")
+        if asked.kind == "batch":
+            return first
+        self._inner = _grouped(chain((first,), self._inner), asked.batch_size)
+        return next(self._inner)
+
+
+def _grouped(samples: Iterator[Any], size: int) -> Iterator[Any]:
+    while group := list(islice(samples, size)):
+        yield put_together(group)
+
+
+class StreamLoader(DataLoader[Any]):
+    """A DataLoader over an iterable data set that may give batches already."""
+
+    def __init__(
+        self, dataset: IterableDataset[Any], asked: Asked, options: Mapping[str, Any]
+    ) -> None:
+        super().__init__(dataset, batch_size=asked.batch_size, **options)
+        self.asked = asked
+        self._options = dict(options)
+        self._made: DataLoader[Any] | None = None
+
+    def __iter__(self) -> Any:
+        return _Streamed(self)
+
+    def opened(self) -> Any:
+        """An iterator of the loader that does the work, which is made once."""
+        if self._made is None:
+            options, asked = dict(self._options), self.asked
+            dataset: Any = self.dataset
+            size: int | None = asked.batch_size
+            if asked.kind == "batch":
+                size = None
+                for name in OPTIONS_OF_SAMPLES:
+                    options.pop(name, None)
+            elif asked.kind is None and self.num_workers == 0:
+                dataset = _Telling(dataset, asked)
+            elif asked.kind is None:  # in a worker a user's function may ask for the data set
+                options["collate_fn"] = _TellingCollate(self.collate_fn, asked)
+            self._made = DataLoader(dataset, batch_size=size, **options)
+        return iter(self._made)
+
+    def closed(self) -> None:
+        """Make another loader for the next pass: it is known now what the data gives."""
+        self._made = None
+
+
+class _Streamed(_Batches):
+    def __init__(self, loader: StreamLoader) -> None:
+        self._loader = loader
+        self._state = _state_of(loader.generator)
+        super().__init__(loader.opened())
+
+    def __next__(self) -> Any:
+        try:
+            batch = next(self._inner)
+        except _GivesBatches as found:
+            self._loader.asked.kind = "batch"
+            self._loader.closed()
+            if self._loader.num_workers:
+                # The workers read copies of the data set, so that nothing of it is lost.
+                self._inner._shutdown_workers()  # type: ignore[attr-defined]
+                _state_to(self._loader.generator, self._state)
+                self._inner = self._loader.opened()
+            else:
+                convert = default_convert
+                if self._loader.pin_memory and torch.cuda.is_available():
+                    convert = _pinned
+                self._inner = map(convert, chain((found.first,), found.rest))
+            return next(self._inner)
+        if self._loader.asked.kind is None:
+            self._loader.asked.kind = "sample"  # said by a worker, which raised nothing
+        return batch
+
+
+class _GivesBatches(Exception):  # noqa: N818 - a finding, not a fault
+    first: Any
+    rest: Iterator[Any]
+
+
+class _Telling(IterableDataset[Any]):
+    """A data set that raises `_GivesBatches`, and leaves its iterator there, where it gives any."""
+
+    def __init__(self, dataset: Any, asked: Asked) -> None:
+        self._dataset = dataset
+        self._asked = asked
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._told(iter(self._dataset))
+
+    def _told(self, items: Iterator[Any]) -> Iterator[Any]:
+        for first in items:
+            kind = self._asked.kind
+            if kind is None:
+                kind = self._asked.tell(self._dataset, first, _of_a_stream(first))
+            if kind == "batch":
+                found = _GivesBatches()
+                found.first, found.rest = first, items
+                raise found
+            yield first
+            break
+        yield from items
+
+
+class _TellingCollate:
+    def __init__(self, collate: Callable[[Any], Any], asked: Asked) -> None:
+        self._collate = collate
+        self._asked = asked
+
+    def __call__(self, samples: Any) -> Any:
+        if self._asked.kind is None:
+            data = torch.utils.data.get_worker_info()
+            first = samples[0]
+            told = self._asked.tell(None if data is None else data.dataset, first, kind_of(first))
+            if told == "batch":
+                raise _GivesBatches
+        return self._collate(samples)
+
+
+def _of_a_stream(item: Any) -> Kind | None:
+    """As `kind_of`; an iterable data set that gives one vector or number gives samples."""
+    shape = plain_shape(item)
+    return "sample" if shape is not None and len(shape) < 2 else kind_of(item)
+
+
+def _pinned(batch: Any) -> Any:
+    return pin_memory(default_convert(batch))  # type: ignore[no-untyped-call]
+
+
+def _state_of(generator: torch.Generator | None) -> torch.Tensor:
+    return torch.get_rng_state() if generator is None else generator.get_state()
+
+
+def _state_to(generator: torch.Generator | None, state: torch.Tensor) -> None:
+    if generator is None:
+        torch.set_rng_state(state)
+    else:
+        generator.set_state(state)
+
+
+class IndexedLoader(DataLoader[Any]):
+    """A DataLoader over what indexes like a data set and may give batches under its indices."""
+
+    def __init__(self, dataset: Any, asked: Asked, options: Mapping[str, Any]) -> None:
+        options = dict(options)
+        if "batch_sampler" not in options:
+            options["batch_size"] = asked.batch_size
+        super().__init__(dataset, **options)
+        self.asked = asked
+
+    def __iter__(self) -> Any:
+        data = self.dataset
+        if self.asked.kind is None:
+            with unmoved():
+                self.asked.tell(data, *self._first(data))
+        if self.asked.kind == "sample":
+            return super().__iter__()
+        return iter(data) if hasattr(data, "__iter__") else _in_order(data)
+
+    def _first(self, data: Any) -> tuple[Any, Kind | None]:
+        item = data[0]
+        if isinstance(item, DataLoader):
+            raise TypeError(
+                f"{self.asked.name} is a {type(data).__name__} of loaders; give one of them, such "
+                f"as {self.asked.name}={self.asked.name}[0]"
+            )
+        kind = kind_of(item)
+        if kind == "batch" or not hasattr(data, "__iter__"):
+            return item, kind
+        # It may be a loader that also shows its samples by index.
+        given = next(iter(data), item)
+        return (item, kind) if describe(given) == describe(item) else (given, kind_of_given(given))
+
+
+def kind_of_given(item: Any) -> Kind:
+    """What an object iterates that is not what it indexes: batches, unless that is a sample too."""
+    return "sample" if kind_of(item) == "sample" else "batch"
+
+
+def _in_order(data: Any) -> Iterator[Any]:
+    for index in range(len(data)):
+        yield data[index]

@@ -1,0 +1,1 @@
+"""The range test: one training step after the other, at rising rates."""

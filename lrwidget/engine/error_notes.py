@@ -1,0 +1,136 @@
+"""What an exception that ended a sweep or a check is told on its way to the user."""
+
+import contextlib
+import contextvars
+import re
+import sysconfig
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+THREAD = (
+    "This may come of the thread: the widget trains in a background thread, where a connection, an "
+    "event loop, a signal handler or a threading.local of another thread does not work; "
+    "lr_find(...) trains in the thread that calls it."
+)
+
+# In words, of which a file's or a column's name is none. That no thread can be started, or that
+# one of a loader's has ended, is another matter.
+WORDS = re.compile(
+    r"""(?<![\w./\\'"-])(?<!new\ )(?<!pin\ memory\ )
+    (?: (?:main)?threads?(?:-?local)? | event\ loop | different\ loop | main\ interpreter
+      | different\ context | greenlets? )(?![\w/\\'"-]|\.\w) | \b_thread\._local\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# Where no code of the user's is; the installed packages are in two of them.
+LIBRARIES = tuple(
+    {
+        str(Path(folder).resolve())
+        for folder in (
+            str(Path(__file__).parents[1]),
+            *torch.__path__,
+            *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        )
+    }
+)
+BOUND = (threading.local, contextvars.ContextVar, AbstractEventLoop)
+# What code does with a value that is missing here.
+MISSED = (AttributeError, TypeError, LookupError, AssertionError)
+WHO_AM_I = (threading.current_thread, threading.get_ident, threading.get_native_id)
+
+
+def note_ending(error: BaseException, what: str, records: Any, rows: int) -> None:
+    """Tell an exception how far it came, that the model is as before, and where the rows are."""
+    attach(
+        error,
+        f"{what} ended after {rows} steps; the model is as it was before, and the rows are in this "
+        "error's attribute `records`",
+        records=records,
+    )
+
+
+def attach(error: BaseException, note: str, **attributes: Any) -> None:
+    """Add a note, once, and attributes to an exception, as far as it takes them."""
+    # An exception class may refuse; what it says itself matters more.
+    with contextlib.suppress(Exception):
+        for name, value in attributes.items():
+            setattr(error, name, value)
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+def comes_of_thread(error: BaseException) -> bool:
+    """Whether an exception shows that it is about the thread in which it was raised.
+
+    It does where it, or one that led to it, speaks of a thread or an event loop; is about a
+    `threading.local` or a context variable that has no value here; misses a value in code of the
+    user's that looks into one of these; or was raised by such code that asks which thread it is in.
+    """
+    return any(_speaks(one) or _looks(one) for one in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, those that led to it, and those of a group."""
+    waiting, seen = [error], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        more = [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            more += one.exceptions
+        waiting += [each for each in more if each is not None]
+
+
+def _speaks(error: BaseException) -> bool:
+    about = getattr(error, "obj", None), *error.args
+    if any(isinstance(each, BOUND) for each in about):
+        return True
+    kind = type(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a broken message is shown elsewhere
+        text = ""
+    return kind.__module__.split(".")[0] == "greenlet" or WORDS.search(text) is not None
+
+
+def _looks(error: BaseException) -> bool:
+    frame, at = None, error.__traceback__
+    while at is not None:
+        if not _in_library(at.tb_frame):
+            frame = at.tb_frame
+        at = at.tb_next
+    if frame is None:
+        return False
+    asked = {threading.main_thread, *(WHO_AM_I if isinstance(error, AssertionError) else ())}
+    return any(
+        (isinstance(value, BOUND) and isinstance(error, MISSED))
+        or any(value is question for question in asked)
+        for value in _values(frame)
+    )
+
+
+def _in_library(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    return file.startswith((*LIBRARIES, "<frozen"))
+
+
+def _values(frame: FrameType) -> Iterator[Any]:
+    """What the code of a frame names: its variables, and attributes of them by their names."""
+    names = frame.f_code.co_names
+    known = [*frame.f_locals.values()]
+    known += [frame.f_globals[name] for name in names if name in frame.f_globals]
+    for value in known:
+        yield value
+        # Without calling a property or a `__getattr__`.
+        with contextlib.suppress(Exception):
+            held = vars(value)
+            yield from (held[name] for name in names if name in held)

@@ -1,0 +1,131 @@
+"""The first step of a sweep of a copy, taken anew on the model itself where the copy is none."""
+
+import contextlib
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lrwidget.backup.rng import remember_shared
+from lrwidget.engine.step import TrainingStep
+from lrwidget.records.records import LRRecords
+from lrwidget.restore.copying import NotCopied
+from lrwidget.restore.snapshot import Parts, where_it_ran
+from lrwidget.task.task import TrainingTask
+
+if TYPE_CHECKING:
+    from lrwidget.process_group.team import Team
+
+
+def beginning(
+    task: TrainingTask, parts: Parts, team: "Team | None", records: LRRecords
+) -> "TrainingStep | FirstStep":
+    """The step of `parts`; until it is proven that they are copies, one that can begin anew."""
+    if parts.proof is None:
+        return TrainingStep(task, parts, team)
+    return FirstStep(task, parts, team, records)
+
+
+class FirstStep:
+    """A `TrainingStep` of copies that goes over to the task's own objects if its first call fails.
+
+    What the first call drew and changed is taken back before: the sweep goes on as if it had been
+    in place from the beginning. An error is reason enough, since a copy that is none may lack what
+    the model has; where the model fails too, its error is raised.
+    """
+
+    def __init__(
+        self, task: TrainingTask, parts: Parts, team: "Team | None", records: LRRecords
+    ) -> None:
+        self._task, self._parts, self._team, self._records = task, parts, team, records
+        self._step = TrainingStep(task, parts, team)
+        self._opened = False
+        self._lr = 0.0
+        self._held_out: Sequence[Any] = ()
+        self._extra: dict[str, float] = {}
+        self._put_generators_back = remember_shared()
+        # Ranks step together, and another device has no model to fall back on.
+        own_device = next(task.model.parameters()).device
+        self._excuses = Exception if team is None and own_device == task.device else NotCopied
+
+    def open(self) -> None:
+        """Begin to notice whether the optimizer steps."""
+        self._opened = True
+        self._step.open()
+
+    def close(self) -> None:
+        """Leave nothing on the optimizer."""
+        self._step.close()
+
+    @property
+    def pending(self) -> bool:
+        """Whether the last call came to no optimizer step yet."""
+        return self._step.pending
+
+    @property
+    def skipped(self) -> torch.Tensor | None:
+        """The loss of a step that the scaler skipped in the last call."""
+        return self._step.skipped
+
+    def set_rate(self, lr: float) -> None:
+        """Set the rates; see `TrainingStep.set_rate`."""
+        self._lr = lr
+        self._step.set_rate(lr)
+
+    def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
+        """Measure on validation batches; see `TrainingStep.evaluate`."""
+        if self._parts.proof is None:
+            return self._step.evaluate(batches)
+        self._put_generators_back = remember_shared()
+        try:
+            self._extra = self._step.evaluate(batches)
+        except self._excuses as error:
+            why = _in_words(error)
+        else:
+            self._held_out = batches
+            return self._extra
+        self._begin_in_place(why)
+        return self._step.evaluate(batches)
+
+    def __call__(self, batches: Sequence[Any]) -> torch.Tensor | None:
+        """Take one optimizer step; see `TrainingStep.__call__`."""
+        if self._parts.proof is None:
+            return self._step(batches)
+        again = batches
+        if self._task.device.type == "cpu":  # elsewhere the step gets a copy of them anyway
+            with contextlib.suppress(Exception):  # anything may refuse to be copied
+                again = copy.deepcopy(batches)
+        put_generators_back = remember_shared()
+        self._step.on_first_loss = self._parts.proof.of_loss
+        try:
+            loss = self._step(batches)
+            self._parts.proof.of_step()
+        except self._excuses as error:
+            why = _in_words(error)
+        else:
+            self._parts.proof.close()
+            self._parts.proof = None
+            return loss
+        self._begin_in_place(why)
+        if self._held_out:
+            self._extra.update(self._step.evaluate(self._held_out))
+        put_generators_back()
+        self._step.set_rate(self._lr)
+        return self._step(again)
+
+    def _begin_in_place(self, why: str) -> None:
+        self._put_generators_back()
+        self._parts.begin_in_place(self._parts, why)
+        self._records.meta.update(where_it_ran(self._parts))
+        self._step.close()
+        self._step = TrainingStep(self._task, self._parts, self._team)
+        if self._opened:
+            self._step.open()
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, NotCopied):
+        return str(error)
+    first, *_ = str(error).splitlines() or [""]
+    return f"its copy failed in its first step ({type(error).__name__}: {first})"

@@ -1,0 +1,147 @@
+"""Whether a call of somebody else's step has moved the parameters of an optimizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lrwidget.task.optimizers import with_inner
+
+_AS_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class StepWatch:
+    """Notices whether the parameters of an optimizer were stepped since `begin`.
+
+    It asks, in this order: whether the `step` of the optimizer, or of one inside it, was called;
+    whether the version or the place of a parameter is another, as after an update by hand; and,
+    until one of the two has told, whether any bit of the values is, as after a write to `.data`.
+    Small rates round to no change at all, so the values come last.
+
+    Args:
+        optimizer: of torch's make or not.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self._params = [p for group in optimizer.param_groups for p in group["params"]]
+        self._handles: list[Any] = []
+        self._called = False
+        self._told_by = ""
+        self._places: list[Any] = []
+        self._bits: list[torch.Tensor] = []
+        self._rate: tuple[dict[str, Any], Any] | None = None
+
+    def expect(self, group: dict[str, Any]) -> None:
+        """The rate that `group` has now is the one that the next step must use."""
+        self._rate = (group, group["lr"])
+
+    def open(self) -> None:
+        """Begin to notice calls of `step`."""
+        for optimizer in with_inner([self._optimizer]):
+            # A wrapper that does not call Optimizer.__init__ has none.
+            if hasattr(optimizer, "_optimizer_step_post_hooks"):
+                self._handles.append(optimizer.register_step_post_hook(self._note))
+            if hasattr(optimizer, "_optimizer_step_pre_hooks"):
+                self._handles.append(optimizer.register_step_pre_hook(self._check_rate))
+
+    def close(self) -> None:
+        """Leave nothing on the optimizer."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    @property
+    def name(self) -> str:
+        """The class of the optimizer."""
+        return type(self._optimizer).__name__
+
+    @property
+    def hears(self) -> bool:
+        """Whether a call of `step` can be noticed."""
+        return bool(self._handles)
+
+    @property
+    def called(self) -> bool:
+        """Whether `step` was called since `begin`."""
+        return self._called
+
+    def begin(self, *, looks: bool) -> None:
+        """Forget what was; `looks` says that `moved` will be asked."""
+        self._called = False
+        if looks and self._told_by != "step":
+            self._places = _places(self._params)
+            self._bits = [] if self._told_by == "place" else _bits(self._params)
+
+    def moved(self) -> bool:
+        """Whether the parameters were stepped since `begin`.
+
+        Raises:
+            RuntimeError: calls that moved them and calls of `step` are not the same calls.
+        """
+        if self._called:
+            if self._told_by not in ("", "step"):
+                name = self.name
+                raise RuntimeError(
+                    f"step has changed the parameters of {name} in calls without {name}.step, and "
+                    f"in this one called it, so which of its calls are an optimizer step cannot be "
+                    "told; say how many calls make one: TrainingTask(..., accumulate_in_step=4)"
+                )
+            self._told_by = "step"
+            return True
+        if self._told_by == "step":
+            return False
+        told_by = self._what_tells()
+        self._told_by = told_by or self._told_by
+        return bool(told_by)
+
+    def moves(self) -> bool:
+        """Whether the parameters are others than at `begin`, whoever has changed them."""
+        return bool(self._what_tells())
+
+    def _what_tells(self) -> str:
+        if _places(self._params) != self._places:
+            return "place"
+        if self._bits and not all(map(torch.equal, _bits(self._params), self._bits)):
+            return "values"
+        return ""
+
+    def _note(self, *_: Any) -> None:
+        self._called = True
+
+    def _check_rate(self, optimizer: Any, *_: Any) -> None:
+        if self._rate is None:
+            return
+        group, lr = self._rate
+        now = group["lr"]
+        if now is not lr and not isinstance(now, torch.Tensor) and now != lr:
+            raise RuntimeError(
+                f"the sweep has set the rate {lr:g}, but {type(optimizer).__name__}.step is called "
+                f"at {now:g}: your step, or {self.name}, sets the rate itself, and the curve would "
+                "not be over the rates that it shows; leave rates and schedulers out of the step"
+            )
+
+
+def _places(params: Sequence[torch.Tensor]) -> list[Any]:
+    return [(p._version, _pointer(p)) for p in params]
+
+
+def _pointer(tensor: torch.Tensor) -> int:
+    try:
+        return tensor.data_ptr()
+    except (RuntimeError, NotImplementedError):  # without a storage of its own: sparse, wrapped
+        return 0
+
+
+def _bits(params: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """One number for each tensor that is another one where any of its bits is."""
+    sums = []
+    for parameter in params:
+        try:
+            value = parameter.detach()
+            if value.is_complex():
+                value = torch.view_as_real(value)
+            whole = value.contiguous().view(_AS_INTEGERS[value.element_size()])
+            sums.append(whole.sum(dtype=torch.int64))
+        except (RuntimeError, NotImplementedError, TypeError):
+            continue
+    return sums

@@ -1,0 +1,252 @@
+"""The range test: raise the learning rate every step, record the loss met at it.
+
+Smith, "Cyclical Learning Rates for Training Neural Networks" (2015), section 3.3.
+"""
+
+import math
+from collections.abc import Generator, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from lrwidget.curve.stop_rule import DivergenceRule
+from lrwidget.data.batches import BatchSource, Exhausted
+from lrwidget.engine.first_step import beginning
+from lrwidget.engine.ladder import Ladder
+from lrwidget.engine.meta import meta_of, plain
+from lrwidget.engine.readback import GroupedReader, ImmediateReader, Reading, reader_for
+from lrwidget.process_group.processes import process_rank
+from lrwidget.process_group.team import Team
+from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.restore.captured import not_swept
+from lrwidget.restore.model_lock import exclusive
+from lrwidget.restore.snapshot import Parts, prepared, where_it_ran
+from lrwidget.task.options import SweepOptions
+from lrwidget.task.task import TrainingTask
+
+# A scaler that starts at 65536 halves its scale at each skip; more skips than this mean that no
+# scale will do.
+MOST_SKIPS = 32
+
+
+def sweep(
+    task: TrainingTask,
+    options: SweepOptions,
+    records: LRRecords,
+    ladder: Ladder | None = None,
+    *,
+    claimed: bool = False,
+) -> Generator[None, None, StopReason]:
+    """Run the range test, one optimizer step for each `next`; rows go to `records`.
+
+    However it ends - at the end of the ladder, by divergence, when the caller closes it, by an
+    exception - the task's own objects and the random generators are bit for bit as before, and
+    `records.stop_reason`, which is also returned, says how it ended.
+
+    Args:
+        task: what is trained.
+        options: the range, its density, and when to end.
+        records: an empty table; gets the rows and their meta.
+        ladder: the rates of these options, which others may extend meanwhile; by default one that
+            nobody else knows.
+        claimed: the caller holds the `Claim` to the task's model.
+
+    Raises:
+        RuntimeError: the model is being swept already.
+        Exception: whatever the task raises.
+    """
+    reason = StopReason.FAILED
+    ladder = Ladder(options) if ladder is None else ladder
+    try:
+        alone = nullcontext() if claimed else exclusive(task)
+        with alone, Team.assembled(task, _common(options)) as team:
+            in_place = ""
+            for repeat in range(options.repeats):
+                records.begin_sweep()
+                seed = _seed(options, repeat)
+                with task.session(), prepared(task, seed, in_place=in_place) as parts:
+                    records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
+                    if note := not_swept(task):
+                        records.meta["not_swept"] = note
+                    try:
+                        reason = yield from train_at(
+                            task,
+                            parts,
+                            ladder.climb(),
+                            records,
+                            stop_at_divergence=options.stop_at_divergence,
+                            team=team,
+                        )
+                    finally:  # some data shows it only when it is read
+                        records.meta["batch_size"] = task.batch_size
+                if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
+                    break
+                in_place = parts.why
+    except (GeneratorExit, KeyboardInterrupt):
+        reason = StopReason.STOPPED
+        raise
+    except BaseException:
+        reason = StopReason.FAILED
+        raise
+    finally:
+        ladder.close()
+        if "options" in records.meta:
+            records.meta["options"] = plain(ladder.options)
+        records.stop_reason = reason
+    return reason
+
+
+def train_at(
+    task: TrainingTask,
+    parts: Parts,
+    rates: Iterable[float],
+    records: LRRecords,
+    *,
+    stop_at_divergence: bool,
+    team: Team | None,
+) -> Generator[None, None, StopReason]:
+    """Train one step at each of `rates`; returns the reason why it ended."""
+    if team is not None:
+        team.begin()  # all are ready: none waits in a collective for one that could not begin
+    step = beginning(task, parts, team, records)
+    reader = reader_for(task.device if team is None else torch.device("cpu"))
+    judge = _Judge(records, stop_at_divergence)
+    source = BatchSource(task.data, on_epoch=judge.mark_epoch)
+    try:
+        step.open()
+        held_out = _held_out(task)
+        for number, lr in enumerate(rates):
+            # Before anything in which the ranks may wait for each other: to validate, read, step.
+            if team is not None and (stop := team.exchange()):
+                return StopReason(stop)
+            extra = None
+            if held_out and number % task.val_every == 0:
+                extra = step.evaluate(held_out)
+            skipped: list[torch.Tensor] = []
+            while True:
+                batches = [next(source) for _ in range(task.accumulate)]
+                if team is not None and (stop := team.exchange()):
+                    return StopReason(stop)
+                # Each time: a step that accumulates over calls may have a scheduler in it.
+                step.set_rate(lr)
+                loss = step(batches)
+                if loss is not None:
+                    break
+                if step.skipped is None:
+                    continue
+                judge.mark_skip(lr)
+                skipped.append(step.skipped)
+                if len(skipped) == MOST_SKIPS:
+                    return judge.add(reader.flush()) or _no_scale_will_do(lr, skipped)
+            if team is not None:
+                loss, extra = team.mean(loss, extra)
+            reason = judge.add(reader.push(lr, loss, extra))
+            if reason is not None:
+                return reason
+            judge.step += 1
+            yield
+        if team is not None and (stop := team.exchange()):
+            return StopReason(stop)
+        return judge.add(reader.flush()) or StopReason.FINISHED
+    except Exhausted:
+        if team is not None:
+            team.exchange(stop=StopReason.EXHAUSTED)
+        return judge.add(reader.flush()) or StopReason.EXHAUSTED
+    except GeneratorExit:
+        if team is not None:
+            team.exchange(stop=StopReason.STOPPED)
+        _keep_what_was_read(judge, reader)
+        raise
+    except BaseException as error:
+        if team is not None:
+            team.tell(error)
+        _keep_what_was_read(judge, reader)
+        raise
+    finally:
+        step.close()
+        source.close()
+        judge.forget_what_came_after()
+
+
+class _Judge:
+    """Takes rows into the records until one of them ends the sweep; drops the rows after it."""
+
+    def __init__(self, records: LRRecords, stop_at_divergence: bool) -> None:
+        self.step = len(records)
+        self._records = records
+        self._rule = DivergenceRule() if stop_at_divergence else None
+
+    def add(self, readings: Iterable[Reading]) -> StopReason | None:
+        for lr, loss, extra in readings:
+            self._records.append(lr, loss, extra)
+            if loss - loss != 0.0:  # NaN or infinite
+                return StopReason.NON_FINITE
+            if self._rule is not None and self._rule.diverged(lr, loss):
+                return StopReason.DIVERGED
+        return None
+
+    def mark_epoch(self) -> None:
+        self._records.meta.setdefault("epochs_begin_at", []).append(self.step)
+
+    def forget_what_came_after(self) -> None:
+        """Drop the borders of epochs that began after the last row that was kept."""
+        borders = self._records.meta.get("epochs_begin_at", [])
+        borders[:] = [border for border in borders if border < len(self._records)]
+
+    def mark_skip(self, lr: float) -> None:
+        self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])
+
+
+def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
+    """Why the scaler has skipped so many steps in a row: the loss has overflown, or gradients.
+
+    Raises:
+        RuntimeError: the losses are finite.
+    """
+    values = [float(loss) for loss in losses]
+    if not all(map(math.isfinite, values)):
+        return StopReason.NON_FINITE
+    raise RuntimeError(
+        f"the scaler has skipped {len(values)} steps in a row at the rate {lr:.3g}, halving its "
+        f"scale each time: the gradients are not finite at any scale, though the losses are "
+        f"({values[0]:.4g}, {values[1]:.4g}, ...); look for a square root, a logarithm or a "
+        "division that is infinite in the backward pass, and for clipping before unscaling"
+    )
+
+
+def _keep_what_was_read(judge: _Judge, reader: ImmediateReader | GroupedReader) -> None:
+    try:
+        judge.add(reader.flush())
+    except RuntimeError:
+        # The device itself is broken: its losses are lost, and the first error is the one to tell.
+        return
+
+
+def _held_out(task: TrainingTask) -> list[Any]:
+    """The first batches of the validation data, read once and used each time."""
+    if task.val_data is None:
+        return []
+    source = BatchSource(task.val_data, on_epoch=lambda: None)
+    batches: list[Any] = []
+    try:
+        while len(batches) < task.val_batches:
+            batches.append(next(source))
+    except Exhausted:
+        pass
+    finally:
+        source.close()
+    return batches
+
+
+def _seed(options: SweepOptions, repeat: int) -> int | None:
+    """Without a seed the first sweep goes on from where the generators are; the others differ."""
+    if options.seed is not None:
+        # Ranks with the same seed would draw the same batches.
+        return options.seed + repeat + 100_003 * process_rank()
+    return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
+
+
+def _common(options: SweepOptions) -> dict[str, Any]:
+    """The options that all ranks must have in common: each may have a seed of its own."""
+    return {name: value for name, value in plain(options).items() if name != "seed"}

@@ -1,0 +1,185 @@
+"""A step of the task's own that does all of it: which of its calls make one optimizer step."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import torch
+
+from lrwidget.engine.step_watch import StepWatch
+from lrwidget.task.loss_value import loss_of, mean_of, recorded_loss
+
+# Calls in which nothing moves before that is an error.
+MOST_CALLS = 64
+
+Outcome = Literal["stepped", "skipped", "pending"]
+
+
+class WholeStep:
+    """Collects the losses of the calls that come to one optimizer step.
+
+    Args:
+        watch: notices whether the parameters were stepped.
+        scaler: the task's, which may skip a step; without one nothing is ever skipped.
+        wanted: calls in one step; None where that is to be seen.
+        device: where the sweep runs.
+    """
+
+    def __init__(
+        self, watch: StepWatch, scaler: Any, wanted: int | None, device: torch.device
+    ) -> None:
+        self._watch = watch
+        self._scaler = scaler
+        self._wanted = wanted
+        self._losses: list[torch.Tensor] = []
+        # Whether the optimizer's step was called for this row, and what was so of the rows so far.
+        self._heard = False
+        self._rows_heard: set[bool] = set()
+        # On the device, to be scaled: asking for the scale itself waits for it.
+        self._one = self._before = torch.ones((), device=device)
+
+    def begin(self) -> None:
+        """Before the calls: remember the scale, as a tensor."""
+        if self._scaler is not None:
+            self._before = self._scaler.scale(self._one)
+
+    def take(
+        self, losses: Iterable[Any], skipped_itself: Callable[[], bool]
+    ) -> tuple[Outcome, torch.Tensor | None]:
+        """Run some calls.
+
+        Args:
+            losses: makes a call for each item, which is what the call returned.
+            skipped_itself: whether the optimizer, which was called, has then skipped its step.
+
+        Returns:
+            What has become of the step, and the mean loss of its calls; None while it is pending.
+
+        Raises:
+            TypeError, ValueError: a call returned no loss.
+            RuntimeError: nothing moves.
+        """
+        self._losses += [recorded_loss(loss) for loss in losses]
+        self._heard |= self._watch.called
+        if self._scaler is not None and self._skipped(skipped_itself):
+            return "skipped", self._mean()
+        if self._wanted is not None:
+            done = len(self._losses) >= self._wanted
+            if done:
+                self._refuse_another_number()
+        else:
+            done = self._watch.moved()
+            if not done and len(self._losses) >= MOST_CALLS:
+                self._refuse_to_go_on()
+                done = True
+        return ("stepped", self._mean()) if done else ("pending", None)
+
+    def _skipped(self, skipped_itself: Callable[[], bool]) -> bool:
+        if self._watch.called:
+            return skipped_itself()
+        return bool(self._scaler.get_scale() < self._before.item())
+
+    def _mean(self) -> torch.Tensor:
+        mean = mean_of(self._losses)
+        self._losses, self._heard = [], False
+        return mean
+
+    def _refuse_another_number(self) -> None:
+        """Where the optimizer is seen to step, each row must have a step of it.
+
+        Raises:
+            RuntimeError: in some rows it stepped, in others not.
+        """
+        self._rows_heard.add(self._heard)
+        if len(self._rows_heard) < 2:
+            return
+        if not all(math.isfinite(float(loss)) for loss in self._losses):
+            self._rows_heard.clear()  # a step may look at its loss; the sweep ends here
+            return
+        raise RuntimeError(
+            f"accumulate_in_step is {self._wanted}, but not in all {self._wanted} calls of step "
+            f"that make a row was {self._watch.name}.step called: there would be rates at which no "
+            "step was taken; give the number of calls after which it is called, or leave "
+            "accumulate_in_step out where that varies (a scaler that skips steps: give scaler=)"
+        )
+
+    def _refuse_to_go_on(self) -> None:
+        """Unless a loss is not finite: a step that looks at it may never step again.
+
+        Raises:
+            RuntimeError: all losses are finite, and yet nothing moves.
+        """
+        losses = [float(loss) for loss in self._losses]
+        if not all(map(math.isfinite, losses)):
+            return
+        name = self._watch.name
+        shown = ", ".join(f"{loss:.4g}" for loss in losses[:4])
+        raise RuntimeError(
+            f"step ran {len(losses)} times with the losses {shown}, ..., but {name}.step was never "
+            f"called and no parameter of {name} changed. Let step call the `step` of the optimizer "
+            "that the task was given; or only return the loss, without backward, and the rest is "
+            "done for it; or, where more calls make one optimizer step, say how many: "
+            "TrainingTask(..., accumulate_in_step=128)"
+        )
+
+
+def does_all(
+    step: Callable[[Any], Any], batch: Any, params: Sequence[torch.Tensor], watch: StepWatch
+) -> tuple[bool, Any]:
+    """Call a step for the first time and see whether it does the whole of it: whether backward ran.
+
+    The gradients do not tell, since the step may have zeroed them again; nor does the optimizer,
+    since a scaler may have skipped its step. After torch.autograd.grad or the backward of another
+    part the graph of the loss is used up. A forward pass may change parameters too (`max_norm` of
+    an embedding), so that this tells something only of a loss without a graph.
+
+    Returns:
+        Whether it does, and what it returned.
+    """
+    ran: list[bool] = []
+    trained = [parameter for parameter in params if parameter.requires_grad]
+    hooks: list[Any] = [
+        parameter.register_post_accumulate_grad_hook(lambda _: ran.append(True))  # type: ignore[no-untyped-call]
+        for parameter in trained
+    ]
+    try:
+        returned = step(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    with_gradients = any(parameter.grad is not None for parameter in params)
+    loss = loss_of(returned)
+    moved = watch.moves()
+    does = (
+        watch.called
+        or bool(ran)
+        or with_gradients
+        or _used_up(loss, whole_graph=moved)
+        or (moved and not getattr(loss, "requires_grad", False))
+    )
+    return does, returned
+
+
+def _used_up(loss: Any, *, whole_graph: bool) -> bool:
+    """Whether a backward pass has freed what the graph of a loss has saved.
+
+    The first node that has saved anything tells. Where parameters were changed, any other may tell
+    that it has saved one of these.
+    """
+    waiting, seen = [getattr(loss, "grad_fn", None)], set()
+    while waiting:
+        node = waiting.pop(0)
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+        for name in dir(node):
+            if name.startswith("_saved_") or name == "saved_tensors":
+                try:
+                    saved = getattr(node, name)
+                except RuntimeError:
+                    return True
+                found = isinstance(saved, torch.Tensor) or (name == "saved_tensors" and saved)
+                if found and not whole_graph:
+                    return False
+    return False

@@ -1,0 +1,1 @@
+"""Several processes of a torch.distributed group that sweep one model together."""

@@ -1,0 +1,156 @@
+"""RayRunner: where the sweeps of a widget run, when that is a Ray cluster."""
+
+import numbers
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lrwidget.validation import whole_number
+
+if TYPE_CHECKING:
+    from lrwidget.ray.handle import Part
+    from lrwidget.ray.job import Job
+
+INSTALL = "RayRunner needs Ray, which is not installed; pip install 'lrwidget[ray]'"
+
+
+class RayRunner:
+    """Runs the sweeps of a widget on a Ray cluster: `LRFinderWidget(task_factory, runner=...)`.
+
+    `task_factory` is called on the worker and returns a TrainingTask, or (model, optimizer,
+    loss_fn, data); options of the widget that are none of a sweep are its arguments.
+
+    Args:
+        address: of the cluster, as `ray.init` takes it, such as "auto" or "10.0.0.1:6379"; None is
+            the cluster that this process is connected to, or else the one that `ray.init()` finds
+            or starts.
+        num_cpus: cores that a worker needs (1).
+        num_gpus: GPUs that a worker needs (0); may be a fraction.
+        workers: that train one model together in a sweep, under Ray Train's TorchTrainer (1).
+        max_retries: how often a sweep begins again when its worker is lost (0).
+
+    Raises:
+        ImportError: Ray is not installed.
+        TypeError, ValueError: what was given, what is expected.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        num_cpus: float = 1,
+        num_gpus: float = 0,
+        workers: int = 1,
+        max_retries: int = 0,
+    ) -> None:
+        try:
+            import ray  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ImportError(INSTALL, name=error.name) from error
+        if address is not None and not isinstance(address, str):
+            raise TypeError(f"address is {address!r}; expected text such as 'auto', or None")
+        if address is not None and address.startswith("ray://"):
+            raise ValueError(
+                f"address is {address!r}, of Ray Client, which cannot stream; let this machine "
+                "join the cluster (ray start --address=... --num-cpus=0) and give address='auto'"
+            )
+        self.address = address
+        self.num_cpus = _amount("num_cpus", num_cpus)
+        self.num_gpus = _amount("num_gpus", num_gpus)
+        self.workers = whole_number("workers", workers, 1)
+        self.max_retries = whole_number("max_retries", max_retries, 0)
+        # Coordinators with what is ready when they end; of several threads, under Ray's `LOCK`.
+        self._leaving: list[tuple[Any, Any]] = []
+
+    def connect(self) -> None:
+        """Connect this process to the cluster, unless it is connected.
+
+        Raises:
+            ConnectionError: there is no cluster at the address.
+        """
+        from lrwidget.ray.connection import connect
+
+        connect(self.address)
+
+    def part(self, factory: bytes, job: "Job") -> "Part":
+        """One job, not submitted yet; `factory` is pickled."""
+        from lrwidget.ray.handle import Part
+
+        return Part(self._hire, self._dismiss, factory, job, self.max_retries)
+
+    def waiting(self, jobs: int) -> str:
+        """What so many jobs wait for, in words; asks the cluster.
+
+        Raises:
+            WorkerLostError: this process has left it.
+        """
+        import ray
+
+        from lrwidget.ray.connection import Session
+
+        with Session():
+            nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        alive = [node["Resources"] for node in nodes if node["Alive"]]
+        if any(self._fits(node) for node in alive):
+            workers = jobs * self.workers
+            what = f"{workers} workers" if workers > 1 else "a worker"
+            return f"Waiting for {what} with {self._needs()}: not free yet."
+        return (
+            f"Waiting for a node with {self._needs()}: none of the {len(alive)} nodes of the "
+            "cluster has that."
+        )
+
+    def _fits(self, node: Mapping[str, float]) -> bool:
+        return node.get("CPU", 0) >= self.num_cpus and node.get("GPU", 0) >= self.num_gpus
+
+    def _needs(self) -> str:
+        needs = [f"{self.num_cpus:g} CPU"] if self.num_cpus else []
+        needs += [f"{self.num_gpus:g} GPU"] if self.num_gpus else []
+        return " and ".join(needs) or "0 CPU"
+
+    def _hire(self) -> Any:
+        import ray
+
+        # A restarted actor would know nothing of its sweep; and it is steered while it streams.
+        options: dict[str, Any] = {"max_restarts": 0, "max_concurrency": 8}
+        if self.workers == 1:
+            from lrwidget.ray.worker import SweepWorker
+
+            worker = ray.remote(SweepWorker)
+            return worker.options(
+                num_cpus=self.num_cpus, num_gpus=self.num_gpus, **options
+            ).remote()
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from lrwidget.ray.coordinator import Coordinator, Places
+
+        # On this process's node: on a worker's it could die with it, and nobody would clear up. Ray
+        # asks a node to place only what needs something of it; who needs nothing is placed by any
+        # node, and waits for ever where that sends it to one that is just dying.
+        here = ray.get_runtime_context().get_node_id()
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+        address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        options["resources"] = {f"node:{address}": 0.0001}
+        places = Places(self.workers, self.num_cpus, self.num_gpus)
+        return ray.remote(Coordinator).options(num_cpus=0, **options).remote(places)
+
+    def _dismiss(self, actor: Any) -> None:
+        import ray
+
+        if self.workers == 1:
+            ray.kill(actor)
+            return
+        # Those that it leads ask it to the end, and an actor without handles answers nobody.
+        kept = [(a, gone) for a, gone in self._leaving if not ray.wait([gone], timeout=0)[0]]
+        self._leaving = [*kept, (actor, actor.leave.remote())]
+
+    def __repr__(self) -> str:
+        where = "" if self.address is None else f"{self.address!r}, "
+        return f"RayRunner({where}workers={self.workers}, {self._needs()} each)"
+
+
+def _amount(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; expected a number")
+    if value < 0:
+        raise ValueError(f"{name} is {value!r}; expected 0 or more")
+    return float(value)

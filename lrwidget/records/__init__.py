@@ -1,0 +1,1 @@
+"""The table of a sweep, its file, and its pictures."""

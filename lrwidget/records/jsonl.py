@@ -1,0 +1,198 @@
+"""Records as JSON Lines, in strict JSON: a line of meta, then a row a line, then how it ended.
+
+First comes `{"format": "lrwidget-records", "version": 1, "meta": {...}, "stop_reason": ...}`. A row
+is `{"lr": 1e-06, "loss": 2.3}`, with further columns where they were measured, and `"sweep": 1` and
+so on in the repeats after the first. A log that is written while the sweep runs cannot know the
+stop reason in its first line: it ends with a line `{"stop_reason": "finished", "meta": {...}}`.
+"""
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from lrwidget.records.records import LRRecords
+
+R = TypeVar("R", bound="LRRecords")
+
+FORMAT = "lrwidget-records"
+VERSION = 1
+
+
+def write(path: str | os.PathLike[str], records: "LRRecords") -> None:
+    """Write `records` to `path`, whole or not at all."""
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(_head(records))
+            file.writelines(_rows(records, 0))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Log:
+    """A file that gets the rows of a sweep as they come, each flushed, for others to follow.
+
+    Args:
+        path: of the file; an old one is overwritten.
+        records: the table that grows.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], records: "LRRecords") -> None:
+        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
+        self._records = records
+        self._head: str | None = None
+        # The bytes and rows that are in the file for sure; set together, and after the writing.
+        self._done = (0, 0)
+
+    def update(self) -> None:
+        """Write the rows that are new since the last call; the first call writes the meta."""
+        if self._head is None:
+            # Two sweeps may have the same meta: who follows the file must tell them apart.
+            self._head = _head(self._records, id=uuid.uuid4().hex)
+        size, count = self._done
+        rows = list(_rows(self._records, count))
+        new = "".join(rows if size else [self._head, *rows]).encode()
+        # An interrupt may have cut off the last call between the writing and the counting.
+        self._file.write(new[self._file.tell() - size :])
+        self._file.flush()
+        self._done = size + len(new), count + len(rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what is left, and how the sweep ended."""
+        with self._file:
+            self.update()
+            end = {"stop_reason": _reason(self._records), "meta": self._records.meta}
+            self._file.write((json.dumps(end, allow_nan=False) + "\n").encode())
+
+
+def read(path: str | os.PathLike[str], make: type[R]) -> R:
+    """Read records from `path` into a new `make`.
+
+    Raises:
+        ValueError: a line is not what `write` or `Log` writes; the message names it.
+    """
+    records = make()
+    with Path(path).open(encoding="utf-8") as file:
+        parser = Parser(records, os.fspath(path))
+        for line in file:
+            parser.feed(line)
+    if not parser.line:
+        raise ValueError(f"{os.fspath(path)}: the file is empty")
+    return records
+
+
+class Parser:
+    """Puts the lines of a file into records, one by one.
+
+    Args:
+        records: an empty table.
+        name: of the file, for errors.
+    """
+
+    def __init__(self, records: "LRRecords", name: str) -> None:
+        self.line = 0
+        self._records = records
+        self._name = name
+
+    def feed(self, line: str) -> None:
+        """Take the next whole line.
+
+        Raises:
+            ValueError: it is not what stands there in a file of ours.
+        """
+        self.line += 1
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise self._wrong(f"is not JSON ({error})") from error
+        if not isinstance(value, dict):
+            raise self._wrong("is not a JSON object")
+        if self.line == 1:
+            self._head(value)
+        elif "stop_reason" in value:
+            self._end(value)
+        else:
+            self._row(value, line)
+
+    def _head(self, head: dict[str, Any]) -> None:
+        if head.get("format") != FORMAT:
+            raise self._wrong("is not the head of a file of LRRecords.save")
+        if head.get("version") != VERSION:
+            raise self._wrong(
+                f"has format version {head.get('version')!r}; expected {VERSION}: "
+                "read it with a newer lrwidget"
+            )
+        self._end(head)
+
+    def _end(self, value: dict[str, Any]) -> None:
+        from lrwidget.records.records import StopReason
+
+        reason = value.get("stop_reason")
+        try:
+            self._records.meta.update(value["meta"])
+            self._records.stop_reason = None if reason is None else StopReason(reason)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._wrong(f"has no proper meta and stop_reason ({error})") from error
+
+    def _row(self, row: dict[str, Any], line: str) -> None:
+        try:
+            values = {name: float(value) for name, value in row.items()}
+            lr, loss = values.pop("lr"), values.pop("loss")
+            sweep = values.pop("sweep", 0.0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._wrong(
+                f'is {line.strip()!r}; expected a row such as {{"lr": 1e-06, "loss": 2.3}}'
+            ) from error
+        if sweep >= len(self._records.sweep_starts):
+            self._records.begin_sweep()
+        self._records.append(lr, loss, values)
+
+    def _wrong(self, what: str) -> ValueError:
+        return ValueError(f"{self._name}: line {self.line} {what}")
+
+
+def _head(records: "LRRecords", **more: str) -> str:
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "stop_reason": _reason(records),
+        "meta": records.meta,
+        **more,
+    }
+    return json.dumps(head, allow_nan=False) + "\n"
+
+
+def _reason(records: "LRRecords") -> str | None:
+    return None if records.stop_reason is None else records.stop_reason.value
+
+
+def _rows(records: "LRRecords", offset: int) -> Iterator[str]:
+    starts = records.sweep_starts
+    for number, (lr, loss, extra) in enumerate(records.numbered(offset), start=offset):
+        row: dict[str, Any] = {"lr": _plain(lr), "loss": _plain(loss)}
+        row |= {name: _plain(value) for name, value in extra.items()}
+        sweep = sum(start <= number for start in starts) - 1
+        if sweep:
+            row["sweep"] = sweep
+        yield json.dumps(row, allow_nan=False) + "\n"
+
+
+def _plain(value: float) -> float | str:
+    # JSON has no NaN or infinity; float() reads these words back.
+    return value if math.isfinite(value) else str(value)

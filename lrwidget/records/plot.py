@@ -1,0 +1,43 @@
+"""The records as a static picture, for scripts and papers."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lrwidget.curve.centred import centred
+from lrwidget.curve.loss_range import loss_range
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+    from lrwidget.records.records import LRRecords
+
+
+def draw(records: "LRRecords", ax: "Axes | None", smoothing: float, y_max: float | None) -> "Axes":
+    """Draw raw and smoothed loss of `records`; see `LRRecords.plot`."""
+    try:
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "plot() needs matplotlib, which is not installed; pip install 'lrwidget[plot]'"
+        ) from error
+    if ax is None:
+        _, ax = plt.subplots()
+    drawn: list[Line2D] = []
+    for sweep in records.sweeps:
+        lr, loss = sweep.T
+        line = centred(loss, smoothing)
+        ax.plot(lr, loss, color="C0", alpha=0.3, linewidth=1)
+        drawn += ax.plot(lr, line, color="C0", linewidth=2, label="smoothed to both sides")
+    ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("loss")
+    losses = [sweep[:, 1] for sweep in records.sweeps]
+    if np.isfinite(np.concatenate(losses)).any():
+        ax.set_ylim(loss_range(losses, y_max))
+    chosen = records.suggestion.lr
+    if chosen is not None:
+        rule = ax.axvline(chosen, color="C3", linestyle="--", label=f"suggestion {chosen:.1e}")
+        ax.legend(handles=[rule, drawn[0]])
+    return ax

@@ -1,0 +1,1 @@
+"""Leave a task as it was, however a sweep of it ends."""

@@ -1,0 +1,98 @@
+"""What the functions of a task use from outside: it is in no copy, and changes with each step."""
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lrwidget.backup import walk
+from lrwidget.backup.objects import MOST_BYTES
+from lrwidget.backup.reach import reached
+from lrwidget.task.task import TrainingTask
+
+
+def outside_of(task: TrainingTask) -> list[Any]:
+    """What loss, metric and the model's own functions reach beside their arguments, nearest first.
+
+    That is: through closures, defaults, partials, bound methods, the globals that they name, and
+    what these hold in turn. The step of a task is not looked into: it may use anything, and
+    `TrainingTask` says which of it is put back.
+    """
+    held: list[Any] = [task.loss_fn, task.metric]
+    modules = list(task.model.modules())
+    for part in (task.loss_fn, task.metric):
+        if isinstance(part, nn.Module):
+            modules += part.modules()
+    for module in modules:
+        held += [value for name, value in vars(module).items() if name not in _TREE]
+    functions = walk.functions_in(held)
+    functions += _methods_of({type(value) for value in (*modules, task.loss_fn, task.metric)})
+    of_classes = [
+        held for part in (task.loss_fn, task.metric) for held in walk.modules_of_class(type(part))
+    ]
+    data = set(map(id, data_of(task)))
+    used = walk.used_by(*functions, containers=True)
+    return [*of_classes, *(value for value in used if id(value) not in data)]
+
+
+def data_of(task: TrainingTask) -> list[Any]:
+    """Large arrays and tensors behind the loaders, which a method of the model may name as well.
+
+    They are data, and are not copied.
+    """
+    own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
+    found: list[Any] = []
+    for value in reached(task.loaders, as_data=walk.MOST_NESTED, functions=False):
+        found += [value, *walk.items(value, walk.MOST_NESTED)]
+    return [value for value in found if _is_large(value) and id(value) not in own]
+
+
+def _is_large(value: Any) -> bool:
+    if walk.is_a(value, torch.Tensor):
+        return bool(value.nbytes > MOST_BYTES and not value.requires_grad)
+    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MOST_BYTES)
+
+
+def has_state(value: Any) -> bool:
+    """Whether a backup is to remember what `outside_of` found: no functions, nobody's notes."""
+    return not walk.is_a(value, walk.FUNCTIONS) and walk.is_state(value)
+
+
+_TREE = frozenset({"_parameters", "_buffers", "_modules"})
+
+
+def _methods_of(kinds: set[type]) -> Iterator[types.FunctionType]:
+    """What is written in the classes; those of torch and of Python use nothing of a user's."""
+    for base in {base for kind in kinds for base in kind.__mro__}:
+        if walk.is_from_a_library(base.__module__):
+            continue
+        for method in vars(base).values():
+            function = getattr(method, "__func__", getattr(method, "fget", method))
+            if isinstance(function, types.FunctionType):
+                yield function
+
+
+def not_swept(task: TrainingTask) -> str:
+    """A note on trainable parameters of the loss that no optimizer holds; empty without any."""
+    own = {id(p) for p in task.model.parameters()}
+    for optimizer in (task.optimizer, *task.other_optimizers):
+        own |= {id(p) for group in optimizer.param_groups for p in group["params"]}
+    loss = task.loss_fn
+    reached = [loss, *walk.used_by(loss, containers=True)] if loss is not None else []
+    names: dict[int, str] = {}
+    for module in reached:
+        if walk.is_a(module, nn.Module):
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad and id(parameter) not in own:
+                    names.setdefault(id(parameter), f"{type(module).__name__}.{name}")
+    if not names:
+        return ""
+    shown = ", ".join(list(names.values())[:3]) + (", …" if len(names) > 3 else "")
+    return (
+        f"the loss has trainable parameters that no optimizer holds ({shown}): they stay as they "
+        "are during the sweep. Give them to the optimizer too, as training does, or set their "
+        "requires_grad to False"
+    )

@@ -1,0 +1,93 @@
+"""The first step of a sweep shows whether the copy that is swept is one.
+
+Whatever leads from the copy back to the user's model, in a way that nobody has thought of, shows in
+the graph of the first loss, in gradients or in buffers. Then that step is taken back and taken on
+the model itself, with the same batches and random numbers as if nothing had been.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from lrwidget.backup.backup import Backup
+from lrwidget.restore.copying import NotCopied
+
+
+class Proof:
+    """Watches the user's own objects while a copy of them takes its first step.
+
+    Args:
+        kept: the user's own objects as they are now, but for the values of parameters.
+        trained: the parameters that the copied optimizers hold.
+    """
+
+    def __init__(self, kept: Backup, trained: Iterable[torch.Tensor]) -> None:
+        self._kept = kept
+        self._trained = list(trained)
+        self._own = {id(tensor): tensor for tensor in kept.tensors() if tensor.is_leaf}
+        self._gradients = [(t, t.grad, _version(t.grad)) for t in self._own.values()]
+        self._trains = False
+        self._set_aside = False
+
+    def close(self) -> None:
+        """Let go of what was kept: it is a copy."""
+        self._kept.close()
+        self._own.clear()
+        self._gradients.clear()
+
+    def of_loss(self, loss: torch.Tensor) -> None:
+        """Look at the graph of a loss of the copy, before the backward pass.
+
+        Raises:
+            NotCopied: the model itself is in it.
+        """
+        trained = set(map(id, self._trained))
+        for node in _nodes(loss):
+            if isinstance(node, torch.autograd.function.BackwardCFunction):
+                # It may run a graph of its own in the backward pass, as checkpoints do. Gradients
+                # there are would be added to.
+                self._set_aside = True
+            leaf = node.variable if type(node).__name__ == "AccumulateGrad" else None
+            self._trains = self._trains or id(leaf) in trained
+            if id(leaf) in self._own:
+                raise NotCopied("its copy computes with weights of the model itself")
+        if self._set_aside:
+            for tensor in self._own.values():
+                tensor.grad = None
+
+    def of_step(self) -> None:
+        """Look at what the step of the copy has done.
+
+        Raises:
+            NotCopied: it changed the model itself, or trained nothing.
+        """
+        if not self._trains and all(tensor.grad is None for tensor in self._trained):
+            raise NotCopied("no gradient reaches its copy")
+        left = any(
+            t.grad is not (None if self._set_aside else g) or _version(g) != v
+            for t, g, v in self._gradients
+        )
+        if left:
+            raise NotCopied("its copy leaves gradients in the model itself")
+        if self._kept.changed():
+            raise NotCopied("its copy changes buffers of the model itself")
+        if self._set_aside:
+            for tensor, gradient, _ in self._gradients:
+                tensor.grad = gradient
+
+
+def _version(tensor: torch.Tensor | None) -> int:
+    return 0 if tensor is None else tensor._version
+
+
+def _nodes(loss: torch.Tensor) -> Iterator[Any]:
+    """The graph of a loss; its leaves are nodes of the type AccumulateGrad."""
+    seen: set[Any] = set()
+    nodes: list[Any] = [loss.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions]
+            yield node

@@ -1,0 +1,68 @@
+"""What a sweep changes beside model and optimizers: what loaders hold, and what `also=` names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from lrwidget.backup.backup import Backup
+from lrwidget.backup.interrupts import finish
+from lrwidget.backup.objects import ObjectState, puts_back
+from lrwidget.backup.reach import moves_on_its_own, reached
+from lrwidget.task.task import TrainingTask
+
+
+@contextmanager
+def put_back_beside(task: TrainingTask) -> Iterator[list[Any]]:
+    """Put loaders, generators that functions draw from, and `also` back when the block ends.
+
+    Yields:
+        The random generators among what is behind loaders and functions, to be seeded.
+    """
+    kept: list[ObjectState | Backup] = []
+    try:
+        trained = _trained(task)
+        loaders = ObjectState(task.loaders, leave=trained, as_data=True)
+        used = [task.step, task.loss_fn, task.metric]
+        functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
+        kept += [loaders, functions]
+        generators = [*loaders.generators, *functions.generators]
+        if task.also:
+            also = ObjectState(task.also, leave=trained)
+            place = "device" if task.snapshot == "auto" else task.snapshot
+            tensors = Backup(also.tensors, place)
+            kept += [also, tensors]
+            tensors.set_gradients_aside()
+        yield generators
+    finally:
+        # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
+                finish([state.restore for state in kept] + [state.close for state in kept])
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+
+def shared_with_also(task: TrainingTask) -> str | None:
+    """The type of an object that `also` leads to and the model or its training too."""
+    parts = [task.model, task.optimizer, *task.other_optimizers, task.scaler]
+    # A function is the same in a copy, with what it uses.
+    found = reached([*parts, task.loss_fn, task.metric], functions=False)
+    known = set(map(id, found))
+    for part in reached(task.also):
+        if id(part) in known and puts_back(part):
+            return type(part).__name__
+    return None
+
+
+def _trained(task: TrainingTask) -> set[int]:
+    """The ids of what the backup of the model and its optimizers puts back."""
+    modules = [part for part in (task.model, task.loss_fn) if isinstance(part, nn.Module)]
+    found: list[Any] = [part for module in modules for part in module.modules()]
+    found += [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return {id(part) for part in (*found, task.optimizer, *task.other_optimizers)}

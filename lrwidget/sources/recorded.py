@@ -1,0 +1,61 @@
+"""A sweep that was run before, of which there are the records: shown beside those run here."""
+
+import math
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from lrwidget.engine.runner import ENDED, RecordsRunner
+from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.task.options import SweepOptions
+
+
+class PastRunner(RecordsRunner):
+    """Stands for a sweep that has ended.
+
+    Args:
+        records: of the sweep, from wherever they come.
+    """
+
+    def __init__(self, records: LRRecords) -> None:
+        self._span = _span_of(records)
+        super().__init__(None, _nothing, records, _steps_of(records))
+        self.state = ENDED[records.stop_reason or StopReason.STOPPED]
+        self._work = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates; of the rows, where no options tell."""
+        return self._span
+
+
+def _nothing(_task: None) -> Generator[None, None, StopReason]:
+    yield from ()
+    return StopReason.STOPPED
+
+
+def _steps_of(records: LRRecords) -> int:
+    """How many were planned, where the records say it."""
+    options: Any = records.meta.get("options")
+    try:
+        planned = SweepOptions(steps=options["steps"], repeats=options["repeats"])
+    except (TypeError, ValueError, KeyError):
+        return len(records)
+    return max(planned.steps * planned.repeats, len(records))
+
+
+def _span_of(records: LRRecords) -> tuple[float, float]:
+    options: Any = records.meta.get("options")
+    try:
+        swept = SweepOptions(start_lr=options["start_lr"], end_lr=options["end_lr"])
+    except (TypeError, ValueError, KeyError):
+        rates = records.lr
+        rates = rates[np.isfinite(rates) & (rates > 0)]
+        if rates.size == 0:
+            usual = SweepOptions()
+            return usual.start_lr, usual.end_lr
+        low, high = float(rates.min()), float(rates.max())
+        # An axis needs two ends.
+        return (low, high) if low < high else (low / 2, min(high * 2, math.nextafter(math.inf, 0)))
+    return swept.start_lr, swept.end_lr

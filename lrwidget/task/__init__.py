@@ -1,0 +1,1 @@
+"""What is trained: a model, its optimizer, its loss, and the options of a sweep."""

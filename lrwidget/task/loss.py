@@ -1,0 +1,340 @@
+"""From a batch to its loss, for every form of batch that needs no custom step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from lrwidget.data.structure import TARGET_NAMES, describe, is_text
+from lrwidget.task.own_step import suggested_step
+from lrwidget.task.signatures import Takes, takes
+
+HANDLED = (
+    "a pair (input, target), a longer tuple (*inputs, target), a mapping or an object with a "
+    f"target under one of {', '.join(TARGET_NAMES)}, or a single tensor that the model "
+    "reconstructs; for anything else give TrainingTask(..., step=lambda batch: loss)"
+)
+
+_NO_TARGET: Any = object()
+
+
+class _Targets(tuple[Any, ...]):
+    """What a loss function takes beside the output, where that is more than the target."""
+
+    __slots__ = ()
+
+
+def outputs_and_loss(
+    model: Callable[..., Any], loss_fn: Callable[..., Any] | None, batch: Any
+) -> tuple[Any, Any, Any]:
+    """Run the model on one batch.
+
+    Args:
+        model: called with the batch's inputs (`*inputs` or `**inputs`).
+        loss_fn: `loss_fn(output, target)`, `loss_fn(output)`, `loss_fn(output, target, weight)`, or
+            None where the model returns its own loss (a tensor, a tuple that begins with it, `loss`
+            as key or attribute, or a mapping of losses, which are summed).
+        batch: one batch, on the device.
+
+    Returns:
+        The model's output, the target (None where there is none) and the loss, not yet checked.
+
+    Raises:
+        TypeError: a batch of a form that is not handled.
+        Exception: what the model or the loss function raise; where the batch is not just a pair of
+            tensors a note tells its structure.
+    """
+    if loss_fn is None:
+        inputs = _whole(model, batch)
+        try:
+            output = _call(model, inputs)
+        except Exception as error:
+            _note(error, model, None, batch)
+            raise
+        return output, _find_target(batch), loss_in(output, model)
+    inputs, target = split(model, batch, loss_fn)
+    output = _NO_TARGET
+    try:
+        output = _call(model, inputs)
+        if target is not _NO_TARGET:
+            if type(target) is _Targets:
+                return output, target[0], loss_fn(output, *target)
+            return output, target, loss_fn(output, target)
+        if _takes_output_only(loss_fn):
+            return output, None, loss_fn(output)
+        single = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
+        if isinstance(single, torch.Tensor) and getattr(output, "shape", None) == single.shape:
+            return output, single, loss_fn(output, single)
+    except Exception as error:
+        _note(error, model, loss_fn, batch, output)
+        raise
+    raise TypeError(f"a batch is {describe(batch)} and has no target; expected {HANDLED}")
+
+
+def split(model: Any, batch: Any, loss_fn: Any = None) -> tuple[Any, Any]:
+    """A batch as the model's inputs and the target of the loss.
+
+    The target is a private marker where the batch holds none.
+    """
+    if isinstance(batch, (tuple, list)) and batch:  # first: the usual case
+        if len(batch) == 2 and isinstance(batch[0], torch.Tensor):
+            return (batch[0],), batch[1]
+        return _split_sequence(model, batch, loss_fn)
+    if isinstance(batch, torch.Tensor):
+        return (batch,), _NO_TARGET
+    if isinstance(batch, Mapping):
+        return _split_mapping(model, batch)
+    target = _find_target(batch)
+    if target is not None:
+        return (batch,), target
+    raise TypeError(f"a batch is {describe(batch)}; expected {HANDLED}")
+
+
+def loss_in(output: Any, model: Any = None) -> Any:
+    """The loss in the output of a model that computes its own.
+
+    Raises:
+        TypeError: the output holds no loss.
+    """
+    if isinstance(output, torch.Tensor):
+        return output
+    if isinstance(output, Mapping) and "loss" in output:
+        return output["loss"]
+    if getattr(output, "loss", None) is not None:
+        return output.loss
+    if isinstance(output, (tuple, list)) and output and isinstance(output[0], torch.Tensor):
+        return output[0]
+    if isinstance(output, Mapping) and _to_be_summed(output, model):
+        return sum(output.values())
+    text = (
+        f"loss_fn is None, so the model must return its loss, but it returned {describe(output)}; "
+        "expected a tensor, a tuple that begins with the loss, an output with `loss`, or a mapping "
+        "of scalars that are all named loss…: give a loss_fn(output, target), or targets that make "
+        "the model compute its loss"
+    )
+    if isinstance(output, Mapping) and output and all(map(_is_scalar, output.values())):
+        text += (
+            ", or say which of these to add up: TrainingTask(model, optimizer, data=data, "
+            "step=lambda batch: sum(model(*batch).values())), or model(**batch)"
+        )
+    if not getattr(model, "training", True):
+        text += (
+            "; this was in eval mode, in which val_data is measured: leave it out where the model "
+            "computes a loss in train mode only"
+        )
+    raise TypeError(text)
+
+
+def _to_be_summed(output: Mapping[Any, Any], model: Any) -> bool:
+    """Whether the values are the parts of one loss: all scalars, all of them named so.
+
+    torchvision's detection models, some of which call theirs otherwise, document the sum.
+    """
+    values = list(output.values())
+    if not values or not all(map(_is_scalar, values)):
+        return False
+    if len({value.requires_grad for value in values}) > 1:
+        return False  # one of them only tells something
+    if type(model).__module__.startswith("torchvision.models.detection"):
+        return True
+    names = [str(name).lower() for name in output]
+    whole = ("total", "sum", "all", "overall")
+    return all(
+        name.startswith("loss") and not any(part in whole for part in name.split("_"))
+        for name in names
+    )
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1
+
+
+def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
+    if isinstance(batch, PackedSequence):
+        return (batch,), _NO_TARGET
+    if len(batch) == 1:
+        if isinstance(batch[0], Mapping) and any(name in batch[0] for name in TARGET_NAMES):
+            return _split_mapping(model, batch[0])
+        return _inputs(model, batch[0], None), _NO_TARGET
+    if len(batch) == 2:
+        return _inputs(model, batch[0], batch[1]), batch[1]
+    accepted = takes(model)
+    plain = type(batch) in (tuple, list) and isinstance(batch[-1], torch.Tensor)
+    if plain and accepted.fits(len(batch) - 1):
+        return tuple(batch[:-1]), batch[-1]
+    fields = _target_last(batch)
+    if accepted.fits(len(fields) - 1) and not (is_text(fields[-1]) and _of_torch(loss_fn)):
+        return tuple(fields[:-1]), fields[-1]
+    told = [field for field in fields if not is_text(field)]
+    if len(told) == 2:
+        return _inputs(model, *told), told[1]
+    if len(told) > 2:
+        if len(told) < len(fields) and accepted.fits(len(told) - 1):
+            return tuple(told[:-1]), told[-1]
+        if takes(loss_fn).least == 3 and accepted.fits(len(told) - 2):
+            return tuple(told[:-2]), _Targets(told[-2:])
+    raise _no_reading(model, batch, accepted)
+
+
+def _target_last(batch: Any) -> list[Any]:
+    """The fields of a tuple, the target last: where it is, unless a named tuple says otherwise."""
+    names = getattr(batch, "_fields", ())
+    if names and names[-1] not in TARGET_NAMES:
+        for name in TARGET_NAMES:
+            if name in names:
+                place = names.index(name)
+                return [*batch[:place], *batch[place + 1 :], batch[place]]
+    return list(batch)
+
+
+def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
+    accepted = takes(model)
+    goal = next((name for name in TARGET_NAMES if name in batch), None)
+    target = _NO_TARGET if goal is None else batch[goal]
+    if goal is None:
+        rest: Any = batch
+    else:
+        # A model that cannot be called without it gets the target too.
+        rest = {k: v for k, v in batch.items() if k != goal or goal in accepted.required}
+    if accepted.fits_names(rest):
+        return rest, target
+    told = {name: value for name, value in rest.items() if not is_text(value)}
+    if len(told) < len(rest) and accepted.fits_names(told):
+        return told, target
+    if len(told) == 1 and accepted.fits(1):
+        return _inputs(model, next(iter(told.values())), target), target
+    raise _no_reading(model, batch, accepted)
+
+
+def _no_reading(model: Any, batch: Any, accepted: Takes) -> TypeError:
+    names = "any names" if accepted.names is None else ", ".join(sorted(accepted.names))
+    step = suggested_step(batch, accepted.least, with_loss_fn=True)
+    return TypeError(
+        f"a batch is {describe(batch)}, which does not fit {type(model).__name__}.forward({names})"
+        f"; expected {HANDLED}, such as {step}"
+    )
+
+
+def _inputs(model: Any, value: Any, target: Any) -> Any:
+    """The arguments of the model for what a batch holds in the place of the input.
+
+    A tuple or list may be several inputs or one, such as a list of images of different sizes.
+    """
+    # A check against Mapping, an abstract class, takes longer than all others together.
+    if isinstance(value, (torch.Tensor, PackedSequence)):
+        return (value,)
+    if isinstance(value, (tuple, list)):
+        accepted = takes(model)
+        if not accepted.fits(1):
+            return value
+        if not accepted.fits(len(value)):
+            one = True
+        elif len(value) > 1 or isinstance(target, (tuple, list)):
+            one = _one_for_each_sample(value, target)
+        else:  # a single sequence, in the last batch, or a single input in a list
+            one = not _has_rows(value[0], 1) and _has_rows(target, 1)
+        if one and "targets" in (accepted.names or ()) and _of_things(target):
+            return (value, target)  # torchvision's detection: the losses are in the output
+        return (value,) if one else value
+    if isinstance(value, Mapping):
+        accepted = takes(model)
+        return (value,) if not accepted.fits_names(value) and accepted.fits(1) else value
+    return (value,)
+
+
+def _one_for_each_sample(value: Any, target: Any) -> bool:
+    """Whether a list holds one thing for each sample of the batch, as its target does.
+
+    Several inputs have a row for each sample themselves.
+    """
+    if hasattr(value, "_fields"):
+        return False
+    if isinstance(target, (tuple, list)):
+        things = _of_things(target) or is_text(target)
+        return things and len(target) == len(value)
+    alike = len({(getattr(v, "dtype", None), tuple(getattr(v, "shape", ())[1:])) for v in value})
+    rows = len(value)
+    return alike == 1 and _has_rows(target, rows) and not all(_has_rows(v, rows) for v in value)
+
+
+def _has_rows(value: Any, rows: int) -> bool:
+    return isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows
+
+
+def _of_things(target: Any) -> bool:
+    """Whether it holds what is in each picture: a mapping for each."""
+    return isinstance(target, (tuple, list)) and all(isinstance(t, Mapping) for t in target)
+
+
+def _whole(model: Any, batch: Any) -> Any:
+    """The arguments of a model that computes its own loss: all that is in the batch."""
+    if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
+        accepted = takes(model)
+        if accepted.fits(len(batch)):
+            return batch
+        if len(batch) == 1 and isinstance(batch[0], Mapping):
+            return _whole(model, batch[0])
+        told = [field for field in batch if not is_text(field)]
+        if len(told) < len(batch) and accepted.fits(len(told)):
+            return told
+        return (batch,) if accepted.fits(1) else batch
+    if isinstance(batch, Mapping):
+        accepted = takes(model)
+        if accepted.fits_names(batch):
+            return batch
+        told_by_name = {name: value for name, value in batch.items() if not is_text(value)}
+        if accepted.fits_names(told_by_name):
+            return told_by_name
+        return (batch,) if accepted.fits(1) and accepted.least == 1 else batch
+    return (batch,)
+
+
+def _call(model: Callable[..., Any], inputs: Any) -> Any:
+    if isinstance(inputs, (tuple, list)):
+        return model(*inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(inputs)
+
+
+def _find_target(batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return next((batch[name] for name in TARGET_NAMES if name in batch), None)
+    if isinstance(batch, (tuple, list)):
+        return batch[-1] if len(batch) > 1 else None
+    if isinstance(batch, (torch.Tensor, str, bytes, int, float)):
+        return None
+    found = (getattr(batch, name, None) for name in TARGET_NAMES)
+    return next((target for target in found if target is not None), None)
+
+
+def _takes_output_only(loss_fn: Callable[..., Any]) -> bool:
+    accepted = takes(loss_fn)
+    return accepted.least == 1 and accepted.most is not None
+
+
+def _of_torch(function: Any) -> bool:
+    """Whether a loss function is one of torch's own, which take tensors only."""
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return module.split(".")[0] == "torch"
+
+
+def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = _NO_TARGET) -> None:
+    """Say how the batch was built, where that may be the cause."""
+    plain = type(batch) in (tuple, list) and len(batch) == 2
+    plain = plain and all(isinstance(field, torch.Tensor) for field in batch)
+    told = [] if plain and loss_fn is not None else [f"the batch is {describe(batch)}"]
+    if output is not _NO_TARGET and not isinstance(output, torch.Tensor):
+        told.append(f"the model returned {describe(output)}")
+    if told:
+        if loss_fn is None:
+            told.append(
+                "loss_fn is None, so the model gets all of it and is to return its loss; where it "
+                "returns its output, give a loss_fn such as nn.CrossEntropyLoss()"
+            )
+        returned = None if output is _NO_TARGET else output
+        step = suggested_step(batch, takes(model).least, loss_fn is not None, returned)
+        error.add_note(
+            f"{'; '.join(told)}. To read it in another way give a step of your own: {step}"
+        )

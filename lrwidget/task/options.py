@@ -1,0 +1,70 @@
+"""The options of a sweep, checked once, at the door."""
+
+import dataclasses
+import math
+import numbers
+from typing import Literal, get_args
+
+from lrwidget.validation import whole_number
+
+Spacing = Literal["log", "linear"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """How a task is swept: the range of learning rates, its density, and when to end.
+
+    Args:
+        start_lr: lower end of the range (a rate, > 0). The first step runs one step above it.
+        end_lr: upper end of the range (a rate, > start_lr). The last step runs exactly at it.
+        steps: optimizer steps in one sweep, at least 2.
+        spacing: "log" (equal ratios between steps) or "linear" (equal differences).
+        stop_at_divergence: end the sweep where the loss explodes. A non-finite loss always ends it.
+        repeats: how many sweeps to run from the same state, each with another seed.
+        seed: seeds the random generators of torch, numpy, python and the loader for the sweep; None
+            goes on from their present state. They are put back afterwards either way.
+
+    Raises:
+        TypeError: an option of the wrong type.
+        ValueError: an option out of its range.
+    """
+
+    start_lr: float = 1e-7
+    end_lr: float = 10.0
+    steps: int = 100
+    spacing: Spacing = "log"
+    stop_at_divergence: bool = True
+    repeats: int = 1
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("start_lr", "end_lr"):
+            rate = getattr(self, name)
+            if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
+                raise TypeError(
+                    f"{name} is {rate!r}, a {type(rate).__name__}; expected a number such as 1e-6"
+                )
+            if not math.isfinite(rate) or rate <= 0:
+                raise ValueError(
+                    f"{name} is {rate!r}; expected a positive, finite learning rate such as 1e-6"
+                )
+            object.__setattr__(self, name, float(rate))
+        if self.start_lr >= self.end_lr:
+            raise ValueError(
+                f"start_lr is {self.start_lr:g} and end_lr is {self.end_lr:g}; "
+                "expected start_lr < end_lr: the range test raises the rate"
+            )
+        for name, least in (("steps", 2), ("repeats", 1)):
+            count = whole_number(name, getattr(self, name), least)
+            object.__setattr__(self, name, count)
+        if self.spacing not in get_args(Spacing):
+            raise ValueError(f"spacing is {self.spacing!r}; expected 'log' or 'linear'")
+        if not isinstance(self.stop_at_divergence, bool):
+            raise TypeError(
+                f"stop_at_divergence is {self.stop_at_divergence!r}; expected True or False"
+            )
+        if self.seed is not None:
+            object.__setattr__(self, "seed", whole_number("seed", self.seed, 0))
+
+
+SWEEP_OPTIONS = tuple(SweepOptions.__dataclass_fields__)

@@ -1,0 +1,75 @@
+"""A `step` of one's own for a batch of any structure, ready to copy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from lrwidget.data.structure import TARGET_NAMES, is_text, named_fields
+
+
+def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = None) -> str:
+    """The call of TrainingTask that would do, or be the beginning of one.
+
+    Args:
+        batch: one batch.
+        inputs: how many arguments the model cannot do without.
+        with_loss_fn: whether there is a loss function.
+        output: what the model returned, where that is known: the loss gets the first tensor of it.
+    """
+    loss = _loss_of(batch, max(inputs, 1), with_loss_fn, _first_tensor(output))
+    return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
+
+
+def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
+    name, fields = "batch", batch
+    if isinstance(batch, (tuple, list)) and len(batch) == 1 and isinstance(batch[0], Mapping):
+        name, fields = "batch[0]", batch[0]
+    if isinstance(fields, Mapping):
+        if not with_loss_fn:
+            return f'model(**{name})["loss"]'
+        goal = next((key for key in TARGET_NAMES if key in fields), None)
+        places = [key for key, value in fields.items() if key != goal and not is_text(value)]
+        given = [f"{name}[{key!r}]" for key in places[:inputs]]
+        rest = places[inputs:] or places[-1:]
+        target = f"{name}[{(rest[0] if goal is None and rest else goal)!r}]"
+    elif isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) and batch:
+        places = [place for place, value in enumerate(batch) if not is_text(value)] or [0]
+        if _of_things(batch[places[-1]]) and len(places) > 1:
+            return "sum(model(*batch).values())"
+        if not with_loss_fn:
+            arguments = ", ".join(f"batch[{place}]" for place in places)
+            return f"model({arguments})"
+        given = [f"batch[{place}]" for place in places[:inputs]]
+        target = f"batch[{(places[inputs:] or places[-1:])[0]}]"
+    else:
+        if not with_loss_fn:
+            return "model(batch)"
+        names = named_fields(batch) or {}
+        goal = next((key for key in TARGET_NAMES if key in names or hasattr(batch, key)), None)
+        given, target = ["batch"], "batch" if goal is None else f"batch.{goal}"
+    return f"loss_fn(model({', '.join(given)}){part}, {target})"
+
+
+def _first_tensor(output: Any) -> str:
+    """How to get at the first tensor of an output; empty where that is the output, or unknown."""
+    if isinstance(output, torch.Tensor):
+        return ""
+    if isinstance(output, Mapping):
+        found = next(
+            (key for key, value in output.items() if isinstance(value, torch.Tensor)), None
+        )
+        return "" if found is None else f"[{found!r}]"
+    if isinstance(output, (tuple, list)):
+        places = [place for place, value in enumerate(output) if isinstance(value, torch.Tensor)]
+        names = getattr(output, "_fields", None)
+        if not places:
+            return ""
+        return f"[{places[0]}]" if names is None else f".{names[places[0]]}"
+    return ".logits" if isinstance(getattr(output, "logits", None), torch.Tensor) else ""
+
+
+def _of_things(value: Any) -> bool:
+    """Whether it is a list of what is in each picture."""
+    return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], Mapping)

@@ -1,0 +1,138 @@
+"""The rates of param groups: in which ratio they stand to the one that a person writes as `lr=`.
+
+A schedule changes `group["lr"]`; what was configured stays in `group["initial_lr"]`. Groups made
+for layer decay (timm, BEiT, MAE) hold the same `lr=` and a factor beside it, `group["lr_scale"]`,
+which the schedule multiplies in.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from lrwidget.task.optimizers import with_inner
+
+RateGroups = list[tuple[dict[str, Any], float]]
+
+
+class _Planned(NamedTuple):
+    group: dict[str, Any]
+    lr: float  # as configured, without `scale`
+    scale: float  # the factor that its rate has beside
+
+
+def rate_groups(optimizers: Iterable[Any]) -> RateGroups:
+    """Every param group with the ratio of its rate to the first group's `lr=`.
+
+    Configured rates count, whatever a warm-up or a decay has made of them meanwhile. A group's
+    `lr_scale` is part of its ratio, also of the first group's.
+    """
+    optimizers = list(optimizers)
+    planned = [one for optimizer in optimizers for one in _planned(optimizer.param_groups)]
+    first = planned[0].lr
+    groups = [(group, scale * lr / first if first else scale) for group, lr, scale in planned]
+    return groups + _mirrored(optimizers, groups)
+
+
+def set_rate(groups: RateGroups, lr: float) -> None:
+    """Set the rates of `groups` to `lr` times their ratios."""
+    for group, ratio in groups:
+        _put(group, "lr", lr * ratio)
+
+
+def apply_rate(optimizer: Any, lr: float) -> None:
+    """Set `lr` on an optimizer that a training is to go on with, keeping its groups' ratios.
+
+    A scheduler that is made afterwards begins at these rates too. One that is there already keeps
+    those that it was made with.
+    """
+    groups = rate_groups([optimizer])
+    planned = _planned(optimizer.param_groups)
+    set_rate(groups, lr)
+    scaled = any(one.scale != 1.0 for one in planned)
+    for (group, ratio), (_, _, scale) in zip(groups, planned, strict=False):
+        # OneCycleLR reads its initial_lr again and again, beside a max_lr that would stay.
+        if scaled or ("initial_lr" in group and "max_lr" not in group):
+            _put(group, "initial_lr", lr * ratio / scale if scale else lr)
+
+
+def configured_rate(group: dict[str, Any]) -> Any:
+    """What was given as the group's `lr`, whatever a schedule has made of it."""
+    initial = group.get("initial_lr")
+    return group["lr"] if initial is None else initial
+
+
+def refuse_undefined_ratios(optimizer: Any) -> None:
+    """Refuse groups whose ratio to the first one is undefined.
+
+    Raises:
+        ValueError: the first group's rate is 0 and another's is not.
+    """
+    first, *others = (one.lr for one in _planned(optimizer.param_groups))
+    if first == 0 and any(others):
+        raise ValueError(
+            "the first param group has lr 0 and others do not, so their ratio to it is undefined; "
+            "give the first group a rate"
+        )
+
+
+def _mirrored(optimizers: Sequence[Any], groups: RateGroups) -> RateGroups:
+    """Groups of inner optimizers over the same parameters at the same rate, in dicts of their own.
+
+    A wrapper that has copied them would step at the rates that they had when it was made.
+    """
+    known = {id(group) for group, _ in groups}
+    of_parameter = {id(p): one for one in groups for p in one[0]["params"]}
+    outer = {id(optimizer) for optimizer in optimizers}
+    found: RateGroups = []
+    for inner in with_inner(optimizers):
+        for group in inner.param_groups if id(inner) not in outer else ():
+            twin = next((of_parameter.get(id(p)) for p in group["params"]), None)
+            if id(group) not in known and twin and group.get("lr") == twin[0]["lr"]:
+                known.add(id(group))
+                found.append((group, twin[1]))
+    return found
+
+
+def _planned(groups: Sequence[dict[str, Any]]) -> list[_Planned]:
+    now = [float(group["lr"]) for group in groups]
+    lrs = [float(configured_rate(group)) for group in groups]
+    if not any(lrs):
+        lrs = now
+    scales = [_scale(group) for group in groups]
+    if not _same(scales):
+        if not _same(lrs) and _proportional(lrs, scales):
+            # A loop without a scheduler has multiplied them in already.
+            lrs = [max(lrs) / max(scales)] * len(lrs)
+        elif any("initial_lr" in group for group in groups) and _proportional(now, lrs):
+            scales = [1.0] * len(lrs)  # the schedule that is under way does not multiply them in
+    return [_Planned(*one) for one in zip(groups, lrs, scales, strict=True)]
+
+
+def _scale(group: dict[str, Any]) -> float:
+    scale = group.get("lr_scale")
+    return float(scale) if isinstance(scale, (int, float)) else 1.0
+
+
+def _same(values: Sequence[float]) -> bool:
+    return all(math.isclose(value, values[0]) for value in values)
+
+
+def _proportional(values: Sequence[float], to: Sequence[float]) -> bool:
+    top = max(range(len(to)), key=to.__getitem__)
+    if not values[top] or not to[top]:
+        return False
+    factor = values[top] / to[top]
+    return all(
+        math.isclose(value, factor * other, abs_tol=1e-12 * abs(values[top]))
+        for value, other in zip(values, to, strict=True)
+    )
+
+
+def _put(group: dict[str, Any], name: str, value: float) -> None:
+    held = group.get(name)
+    if isinstance(held, torch.Tensor):  # capturable optimizers read it in place
+        held.fill_(value)
+    else:
+        group[name] = value

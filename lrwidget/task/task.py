@@ -1,0 +1,267 @@
+"""What is trained: a model, its optimizer, its batches, and what one training step does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from lrwidget.backup.objects import objects_also
+from lrwidget.data.batches import as_loader, asked_size
+from lrwidget.data.reading import batch_size_of
+from lrwidget.task.misplaced import refuse_misplaced, way_out
+from lrwidget.task.optimizers import (
+    checked_others,
+    is_optimizer,
+    made_by,
+    not_an_optimizer,
+    refuse_two_passes,
+    refuse_without_rate,
+    unwrapped,
+)
+from lrwidget.task.rates import (
+    apply_rate,
+    rate_groups,  # noqa: F401 - from here too
+    refuse_undefined_ratios,
+    set_rate,  # noqa: F401
+)
+from lrwidget.validation import whole_number
+
+Others = Literal["keep", "follow"]
+SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
+
+BATCH_SIZE = 32
+
+
+class TrainingTask:
+    """Everything that one training step needs.
+
+    Args:
+        model: the module to train.
+        optimizer: an optimizer over the model's parameters, or a class or factory that is called
+            with the trainable parameters (and `lr=` where it takes one).
+        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
+        data: a DataLoader, a data set (torch's, Hugging Face's, any that indexes like one), samples
+            in a list, `(X, y)`, or any iterable of batches; read again when it ends. Arrays of
+            numpy in `(X, y)` become tensors: floats in torch's default precision, classes int64.
+        step: `step(batch) -> loss`, in place of the usual step. It gets a batch on the device and
+            either only computes the loss (the rest is done for it), or does all of it, up to
+            `optimizer.step()` or an update of its own; which of the two is seen from whether
+            backward ran. Where parameters change in every few calls only, these calls are one
+            step, with the mean of their losses. The loss may be the first of a tuple, or "loss" in
+            a mapping. A task with a step of its own is swept in place, since the step holds on to
+            its own model.
+        batch_size, loader_options: for the DataLoader made of what gives samples (32; shuffled). A
+            ready DataLoader is made anew where it has another batch size, which may also be among
+            the options.
+        accumulate: batches whose gradients are averaged in one optimizer step (1). The loss that is
+            recorded is the mean of theirs.
+        autocast: None, True (the device's default) or a dtype: run the forward pass in autocast.
+        scaler: a `torch.amp.GradScaler`. A step that it skips is tried again at the same rate.
+        clip_grad_norm: clip the norm of all gradients at this value before each step.
+        val_data: batches (as `data`) for a validation loss, measured in eval mode. A ready loader
+            keeps its batch size.
+        val_batches: how many batches of `val_data` are used, the same ones each time (4).
+        val_every: steps of the sweep between two measurements (10).
+        metric: `metric(output, target) -> number`, averaged over the validation batches.
+        device: where the sweep runs; by default where the model is.
+        other_optimizers: optimizers of the same training step that are not swept, such as a
+            discriminator's; they step with the swept one unless `step` steps them itself. They go
+            with none that needs a closure (LBFGS).
+        others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
+        accumulate_in_step: calls of `step` that make one optimizer step, where it accumulates over
+            its calls; by default that is seen, up to 64 calls. A number that leaves rates without a
+            step is an error.
+        snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
+            everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
+            and keep the copy there.
+        also: further objects that training changes, in a list: a moving average of the weights, a
+            memory, a scheduler, a generator. They are put back with the model: modules and
+            optimizers, objects with their attributes and containers, arrays and tensors by value,
+            and by its own `load_state_dict` what an object keeps out of sight. The items of a list
+            or dict of more than 1000 are not looked into. Where one of them shares something with
+            the model, as an average that refers to it does, the model itself is swept.
+
+    Raises:
+        TypeError, ValueError: what was given, what is expected, and how to mend it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | Callable[..., torch.optim.Optimizer],
+        loss_fn: Callable[..., Any] | None = None,
+        data: Any = None,
+        *,
+        step: Callable[[Any], Any] | None = None,
+        batch_size: int | None = None,
+        loader_options: Mapping[str, Any] | None = None,
+        accumulate: int = 1,
+        autocast: bool | torch.dtype | None = None,
+        scaler: Any = None,
+        clip_grad_norm: float | None = None,
+        val_data: Any = None,
+        val_batches: int = 4,
+        val_every: int = 10,
+        metric: Callable[[Any, Any], Any] | None = None,
+        device: torch.device | str | None = None,
+        other_optimizers: Sequence[torch.optim.Optimizer] = (),
+        others: Others = "keep",
+        accumulate_in_step: int | None = None,
+        snapshot: SnapshotPlace = "auto",
+        also: Sequence[Any] = (),
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model is a {type(model).__name__}; expected a torch.nn.Module or a TrainingTask"
+                f"{way_out(model)}"
+            )
+        refuse_misplaced(model, optimizer, loss_fn)
+        for name, function in (("loss_fn", loss_fn), ("step", step), ("metric", metric)):
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} is {function!r}; expected a function or None")
+        if data is None:
+            raise TypeError("data is missing; expected a DataLoader, a Dataset or batches")
+        if val_data is None and metric is not None:
+            raise ValueError("metric is measured on val_data, which is None; give val_data too")
+        if autocast is not None and not isinstance(autocast, (bool, torch.dtype)):
+            raise TypeError(
+                f"autocast is {autocast!r}; expected True, False, a dtype such as "
+                "torch.bfloat16, or None"
+            )
+        if clip_grad_norm is not None and not clip_grad_norm > 0:
+            raise ValueError(f"clip_grad_norm is {clip_grad_norm!r}; expected a positive norm")
+        if others not in get_args(Others):
+            raise ValueError(f"others is {others!r}; expected 'keep' or 'follow'")
+        if snapshot not in get_args(SnapshotPlace):
+            raise ValueError(
+                f"snapshot is {snapshot!r}; expected 'auto', 'device', 'cpu' or 'disk'"
+            )
+        batch_size, loader_options = asked_size(batch_size, loader_options)
+        given = batch_size is not None
+        size = whole_number("batch_size", batch_size, 1) if given else BATCH_SIZE
+        own_step = step is not None
+        self.model = model
+        self.loss_fn = loss_fn
+        self.data = as_loader(data, size, loader_options, given=given, own_step=own_step)
+        self.step = step
+        self.accumulate = whole_number("accumulate", accumulate, 1)
+        self.autocast = autocast
+        self.scaler = scaler
+        self.clip_grad_norm = clip_grad_norm
+        self.val_data = None
+        if val_data is not None:
+            self.val_data = as_loader(val_data, size, None, own_step=own_step, name="val_data")
+        self.val_batches = whole_number("val_batches", val_batches, 1)
+        self.val_every = whole_number("val_every", val_every, 1)
+        self.metric = metric
+        self.optimizer_is_ours = not is_optimizer(optimizer)
+        self.optimizer = _ready_optimizer(optimizer, model, loss_fn)
+        if step is None:
+            refuse_two_passes(self.optimizer)
+            if accumulate_in_step is not None:
+                raise ValueError("accumulate_in_step is about a step of your own; give step= too")
+        self.accumulate_in_step = (
+            None
+            if accumulate_in_step is None
+            else whole_number("accumulate_in_step", accumulate_in_step, 1)
+        )
+        self.other_optimizers = checked_others(other_optimizers)
+        self.others: Others = others
+        self.snapshot: SnapshotPlace = snapshot
+        self.also = objects_also(also)
+        self.device = _device_of(model) if device is None else _numbered(device)
+        # Where several processes sweep, a step that does all of it calls this before a backward in
+        # which they wait for each other: it raises where another one has failed.
+        self.agree: Callable[[], object] = nothing_to_agree
+
+    def session(self) -> AbstractContextManager[None]:
+        """Entered around every sweep, by the thread that sweeps, before anything is remembered.
+
+        For tasks made from another framework's objects, which prepare there what that framework's
+        training step needs, and put it back.
+        """
+        return nullcontext()
+
+    def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Set `lr` on the first param group and the others in their ratio to it.
+
+        The ratio is that of the configured rates, also where a scheduler has changed them; one that
+        is made afterwards begins at `lr`.
+
+        Args:
+            lr: a learning rate.
+            optimizer: which optimizer; by default the task's own.
+
+        Raises:
+            ValueError: the task made its optimizer itself, from a class or factory.
+        """
+        if optimizer is None and self.optimizer_is_ours:
+            raise ValueError(
+                f"the {type(self.optimizer).__name__} was made for the sweep from a class or "
+                "factory; give the optimizer that you train with: apply(optimizer)"
+            )
+        apply_rate(self.optimizer if optimizer is None else optimizer, lr)
+
+    @property
+    def loaders(self) -> list[Any]:
+        """What gives the batches; put back after a sweep, with all that is small in it."""
+        return [data for data in (self.data, self.val_data) if data is not None]
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples in a batch, where the loader says so."""
+        return batch_size_of(self.data)
+
+
+def nothing_to_agree() -> None:
+    """What a process that is alone has to agree on with others."""
+
+
+def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.optim.Optimizer:
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    own = list(model.parameters())
+    if isinstance(loss_fn, nn.Module):
+        trainable += [p for p in loss_fn.parameters() if p.requires_grad]
+        own += list(loss_fn.parameters())
+    if not trainable:
+        raise ValueError(
+            f"model {type(model).__name__} has no trainable parameter ({len(own)} in all); "
+            "set requires_grad = True on those to train"
+        )
+    ready: Any = optimizer
+    if not is_optimizer(optimizer):
+        if not callable(optimizer):
+            raise not_an_optimizer(optimizer)
+        ready = made_by(optimizer, trainable)
+        if not is_optimizer(ready):
+            raise TypeError(
+                f"optimizer returned a {type(ready).__name__}; expected a torch.optim.Optimizer"
+            )
+    ready = unwrapped(ready)
+    refuse_without_rate(ready)
+    known = {id(p) for p in own}
+    swept = [p for group in ready.param_groups for p in group["params"]]
+    if not any(id(p) in known for p in swept):
+        raise ValueError(
+            f"optimizer {type(ready).__name__} holds {len(swept)} parameters, none of them "
+            f"the model's; make it from model.parameters() of this {type(model).__name__}"
+        )
+    if not any(p.requires_grad for p in swept):
+        raise ValueError(
+            f"no trainable parameter: optimizer {type(ready).__name__} holds {len(swept)}, "
+            "all with requires_grad = False"
+        )
+    refuse_undefined_ratios(ready)
+    made: torch.optim.Optimizer = ready
+    return made
+
+
+def _numbered(device: torch.device | str) -> torch.device:
+    """`device` as tensors on it name it: "cuda" is "cuda:0" there, or whichever is current."""
+    return torch.empty(0, device=device).device
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,1 @@
+"""LRFinderWidget: its traits and methods, and what stands behind them."""

@@ -1,0 +1,96 @@
+"""One press of Check: a few rates trained in the background, shown live."""
+
+import dataclasses
+from itertools import pairwise, zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrwidget.engine.check import CheckResults, final_loss
+from lrwidget.engine.runner import Runner, RunState
+from lrwidget.records.records import StopReason
+from lrwidget.stream.protocol import number_or_none
+from lrwidget.stream.sender import Page
+from lrwidget.widget.background import Background, Ending
+
+
+class Trials:
+    """The rows of all trials of a check, one trial after the other; may be read from any thread."""
+
+    def __init__(self, results: CheckResults) -> None:
+        self._trials = results.trials
+
+    def rows(self, offset: int = 0) -> NDArray[np.float64]:
+        """A copy of the rows (n, 2), lr and loss, from `offset` on."""
+        parts = []
+        for trial, following in zip_longest(self._trials, self._trials[1:]):
+            # Asked first: once the next has begun, this one has all of its rows.
+            last = following is None or following.stop_reason is None
+            rows = trial.rows(max(0, offset))
+            parts.append(rows)
+            if last:
+                break
+            offset -= len(trial)
+        return np.concatenate(parts)
+
+    @property
+    def sweep_starts(self) -> list[int]:
+        """Where each trial begins that has begun; one without a row ends where it begins."""
+        starts = [0]
+        for trial, following in pairwise(self._trials):
+            if following.stop_reason is None:
+                break
+            starts.append(starts[-1] + len(trial))
+        return starts
+
+    def __len__(self) -> int:
+        return sum(len(trial) for trial in self._trials)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckOutcome(Ending):
+    """What an ended check came to, in plain values."""
+
+    best: float | None  # only of a check that came to its end: half of one compares nothing
+
+
+class LiveCheck(Background[CheckResults, CheckOutcome]):
+    """A check as the widget sees it.
+
+    Args:
+        number: says which check a message belongs to; a higher number is a newer one.
+        runner: trains; not started yet.
+        page: where its messages go.
+    """
+
+    what = "check"
+    records: Trials
+
+    def __init__(self, number: int, runner: Runner[CheckResults], page: Page) -> None:
+        super().__init__(number, runner, page, "check")
+        self.results = runner.result
+        self.records = Trials(self.results)
+
+    def _rate_of(self, end: CheckOutcome) -> float | None:
+        return end.best
+
+    def _detail(self) -> dict[str, Any]:
+        trials, end = self.results.trials, self.outcome
+        reasons = [trial.stop_reason and trial.stop_reason.value for trial in trials]
+        if end is None:
+            # A trial counts as stopped until it ends in another way.
+            reasons = [None if reason == StopReason.STOPPED else reason for reason in reasons]
+        return {
+            "lrs": self.results.lrs,
+            "final_losses": [number_or_none(final_loss(trial)) for trial in trials],
+            "stop_reasons": reasons,
+            "traceback": end.traceback if end else None,
+            "notice": "" if self._runner is None else self._runner.notice,
+        }
+
+    def settle(self) -> None:
+        """Publish what the check came to, on the sender's thread."""
+        end = self._ending(len(self.records))
+        best = self.results.best if end.state == RunState.FINISHED else None
+        self.outcome = CheckOutcome(**dataclasses.asdict(end), best=best)

@@ -1,0 +1,164 @@
+"""The bqplot figure: scales, axes and marks. The rows never pass through here.
+
+Every mark starts empty. The browser fills it from the stream of rows and places the ticks, so what
+is drawn does not depend on a free kernel; what Python decides is only what there is to draw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import bqplot as bq
+from ipywidgets import Layout
+
+MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
+
+# So many ways there are to draw a run that is not the active one.
+STYLES = 8
+
+# The page sets every domain itself, and shows its own hover text.
+_QUIET: dict[str, Any] = {
+    "preserve_domain": {"x": True, "y": True},
+    "enable_hover": False,
+    "interactions": {},
+}
+
+
+def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure:
+    """Return the figure of a sweep from ``start_lr`` to ``end_lr``, with all marks empty.
+
+    The browser finds a mark by its first label: "other 0" and so on (runs beside the active one,
+    each in its style), "band" (area between the quartiles of several
+    sweeps), "raw loss" (faint line), "smoothed loss" (strong line; with several sweeps the one in
+    progress, drawn thin), "median" (strong line, of several sweeps), "suggestion" (dotted vertical
+    line), "rule" (vertical line through the marker) and "marker" (the handle to drag). Colours are
+    CSS variables, so that the page's theme decides.
+
+    Args:
+        start_lr: rate at the left end of the x axis; positive and finite.
+        end_lr: rate at the right end; above ``start_lr`` and finite.
+        height: height of the figure in pixels; its width follows the page.
+
+    Raises:
+        ValueError: the rates cannot span a logarithmic axis.
+    """
+    # bqplot draws nothing at all where a logarithmic scale has no positive, finite, ordered ends.
+    if not (0 < start_lr < end_lr < math.inf):
+        raise ValueError(
+            f"the chart needs 0 < start_lr < end_lr, both finite; got {start_lr!r} and {end_lr!r}"
+        )
+    # No padding: the plot ends where the sweep does, and a pixel is the same rate for every mark.
+    lr = bq.LogScale(min=start_lr, max=end_lr, allow_padding=False)
+    loss = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
+    # Marker and rule must not move when the loss axis is clipped: they have a scale of their own.
+    upright = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
+    on_curve = {"x": lr, "y": loss}
+    upon_axis = {"x": lr, "y": upright}
+    return bq.Figure(
+        marks=[
+            *(
+                _line(f"other {style}", on_curve, "var(--lrw-ink-2, #50575f)", stroke_width=1.6)
+                for style in range(STYLES)
+            ),
+            _line(
+                "band",
+                on_curve,
+                "var(--lrw-line, #1459b3)",
+                stroke_width=0.0,
+                fill="inside",
+                fill_opacities=[0.25],
+            ),
+            _line("raw loss", on_curve, "var(--lrw-raw, #6f9bd1)", stroke_width=1.2),
+            _line("smoothed loss", on_curve, "var(--lrw-line, #1459b3)", stroke_width=2.4),
+            _line("median", on_curve, "var(--lrw-line, #1459b3)", stroke_width=2.4),
+            _line(
+                "suggestion",
+                upon_axis,
+                "var(--lrw-suggestion, #57606a)",
+                stroke_width=2.0,
+                line_style="dotted",
+            ),
+            _line("rule", upon_axis, "var(--lrw-marker, #b3261e)", stroke_width=1.5),
+            bq.Scatter(
+                labels=["marker"],
+                x=[],
+                y=[],
+                scales=upon_axis,
+                colors=["var(--lrw-marker, #b3261e)"],
+                default_size=240,
+                enable_move=True,
+                restrict_x=True,
+                update_on_move=True,
+                apply_clip=False,
+                **_QUIET,
+            ),
+        ],
+        axes=[
+            bq.Axis(
+                scale=lr,
+                label="learning rate",
+                # At the end, where the lines to the rules' names below it hardly ever pass.
+                label_location="end",
+                label_offset="34px",
+                grid_lines="none",
+            ),
+            bq.Axis(
+                scale=loss,
+                side="left",
+                label="loss",
+                label_offset="44px",
+                grid_lines="solid",
+            ),
+        ],
+        fig_margin=dict(MARGIN),
+        padding_y=0.0,
+        animation_duration=0,  # a hidden tab that streams with animation piles up transitions
+        display_toolbar=False,
+        layout=Layout(width="auto", height=f"{height}px", min_width="0"),
+    )
+
+
+def _line(
+    label: str,
+    scales: dict[str, bq.Scale],
+    color: str,
+    stroke_width: float,
+    line_style: str = "solid",
+    **more: Any,
+) -> bq.Lines:
+    return bq.Lines(
+        labels=[label],
+        x=[],
+        y=[],
+        scales=scales,
+        colors=[color],
+        stroke_width=stroke_width,
+        line_style=line_style,
+        **more,
+        **_QUIET,
+    )
+
+
+@contextlib.contextmanager
+def new_figure(start_lr: float, end_lr: float, height: int) -> Iterator[bq.Figure]:
+    """The figure of a sweep, which is closed again where the block fails."""
+    figure = build_figure(start_lr, end_lr, height=height)
+    try:
+        yield figure
+    except BaseException:
+        close_figure(figure)
+        raise
+
+
+def close_figure(figure: bq.Figure) -> None:
+    """Close a figure with its marks, axes, scales and layout."""
+    parts: list[Any] = [figure, figure.layout, figure.scale_x, figure.scale_y]
+    for mark in figure.marks:
+        parts += [mark, *mark.scales.values()]
+    for axis in figure.axes:
+        parts += [axis, axis.scale]
+    for part in parts:
+        part.close()  # scales are shared; a second close does nothing

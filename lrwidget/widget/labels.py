@@ -1,0 +1,79 @@
+"""What runs are called: a name for people, that says what is different about a run."""
+
+import functools
+import inspect
+from collections.abc import Collection, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from torch.optim import Optimizer
+
+from lrwidget.stream.redact import without_folders
+
+# A label stands in a line beside others.
+LONGEST = 80
+
+
+def checked_label(label: Any) -> str:
+    """A label that was given, in one line and without folders: it is saved with the notebook.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is empty, or too long.
+    """
+    if not isinstance(label, str):
+        raise TypeError(f"label is {label!r}, a {type(label).__name__}; expected text")
+    text = without_folders(" ".join(label.split()))
+    if not text:
+        raise ValueError(f"label is {label!r}; expected a name such as 'batch 128'")
+    if len(text) > LONGEST:
+        raise ValueError(f"label has {len(text)} characters; expected at most {LONGEST}")
+    return text
+
+
+def unique_label(label: str, taken: Collection[str]) -> str:
+    """`label`, with a number after it where it is taken already: "batch 64 (2)"."""
+    number, free = 1, label
+    while free in taken:
+        number += 1
+        free = f"{label} ({number})"
+    return free
+
+
+def label_of(overrides: Mapping[str, Any]) -> str:
+    """What a variant has instead of the plain run: "batch_size=64, optimizer=AdamW"."""
+    text = ", ".join(f"{name}={_brief(value)}" for name, value in overrides.items())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Optimizer):
+        return _call(type(value).__name__, _unusual(value))
+    if isinstance(value, functools.partial):
+        return _call(_brief(value.func), value.keywords)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if value is None or isinstance(value, (bool, int)):
+        return str(value)
+    if isinstance(value, (str, PurePath)):
+        return without_folders(str(value))
+    # No repr: a loader's says nothing to people, and a dtype's or a tensor's may be long.
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> str:
+    inside = ", ".join(f"{key}={_brief(value)}" for key, value in arguments.items())
+    return f"{name}({inside})" if inside else name
+
+
+def _unusual(optimizer: Optimizer) -> dict[str, Any]:
+    """The settings of its first group that are not the class's own, apart from the rate."""
+    usual = inspect.signature(type(optimizer)).parameters
+    return {
+        name: value
+        for name, value in optimizer.param_groups[0].items()
+        if name in usual
+        and name not in ("params", "lr")
+        and isinstance(value, (bool, int, float, str))
+        and value != usual[name].default
+    }

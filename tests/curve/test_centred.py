@@ -1,0 +1,83 @@
+"""The drawn line, against vectors that the browser's tests read too, and against the regions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrwidget import suggest
+from lrwidget.curve.centred import centred
+from lrwidget.curve.smoothing import smoothed
+
+TESTS = Path(__file__).parents[1]
+CASES = json.loads((TESTS / "vectors" / "centred.json").read_text())["cases"]
+RECORDED = json.loads((TESTS.parent / "benchmarks" / "suggest" / "recorded.json").read_text())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['name']}-{case['beta']}")
+def test_shared_vectors(case):
+    loss = [float(value) for value in case["loss"]]
+    expected = np.array([np.nan if v is None else v for v in case["expected"]], dtype=float)
+    np.testing.assert_allclose(centred(loss, case["beta"]), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])
+def test_a_straight_line_stays_where_it_is_at_both_ends_too(beta):
+    line = np.linspace(3, 1, 200)
+    np.testing.assert_allclose(centred(line, beta), line, atol=1e-9)
+    assert beta < 0.9 or smoothed(line, beta)[-1] > 1.05
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.9, 0.98])
+def test_it_is_about_as_smooth_as_the_average_of_the_same_number(beta):
+    noise = np.random.default_rng(0).normal(0, 1, 20_000)
+    ratio = np.std(centred(noise, beta)) / np.std(smoothed(noise, beta))
+    assert 0.85 < ratio < 1.15
+
+
+def test_an_explosion_does_not_reach_back_into_the_fall():
+    fall = np.concatenate([np.full(40, 2.0), np.linspace(2, 1, 30)])
+    line = centred([*fall, 3, 1e3, 1e8, 1e30], 0.9)
+    assert np.abs(line[:45] - fall[:45]).max() < 0.1
+    assert line.argmin() >= 50
+    assert line[-1] > 1e6
+
+
+def test_it_stays_within_the_losses():
+    loss = np.random.default_rng(1).normal(1, 0.1, 60)
+    loss[50] = 1e9
+    line = centred(loss, 0.95)
+    assert loss.min() <= line.min()
+    assert line.max() <= 1e9
+
+
+def lag(rates, losses, line):
+    """How far the line is lowest beyond the end of the region "falling", in decades."""
+    end = suggest(rates, losses).minimum
+    return np.log10(rates[np.nanargmin(line)] / end)
+
+
+@pytest.mark.parametrize("steps", ["100", "300"])
+def test_it_is_lowest_within_the_region_that_is_called_falling(steps):
+    """Of recorded sweeps; the average is lowest half a decade beyond the end of the region."""
+    drawn, averages = [], []
+    for task in RECORDED:
+        for sweep in task["sweeps"][steps]:
+            losses = np.array(sweep, dtype=float)
+            rates = 1e-7 * 1e8 ** (np.arange(1, len(losses) + 1) / int(steps))
+            if suggest(rates, losses).minimum is None:
+                continue
+            drawn.append(lag(rates, losses, centred(losses, 0.9)))
+            averages.append(lag(rates, losses, smoothed(losses, 0.9)))
+    assert len(drawn) > 10
+    # On a floor of two decades a fit of another width may find another wave of the noise.
+    assert max(drawn) < 0.2
+    assert np.mean(np.array(drawn) <= 0.1) > 0.8
+    assert np.median(averages) > 0.2
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1.0, float("nan")])
+def test_refuses_a_beta_outside_its_range(beta):
+    with pytest.raises(ValueError, match="beta must be"):
+        centred([1.0, 2.0, 3.0], beta)

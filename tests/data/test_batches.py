@@ -1,0 +1,152 @@
+"""Where batches come from, and how they reach the device."""
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.utils.data import DataLoader, IterableDataset
+
+from lrwidget.data.batches import BatchSource, Exhausted, as_loader, loader_generators, to_device
+from tests.tasks import blobs
+
+Pair = collections.namedtuple("Pair", ["a", "b"])
+
+
+@dataclasses.dataclass
+class Sample:
+    x: torch.Tensor
+    name: str
+
+
+class Numbers(IterableDataset):
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter(torch.arange(5.0))
+
+
+def take(source: BatchSource, count: int) -> list[Any]:
+    return [next(source) for _ in range(count)]
+
+
+def source_of(data: Any, epochs: list[int] | None = None) -> BatchSource:
+    return BatchSource(data, on_epoch=lambda: epochs.append(1) if epochs is not None else None)
+
+
+def test_a_short_loader_is_read_again_and_says_so() -> None:
+    epochs: list[int] = []
+    assert take(source_of([1, 2], epochs), 5) == [1, 2, 1, 2, 1]
+    assert len(epochs) == 2
+
+
+def test_the_last_partial_batch_is_kept() -> None:
+    sizes = [len(batch) for batch in take(source_of(DataLoader(range(5), batch_size=2)), 3)]
+    assert sizes == [2, 2, 1]
+
+
+def test_an_iterable_data_set_is_read_again() -> None:
+    loader = as_loader(Numbers(), 2, None)
+    assert [len(batch) for batch in take(source_of(loader), 6)] == [2, 2, 1, 2, 2, 1]
+
+
+def test_a_generator_is_exhausted_after_its_batches() -> None:
+    source = source_of(n for n in range(3))
+    assert take(source, 3) == [0, 1, 2]
+    with pytest.raises(Exhausted):
+        next(source)
+
+
+def test_an_iterable_that_gives_nothing_the_second_time_is_exhausted() -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.left = [1, 2]
+
+        def __iter__(self) -> Iterator[int]:
+            while self.left:
+                yield self.left.pop()
+
+    source = source_of(Once())
+    assert take(source, 2) == [2, 1]
+    with pytest.raises(Exhausted):
+        next(source)
+
+
+@pytest.mark.parametrize(
+    "empty", [iter(()), (n for n in ()), DataLoader(range(1), 2, drop_last=True)]
+)
+def test_a_loader_without_batches_says_so(empty: Any) -> None:
+    with pytest.raises(ValueError, match="without a single batch"):
+        next(source_of(empty))
+
+
+def test_a_sequence_by_index_is_iterable() -> None:
+    class ByIndex:
+        def __getitem__(self, index: int) -> int:
+            if index > 1:
+                raise IndexError
+            return index
+
+    assert take(source_of(as_loader(ByIndex(), 1, None)), 3) == [0, 1, 0]
+
+
+def test_an_epoch_in_progress_with_persistent_workers_goes_on() -> None:
+    loader = DataLoader(range(8), batch_size=1, num_workers=1, persistent_workers=True)
+    users = iter(loader)
+    first = next(users)
+    source = source_of(loader)
+    assert [int(batch) for batch in take(source, 2)] == [0, 1]
+    source.close()
+    assert [int(first), *map(int, users)] == list(range(8))
+    loader._iterator._shutdown_workers()
+
+
+def test_close_ends_the_workers_started_for_it() -> None:
+    import multiprocessing
+
+    processes, threads = set(multiprocessing.active_children()), set(threading.enumerate())
+    source = source_of(DataLoader(range(8), num_workers=2, persistent_workers=True))
+    take(source, 1)
+    assert len(set(multiprocessing.active_children()) - processes) == 2
+    source.close()
+    assert set(multiprocessing.active_children()) <= processes
+    assert set(threading.enumerate()) <= threads
+
+
+def test_the_generators_of_loader_and_samplers_are_found_once() -> None:
+    generator = torch.Generator()
+    loader = DataLoader(blobs(8), shuffle=True, generator=generator)
+    assert loader_generators(loader) == [generator]
+    own = torch.utils.data.RandomSampler(range(4), generator=generator)
+    assert loader_generators(DataLoader(range(4), sampler=own)) == [generator]
+    assert loader_generators([1, 2]) == []
+
+
+def test_every_tensor_in_a_batch_moves() -> None:
+    meta = torch.device("meta")
+    batch = {
+        "pair": Pair(torch.zeros(1), [torch.zeros(2), "text"]),
+        "sample": Sample(torch.zeros(3), "name"),
+        "number": 4,
+        "none": None,
+    }
+    moved = to_device(batch, meta)
+    assert isinstance(moved["pair"], Pair)
+    assert moved["pair"].a.device == moved["pair"].b[0].device == meta
+    assert moved["pair"].b[1] == "text"
+    assert (moved["sample"].x.device, moved["sample"].name) == (meta, "name")
+    assert (moved["number"], moved["none"]) == (4, None)
+
+
+def test_an_object_that_can_move_itself_does() -> None:
+    packed = pack_sequence([torch.ones(2, 1), torch.ones(1, 1)])
+    moved = to_device(packed, torch.device("cpu"))
+    assert isinstance(moved, PackedSequence)
+    assert torch.equal(moved.data, packed.data)
+
+
+def test_a_tensor_on_its_device_is_not_copied() -> None:
+    tensor = torch.zeros(2)
+    assert to_device([tensor], torch.device("cpu"))[0] is tensor

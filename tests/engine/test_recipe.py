@@ -1,0 +1,56 @@
+"""A swept optimizer as Python source: what is made of it is the same optimizer."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import TrainingTask
+from lrwidget.engine.meta import meta_of
+from lrwidget.engine.recipe import recipe
+from lrwidget.task.options import SweepOptions
+from tests.tasks import problem
+
+
+def meta(make: Any, **settings: Any) -> dict[str, Any]:
+    """The meta of a sweep of it, as a file keeps them."""
+    return json.loads(json.dumps(meta_of(TrainingTask(*problem(make, **settings)), SweepOptions())))
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "momentum"),
+    [
+        (torch.optim.SGD, {}, None),
+        (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, "momentum"),
+        (torch.optim.Adam, {}, "betas"),
+        (torch.optim.AdamW, {"betas": (0.8, 0.95), "weight_decay": 0.1}, "betas"),
+        (torch.optim.Adagrad, {"lr_decay": 0.1}, None),
+        (torch.optim.RMSprop, {"momentum": 0.5, "centered": True}, "momentum"),
+    ],
+)
+def test_what_is_written_makes_the_same_optimizer(
+    make: Any, settings: dict[str, Any], momentum: str | None
+) -> None:
+    found = recipe(meta(make, **settings))
+    assert found is not None
+    assert found["momentum"] == momentum
+    weights = [nn.Parameter(torch.ones(1))]
+    again = eval(
+        f"{found['name']}(weights, lr=1e-3, {found['arguments']})",
+        {"torch": torch, "weights": weights},
+    )
+    assert again.defaults == make(weights, lr=1e-3, **settings).defaults
+    # Only what was changed is said.
+    assert found["arguments"].count("=") == len(settings)
+
+
+def test_an_optimizer_of_somebody_elses_has_none() -> None:
+    class Adam(torch.optim.Adam):
+        pass
+
+    assert recipe(meta(Adam)) is None
+    assert recipe({}) is None
+    assert recipe({"optimizer": "Adam", "optimizer_class": "os.system"}) is None
+    assert recipe({"optimizer_class": "torch.optim.lr_scheduler"}) is None

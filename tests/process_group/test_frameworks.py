@@ -1,0 +1,131 @@
+"""Sweeps through the adapters over two processes that the real launchers have launched."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrwidget.process_group.team import TIMEOUT
+from tests.adapters.case import SAMPLES
+from tests.restore.endings import STEPS
+
+ROOT = Path(__file__).parents[2]
+BY_TORCHRUN = ("lightning", "transformers", "accelerate", "accelerate-dispatched")
+BY_ACCELERATE = ("accelerate-launched",)
+FRAMEWORKS = BY_TORCHRUN + BY_ACCELERATE
+
+Facts = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two ranks have written what came of each framework; Lightning finds no group yet."""
+    made = tmp_path_factory.mktemp("frameworks")
+    torchrun = ["torchrun", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
+    torchrun += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+    # After the last scene the process group is broken.
+    launch(torchrun, *BY_TORCHRUN, "plain", "amid", str(made))
+    # Its --cpu starts one process, or takes mpirun. The case asks for the CPU itself.
+    accelerate = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+    accelerate += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    accelerate += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
+    launch(accelerate, *BY_ACCELERATE, str(made))
+    return made
+
+
+def launch(command: list[str], *arguments: str) -> None:
+    launcher = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    worker = [str(Path(__file__).with_name("framework_worker.py")), *arguments]
+    environment = {
+        **os.environ,
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": str(ROOT),
+    }
+    subprocess.run([*launcher, *worker], env=environment, cwd=ROOT, timeout=140, check=True)
+
+
+def facts_of(folder: Path, framework: str) -> Facts:
+    """What came of a framework's scenes on each rank."""
+    return [json.loads((folder / f"{framework}-{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_torchrun_runs_a_script_with_a_ddp_model(folder: Path) -> None:
+    first, second = facts_of(folder, "plain")
+    assert first["loss"] == second["loss"]
+    assert len(first["loss"]) == STEPS
+    for there in (first, second):
+        assert there["reason"] == "finished"
+        assert there["restored"]
+
+
+def test_torchrun_runs_it_to_its_end_where_one_rank_fails_amid_a_step(folder: Path) -> None:
+    well, failed = facts_of(folder, "amid")
+    assert failed["error"] == "ZeroDivisionError: in backward"
+    assert well["error"].startswith(f"TeamError: rank 1 failed in step 1 with {failed['error']}")
+    for there in (well, failed):
+        assert there["restored"]
+        assert there["seconds"] < 0.5 * TIMEOUT
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_loss_is_the_mean_of_those_of_the_frameworks_own_training(
+    framework: str, folder: Path
+) -> None:
+    first, second = facts_of(folder, framework)
+    assert first["whole"]["error"] is second["whole"]["error"] is None
+    assert first["whole"]["reason"] == "finished"
+    assert first["own"] != second["own"]
+    means = [(one + other) / 2 for one, other in zip(first["own"], second["own"], strict=True)]
+    assert first["whole"]["loss"] == second["whole"]["loss"] == means
+    assert len(means) == STEPS
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_each_rank_reads_its_own_share(framework: str, folder: Path) -> None:
+    first, second = (there["first_read"] for there in facts_of(folder, framework))
+    if framework == "accelerate-dispatched":
+        assert first
+        assert not second, "rank 0 reads for all"
+    assert len({*first, *second}) == len(first) + len(second) <= SAMPLES
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("scene", ["whole", "failed", "stopped"])
+def test_everything_is_as_before_on_both_ranks(scene: str, framework: str, folder: Path) -> None:
+    for there in facts_of(folder, framework):
+        assert there[scene]["changed"] == []
+        assert there[scene]["fired"] == []
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_exception_on_one_rank_ends_the_sweep_on_both(framework: str, folder: Path) -> None:
+    well, failed = facts_of(folder, framework)
+    assert failed["failed"]["error"] == "BoomError: "
+    assert well["failed"]["error"].startswith("TeamError: rank 1 failed with BoomError")
+    assert well["failed"]["loss"] == failed["failed"]["loss"] == well["whole"]["loss"][:4]
+    # And training goes on from there as if there had been no sweep.
+    for there in (well, failed):
+        assert there["own_after"] == there["own"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_stop_on_rank_0_stops_both_at_the_same_step(framework: str, folder: Path) -> None:
+    first, second = facts_of(folder, framework)
+    assert first["stopped"]["reason"] == second["stopped"]["reason"] == "stopped"
+    assert first["stopped"]["loss"] == second["stopped"]["loss"]
+    assert len(first["stopped"]["loss"]) == 5
+
+
+def test_accelerates_own_launcher_launched_what_it_is_to(folder: Path) -> None:
+    for framework in FRAMEWORKS:
+        for there in facts_of(folder, framework):
+            assert there["by_accelerate"] == (framework in BY_ACCELERATE)
+
+
+def test_lightning_begins_the_process_group_itself(folder: Path) -> None:
+    for there in facts_of(folder, "lightning"):
+        assert there["had_group"] is False

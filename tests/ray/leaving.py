@@ -1,0 +1,85 @@
+"""A process that leaves a Ray cluster while its sweeps run, again and again.
+
+RAY_ADDRESS=... python -m tests.ray.leaving ROUNDS
+
+A process of its own, as what goes wrong here may hang in C++ or crash.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import ray
+
+from lrwidget.distributed import RayRunner
+from lrwidget.engine.runner import RunState
+from lrwidget.ray.connection import WorkerLostError
+from lrwidget.ray.source import RaySource
+from tests.ray.cluster import TIMEOUT, make_task, until
+
+LEFT = "this process has left the Ray cluster"
+ENDLESS: dict[str, Any] = {"steps": 100_000, "stop_at_divergence": False, "end_lr": 1e-3}
+
+
+def running() -> Any:
+    """A sweep that goes on for ever, with its first rows."""
+    runner = RaySource(make_task, RayRunner("auto"), **ENDLESS).runner("")
+    runner.start()
+    until(lambda: len(runner.records) > 5)
+    return runner
+
+
+def ends(runner: Any) -> None:
+    """It has ended with the words for it, and kept its rows."""
+    with pytest.raises(WorkerLostError, match=LEFT):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) > 5
+    runner.close()
+
+
+def leave() -> None:
+    """Leave it: nothing that goes on here may start a cluster of its own, as Ray's calls do."""
+    runner = running()
+    part = runner._parts[0]
+    ray.shutdown()
+    ends(runner)
+    for late in (part.submit, lambda: part.steer("stop"), part.take):
+        with pytest.raises(WorkerLostError, match=LEFT):
+            late()
+    part.release()
+    assert not ray.is_initialized()
+
+
+def leave_and_come_back() -> None:
+    """Leave it and join at once: what runs finds itself connected, and not as it was."""
+    runner = running()
+    ray.shutdown()
+    RayRunner("auto").connect()
+    ends(runner)
+    again = running()
+    again.close()
+    assert again.state is RunState.STOPPED
+
+
+WAYS: tuple[Callable[[], None], ...] = (leave, leave_and_come_back)
+
+
+def main(rounds: str) -> None:
+    """Leave so many times in each way; a hang ends it, with the stacks of all threads."""
+    faulthandler.dump_traceback_later(TIMEOUT, exit=True)
+    for number in range(int(rounds)):
+        for way in WAYS:
+            way()
+        sys.stderr.write(f"round {number}\n")
+        faulthandler.dump_traceback_later(TIMEOUT, exit=True)
+    ray.shutdown()
+    sys.stderr.write("left\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

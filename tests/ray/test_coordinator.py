@@ -1,0 +1,263 @@
+"""One sweep on several workers of a Ray cluster, through Ray Train's TorchTrainer."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+import torch
+import torch.distributed as dist
+from ray.exceptions import RayActorError
+from ray.train import PreemptionError, PreemptionInfo
+from ray.util import placement_group_table
+from torch import nn
+
+from lrwidget import TrainingTask
+from lrwidget.distributed import RayRunner
+from lrwidget.engine.runner import Runner, RunState
+from lrwidget.ray.coordinator import Coordinator, Places, together
+from lrwidget.ray.handle import WorkerLostError
+from lrwidget.ray.job import Ending
+from lrwidget.ray.source import RaySource
+from lrwidget.records.records import StopReason
+from tests.ray.cluster import (
+    TIMEOUT,
+    Gate,
+    GatedLoss,
+    Nodes,
+    children,
+    close_all,
+    make_task,
+    until,
+)
+
+RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 20, "seed": 3}
+
+
+class OwnLosses(GatedLoss):
+    """Writes down the losses of its rank, and fails on the last one."""
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if dist.get_rank() == 0:
+            self.fails_at = None
+        loss = super().forward(output, target)
+        assert self.gate is not None
+        with self.gate.with_suffix(f".rank{dist.get_rank()}").open("a") as file:
+            file.write(f"{loss.item()!r}\n")
+        return loss
+
+
+def make_shared(gate: Path, fails_at: int | None = None) -> tuple[Any, ...]:
+    """The model is left for the workers to share."""
+    assert dist.get_world_size() == 2
+    model, optimizer, _, loader = make_task()
+    return model, optimizer, OwnLosses(gate, fails_at), loader
+
+
+@pytest.fixture(scope="module")
+def two(nodes: Nodes) -> list[Any]:
+    """Two nodes with a core each."""
+    return [nodes.add(num_cpus=1), nodes.add(num_cpus=1)]
+
+
+@pytest.fixture
+def gate(two: list[Any], tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+@pytest.fixture
+def start(gate: Gate) -> Iterator[Any]:
+    running: list[Runner[Any]] = []
+    clusters: list[RayRunner] = []
+
+    def begin(cluster: RayRunner, lrs: list[float] | None = None, **options: Any) -> Runner[Any]:
+        clusters.append(cluster)
+        source = RaySource(make_shared, cluster, gate=gate.path, **(RANGE | options))
+        running.append(source.runner("") if lrs is None else source.checker(lrs, options["steps"]))
+        running[-1].start()
+        return running[-1]
+
+    yield begin
+    gate.open()
+    close_all(running)
+    for cluster in clusters:
+        nothing_stays(cluster)  # a rank's store listens at every address until then
+
+
+def groups() -> list[str]:
+    """How what was asked of the cluster stands, request by request."""
+    return [group["state"] for group in placement_group_table().values()]
+
+
+def helpers() -> list[str]:
+    """Those who ask for cores and hold them, by name; also who clears up after them."""
+    found = []
+    for process in children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            name = " ".join(process.cmdline()).partition(".")[0].strip()
+            if name in ("ray::Coordinator", "ray::TrainController", "ray::PlacementGroupCleaner"):
+                found.append(name)
+    return found
+
+
+def nothing_stays(cluster: RayRunner) -> None:
+    """No cores are held or waited for when all who would have ended, and they do."""
+    for _, gone in cluster._leaving:
+        with pytest.raises(RayActorError):  # it is gone, or going, without an answer
+            ray.get(gone, timeout=TIMEOUT)
+    until(lambda: set(groups()) <= {"REMOVED"} and helpers() == [], every=0.5)
+
+
+def test_too_few_cores_are_waited_for(start: Any) -> None:
+    cluster = RayRunner(workers=3)
+    runner = start(cluster)
+    until(lambda: runner.notice)
+    assert runner.notice == "Waiting for 3 workers with 1 CPU: not free yet."
+    until(lambda: "PENDING" in groups(), every=0.5)
+    runner.stop()
+    assert len(runner.wait(60)) == 0
+    nothing_stays(cluster)
+
+
+def test_stopped_before_anything_has_begun_nothing_comes_of_it(start: Any) -> None:
+    cluster = RayRunner(workers=3)
+    runner = start(cluster)
+    until(lambda: runner.notice)
+    runner.stop()
+    assert len(runner.wait(60)) == 0
+    nothing_stays(cluster)
+
+
+def test_the_mean_loss_streams_and_all_workers_pause_go_on_and_stop_together(
+    start: Any, gate: Gate
+) -> None:
+    runner = start(RayRunner(workers=2), steps=100_000, stop_at_divergence=False)
+    gate.let(5)
+    until(lambda: len(runner.records) == 5)
+    assert runner.records.meta["model"] == "DistributedDataParallel"
+    runner.pause()
+    gate.open()
+    until(lambda: runner.state is RunState.PAUSED)
+    held = len(runner.records)
+    time.sleep(0.5)
+    assert len(runner.records) == held
+    runner.resume()
+    until(lambda: len(runner.records) > held)
+    runner.stop()
+    records = runner.wait(TIMEOUT)
+    assert records.stop_reason is StopReason.STOPPED
+    ranks = [
+        np.loadtxt(gate.path.with_suffix(f".rank{rank}"), max_rows=len(records))
+        for rank in range(2)
+    ]
+    assert len(ranks[0]) == len(ranks[1]) == len(records)  # both ended at the same step
+    assert (ranks[0] != ranks[1]).any()
+    assert records.loss == pytest.approx(np.mean(ranks, axis=0), rel=1e-6)
+
+
+def test_an_exception_on_one_worker_ends_the_sweep_with_that_exception(
+    start: Any, gate: Gate
+) -> None:
+    gate.open()
+    runner = start(RayRunner(workers=2), fails_at=5)
+    with pytest.raises(ArithmeticError, match="no luck on this worker"):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) == 4
+
+
+def means_of_ranks(gate: Gate, jobs: int) -> list[list[float]]:
+    """The mean losses of each job, of those that had the workers one after the other."""
+    ranks = [np.loadtxt(gate.path.with_suffix(f".rank{rank}")) for rank in range(2)]
+    assert (ranks[0] != ranks[1]).any()
+    return sorted(np.mean(ranks, axis=0).reshape(jobs, -1).tolist())
+
+
+def test_the_rates_of_a_check_have_all_workers_one_after_the_other(start: Any, gate: Gate) -> None:
+    gate.open()
+    runner = start(RayRunner(workers=2), lrs=[1e-3, 1e-1], steps=4)
+    trials = [trial.loss.tolist() for trial in runner.wait(TIMEOUT).trials]
+    assert runner.state is RunState.FINISHED
+    assert [len(losses) for losses in trials] == [4, 4]
+    assert trials[0][0] == trials[1][0]  # the same weights and batches
+    assert trials[0] != trials[1]
+    for losses, means in zip(sorted(trials), means_of_ranks(gate, jobs=2), strict=True):
+        assert losses == pytest.approx(means, rel=1e-6)
+
+
+@pytest.mark.full
+def test_so_have_repeats(start: Any, gate: Gate) -> None:
+    gate.open()
+    runner = start(RayRunner(workers=2), repeats=2, steps=4)
+    records = runner.wait(TIMEOUT)
+    assert records.stop_reason is StopReason.FINISHED
+    assert records.sweep_starts == [0, 4]
+    sweeps = [sweep[:, 1].tolist() for sweep in records.sweeps]
+    assert sweeps[0] != sweeps[1]
+    for losses, means in zip(sorted(sweeps), means_of_ranks(gate, jobs=2), strict=True):
+        assert losses == pytest.approx(means, rel=1e-6)
+
+
+def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
+    runner = start(RayRunner(workers=2))
+    gate.let(4)
+    until(lambda: len(runner.records) == 4)
+    close_all([runner])
+    assert runner.state is RunState.STOPPED
+    assert len(runner.records) == 4
+
+
+# Two attempts, each of which starts seven processes that import torch, on the cores of one machine.
+@pytest.mark.timeout(600)
+def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
+    start: Any, gate: Gate, nodes: Nodes, two: list[Any]
+) -> None:
+    runner = start(RayRunner(workers=2, max_retries=1))
+    gate.let(4)
+    until(lambda: len(runner.records) == 4)
+    nodes.add(num_cpus=1)
+    nodes.kill(two[1])
+    until(lambda: "began again, attempt 2" in runner.notice)
+    gate.let(8)
+    until(lambda: len(runner.records) == 8)
+    nodes.kill(two[0])
+    with pytest.raises(WorkerLostError, match="the worker was lost after 8 steps"):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) == 8
+
+
+def test_workers_that_begin_a_second_time_end_the_attempt() -> None:
+    coordinator = Coordinator(Places(2, 1, 0))
+    assert [coordinator.begin(rank) for rank in (1, 0)] == [True, True]
+    assert not coordinator.begin(1)
+    end = coordinator._reports.get_nowait().end
+    assert end is not None
+    assert end.lost
+    assert "started the workers a second time" in str(end.error)
+
+
+def test_a_node_taken_back_is_a_loss_whatever_the_workers_say_of_it() -> None:
+    coordinator = Coordinator(Places(1, 1, 0))
+    coordinator.ended(0, Ending(StopReason.FAILED, RuntimeError("torn down")))
+    end = coordinator._what_failed(PreemptionError(PreemptionInfo(0, {"a node": [0]})))
+    assert end.lost
+    assert isinstance(end.error, PreemptionError)
+
+
+def test_a_step_of_its_own_is_refused_where_the_model_is_not_distributed() -> None:
+    model = nn.Linear(1, 1)
+    task = TrainingTask(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), data=[0], step=lambda batch: batch
+    )
+    with pytest.raises(
+        ValueError, match="with a step of its own, and its model is not distributed"
+    ):
+        together(task)

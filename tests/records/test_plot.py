@@ -1,0 +1,69 @@
+"""The static picture."""
+
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lrwidget import LRRecords
+from lrwidget.curve.centred import centred
+from tests.records.test_records import curve
+
+
+@pytest.fixture(autouse=True)
+def _close() -> object:
+    yield
+    plt.close("all")
+
+
+def test_it_draws_raw_and_smoothed_loss_over_a_log_axis_with_the_suggestion() -> None:
+    records = curve()
+    ax = records.plot(smoothing=0.8)
+    raw, line, chosen = ax.get_lines()
+    assert ax.get_xscale() == "log"
+    assert np.array_equal(raw.get_ydata(), records.loss)
+    assert np.array_equal(line.get_ydata(), centred(records.loss, 0.8))
+    assert chosen.get_xdata()[0] == records.suggestion.lr
+    assert f"{records.suggestion.lr:.1e}" in ax.get_legend().get_texts()[0].get_text()
+    assert line.get_label() == ax.get_legend().get_texts()[1].get_text() == "smoothed to both sides"
+
+
+def test_the_explosion_does_not_flatten_the_curve_and_y_max_is_obeyed() -> None:
+    records = curve()
+    assert records.loss.max() > 60
+    assert 2.3 < records.plot().get_ylim()[1] < 5
+    assert records.plot(y_max=10.0).get_ylim()[1] == pytest.approx(10, rel=0.06)
+
+
+def test_it_draws_into_given_axes() -> None:
+    _, ax = plt.subplots()
+    assert curve().plot(ax) is ax
+
+
+@pytest.mark.parametrize(
+    "losses", [[], [1.0], [float("nan")] * 3, [2.0, 2.0, 2.0], [float("inf"), 1.0, 2.0]]
+)
+def test_odd_curves_are_drawn_too(losses: list[float]) -> None:
+    records = LRRecords()
+    for step, loss in enumerate(losses):
+        records.append(10.0**step, loss)
+    records.plot()
+
+
+@pytest.mark.process
+def test_without_matplotlib_it_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["matplotlib"] = None
+sys.modules["matplotlib.pyplot"] = None
+from lrwidget import LRRecords
+try:
+    LRRecords().plot()
+except ModuleNotFoundError as error:
+    assert "pip install 'lrwidget[plot]'" in str(error)
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,200 @@
+"""The growing table: rows, columns, smoothing, saving."""
+
+import json
+import math
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrwidget import LRRecords
+from lrwidget.curve.smoothing import smoothed
+from lrwidget.curve.suggest import suggest
+from lrwidget.records.records import StopReason
+
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+tables = st.lists(st.tuples(st.floats(1e-12, 1e3), numbers), max_size=40)
+
+
+def filled(rows: list[tuple[float, float]], meta: dict[str, Any] | None = None) -> LRRecords:
+    records = LRRecords(meta)
+    for lr, loss in rows:
+        records.append(lr, loss)
+    return records
+
+
+def curve(steps: int = 60) -> LRRecords:
+    """A fall from 2.3 to 0.3 around 1e-3 and an explosion past 0.3."""
+    lr = np.geomspace(1e-6, 1.0, steps)
+    loss = 0.3 + 2 / (1 + (lr / 1e-3) ** 2) + (lr / 0.5) ** 6
+    return filled(list(zip(lr.tolist(), loss.tolist(), strict=True)))
+
+
+def test_the_frame_has_exactly_lr_and_loss() -> None:
+    frame = filled([(1e-3, 2.0), (1e-2, 1.0)]).frame
+    assert list(frame.columns) == ["lr", "loss"]
+    assert frame.to_dict("list") == {"lr": [1e-3, 1e-2], "loss": [2.0, 1.0]}
+
+
+def test_columns_measured_now_and_then_are_nan_between() -> None:
+    records = LRRecords()
+    records.append(1.0, 2.0, {"val_loss": 3.0})
+    records.append(2.0, 4.0)
+    assert records.frame["val_loss"].tolist()[0] == 3.0
+    assert math.isnan(records.frame["val_loss"][1])
+
+
+def test_repeats_are_told_apart() -> None:
+    records = LRRecords()
+    for start in (1.0, 2.0):
+        records.begin_sweep()
+        for step in range(3):
+            records.append(10.0**step, start + step)
+    assert records.sweep_starts == [0, 3]
+    assert records.frame["sweep"].tolist() == [0, 0, 0, 1, 1, 1]
+    expected = [*smoothed([1.0, 2.0, 3.0], 0.5), *smoothed([2.0, 3.0, 4.0], 0.5)]
+    assert records.smoothed(0.5).tolist() == expected
+
+
+def test_what_was_read_does_not_change_when_rows_follow() -> None:
+    records = filled([(1.0, 2.0)])
+    rows, lr = records.rows(), records.lr
+    for step in range(1000):
+        records.append(float(step), 0.0)
+    assert rows.tolist() == [[1.0, 2.0]]
+    assert lr.tolist() == [1.0]
+    assert records.rows(1000).tolist() == [[999.0, 0.0]]
+    rows[:] = 7
+    assert records.rows()[0].tolist() == [1.0, 2.0]
+
+
+def test_a_reader_never_sees_a_half_written_row() -> None:
+    records = LRRecords()
+    broken: list[Any] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            rows = records.rows()
+            if not np.array_equal(rows[:, 0] + 1, rows[:, 1]):
+                broken.append(rows)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for step in range(20_000):
+        records.append(step, step + 1)
+    done.set()
+    reader.join()
+    assert not broken
+
+
+def test_it_prints_as_one_telling_line() -> None:
+    records = curve()
+    records.stop_reason = StopReason.DIVERGED
+    text = repr(records)
+    assert "\n" not in text
+    for fact in ("60 steps", "1.0e-06 to 1.0e+00", "loss 2.3", "diverged", "suggestion"):
+        assert fact in text
+    assert repr(LRRecords()) == "LRRecords(no steps yet)"
+    assert "no finite loss" in repr(filled([(1.0, math.nan)]))
+
+
+def test_the_suggestion_lies_in_the_fall_and_its_rules_are_named() -> None:
+    records = curve()
+    assert 1e-4 < records.suggestion.lr < 1e-1
+    assert records.suggestion.reason
+    assert {"auto", "minimum/10", "steepest", "valley"} <= set(records.suggestions)
+    assert records.suggestions["auto"] == records.suggestion.lr
+
+
+def test_the_suggestion_follows_the_rows() -> None:
+    records = filled([(1e-6, 2.0)])
+    assert records.suggestion.lr is None
+    for lr, loss in curve().rows():
+        records.append(lr, loss)
+    assert records.suggestion.lr is not None
+
+
+@given(tables)
+def test_saved_records_load_to_the_last_bit(tmp_path_factory: Any, rows: list[Any]) -> None:
+    path = tmp_path_factory.mktemp("records") / "sweep.jsonl"
+    records = filled(rows, {"seed": 3, "options": {"steps": 5}})
+    records.stop_reason = StopReason.NON_FINITE
+    records.save(path)
+    loaded = LRRecords.load(path)
+    assert np.array_equal(loaded.rows(), records.rows(), equal_nan=True)
+    assert loaded.meta == records.meta
+    assert loaded.stop_reason is StopReason.NON_FINITE
+
+
+def test_the_file_is_strict_json_a_meta_line_then_a_row_a_line(tmp_path: Path) -> None:
+    records = filled([(1e-3, 2.0), (1e-2, math.nan), (1e-1, math.inf)], {"seed": None})
+    records.append(1.0, 1.0, {"val_loss": 0.5})
+    records.begin_sweep()
+    records.append(1e-3, 2.0)
+    path = tmp_path / "sweep.jsonl"
+    records.save(path)
+    head, *rows = [
+        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+        for line in path.read_text().splitlines()
+    ]
+    assert head["meta"] == {"seed": None}
+    assert head["stop_reason"] is None
+    assert rows[1] == {"lr": 1e-2, "loss": "nan"}
+    assert rows[3] == {"lr": 1.0, "loss": 1.0, "val_loss": 0.5}
+    assert rows[4] == {"lr": 1e-3, "loss": 2.0, "sweep": 1}
+    loaded = LRRecords.load(path)
+    assert loaded.sweep_starts == [0, 4]
+    assert loaded.frame.equals(records.frame)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    filled([(1.0, 2.0)]).save(path)
+    before = path.read_text()
+    with pytest.raises(TypeError):
+        filled([(1.0, 2.0)], {"not json": object()}).save(path)
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("{\n", "line 1 is not JSON"),
+        ('HEAD\n{"stop_reason": "tired", "meta": {}}\n', "line 2 has no proper .*'tired'"),
+        ('HEAD\n{"stop_reason": "finished"}\n', "line 2 has no proper meta"),
+        ("[1]\n", "line 1 is not a JSON object"),
+        ('{"lr": 1}\n', "line 1 is not the head"),
+        ('{"format": "lrwidget-records", "version": 99, "meta": {}}\n', "version 99; expected 1"),
+        ("HEAD\n{broken\n", "line 2 is not JSON"),
+        ('HEAD\n{"lr": 1.0}\n', "line 2 is .*expected a row"),
+        ('HEAD\n{"lr": 1.0, "loss": null}\n', "line 2 is .*expected a row"),
+    ],
+)
+def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "other.jsonl"
+    head = {"format": "lrwidget-records", "version": 1, "meta": {}, "stop_reason": None}
+    path.write_text(text.replace("HEAD", json.dumps(head)))
+    with pytest.raises(ValueError, match=words):
+        LRRecords.load(path)
+
+
+def test_the_suggestion_is_computed_once_for_so_many_rows(monkeypatch):
+    calls = []
+    for module in ("lrwidget.records.records", "lrwidget.curve.published_rules"):
+        monkeypatch.setattr(f"{module}.suggest", lambda *curve: calls.append(1) or suggest(*curve))
+    records = LRRecords()
+    for i in range(20):
+        records.append(10 ** (i / 4 - 5), 2.0)
+    assert records.suggestions["auto"] == records.suggestion.lr == records.suggestions["auto"]
+    assert len(calls) == 1
+    records.append(1.0, 2.0)
+    assert records.suggestions["auto"] == records.suggestion.lr
+    assert len(calls) == 2

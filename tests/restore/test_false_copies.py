@@ -1,0 +1,239 @@
+"""A copy that is not one: it is noticed, and the sweep is the one in place."""
+
+import copy
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from lrwidget import TrainingTask, check_lrs
+from tests.restore.endings import find
+from tests.restore.fingerprint import differences, fingerprint
+
+X = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
+MSE = nn.functional.mse_loss
+
+
+def network(norm: bool = False) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        middle = nn.BatchNorm1d(6) if norm else nn.Tanh()
+        return nn.Sequential(nn.Linear(4, 6), middle, nn.Dropout(0.2), nn.Linear(6, 1))
+
+
+class Hidden:
+    """Calls what nobody can see that it holds, and is in every copy the same."""
+
+    __slots__ = ("called",)
+
+    def __init__(self, called: Callable[..., Any]) -> None:
+        self.called = called
+
+    def __call__(self, *args: Any) -> Any:
+        return self.called(*args)
+
+    def __deepcopy__(self, memo: Any) -> "Hidden":
+        return self
+
+
+def with_hidden_forward(model: nn.Sequential, layer: int = 0) -> nn.Sequential:
+    model[layer].forward = Hidden(model[layer].forward)
+    return model
+
+
+def wrapped() -> nn.Module:
+    model = network()
+    forward = model[0].forward
+
+    @functools.wraps(forward)
+    def as_well(x: torch.Tensor) -> torch.Tensor:
+        return forward(x)
+
+    model[0].forward = as_well
+    return model
+
+
+def bound_to_the_original() -> nn.Module:
+    model = network()
+    model[0].forward = types.MethodType(lambda layer, x: nn.Linear.forward(layer, x), model[0])
+    return model
+
+
+def norm_without_weights() -> nn.Module:
+    model = network(norm=True)
+    model[1] = nn.BatchNorm1d(6, affine=False)
+    return with_hidden_forward(model, 1)
+
+
+def checkpointed() -> nn.Module:
+    """Its weights are in no graph until the backward pass."""
+    model = network()
+    model[3].forward = Hidden(functools.partial(checkpoint, model[3].forward, use_reentrant=True))
+    return model
+
+
+def that_changes_its_input() -> nn.Module:
+    return nn.Sequential(nn.ReLU(inplace=True), *with_hidden_forward(network()))
+
+
+class MadeAnew(nn.Sequential):
+    def __deepcopy__(self, memo: Any) -> nn.Module:
+        made = MadeAnew(nn.Linear(4, 6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 1))
+        made.load_state_dict(self.state_dict())
+        return made
+
+
+class ItsOwnCopy(nn.Sequential):
+    def __deepcopy__(self, memo: Any) -> nn.Module:
+        return self
+
+
+class CopiedInPart(nn.Sequential):
+    def __deepcopy__(self, memo: Any) -> nn.Module:
+        return CopiedInPart(*[copy.deepcopy(layer, memo) for layer in list(self)[:-1]])
+
+
+class CopiedFlat(nn.Sequential):
+    def __deepcopy__(self, memo: Any) -> nn.Module:
+        made = CopiedFlat()
+        made._modules = {name: copy.copy(layer) for name, layer in self._modules.items()}
+        return made
+
+
+class CopiedWithout(nn.Module):
+    """A copy that fails where the model does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = network()
+        self.scale = Lost(2.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x) * self.scale.value
+
+
+class Lost:
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __deepcopy__(self, memo: Any) -> "Lost":
+        return Lost.__new__(Lost)
+
+
+class UsesAGlobal(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = network()[:3], nn.Linear(6, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(the_model.body(x))
+
+
+the_model: Any = None
+
+
+def compiled_in_part() -> nn.Module:
+    model = nn.Sequential(torch.compile(network()[:3], backend="eager"), nn.Linear(6, 1))
+    model(X)  # torch changes a class when it compiles for the first time
+    return model
+
+
+FALSE: dict[str, Callable[[], nn.Module]] = {
+    "a wrapped forward": wrapped,
+    "a method bound to it": bound_to_the_original,
+    "a hidden forward": lambda: with_hidden_forward(network()),
+    "a hidden norm without weights": norm_without_weights,
+    "a hidden checkpoint": checkpointed,
+    "a changed input": that_changes_its_input,
+    "made anew": lambda: MadeAnew(*network()),
+    "a part made anew": lambda: nn.Sequential(MadeAnew(*network()), nn.Linear(1, 1)),
+    "its own copy": lambda: ItsOwnCopy(*network()),
+    "copied in part": lambda: CopiedInPart(*network()),
+    "copied flat": lambda: CopiedFlat(*network()),
+    "a copy that fails": CopiedWithout,
+    "a global": UsesAGlobal,
+    "a compiled part": compiled_in_part,
+    "traced": lambda: torch.jit.trace(network(norm=True).eval(), X[:4]).train(),
+}
+
+
+def curve(make: Callable[[], nn.Module], snapshot: Any) -> tuple[str, bytes]:
+    """Where it ran, and the rows; nothing of the model is changed."""
+    torch.manual_seed(1)
+    model = make()
+    optimizer = torch.optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    batches = [(X[i : i + 4].clone(), X[i : i + 4].sum(1, keepdim=True)) for i in range(0, 16, 4)]
+    before = fingerprint(model=model, optimizer=optimizer)
+    records = find(TrainingTask(model, optimizer, MSE, batches, snapshot=snapshot))
+    assert not differences(before, fingerprint(model=model, optimizer=optimizer))
+    assert records.stop_reason == "finished"
+    if records.meta["ran_on"] == "model":
+        assert records.meta["why_in_place"]
+    return records.meta["ran_on"], records.rows().tobytes()
+
+
+@pytest.mark.parametrize("model", FALSE)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_a_false_copy_gives_the_curve_of_the_model(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> nn.Module:
+        made = FALSE[model]()
+        monkeypatch.setitem(globals(), "the_model", made)
+        return made
+
+    with torch.random.fork_rng(devices=[]):
+        assert curve(make, "auto") == curve(make, "device")
+
+
+def test_a_global_that_is_only_called_like_an_attribute_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.the_model = network()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.the_model(x)
+
+    def make() -> nn.Module:
+        made = Holds()
+        monkeypatch.setitem(globals(), "the_model", made)
+        return made
+
+    assert curve(make, "auto")[0] == "copy"
+
+
+def test_a_false_copy_is_found_in_each_sweep_of_repeats_and_of_a_check() -> None:
+    def task(snapshot: Any) -> TrainingTask:
+        model = with_hidden_forward(network())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        data = [(X[:8], X[:8].sum(1, keepdim=True))]
+        return TrainingTask(model, optimizer, MSE, data, val_data=data, snapshot=snapshot)
+
+    curves = [find(task(place), repeats=2).rows() for place in ("auto", "device")]
+    assert curves[0].tobytes() == curves[1].tobytes()
+    with torch.random.fork_rng(devices=[]):
+        found = [check_lrs(task(place), [0.01, 0.1], steps=3) for place in ("auto", "device")]
+    assert found[0].frame.equals(found[1].frame)
+
+
+def test_an_error_of_the_model_is_the_one_that_is_raised() -> None:
+    model = nn.Sequential(nn.Linear(3, 1))
+    before = fingerprint(model=model)
+    task = TrainingTask(model, torch.optim.SGD, MSE, [(X[:4], X[:4, :1])])
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as raised:
+        find(task)
+    assert raised.value.__context__ is None
+    assert not differences(before, fingerprint(model=model))

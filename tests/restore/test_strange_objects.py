@@ -1,0 +1,224 @@
+"""Objects that answer strangely, or are no longer there, do not stop a sweep; all is put back."""
+
+import gc
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from lrwidget import lr_find
+from lrwidget.data.batches import as_loader
+from tests.restore.fingerprint import differences, fingerprint
+
+OPTIONS: dict[str, Any] = {"steps": 6, "end_lr": 1.0, "seed": 0, "progress": False}
+X, Y = torch.randn(32, 4), torch.randn(32, 2)
+
+
+class ListOfItsOwn(list[Any]):
+    """As a list that is filled when it is asked: whoever counts or reads it here runs its code."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("iterated")
+
+    def __len__(self) -> int:
+        raise RuntimeError("counted")
+
+
+class DictOfItsOwn(dict[Any, Any]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("iterated")
+
+    def values(self) -> Any:
+        raise RuntimeError("read")
+
+
+class Unbound:
+    """As werkzeug's LocalProxy where no request is: each question is one too many."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"working outside of context: {name}")
+
+
+class StandsForAList:
+    """It says that it is a list, as wrapt's proxies and mocks with a spec do."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        return list
+
+
+class WithoutAttributes:
+    @property  # type: ignore[misc]
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("not made yet")
+
+
+def gone() -> Any:
+    """A weak proxy of an object that is no more."""
+    return weakref.proxy(nn.Linear(1, 1))
+
+
+STRANGE: list[Callable[[], Any]] = [
+    ListOfItsOwn,
+    DictOfItsOwn,
+    Unbound,
+    StandsForAList,
+    WithoutAttributes,
+    gone,
+]
+
+
+class Holds(nn.Module):
+    def __init__(self, held: Any = None) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.held = [held]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layer(x)
+        return out
+
+
+class Rows(Dataset[Any]):
+    def __init__(self, held: Any) -> None:
+        self.held = [held]
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> Any:
+        self.reads += 1
+        return X[index], Y[index]
+
+
+@pytest.mark.parametrize("snapshot", ["auto", "device"])
+@pytest.mark.parametrize("strange", STRANGE)
+def test_strange_objects_anywhere(strange: Callable[[], Any], snapshot: Any) -> None:
+    held, beside = strange(), Holds(strange())
+    model, rows = Holds(strange()), Rows(strange())
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        assert held is not model
+        with torch.no_grad():
+            beside.layer.weight.add_(1)
+        return nn.functional.mse_loss(output, target)
+
+    before = fingerprint(model=model.layer, optimizer=optimizer, beside=beside.layer)
+    data = DataLoader(rows, batch_size=8)
+    find = lambda: lr_find(  # noqa: E731
+        model, optimizer, loss, data, snapshot=snapshot, also=[beside], **OPTIONS
+    )
+    with pytest.warns(UserWarning, match="no optimizer holds"):
+        assert len(find()) == 6
+    after = fingerprint(model=model.layer, optimizer=optimizer, beside=beside.layer)
+    assert not differences(before, after)
+    assert rows.reads == 0
+
+
+class Observer(nn.Module):
+    """As those of quantization: its buffers take the shape of what they see, in their memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.register_buffer("least", torch.tensor([1.0]))
+        self.register_buffer("ranges", torch.arange(100.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layer(x)
+        with torch.no_grad():
+            self.get_buffer("least").resize_(64).fill_(3.0)
+            self.get_buffer("ranges").resize_(2).fill_(3.0).untyped_storage().resize_(8)
+        return out
+
+
+@pytest.mark.parametrize("snapshot", ["auto", "device", "cpu", "disk"])
+def test_buffers_that_are_resized_in_place(snapshot: Any) -> None:
+    model = Observer()
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    find = lambda: lr_find(  # noqa: E731
+        model, torch.optim.SGD, nn.MSELoss(), (X, Y), snapshot=snapshot, **OPTIONS
+    )
+    assert find().stop_reason == find().stop_reason == "finished"
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+    model(X)  # the buffers can be resized still
+
+
+def test_one_thing_that_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
+    views: list[Any] = []
+
+    class Grows(Holds):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if not views:
+                self.held[0].extend(b"more")
+                views.append(memoryview(self.held[0]))  # while it is there, nothing can be cut
+            torch.rand(1)
+            return super().forward(x)
+
+    model = Grows(bytearray(b"abc"))
+    before = fingerprint(model=model.layer)
+    with pytest.raises(BufferError):
+        lr_find(model, torch.optim.SGD, nn.MSELoss(), (X, Y), snapshot="device", **OPTIONS)
+    assert not differences(before, fingerprint(model=model.layer))
+
+
+@pytest.mark.slow
+def test_the_copy_is_gone_with_the_sweep() -> None:
+    model = Holds()
+    gc.collect()
+    before = sum(type(value) is Holds for value in gc.get_objects())
+    gc.disable()  # on an accelerator nothing calls for a collection before its memory is full
+    try:
+        records = lr_find(model, torch.optim.SGD, nn.MSELoss(), (X, Y), **OPTIONS)
+        after = sum(type(value) is Holds for value in gc.get_objects())
+    finally:
+        gc.enable()
+    assert records.meta["ran_on"] == "copy"
+    assert after <= before
+
+
+def test_a_loss_that_comes_to_the_model_later_by_a_weak_reference() -> None:
+    model = Holds()
+    model.register_buffer("calls", torch.zeros(1))
+    there = weakref.ref(model)
+    calls: list[int] = []
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        own = there()
+        assert own is not None
+        if len(calls) > 3:  # the first step proves nothing of this
+            own.get_buffer("calls").add_(1)
+        return nn.functional.mse_loss(output, target)
+
+    records = lr_find(model, torch.optim.SGD, loss, (X, Y), **OPTIONS)
+    assert records.meta["ran_on"] == "model"
+    assert model.get_buffer("calls").item() == 0
+
+
+def test_files_that_are_read_and_files_that_are_written(tmp_path: Path) -> None:
+    class Logs(Rows):
+        def __getitem__(self, index: int) -> Any:
+            read, written = self.held[0]
+            read.readline()
+            written.write("a line of the sweep\n")
+            return super().__getitem__(index)
+
+    with tempfile.NamedTemporaryFile("w+", dir=tmp_path) as read, (tmp_path / "log").open("w") as w:
+        read.write("".join(f"{n}\n" for n in range(999)))
+        read.seek(4)
+        w.write("before\n")
+        data = as_loader(Logs((read, w)), 8, None)
+        lr_find(Holds(), torch.optim.SGD, nn.MSELoss(), data, **OPTIONS)
+        assert read.tell() == 4
+        w.write("after\n")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert (lines[0], lines[1], lines[-1]) == ("before", "a line of the sweep", "after")

@@ -1,0 +1,146 @@
+"""The chosen rate as a variable: what is written, and every name that is refused."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrwidget.widget.export import QUEUED, checked_name, export_rate
+
+
+@pytest.fixture
+def namespace(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The variables of a notebook."""
+    variables: dict[str, Any] = {}
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns=variables))
+    return variables
+
+
+def test_writes_a_plain_float(namespace: dict[str, Any]) -> None:
+    exported = export_rate("lr", np.float64(1.25e-3))
+    assert namespace == {"lr": 1.25e-3}
+    assert type(namespace["lr"]) is float
+    assert exported.value == 1.25e-3
+    assert str(exported) == f"lr = 0.00125. {QUEUED}"
+
+
+@pytest.mark.parametrize("held", [3, 0.5, None, np.float32(1.0), math.nan])
+def test_overwrites_a_number(namespace: dict[str, Any], held: Any) -> None:
+    namespace["lr"] = held
+    export_rate("lr", 1e-3)
+    assert namespace["lr"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    "held", [math, len, "text", [1.0], True, object, np.array([1.0]), np.array(1.0)]
+)
+def test_refuses_to_overwrite_anything_else(namespace: dict[str, Any], held: Any) -> None:
+    namespace["model"] = held
+    with pytest.raises(ValueError, match=r"model already holds .*choose another name"):
+        export_rate("model", 1e-3)
+    assert namespace["model"] is held
+
+
+@pytest.mark.parametrize("name", keyword.kwlist)
+def test_refuses_keywords(namespace: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match="keyword"):
+        export_rate(name, 1e-3)
+    assert namespace == {}
+
+
+@pytest.mark.parametrize("name", [*keyword.softkwlist, "lr", "η", "_lr1", "learning_rate"])
+def test_accepts_identifiers_and_soft_keywords(namespace: dict[str, Any], name: str) -> None:
+    if hasattr(builtins, name):  # `type`, a soft keyword from 3.12 on
+        with pytest.raises(ValueError, match="builtin"):
+            export_rate(name, 1e-3)
+        return
+    export_rate(name, 1e-3)
+    assert namespace == {name: 1e-3}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "1lr",
+        "l r",
+        "a.b",
+        "a[0]",
+        "lr=1",
+        "lr;x",
+        "f()",
+        "__import__('os')",
+        "lr\nx",
+        "é-1",
+    ],
+)
+def test_refuses_what_is_no_identifier(namespace: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match="is not a variable name"):
+        export_rate(name, 1e-3)
+    assert namespace == {}
+
+
+@pytest.mark.parametrize("name", ["print", "len", "__debug__", "__import__", "__builtins__"])
+def test_refuses_what_would_hide_or_change_python(namespace: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=r"builtin|meaning of its own"):
+        export_rate(name, 1e-3)
+    assert namespace == {}
+
+
+@pytest.mark.parametrize("name", ["__annotations__", "__getattr__", "__file__", "__"])
+def test_refuses_names_with_a_meaning(namespace: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match="meaning of its own"):
+        export_rate(name, 1e-3)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"lr", ["lr"]])
+def test_refuses_what_is_no_text(namespace: dict[str, Any], name: Any) -> None:
+    with pytest.raises(TypeError, match="expected text"):
+        export_rate(name, 1e-3)
+
+
+def test_folds_a_name_as_python_does(namespace: dict[str, Any]) -> None:
+    export_rate(" ｌｒ ", 1e-3)
+    assert namespace == {"lr": 1e-3}
+    with pytest.raises(ValueError, match="keyword"):
+        export_rate("ｉｆ", 1e-3)
+
+
+def test_long_nonsense_is_shortened_in_the_error(namespace: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is not a variable name") as error:
+        export_rate("x " * 10_000, 1e-3)
+    assert len(str(error.value)) < 200
+
+
+def test_no_rate_is_an_error_in_words(namespace: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="there is no learning rate to write to lr yet"):
+        export_rate("lr", None)
+    assert namespace == {}
+
+
+def test_outside_of_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    with pytest.raises(RuntimeError, match="not an IPython session"):
+        export_rate("lr", 1e-3)
+
+
+@pytest.mark.slow
+@given(st.text(max_size=30))
+def test_a_name_is_only_ever_a_key(text: str) -> None:
+    try:
+        name = checked_name(text)
+    except ValueError:
+        return
+    # What is accepted is what an assignment in a cell would make, and nothing else.
+    variables: dict[str, Any] = {"__builtins__": {}}
+    exec(f"{name} = 1.0", variables)
+    assert variables == {"__builtins__": {}, name: 1.0}

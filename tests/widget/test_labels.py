@@ -1,0 +1,27 @@
+"""What runs are called by themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrwidget.widget.labels import label_of
+
+
+@pytest.mark.parametrize(
+    ("overrides", "label"),
+    [
+        ({}, ""),
+        ({"batch_size": 64, "end_lr": 0.1, "seed": None}, "batch_size=64, end_lr=0.1, seed=None"),
+        ({"data_dir": "/where/i/live/set", "name": "a/b"}, "data_dir=set, name=a/b"),
+        ({"data_dir": Path("/where/i/live/set")}, "data_dir=set"),
+        ({"config": {"data_dir": "/where/i/live"}}, "config=dict"),
+        ({"names": "x" * 100}, "names=" + "x" * 73 + "…"),
+    ],
+)
+def test_a_label_says_what_differs_and_in_which_folder_nothing_lies(
+    overrides: dict[str, Any], label: str
+) -> None:
+    assert label_of(overrides) == label
