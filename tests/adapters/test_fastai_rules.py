@@ -20,7 +20,7 @@ FASTAI = {"minimum": "minimum/10", "valley": "valley", "slide": "slide"}
 LEVELS = st.integers(8, 12).map(lambda eighths: eighths / 8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays(np.float64, st.integers(16, 60), elements=st.one_of(st.floats(1.0, 1.5), LEVELS)),
     st.none() | st.integers(10, 59),

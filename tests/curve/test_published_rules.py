@@ -98,7 +98,7 @@ def test_steepest_ends_at_once_below_zero_as_its_author_does():
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrays(np.float64, st.integers(0, 60), elements=st.floats(-1e100, 1e100)))
 def test_never_raises_on_numbers(rule, loss):
     lr = 1e-6 * 1e6 ** (np.arange(1, len(loss) + 1) / 60)

@@ -283,7 +283,7 @@ class TestAnyInput:
         lr = np.r_[0.0, -1.0, np.nan, np.inf, self.lr]
         assert suggest(lr, np.r_[9.0, 9.0, 9.0, 9.0, self.loss]) == suggest(self.lr, self.loss)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         arrays(np.float64, st.integers(0, 60), elements=st.floats(width=64)),
         st.integers(1, 3),
@@ -299,7 +299,7 @@ class TestAnyInput:
         check(lr, suggest(lr, table))
         check(lr, suggest(lr, loss))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.data())
     def test_never_raises_on_any_rates(self, data):
         loss = data.draw(
@@ -339,7 +339,7 @@ CURVES = st.fixed_dictionaries(
 class TestTheSameCurve:
     """The same rate within 0.2 decade, however the curve is scaled, offset, sampled or begun."""
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(CURVES, st.floats(-8, 8), st.floats(-1e3, 1e3))
     def test_scaled_and_offset(self, curve, power, offset):
         lr = ladder()
@@ -348,7 +348,7 @@ class TestTheSameCurve:
         # An offset takes digits away; a curve without noise is all the finer for them.
         assert decades_apart(suggest(lr, loss + offset), suggest(lr, loss)) < 0.05
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(CURVES, st.sampled_from([50, 75, 200, 500, 1000]))
     def test_sampled_at_other_steps(self, curve, steps):
         other = ladder(steps)
@@ -359,7 +359,7 @@ class TestTheSameCurve:
         )
         assert decades_apart(here, there) < 0.2
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(CURVES)
     def test_begun_lower(self, curve):
         lr, longer = ladder(100), ladder(129, start=1e-8)  # as many steps to the decade
@@ -369,7 +369,7 @@ class TestTheSameCurve:
         )
         assert decades_apart(here, there) < 0.2
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(CURVES)
     def test_begun_lower_with_as_many_steps(self, curve):
         lr, longer = ladder(100), ladder(100, start=1e-8)

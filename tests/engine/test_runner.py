@@ -383,4 +383,4 @@ class RunnerMachine(RuleBasedStateMachine):
 
 
 TestRunnerMachine = RunnerMachine.TestCase
-TestRunnerMachine.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
+TestRunnerMachine.settings = settings(max_examples=30, stateful_step_count=12)

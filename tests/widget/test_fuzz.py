@@ -56,7 +56,7 @@ OWNED = ["state", "step", "steps", "suggestion", "error", "figure", "_esm", "_cs
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(messages=st.lists(MESSAGES, min_size=1, max_size=8))
 def test_no_message_breaks_a_widget(messages: list[Any]) -> None:
     w = finder()
