@@ -48,13 +48,13 @@ def main() -> None:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     ray.init("local", num_cpus=sweeps, **quiet)
     reports: list[Report] = []
-    accept = handle.Part._accept
+    accept = handle.JobHandle._accept
 
-    def counted(part: handle.Part, report: Report) -> None:
+    def counted(part: handle.JobHandle, report: Report) -> None:
         reports.append(report)
         accept(part, report)
 
-    handle.Part._accept = counted  # type: ignore[method-assign]
+    handle.JobHandle._accept = counted  # type: ignore[method-assign]
     options = {"steps": STEPS, "repeats": sweeps, "stop_at_divergence": False, "end_lr": 1e-3}
     runner = RaySource(make_task, RayRunner(), **options).runner("")
     runner.start()

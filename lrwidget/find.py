@@ -10,7 +10,8 @@ from lrwidget.engine.error_notes import note_ending
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_rank
 from lrwidget.records.jsonl import Log
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
 
 

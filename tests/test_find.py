@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lrwidget import LRRecords, TrainingTask, lr_find
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 from tests.tasks import problem
 
 

@@ -103,11 +103,11 @@ class AccelerateTask(FrameworkTask):
                 loss = expect_tensor(loss, "the model" if self.loss_fn is None else "loss_fn")
                 part = loss / size
                 if last:
-                    self.agree()  # the ranks wait for each other in backward
+                    self.sync_ranks()  # the ranks wait for each other in backward
                 (part if self.scaler is None else self.scaler.scale(part)).backward()
             losses.append(loss.detach().reshape(()))
             if not last:
-                self.agree()  # and where rank 0 reads for all, in the next batch
+                self.sync_ranks()  # and where rank 0 reads for all, in the next batch
         if self.clip_grad_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)

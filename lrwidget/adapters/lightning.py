@@ -338,7 +338,7 @@ class LightningTask(FrameworkTask):
         loop = self._private.fit_loop
         for number in range(1, 1 + size):
             if number > 1:
-                self.agree()  # the ranks wait for each other at the beginning of each batch
+                self.sync_ranks()  # the ranks wait for each other at the beginning of each batch
             try:
                 loop.epoch_loop.advance(loop._data_fetcher)
             except StopIteration:  # on_train_batch_start returned -1: the rest of the pass is left
@@ -365,7 +365,7 @@ class _Watch:
 
         def agree(_self: Any, trainer: Any, *_: Any) -> None:
             if not trainer.fit_loop._should_accumulate():
-                task.agree()
+                task.sync_ranks()
 
         hooks = {"on_train_batch_end": keep, "on_before_backward": agree}
         self.callback: Any = type("Watch", (base,), hooks)()

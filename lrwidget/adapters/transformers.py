@@ -114,7 +114,7 @@ class TransformersTask(FrameworkTask):
 
         def agreed(loss: torch.Tensor, **options: Any) -> None:
             if accelerator.sync_gradients:
-                self.agree()
+                self.sync_ranks()
             backward(loss, **options)
 
         accelerator.backward = agreed

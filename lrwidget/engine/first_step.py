@@ -11,7 +11,7 @@ from lrwidget.backup.rng import remember_shared
 from lrwidget.engine.step import TrainingStep
 from lrwidget.records.records import LRRecords
 from lrwidget.restore.copying import NotCopied
-from lrwidget.restore.snapshot import Parts, where_it_ran
+from lrwidget.restore.snapshot import SweepTarget, where_it_ran
 from lrwidget.task.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def beginning(
-    task: TrainingTask, parts: Parts, team: "Team | None", records: LRRecords
+    task: TrainingTask, parts: SweepTarget, team: "Team | None", records: LRRecords
 ) -> "TrainingStep | FirstStep":
     """The step of `parts`; until it is proven that they are copies, one that can begin anew."""
     if parts.proof is None:
@@ -36,7 +36,7 @@ class FirstStep:
     """
 
     def __init__(
-        self, task: TrainingTask, parts: Parts, team: "Team | None", records: LRRecords
+        self, task: TrainingTask, parts: SweepTarget, team: "Team | None", records: LRRecords
     ) -> None:
         self._task, self._parts, self._team, self._records = task, parts, team, records
         self._step = TrainingStep(task, parts, team)

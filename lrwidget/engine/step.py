@@ -9,7 +9,7 @@ import torch
 from lrwidget.data.batches import to_device
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
-from lrwidget.restore.snapshot import Parts
+from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import loss_of, mean_of, trainable_loss
 from lrwidget.task.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
@@ -36,7 +36,7 @@ class TrainingStep:
         skipped: the loss of the last call, where the scaler skipped its step.
     """
 
-    def __init__(self, task: TrainingTask, parts: Parts, team: "Team | None" = None) -> None:
+    def __init__(self, task: TrainingTask, parts: SweepTarget, team: "Team | None" = None) -> None:
         self._team = team
         self._task = task
         self._parts = parts
@@ -249,7 +249,7 @@ class TrainingStep:
     def _telling_scale(self) -> float:
         """The scale of the losses, where only a fall of it tells that a step was skipped; else 0.
 
-        A fused optimizer is called even when it then skips by itself. Elsewhere the scale is not
+        A fused optimizer is called even when it then skips by itself. RemoteSource the scale is not
         asked: it is on the device, and asking waits for it.
         """
         scaler = self._parts.scaler

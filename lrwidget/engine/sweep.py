@@ -18,10 +18,11 @@ from lrwidget.engine.meta import meta_of, plain
 from lrwidget.engine.readback import GroupedReader, ImmediateReader, Reading, reader_for
 from lrwidget.process_group.processes import process_rank
 from lrwidget.process_group.team import Team
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import exclusive
-from lrwidget.restore.snapshot import Parts, prepared, where_it_ran
+from lrwidget.restore.snapshot import SweepTarget, prepared, where_it_ran
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
@@ -36,7 +37,7 @@ def sweep(
     records: LRRecords,
     ladder: Ladder | None = None,
     *,
-    claimed: bool = False,
+    locked: bool = False,
 ) -> Generator[None, None, StopReason]:
     """Run the range test, one optimizer step for each `next`; rows go to `records`.
 
@@ -50,7 +51,7 @@ def sweep(
         records: an empty table; gets the rows and their meta.
         ladder: the rates of these options, which others may extend meanwhile; by default one that
             nobody else knows.
-        claimed: the caller holds the `Claim` to the task's model.
+        locked: the caller holds the `ModelLock` of the task.
 
     Raises:
         RuntimeError: the model is being swept already.
@@ -59,7 +60,7 @@ def sweep(
     reason = StopReason.FAILED
     ladder = Ladder(options) if ladder is None else ladder
     try:
-        alone = nullcontext() if claimed else exclusive(task)
+        alone = nullcontext() if locked else exclusive(task)
         with alone, Team.assembled(task, _common(options)) as team:
             in_place = ""
             for repeat in range(options.repeats):
@@ -99,7 +100,7 @@ def sweep(
 
 def train_at(
     task: TrainingTask,
-    parts: Parts,
+    parts: SweepTarget,
     rates: Iterable[float],
     records: LRRecords,
     *,
@@ -111,8 +112,8 @@ def train_at(
         team.begin()  # all are ready: none waits in a collective for one that could not begin
     step = beginning(task, parts, team, records)
     reader = reader_for(task.device if team is None else torch.device("cpu"))
-    judge = _Judge(records, stop_at_divergence)
-    source = BatchSource(task.data, on_epoch=judge.mark_epoch)
+    recorder = _RowRecorder(records, stop_at_divergence)
+    source = BatchSource(task.data, on_epoch=recorder.mark_epoch)
     try:
         step.open()
         held_out = _held_out(task)
@@ -135,41 +136,41 @@ def train_at(
                     break
                 if step.skipped is None:
                     continue
-                judge.mark_skip(lr)
+                recorder.mark_skip(lr)
                 skipped.append(step.skipped)
                 if len(skipped) == MOST_SKIPS:
-                    return judge.add(reader.flush()) or _no_scale_will_do(lr, skipped)
+                    return recorder.add(reader.flush()) or _no_scale_will_do(lr, skipped)
             if team is not None:
                 loss, extra = team.mean(loss, extra)
-            reason = judge.add(reader.push(lr, loss, extra))
+            reason = recorder.add(reader.push(lr, loss, extra))
             if reason is not None:
                 return reason
-            judge.step += 1
+            recorder.step += 1
             yield
         if team is not None and (stop := team.exchange()):
             return StopReason(stop)
-        return judge.add(reader.flush()) or StopReason.FINISHED
+        return recorder.add(reader.flush()) or StopReason.FINISHED
     except Exhausted:
         if team is not None:
             team.exchange(stop=StopReason.EXHAUSTED)
-        return judge.add(reader.flush()) or StopReason.EXHAUSTED
+        return recorder.add(reader.flush()) or StopReason.EXHAUSTED
     except GeneratorExit:
         if team is not None:
             team.exchange(stop=StopReason.STOPPED)
-        _keep_what_was_read(judge, reader)
+        _keep_what_was_read(recorder, reader)
         raise
     except BaseException as error:
         if team is not None:
             team.tell(error)
-        _keep_what_was_read(judge, reader)
+        _keep_what_was_read(recorder, reader)
         raise
     finally:
         step.close()
         source.close()
-        judge.forget_what_came_after()
+        recorder.forget_what_came_after()
 
 
-class _Judge:
+class _RowRecorder:
     """Takes rows into the records until one of them ends the sweep; drops the rows after it."""
 
     def __init__(self, records: LRRecords, stop_at_divergence: bool) -> None:
@@ -215,9 +216,9 @@ def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
     )
 
 
-def _keep_what_was_read(judge: _Judge, reader: ImmediateReader | GroupedReader) -> None:
+def _keep_what_was_read(recorder: _RowRecorder, reader: ImmediateReader | GroupedReader) -> None:
     try:
-        judge.add(reader.flush())
+        recorder.add(reader.flush())
     except RuntimeError:
         # The device itself is broken: its losses are lost, and the first error is the one to tell.
         return

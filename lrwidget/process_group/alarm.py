@@ -118,7 +118,7 @@ def break_off(group: Any) -> None:
                 wait.wait(AT_ONCE)
 
 
-def is_of_the_wire(error: BaseException | None) -> bool:
+def is_connection_error(error: BaseException | None) -> bool:
     """Whether an error says no more than that the way to another rank is broken."""
     if not isinstance(error, RuntimeError):
         return False

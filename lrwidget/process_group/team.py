@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, Self
 import torch
 import torch.distributed as dist
 
-from lrwidget.process_group.alarm import Alarm, break_off, is_of_the_wire
+from lrwidget.process_group.alarm import Alarm, break_off, is_connection_error
 from lrwidget.process_group.processes import forget_broken_step, process_count
-from lrwidget.task.task import TrainingTask, nothing_to_agree
+from lrwidget.task.task import TrainingTask, no_ranks
 
 ANEW = "the process group is broken: start the processes anew"
 
@@ -78,7 +78,7 @@ class Team:
             return
         with _shorter_timeout():
             team = cls({**settings, **{name: getattr(task, name) for name in OF_A_TASK}})
-            task.agree = team.exchange
+            task.sync_ranks = team.exchange
             try:
                 yield team
             except GeneratorExit:  # between two steps
@@ -86,13 +86,13 @@ class Team:
             except BaseException as error:
                 team.tell(error)
                 forget_broken_step(task.model)
-                if is_of_the_wire(error):
+                if is_connection_error(error):
                     raise team._in_words(error) from error
                 if team._broken:
                     error.add_note(f"the other ranks waited for this one amid a step; {ANEW}")
                 raise
             finally:
-                task.agree = nothing_to_agree
+                task.sync_ranks = no_ranks
                 team._alarm.close()
                 dist.destroy_process_group(team._control)
 
@@ -146,7 +146,7 @@ class Team:
         """Tell the others what went wrong here; never raises."""
         if not self._over:
             own = ": ".join(filter(None, (type(error).__name__, str(error))))
-            words = "" if is_of_the_wire(error) else own
+            words = "" if is_connection_error(error) else own
             self._alarm.sound(words)
             with contextlib.suppress(TeamError):
                 self._exchange([], words, None)

@@ -5,32 +5,22 @@ the driver: it answers the same calls as the worker of a sweep that needs one al
 it the rows and takes back what to do next; the ranks agree on that between two steps.
 """
 
-import contextlib
 import dataclasses
-import datetime
 import queue
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import ray
-import torch
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
-from lrwidget.engine.check import CheckResults, checking
-from lrwidget.engine.runner import RecordsRunner, RunState
-from lrwidget.engine.sweep import sweep
-from lrwidget.process_group.alarm import is_of_the_wire
-from lrwidget.process_group.team import TIMEOUT, TeamError
-from lrwidget.ray.job import Ending, Job, Report, task_of
-from lrwidget.ray.worker import INTERVAL, UNDER_WAY, Reporter, ending_of, unpickled
-from lrwidget.records.records import LRRecords, StopReason
-from lrwidget.task.task import TrainingTask
+from lrwidget.process_group.alarm import is_connection_error
+from lrwidget.process_group.team import TeamError
+from lrwidget.ray.job import Job, JobEnd, Report
+from lrwidget.ray.ranks import work_in_team
+from lrwidget.ray.worker import ending_of
 
-WISHES = ("go", "hold", "stop")
 # Seconds for the other ranks to say what became of them, once one has failed.
 GRACE = 5.0
 
@@ -59,7 +49,7 @@ class Coordinator:
         self._training: threading.Thread | None = None
         self._controller: Any = None
         self._leaving = False
-        self._ends: dict[int, Ending] = {}
+        self._ends: dict[int, JobEnd] = {}
 
     def stream(self, factory: bytes, job: Job) -> Iterator[Report]:
         """Start the trainer, unless nobody wants it any more, and report until it has ended."""
@@ -125,7 +115,7 @@ class Coordinator:
             self._reports.put(report)
         return self._wish
 
-    def ended(self, rank: int, end: Ending) -> None:
+    def ended(self, rank: int, end: JobEnd) -> None:
         """Hear how a rank ended."""
         self._ends[rank] = end
 
@@ -158,7 +148,7 @@ class Coordinator:
                 run_config=RunConfig(storage_path=folder, callbacks=[introduction]),
             ).fit()
 
-    def _what_failed(self, error: BaseException) -> Ending:
+    def _what_failed(self, error: BaseException) -> JobEnd:
         """Of the errors of all ranks the one that led to the others."""
         from ray.train import PreemptionError
 
@@ -176,113 +166,6 @@ class Coordinator:
         return ends[0] if ends else ending_of(error)
 
 
-def work_in_team(config: dict[str, Any]) -> None:
-    """What each of the trainer's workers does."""
-    rank, coordinator, job = dist.get_rank(), config["coordinator"], config["job"]
-    if not ray.get(coordinator.begin.remote(rank)):
-        raise RuntimeError("this sweep was started a second time")
-    try:
-        if rank == 0:
-            ray.get(coordinator.bring.remote(Report("starting")))
-        task = together(task_of(unpickled(config["factory"]), job))
-        torch.manual_seed(job.seed + rank)  # or all would draw the same batches in a check
-        runner = TeamRunner(task, job)
-        runner.start()
-        try:
-            if rank == 0:
-                report_to(coordinator, runner)
-            records = runner.wait()
-        finally:
-            runner.close()
-    except BaseException as error:
-        ray.get(coordinator.ended.remote(rank, ending_of(error)))
-        raise
-    ray.get(coordinator.ended.remote(rank, Ending(records.stop_reason or StopReason.FAILED)))
-
-
-def report_to(coordinator: Any, runner: "TeamRunner") -> None:
-    """Bring the coordinator what is new until the sweep has ended, and follow what it says."""
-    reporter = Reporter(runner, runner.records)
-    over = False
-    while not over:
-        over = runner.state not in UNDER_WAY
-        report = reporter.news()
-        if report is not None:  # the end waits for the other ranks
-            report = dataclasses.replace(report, end=None)
-        runner.wish = ray.get(coordinator.bring.remote(report))
-        if not over:
-            time.sleep(INTERVAL)
-
-
-class TeamRunner(RecordsRunner):
-    """The job of one rank. All pause and stop at the same step, as `wish` of rank 0 says."""
-
-    def __init__(self, task: TrainingTask, job: Job) -> None:
-        self.wish = "go"
-        self._job = job
-        results = None if job.lr is None else CheckResults([job.lr])
-        self._results = results
-        records = LRRecords() if results is None else results.trials[0]
-        super().__init__(task, self._agreed, records, job.options.steps)
-
-    def _alone(self, task: TrainingTask) -> Generator[None, None, StopReason]:
-        """The steps of this rank."""
-        if self._results is None:
-            return sweep(task, self._job.options, self.records, claimed=True)
-        return checking(task, self._job.steps, self._results, claimed=True)
-
-    def _agreed(self, task: TrainingTask) -> Generator[None, None, StopReason]:
-        group: Any = dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=TIMEOUT))
-        with contextlib.closing(self._alone(task)) as steps:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    reason: StopReason = end.value
-                    return reason
-                # A rank that waits for the others says so again and again: nobody's patience ends.
-                while (wish := self._hear(group)) == "hold":
-                    self._set(RunState.PAUSED)
-                    time.sleep(INTERVAL)
-                if wish == "stop":
-                    return StopReason.STOPPED
-                self._set(RunState.RUNNING)
-                yield
-
-    def _hear(self, group: Any) -> str:
-        """What rank 0 was told, on all ranks."""
-        word = torch.tensor([WISHES.index(self.wish)], device="cpu")
-        dist.broadcast(word, src=0, group=group)
-        return WISHES[int(word)]
-
-    def _set(self, state: RunState) -> None:
-        if state != self.state:
-            self._clock(state == RunState.RUNNING)
-            self.state = state
-            self.on_change()
-
-
-def together(task: TrainingTask) -> TrainingTask:
-    """Let the ranks train one model: wrap it, unless the factory did.
-
-    Raises:
-        ValueError: the task has a step of its own, which holds on to its own model.
-    """
-    model = task.model
-    shared = any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
-    if shared or any(isinstance(part, DistributedDataParallel) for part in model.modules()):
-        return task
-    if task.step is not None:
-        raise ValueError(
-            "task_factory returned a task with a step of its own, and its model is not "
-            "distributed: each worker would train another model; wrap it in the factory, where "
-            "torch.distributed is ready, such as in DistributedDataParallel"
-        )
-    device = next(model.parameters()).device
-    task.model = DistributedDataParallel(model, None if device.type == "cpu" else [device])
-    return task
-
-
 def _is_of_another(error: BaseException | None) -> bool:
     """Whether an error only says that another rank failed, or is lost."""
-    return isinstance(error, TeamError) or is_of_the_wire(error)
+    return isinstance(error, TeamError) or is_connection_error(error)

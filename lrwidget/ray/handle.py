@@ -10,8 +10,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_of
-from lrwidget.ray.job import Ending, Job, Report
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.ray.job import Job, JobEnd, Report
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
 
 # Seconds for a report to come over from another node, before it is asked for again.
 COMES_WITHIN = 1.0
@@ -19,7 +20,7 @@ COMES_WITHIN = 1.0
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class Part:
+class JobHandle:
     """One job. All of it is used by one thread.
 
     Args:
@@ -48,7 +49,7 @@ class Part:
         self.job = job
         self.attempt = 0
         self.lost: WorkerLostError | None = None
-        self.end: Ending | None = None
+        self.end: JobEnd | None = None
         self._hire = hire
         self._dismiss = dismiss
         self._factory = factory
@@ -86,7 +87,7 @@ class Part:
             return
         self._wish = wish
         if wish == "leave" or (wish == "stop" and self.state == "waiting"):
-            self._finish(Ending(StopReason.STOPPED))
+            self._finish(JobEnd(StopReason.STOPPED))
         elif self._session is not None:
             with self._session:
                 self._actor.steer.remote(wish)
@@ -104,9 +105,9 @@ class Part:
     def refuse(self, error: WorkerLostError) -> None:
         """End it: what came after the loss of its worker is of no use."""
         if self.end is None:
-            self._finish(Ending(StopReason.FAILED, error))
+            self._finish(JobEnd(StopReason.FAILED, error))
         else:
-            self.end = Ending(StopReason.FAILED, error)
+            self.end = JobEnd(StopReason.FAILED, error)
 
     def release(self) -> None:
         """Let the worker go, whatever it does."""
@@ -144,7 +145,7 @@ class Part:
         elif report.end is not None:
             self._finish(report.end)
 
-    def _finish(self, end: Ending) -> None:
+    def _finish(self, end: JobEnd) -> None:
         self.end = end
         self.records.stop_reason = end.reason
         self.release()
@@ -156,9 +157,9 @@ class Part:
         )
         self.lost.__cause__ = error.with_traceback(None)  # its frames hold on to what Ray counts
         if self._wish == "stop":
-            self._finish(Ending(StopReason.STOPPED))
+            self._finish(JobEnd(StopReason.STOPPED))
         elif self.attempt > self._retries:
-            self._finish(Ending(StopReason.FAILED, self.lost))
+            self._finish(JobEnd(StopReason.FAILED, self.lost))
         else:
             self.release()
             self._begin_anew()

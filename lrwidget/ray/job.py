@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from lrwidget.arguments import task_and_options
-from lrwidget.engine.check import CheckRunner
-from lrwidget.engine.runner import Runner, SweepRunner
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.engine.runner import Runner
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
+from lrwidget.sources.local import CheckRunner, SweepRunner
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
@@ -39,7 +40,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ending:
+class JobEnd:
     """How a job ended.
 
     Args:
@@ -75,7 +76,7 @@ class Report:
     extra: Mapping[int, dict[str, float]] = dataclasses.field(default_factory=dict)
     elapsed: float = 0.0
     meta: Mapping[str, Any] | None = None
-    end: Ending | None = None
+    end: JobEnd | None = None
 
 
 def task_of(factory: Callable[..., Any], job: Job) -> TrainingTask:

@@ -4,11 +4,13 @@ import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lrwidget.sources.base import Overrides
 from lrwidget.validation import whole_number
 
 if TYPE_CHECKING:
-    from lrwidget.ray.handle import Part
+    from lrwidget.ray.handle import JobHandle
     from lrwidget.ray.job import Job
+    from lrwidget.ray.source import RaySource
 
 INSTALL = "RayRunner needs Ray, which is not installed; pip install 'lrwidget[ray]'"
 
@@ -71,11 +73,17 @@ class RayRunner:
 
         connect(self.address)
 
-    def part(self, factory: bytes, job: "Job") -> "Part":
-        """One job, not submitted yet; `factory` is pickled."""
-        from lrwidget.ray.handle import Part
+    def source(self, factory: Any, options: Overrides) -> "RaySource":
+        """The source of a widget whose sweeps run here; see `RaySource`."""
+        from lrwidget.ray.source import RaySource
 
-        return Part(self._hire, self._dismiss, factory, job, self.max_retries)
+        return RaySource(factory, self, **options)
+
+    def part(self, factory: bytes, job: "Job") -> "JobHandle":
+        """One job, not submitted yet; `factory` is pickled."""
+        from lrwidget.ray.handle import JobHandle
+
+        return JobHandle(self._hire, self._dismiss, factory, job, self.max_retries)
 
     def waiting(self, jobs: int) -> str:
         """What so many jobs wait for, in words; asks the cluster.

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
-from lrwidget.engine.check import CheckResults
 from lrwidget.engine.meta import plain
-from lrwidget.engine.runner import RecordsRunner, Runner, RunState
+from lrwidget.engine.runner import Runner, RunState, Work
 from lrwidget.ray.connection import WorkerLostError
-from lrwidget.ray.handle import Part
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.ray.handle import JobHandle
+from lrwidget.records.check_results import CheckResults
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
+from lrwidget.sources.base import RecordsRunner
 from lrwidget.task.options import SweepOptions
 
 # Seconds between two looks for news.
@@ -43,13 +45,13 @@ class RemoteRunner(Runner[Result]):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[JobHandle],
         tables: Sequence[LRRecords],
         result: Result,
         steps: int,
         waiting: Callable[[int], str],
     ) -> None:
-        super().__init__(None, lambda _: self._receive(), result, steps)
+        super().__init__(Work(self._receive), result, steps)
         self._parts = parts
         self._tables = tables
         self._waiting = waiting
@@ -199,7 +201,7 @@ class RemoteSweeps(RemoteRunner[LRRecords], RecordsRunner):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[JobHandle],
         options: SweepOptions,
         records: LRRecords,
         waiting: Callable[[int], str],
@@ -234,7 +236,7 @@ class RemoteCheck(RemoteRunner[CheckResults]):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[JobHandle],
         results: CheckResults,
         steps: int,
         waiting: Callable[[int], str],
@@ -257,7 +259,7 @@ class RemoteCheck(RemoteRunner[CheckResults]):
             self._tables[number].stop_reason = end.reason
 
 
-def two_curves(part: Part) -> WorkerLostError:
+def two_curves(part: JobHandle) -> WorkerLostError:
     """What to say where a second attempt meets other losses than the first."""
     return WorkerLostError(
         f"{part.lost}. It began again, and met other losses than the first attempt, so the two "

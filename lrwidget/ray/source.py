@@ -5,21 +5,34 @@ import dataclasses
 import inspect
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ray import cloudpickle
 
-from lrwidget.engine.check import CheckResults
+from lrwidget.ray.handle import JobHandle
 from lrwidget.ray.job import RETURNS, Job
-from lrwidget.ray.runner import RayRunner
 from lrwidget.ray.runs import RemoteCheck, RemoteSweeps
+from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
-from lrwidget.sources.base import NONE, Elsewhere, Overrides
+from lrwidget.sources.base import NONE, Overrides, RemoteSource
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
 from lrwidget.validation import whole_number
 
 
-class RaySource(Elsewhere):
+class Cluster(Protocol):
+    """Where jobs run."""
+
+    def connect(self) -> None:
+        """Connect this process to it."""
+
+    def part(self, factory: bytes, job: Job) -> JobHandle:
+        """One job, not submitted yet."""
+
+    def waiting(self, jobs: int) -> str:
+        """What so many jobs wait for, in words."""
+
+
+class RaySource(RemoteSource):
     """Sweeps of what a factory makes on the workers of a cluster.
 
     Args:
@@ -35,7 +48,7 @@ class RaySource(Elsewhere):
     parallel = True
     where = "on a worker, and ends with it"
 
-    def __init__(self, factory: Any, cluster: RayRunner, **options: Any) -> None:
+    def __init__(self, factory: Any, cluster: Cluster, **options: Any) -> None:
         if not callable(factory):
             raise TypeError(
                 f"task_factory is a {type(factory).__name__}; with runner=RayRunner(...) expected "

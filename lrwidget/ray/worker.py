@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from ray import cloudpickle
 
-from lrwidget.engine.runner import Runner, RunState
-from lrwidget.ray.job import Ending, Job, Report, runner_of, task_of
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.engine.runner import UNDER_WAY, Runner, RunState
+from lrwidget.ray.job import Job, JobEnd, Report, runner_of, task_of
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
 
 # Seconds between two reports: what ten rows or a hundred have to say takes one message.
 INTERVAL = 0.1
-
-UNDER_WAY = (RunState.RUNNING, RunState.PAUSED)
 
 
 class Reporter:
@@ -58,10 +57,10 @@ class Reporter:
             end=self._ending() if over else None,
         )
 
-    def _ending(self) -> Ending:
+    def _ending(self) -> JobEnd:
         reason = self._records.stop_reason or StopReason.FAILED
         error = self._runner.error
-        return Ending(reason) if error is None else ending_of(error)
+        return JobEnd(reason) if error is None else ending_of(error)
 
 
 class SweepWorker:
@@ -130,7 +129,7 @@ def unpickled(factory: bytes) -> Callable[..., Any]:
     return made
 
 
-def ending_of(error: BaseException, lost: bool = False) -> Ending:
+def ending_of(error: BaseException, lost: bool = False) -> JobEnd:
     """The end by an error, in a form that travels."""
     text = "".join(traceback.format_exception(error))
     travels: BaseException = RuntimeError(f"{type(error).__name__}: {error}")
@@ -142,4 +141,4 @@ def ending_of(error: BaseException, lost: bool = False) -> Ending:
         if type(alone) is type(error) and isinstance(error, Exception):
             travels = error
     travels.__cause__ = travels.__context__ = None
-    return Ending(StopReason.FAILED, travels, text, lost)
+    return JobEnd(StopReason.FAILED, travels, text, lost)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from lrwidget.curve.suggest import Suggestion
 from lrwidget.records.picture import HEIGHT, WIDTH, rate_text, sweep_picture, trials_picture
-from lrwidget.records.records import StopReason
-
-if TYPE_CHECKING:
-    from lrwidget.engine.check import CheckResults
-    from lrwidget.records.records import LRRecords
+from lrwidget.records.table import RecordsTable, StopReason
 
 # How much of a table is shown: what is beyond says that it is.
 MOST_CELLS = 600
@@ -28,20 +25,40 @@ PLAIN_ROWS = 5
 Kinds = Collection[str] | None
 
 
+class Trials(Protocol):
+    """What is shown of the results of a check."""
+
+    lrs: list[float]
+
+    @property
+    def trials(self) -> Sequence[RecordsTable]:
+        """The rows of each rate."""
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a rate."""
+
+    @property
+    def best(self) -> float | None:
+        """The best rate, if there is one."""
+
+
 def show_records(
-    records: LRRecords, include: Kinds = None, exclude: Kinds = None
+    records: RecordsTable,
+    suggestion: Suggestion,
+    include: Kinds = None,
+    exclude: Kinds = None,
 ) -> dict[str, str]:
     """Return the records as HTML and as plain text, by MIME type: 40 kB at most.
 
     Args:
-        records: may grow meanwhile.
+        records: no rows are added to them meanwhile.
+        suggestion: for these records.
         include: MIME types to return, all where it is None.
         exclude: MIME types to leave out.
     """
-    records = records.copy()  # a sweep may add rows meanwhile
     options = records.meta.get("options")
     spacing = options.get("spacing") if isinstance(options, Mapping) else None
-    suggestion = records.suggestion
     picture = sweep_picture(records.sweeps, suggestion, linear=spacing == "linear")
     if suggestion.lr is None:
         found, why = "No suggested learning rate", suggestion.reason
@@ -53,9 +70,7 @@ def show_records(
     return _wanted(bundle, include, exclude)
 
 
-def show_check(
-    results: CheckResults, include: Kinds = None, exclude: Kinds = None
-) -> dict[str, str]:
+def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) -> dict[str, str]:
     """Return the results of a check in the same way."""
     summary = results.summary
     trials = [trial.loss for trial in results.trials]
@@ -87,7 +102,7 @@ def _wanted(bundle: dict[str, str], include: Kinds, exclude: Kinds) -> dict[str,
     }
 
 
-def _ends(results: CheckResults) -> str:
+def _ends(results: Trials) -> str:
     """Return how the trials ended, none of which came to its end."""
     reasons = [trial.stop_reason for trial in results.trials]
     if not any(map(len, results.trials)):
@@ -101,7 +116,7 @@ def _ends(results: CheckResults) -> str:
     return ", ".join(ends)
 
 
-def _facts(records: LRRecords) -> str:
+def _facts(records: RecordsTable) -> str:
     """Return how far the sweep came and how it ended."""
     if not len(records):
         return "no steps yet"

@@ -13,18 +13,17 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-if TYPE_CHECKING:
-    from lrwidget.records.records import LRRecords
+from lrwidget.records.table import RecordsTable, StopReason
 
-R = TypeVar("R", bound="LRRecords")
+R = TypeVar("R", bound=RecordsTable)
 
 FORMAT = "lrwidget-records"
 VERSION = 1
 
 
-def write(path: str | os.PathLike[str], records: "LRRecords") -> None:
+def write(path: str | os.PathLike[str], records: RecordsTable) -> None:
     """Write `records` to `path`, whole or not at all."""
     path = Path(path)
     temporary = path.with_name(f"{path.name}.part")
@@ -45,7 +44,7 @@ class Log:
         records: the table that grows.
     """
 
-    def __init__(self, path: str | os.PathLike[str], records: "LRRecords") -> None:
+    def __init__(self, path: str | os.PathLike[str], records: RecordsTable) -> None:
         self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
         self._records = records
         self._head: str | None = None
@@ -105,7 +104,7 @@ class Parser:
         name: of the file, for errors.
     """
 
-    def __init__(self, records: "LRRecords", name: str) -> None:
+    def __init__(self, records: RecordsTable, name: str) -> None:
         self.line = 0
         self._records = records
         self._name = name
@@ -141,8 +140,6 @@ class Parser:
         self._end(head)
 
     def _end(self, value: dict[str, Any]) -> None:
-        from lrwidget.records.records import StopReason
-
         reason = value.get("stop_reason")
         try:
             self._records.meta.update(value["meta"])
@@ -167,7 +164,7 @@ class Parser:
         return ValueError(f"{self._name}: line {self.line} {what}")
 
 
-def _head(records: "LRRecords", **more: str) -> str:
+def _head(records: RecordsTable, **more: str) -> str:
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -178,11 +175,11 @@ def _head(records: "LRRecords", **more: str) -> str:
     return json.dumps(head, allow_nan=False) + "\n"
 
 
-def _reason(records: "LRRecords") -> str | None:
+def _reason(records: RecordsTable) -> str | None:
     return None if records.stop_reason is None else records.stop_reason.value
 
 
-def _rows(records: "LRRecords", offset: int) -> Iterator[str]:
+def _rows(records: RecordsTable, offset: int) -> Iterator[str]:
     starts = records.sweep_starts
     for number, (lr, loss, extra) in enumerate(records.numbered(offset), start=offset):
         row: dict[str, Any] = {"lr": _plain(lr), "loss": _plain(loss)}

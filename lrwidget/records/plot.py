@@ -1,21 +1,27 @@
 """The records as a static picture, for scripts and papers."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lrwidget.curve.centred import centred
 from lrwidget.curve.loss_range import loss_range
+from lrwidget.records.table import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-    from lrwidget.records.records import LRRecords
 
-
-def draw(records: "LRRecords", ax: "Axes | None", smoothing: float, y_max: float | None) -> "Axes":
-    """Draw raw and smoothed loss of `records`; see `LRRecords.plot`."""
+def draw(
+    sweeps: Sequence[Floats],
+    suggested: float | None,
+    ax: "Axes | None",
+    smoothing: float,
+    y_max: float | None,
+) -> "Axes":
+    """Draw raw and smoothed loss of sweeps, shapes (n, 2), and a rate; see `LRRecords.plot`."""
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
@@ -25,7 +31,7 @@ def draw(records: "LRRecords", ax: "Axes | None", smoothing: float, y_max: float
     if ax is None:
         _, ax = plt.subplots()
     drawn: list[Line2D] = []
-    for sweep in records.sweeps:
+    for sweep in sweeps:
         lr, loss = sweep.T
         line = centred(loss, smoothing)
         ax.plot(lr, loss, color="C0", alpha=0.3, linewidth=1)
@@ -33,11 +39,12 @@ def draw(records: "LRRecords", ax: "Axes | None", smoothing: float, y_max: float
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss")
-    losses = [sweep[:, 1] for sweep in records.sweeps]
+    losses = [sweep[:, 1] for sweep in sweeps]
     if np.isfinite(np.concatenate(losses)).any():
         ax.set_ylim(loss_range(losses, y_max))
-    chosen = records.suggestion.lr
-    if chosen is not None:
-        rule = ax.axvline(chosen, color="C3", linestyle="--", label=f"suggestion {chosen:.1e}")
+    if suggested is not None:
+        rule = ax.axvline(
+            suggested, color="C3", linestyle="--", label=f"suggestion {suggested:.1e}"
+        )
         ax.legend(handles=[rule, drawn[0]])
     return ax

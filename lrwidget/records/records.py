@@ -1,40 +1,24 @@
-"""The growing table of a sweep: one row a step, only ever appended to."""
+"""The records of a sweep: its table, what the curve suggests, its file and its pictures."""
 
-import copy
 import dataclasses
-import enum
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
 from lrwidget.curve.too_few_rows import ended_early
 from lrwidget.records import jsonl
+from lrwidget.records.table import Floats, RecordsTable, StopReason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = npt.NDArray[np.float64]
 
-
-class StopReason(enum.StrEnum):
-    """Why a sweep ended."""
-
-    FINISHED = "finished"
-    DIVERGED = "diverged"
-    NON_FINITE = "non-finite"
-    STOPPED = "stopped"
-    EXHAUSTED = "exhausted"
-    FAILED = "failed"
-
-
-class LRRecords:
+class LRRecords(RecordsTable):
     """Learning rates and the losses met at them, row by row.
 
     The thread that sweeps is the only writer; any thread may read at any time and sees the rows
@@ -45,93 +29,8 @@ class LRRecords:
     """
 
     def __init__(self, meta: dict[str, Any] | None = None) -> None:
-        self.meta: dict[str, Any] = {} if meta is None else meta
-        self.stop_reason: StopReason | None = None
-        self.sweep_starts: list[int] = [0]
-        # The writer puts a row in first and counts it after, and replaces the array when it grows:
-        # a reader that takes the count before the array never sees a half-written row.
-        self._table = np.empty((256, 2))
-        self._count = 0
-        self._extra: dict[str, dict[int, float]] = {}
+        super().__init__(meta)
         self._suggested: tuple[int, StopReason | None, Suggestion] | None = None
-
-    def copy(self) -> Self:
-        """The table as it is now, with a meta of its own."""
-        copied = type(self)(copy.deepcopy(self.meta))
-        copied.stop_reason = self.stop_reason
-        count = self._count
-        copied._table, copied._count = self._table[: max(count, 1)].copy(), count
-        copied.sweep_starts = [start for start in self.sweep_starts if start <= count]
-        copied._extra = {
-            name: {row: value for row, value in list(column.items()) if row < count}
-            for name, column in list(self._extra.items())
-        }
-        return copied
-
-    def append(self, lr: float, loss: float, extra: dict[str, float] | None = None) -> None:
-        """Add a row: the rate of a step, the loss before it, and further columns of this row."""
-        count = self._count
-        if count == len(self._table):
-            table = np.empty((2 * count, 2))
-            table[:count] = self._table
-            self._table = table
-        row = self._table[count]
-        row[0] = lr
-        row[1] = loss
-        if extra:
-            for name, value in extra.items():
-                self._extra.setdefault(name, {})[count] = value
-        self._count = count + 1
-
-    def begin_sweep(self) -> None:
-        """Mark that the next row is the first of another sweep (repeats)."""
-        if self._count:
-            self.sweep_starts.append(self._count)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def rows(self, offset: int = 0) -> Floats:
-        """The rows from `offset` on, shape (n, 2), columns lr and loss, as a copy."""
-        count = self._count
-        return self._table[offset:count].copy()
-
-    def numbered(self, offset: int = 0) -> Iterator[tuple[float, float, dict[str, float]]]:
-        """The rows from `offset` on, each as lr, loss and what else was measured in it."""
-        for number, (lr, loss) in enumerate(self.rows(offset).tolist(), start=offset):
-            extra = {name: c[number] for name, c in list(self._extra.items()) if number in c}
-            yield lr, loss, extra
-
-    @property
-    def lr(self) -> Floats:
-        """The rates that the optimizer steps used, shape (n,)."""
-        return self.rows()[:, 0].copy()
-
-    @property
-    def loss(self) -> Floats:
-        """The raw losses before each step, shape (n,)."""
-        return self.rows()[:, 1].copy()
-
-    @property
-    def sweeps(self) -> list[Floats]:
-        """The rows of each sweep, shapes (n, 2): one unless `repeats` was asked for."""
-        return np.split(self.rows(), self.sweep_starts[1:])
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The table: columns lr and loss, those measured beside them (val_loss, metric; NaN where
-        not measured), and `sweep` (from 0) where there is more than one."""
-        rows = self.rows()
-        frame = pd.DataFrame(rows, columns=["lr", "loss"])
-        for name, values in self._extra.items():
-            column = np.full(len(rows), np.nan)
-            for row, value in list(values.items()):
-                if row < len(rows):
-                    column[row] = value
-            frame[name] = column
-        if len(self.sweep_starts) > 1:
-            frame["sweep"] = np.searchsorted(self.sweep_starts, frame.index, side="right") - 1
-        return frame
 
     def smoothed(self, beta: float) -> Floats:
         """The bias-corrected exponential average of the loss, shape (n,); see `curve.smoothing`.
@@ -192,7 +91,7 @@ class LRRecords:
         """
         from lrwidget.records.plot import draw
 
-        return draw(self, ax, smoothing, y_max)
+        return draw(self.sweeps, self.suggestion.lr, ax, smoothing, y_max)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the records as JSON Lines: a line of meta, then a row a line."""
@@ -213,7 +112,8 @@ class LRRecords:
         """What a notebook shows: picture, words and table; see `lrwidget.records.display`."""
         from lrwidget.records.display import show_records
 
-        return show_records(self, include, exclude)
+        shown = self.copy()  # a sweep may add rows meanwhile
+        return show_records(shown, shown.suggestion, include, exclude)
 
     def __repr__(self) -> str:
         if not self._count:

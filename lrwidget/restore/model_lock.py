@@ -7,40 +7,40 @@ from contextlib import contextmanager
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.task.task import TrainingTask
 
-# The parameters that are being swept, by id, and by whose claim. Parameters, not models: a compiled
-# model and its original, or a part of it, are the same weights.
-_claimed: dict[int, "Claim"] = {}
+# The parameters that are being swept, by id, and the lock that holds them. Parameters, not models:
+# a compiled model and its original, or a part of it, are the same weights.
+_held: dict[int, "ModelLock"] = {}
 _lock = threading.Lock()
 
 
-class Claim:
-    """The sole right to sweep the model of a task, once it is taken and until it is released."""
+class ModelLock:
+    """The sole right to sweep the model of a task, from `acquire` to `release`."""
 
     def __init__(self, task: TrainingTask) -> None:
         self._model = type(task.model).__name__
         self._keys = [id(p) for p in task.model.parameters()]
 
-    def take(self) -> None:
-        """Take it, or change nothing.
+    def acquire(self) -> None:
+        """Acquire it, or change nothing.
 
         Raises:
             RuntimeError: the model is being swept.
         """
         with _lock:
-            if any(key in _claimed for key in self._keys):
+            if any(key in _held for key in self._keys):
                 raise RuntimeError(
                     f"this {self._model} is being swept already; "
                     "wait for that sweep to end, or stop it"
                 )
             for key in self._keys:
-                _claimed[key] = self
+                _held[key] = self
 
     def release(self) -> None:
-        """Let go of what was taken, if anything was; may be called again."""
+        """Release it where it is held; may be called again."""
         # Without the lock, so that an interrupt in it leaves nothing locked.
         for key in self._keys:
-            if _claimed.get(key) is self:
-                del _claimed[key]
+            if _held.get(key) is self:
+                del _held[key]
 
 
 @contextmanager
@@ -50,10 +50,10 @@ def exclusive(task: TrainingTask) -> Iterator[None]:
     Raises:
         RuntimeError: the model is being swept.
     """
-    claim = Claim(task)
-    last = [claim.release]
+    lock = ModelLock(task)
+    last = [lock.release]
     try:
-        claim.take()
+        lock.acquire()
         yield
     finally:
         try:

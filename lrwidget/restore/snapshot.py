@@ -32,7 +32,7 @@ from lrwidget.task.task import TrainingTask
 
 
 @dataclasses.dataclass(slots=True)
-class Parts:
+class SweepTarget:
     """What a sweep trains: the task's own objects, or copies of them."""
 
     model: nn.Module
@@ -45,10 +45,10 @@ class Parts:
     why: str
     # Of a copy: what its first step has yet to prove, and how to go over to the task's own objects.
     proof: Proof | None = None
-    begin_in_place: "Callable[[Parts, str], None]" = lambda parts, why: None  # noqa: ARG005
+    begin_in_place: "Callable[[SweepTarget, str], None]" = lambda parts, why: None  # noqa: ARG005
 
 
-def where_it_ran(parts: Parts) -> dict[str, Any]:
+def where_it_ran(parts: SweepTarget) -> dict[str, Any]:
     """What the records say of it: `ran_on`, and of a sweep in place `why_in_place`."""
     if parts.ran_on == "copy":
         return {"ran_on": "copy"}
@@ -56,7 +56,7 @@ def where_it_ran(parts: Parts) -> dict[str, Any]:
 
 
 @contextmanager
-def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Iterator[Parts]:
+def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Iterator[SweepTarget]:
     """What to sweep; when the block ends everything is as before, bit for bit.
 
     Args:
@@ -74,7 +74,7 @@ def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Ite
 @contextmanager
 def _trained_on(
     task: TrainingTask, seed: int | None, generators: list[Any], in_place: str
-) -> Iterator[Parts]:
+) -> Iterator[SweepTarget]:
     backups: list[Backup] = []
     put_generators_back = remember_generators()
     try:
@@ -107,7 +107,7 @@ def _trained_on(
 
 
 def _go_in_place(
-    task: TrainingTask, outside: list[Any], backups: list[Backup], parts: Parts, why: str
+    task: TrainingTask, outside: list[Any], backups: list[Backup], parts: SweepTarget, why: str
 ) -> None:
     """Let `parts` be the task's own objects, which `backups` will put back."""
     for backup in reversed(backups):
@@ -115,13 +115,13 @@ def _go_in_place(
     backups.append(_backup_of(task, outside))
     backups[-1].set_gradients_aside()
     own = _originals(task)
-    for field in dataclasses.fields(Parts):
+    for field in dataclasses.fields(SweepTarget):
         setattr(parts, field.name, getattr(own, field.name))
     parts.why = why
 
 
 def _watch_the_originals(
-    task: TrainingTask, outside: list[Any], parts: Parts, backups: list[Backup]
+    task: TrainingTask, outside: list[Any], parts: SweepTarget, backups: list[Backup]
 ) -> None:
     """Remember what a copy leaves as it is, so far as its first step or a function may change it.
 
@@ -144,7 +144,7 @@ def _watch_the_originals(
     parts.begin_in_place = functools.partial(_go_in_place, task, outside, backups)
 
 
-def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
+def _copy_of(task: TrainingTask, outside: list[Any]) -> SweepTarget | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
     if task.also and (name := shared_with_also(task)):
@@ -163,7 +163,7 @@ def _copy_of(task: TrainingTask, outside: list[Any]) -> Parts | NotCopied:
         for optimizer in with_inner([copies["optimizer"]]):
             _state_to(optimizer, task.device)
     copies["other_optimizers"] = list(copies["other_optimizers"])
-    return Parts(**copies, ran_on="copy", why="")
+    return SweepTarget(**copies, ran_on="copy", why="")
 
 
 def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -177,8 +177,8 @@ def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
                 state[name] = value.to(device)
 
 
-def _originals(task: TrainingTask) -> Parts:
-    return Parts(
+def _originals(task: TrainingTask) -> SweepTarget:
+    return SweepTarget(
         task.model,
         task.optimizer,
         list(task.other_optimizers),

@@ -1,23 +1,63 @@
 """Where a widget's runs come from: what is swept, over which range, and what sweeps it."""
 
 import abc
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch.optim import Optimizer
-from torch.utils.data import DataLoader
-
-from lrwidget.arguments import task_and_options
-from lrwidget.engine.check import CheckResults, CheckRunner
-from lrwidget.engine.runner import RecordsRunner, Runner, SweepRunner
+from lrwidget.engine.runner import Runner
+from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
-from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
-from lrwidget.task.rates import apply_rate
-from lrwidget.task.task import TrainingTask
+from lrwidget.task.options import SweepOptions
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 Overrides = Mapping[str, Any]
 NONE: Overrides = {}
+
+
+class RecordsRunner(Runner[LRRecords], abc.ABC):
+    """A runner that fills a table of records, wherever the sweep itself may run.
+
+    Attributes:
+        extends: whether it can be extended.
+        elsewhere: why nothing but the records is here, in words; empty where the model is.
+        replacement: the runner of another sweep that has replaced this one; not started yet.
+    """
+
+    extends = False
+    elsewhere = ""
+    replacement: "RecordsRunner | None" = None
+
+    @property
+    @abc.abstractmethod
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates, (start_lr, end_lr); the upper one may grow."""
+
+    def extend(self, end_lr: float) -> None:
+        """Let the sweep go on to a higher rate, as dense as before; from any thread.
+
+        The rates up to its present end stay as they are, and the last is exactly `end_lr`.
+
+        Args:
+            end_lr: the new end (a rate above the present one).
+
+        Raises:
+            TypeError, ValueError: it is no rate, or not above the present end.
+            RuntimeError: the sweep is not under way, or several processes run it.
+        """
+        raise RuntimeError(
+            f"what runs elsewhere cannot be extended; start another sweep, with end_lr={end_lr!r}"
+        )
+
+    def steps_to(self, end_lr: float) -> int:  # noqa: ARG002 - where it can be extended
+        """How many steps an extension to `end_lr` adds to each sweep; 0 where there is none."""
+        return 0
+
+    @property
+    def records(self) -> LRRecords:
+        """The rows so far."""
+        return self.result
 
 
 class Source(abc.ABC):
@@ -41,14 +81,14 @@ class Source(abc.ABC):
         """Something that trains `steps` steps at each of `lrs`; not started."""
 
     @abc.abstractmethod
-    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:
+    def holds(self, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> bool:
         """Whether what was last run puts the rates of this optimizer back when it ends.
 
         None stands for the one that `apply` sets by default.
         """
 
     @abc.abstractmethod
-    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:
+    def apply(self, lr: float, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> None:
         """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
 
     @abc.abstractmethod
@@ -56,121 +96,25 @@ class Source(abc.ABC):
         """Let go of model, optimizer and data."""
 
 
-class Elsewhere(Source):
+class RemoteSource(Source):
     """A source whose model and optimizer are not in this process."""
 
     where: str  # they are, in words
 
-    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:  # noqa: ARG002
+    def holds(self, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> bool:  # noqa: ARG002
         """No: no optimizer of this process is swept."""
         return False
 
-    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:  # noqa: ARG002
+    def apply(self, lr: float, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> None:  # noqa: ARG002
         """Set a rate on an optimizer of this process, keeping its groups' ratios."""
         if optimizer is None:
             raise ValueError(
                 f"the optimizer of the sweep is {self.where}; give the one that you train with: "
                 "w.apply(optimizer)"
             )
+        from lrwidget.task.rates import apply_rate
+
         apply_rate(optimizer, lr)
 
     def close(self) -> None:
         """Nothing is held here."""
-
-
-class LocalSource(Source):
-    """Sweeps in this process, of what the widget's constructor was given.
-
-    Args:
-        arguments: of the constructor: `model`, `optimizer`, `loss_fn`, `data` and any option of
-            `TrainingTask` and of `SweepOptions`.
-
-    Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
-    """
-
-    parallel = False  # all sweeps would share the one model
-
-    def __init__(self, **arguments: Any) -> None:
-        self._arguments = arguments
-        self._task, self.options = task_and_options(**arguments)
-        self._last = self._task
-
-    def runner(self, label: str, overrides: Overrides = NONE) -> SweepRunner:
-        """A sweep in a thread of its own."""
-        self._last, options = self._variant(overrides)
-        return SweepRunner(self._last, options, LRRecords({"label": label}))
-
-    def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> CheckRunner:
-        """A check in a thread of its own."""
-        self._last, _ = self._variant(overrides)
-        return CheckRunner(self._last, lrs, steps)
-
-    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:
-        """Whether what was last run puts the rates of this optimizer back when it ends."""
-        if optimizer is None:
-            optimizer = self._variant(overrides)[0].optimizer
-        return optimizer is self._last.optimizer
-
-    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:
-        """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
-        self._variant(overrides)[0].apply(lr, optimizer)
-
-    def close(self) -> None:
-        """Let go of model, optimizer and data."""
-        self._arguments.clear()
-        del self._task, self._last
-
-    def _variant(self, overrides: Overrides) -> tuple[TrainingTask, SweepOptions]:
-        # A task of its own only where it differs: making one may call a factory.
-        if all(name in SWEEP_OPTIONS for name in overrides):
-            return self._task, dataclasses.replace(self.options, **overrides)
-        arguments = {**self._arguments, **overrides}
-        if "data" in overrides and isinstance(overrides["data"], DataLoader):
-            # A loader of another data set has a size and options of its own, unless it is told.
-            for name in ("batch_size", "loader_options"):
-                if name not in overrides:
-                    arguments.pop(name, None)
-        return task_and_options(**arguments)
-
-
-def source_of(
-    model: Any,
-    optimizer: Any = None,
-    loss_fn: Any = None,
-    data: Any = None,
-    runner: Any = None,
-    **options: Any,
-) -> Source:
-    """The source that a widget's arguments stand for; one that is given as `model`, itself.
-
-    Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
-    """
-    positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
-    beside = [name for name, value in positional.items() if value is not None]
-    if runner is not None:
-        return _source_on(runner, model, beside, options)
-    if not isinstance(model, Source):
-        return LocalSource(model=model, **positional, **options)
-    beside += options
-    if beside:
-        raise TypeError(f"{', '.join(beside)} beside a {type(model).__name__}, which knows its own")
-    return model
-
-
-def _source_on(runner: Any, factory: Any, beside: Sequence[str], options: Overrides) -> Source:
-    from lrwidget.ray.runner import RayRunner
-
-    if not isinstance(runner, RayRunner):
-        raise TypeError(
-            f"runner is a {type(runner).__name__}; expected a lrwidget.distributed.RayRunner"
-        )
-    if beside:
-        raise TypeError(
-            f"{', '.join(beside)} beside a task_factory, which makes them on the worker; expected "
-            "LRFinderWidget(task_factory, runner=RayRunner(...))"
-        )
-    from lrwidget.ray.source import RaySource
-
-    return RaySource(factory, runner, **options)

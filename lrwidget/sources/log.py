@@ -1,17 +1,33 @@
-"""The log of a sweep elsewhere, as a widget's source."""
+"""The log of a sweep elsewhere (`lr_find(..., log=path)`), followed while it grows."""
 
+import contextlib
+import copy
+import json
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Never
+from typing import Any, BinaryIO, Never
 
+from lrwidget.engine.runner import Work
+from lrwidget.records.jsonl import Parser
 from lrwidget.records.records import LRRecords
-from lrwidget.sources.base import NONE, Elsewhere, Overrides
-from lrwidget.sources.follow import Follower
+from lrwidget.records.table import StopReason
+from lrwidget.sources.base import NONE, Overrides, RecordsRunner, RemoteSource
 from lrwidget.task.options import SweepOptions
 
+# Seconds between two looks at the file.
+POLL = 0.05
 
-class LogSource(Elsewhere):
+# Without a row for this many minutes, a notice says so.
+SILENCE = 2
+MINUTE = 60.0
+
+# What a follower wants to know of the sweep.
+OPTIONS = ("start_lr", "end_lr", "steps", "repeats")
+
+
+class LogSource(RemoteSource):
     """A file that `lr_find(..., log=path)` writes, followed while it grows.
 
     Args:
@@ -25,14 +41,14 @@ class LogSource(Elsewhere):
         self.path = Path(path)
         self.options = SweepOptions()
 
-    def runner(self, label: str, overrides: Overrides = NONE) -> Follower:
+    def runner(self, label: str, overrides: Overrides = NONE) -> "LogRunner":
         """Follows the file from its beginning."""
         if overrides:
             raise TypeError(
                 f"start() was given {', '.join(overrides)}, and this widget follows "
                 f"{self.path.name}: give them to the lr_find() that writes it"
             )
-        return Follower(self.path, LRRecords({"label": label}))
+        return LogRunner(self.path, LRRecords({"label": label}))
 
     def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> Never:  # noqa: ARG002
         """Refuse: there is nothing here to train."""
@@ -40,3 +56,183 @@ class LogSource(Elsewhere):
             f"this widget follows {self.path.name}, and has no model to train; call "
             "check_lrs(task, lrs) where the sweep runs"
         )
+
+
+class LogRunner(RecordsRunner):
+    """Follows one sweep of a file in a thread of its own, as a sweep runs in one.
+
+    The file may not exist yet, or not be readable for a while; its last line may be torn, which is
+    waited for. One that is moved away is followed until another is there. A file that gets shorter,
+    begins otherwise than before, or is replaced by another one, is a new sweep: this one then ends
+    as stopped, and its `replacement`, not started yet, goes on with the new one. But where the
+    first line holds an id, a copy that begins with it is still this sweep, as tools make them that
+    bring a file here again and again; one that is shorter than before is waited for.
+
+    Args:
+        path: of the file.
+        records: get the rows; by default a new table.
+    """
+
+    elsewhere = "the sweep runs in another process, of which this is the log"
+
+    def __init__(self, path: str | os.PathLike[str], records: LRRecords | None = None) -> None:
+        self.path = Path(path)
+        self._reader = _Reader(self.path)
+        self._lines: Sequence[str] = ()
+        self._heard = time.monotonic()
+        super().__init__(Work(self._follow), LRRecords() if records is None else records, steps=0)
+        self._parser = Parser(self.records, str(self.path))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates; the usual ones until the file tells."""
+        options = self._options()
+        return options.start_lr, options.end_lr
+
+    def _follow(self) -> Generator[None, None, StopReason]:
+        with contextlib.closing(self._reader):
+            return (yield from self._read())
+
+    def _read(self) -> Generator[None, None, StopReason]:
+        if not self._lines:  # those that a predecessor has read already
+            _, self._lines = self._reader.read()
+        while True:
+            for line in self._lines:
+                self._parser.feed(line)
+                self._heard = time.monotonic()
+            self._learn()
+            if self.records.stop_reason is not None:
+                return self.records.stop_reason
+            yield
+            time.sleep(POLL)
+            anew, self._lines = self._reader.read()
+            if anew and self._parser.line:
+                self._hand_over()
+                return StopReason.STOPPED
+
+    def _hand_over(self) -> None:
+        replacement = LogRunner(self.path)
+        replacement._reader, replacement._lines = self._reader.at_this_place(), self._lines
+        self.records.stop_reason = StopReason.STOPPED
+        self.notice = f"{self.path.name} was begun anew: that is another run."
+        self.replacement = replacement
+
+    def _learn(self) -> None:
+        if self._parser.line:
+            options = self._options()
+            self.steps = max(options.steps * options.repeats, len(self.records))
+        silent = (time.monotonic() - self._heard) / MINUTE
+        if self._reader.trouble:
+            self.notice = (
+                f"{self.path.name} cannot be read now ({self._reader.trouble}); it is tried again."
+            )
+        elif self._parser.line and silent >= SILENCE:
+            self.notice = (
+                f"No row has come to {self.path.name} for {silent:.0f} minutes: the sweep takes "
+                "long over a step, is paused, or its process has ended. Stop ends the following."
+            )
+        elif self._parser.line:
+            self.notice = ""
+        else:
+            there = "it is empty so far" if self._reader.there else "there is no such file yet"
+            self.notice = f"Waiting for {self.path.name}: {there}."
+
+    def _options(self) -> SweepOptions:
+        known: Any = self.records.meta.get("options")
+        if not isinstance(known, dict):
+            return SweepOptions()
+        try:
+            return SweepOptions(**{name: known[name] for name in OPTIONS if name in known})
+        except (TypeError, ValueError):
+            return SweepOptions()
+
+
+class _Reader:
+    """The whole lines of a file that grows, shrinks, comes and goes.
+
+    Attributes:
+        there: whether there was a file at the last call.
+        trouble: why it could not be read then, in words; empty where it could.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.there = False
+        self.trouble = ""
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+        self._held: BinaryIO | None = None  # what was read last, open
+        self._offset = 0
+        self._torn = b""
+        self._head = b""
+
+    def read(self) -> tuple[bool, list[str]]:
+        """Whether it is another file than at the last call, and the lines completed since."""
+        self.there, self.trouble = True, ""
+        try:
+            with contextlib.ExitStack() as stack:
+                file = stack.enter_context(self._path.open("rb"))
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                if identity != self._identity and (rest := self._lines_of_the_held()):
+                    return False, rest
+                begin = file.read(len(self._head))
+                same = begin == self._head and status.st_size >= self._offset
+                if not _has_id(self._head):
+                    same = same and identity == self._identity
+                elif not same and self._head.startswith(begin):
+                    return False, []  # a copy that has not come as far yet
+                stack.pop_all()
+        except FileNotFoundError:
+            self.there = False
+            return False, self._lines_of_the_held()
+        except OSError as error:  # a network mount may give it back later
+            self.trouble = _why(error)
+            return False, []
+        if not same:
+            self._offset, self._torn, self._head = 0, b"", b""
+        self._identity = identity
+        self.close()
+        self._held = file
+        return not same, self._lines_of_the_held()
+
+    def _lines_of_the_held(self) -> list[str]:
+        """What has come since; also where the file was moved away and its writer goes on."""
+        self.trouble = ""
+        if self._held is None:
+            return []
+        try:
+            self._held.seek(self._offset)
+            new = self._held.read()
+        except OSError as error:
+            self.trouble = _why(error)
+            return []
+        self._offset += len(new)
+        *whole, self._torn = (self._torn + new).split(b"\n")
+        if whole and not self._head:
+            self._head = whole[0]
+        return [line.decode(errors="replace") for line in whole]
+
+    def at_this_place(self) -> "_Reader":
+        """Another one, which goes on from here."""
+        other = copy.copy(self)
+        other._held = None
+        return other
+
+    def close(self) -> None:
+        """Let go of the file; a later read opens it again."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
+def _has_id(head: bytes) -> bool:
+    """Whether the first line of a log tells its sweep from all others."""
+    try:
+        value = json.loads(head)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "id" in value
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or type(error).__name__

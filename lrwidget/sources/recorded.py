@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from lrwidget.engine.runner import ENDED, RecordsRunner
-from lrwidget.records.records import LRRecords, StopReason
+from lrwidget.engine.runner import ENDED, Work
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
+from lrwidget.sources.base import RecordsRunner
 from lrwidget.task.options import SweepOptions
 
 
-class PastRunner(RecordsRunner):
+class RecordedRunner(RecordsRunner):
     """Stands for a sweep that has ended.
 
     Args:
@@ -20,7 +22,7 @@ class PastRunner(RecordsRunner):
 
     def __init__(self, records: LRRecords) -> None:
         self._span = _span_of(records)
-        super().__init__(None, _nothing, records, _steps_of(records))
+        super().__init__(Work(_nothing), records, _steps_of(records))
         self.state = ENDED[records.stop_reason or StopReason.STOPPED]
         self._work = None
 
@@ -30,7 +32,7 @@ class PastRunner(RecordsRunner):
         return self._span
 
 
-def _nothing(_task: None) -> Generator[None, None, StopReason]:
+def _nothing() -> Generator[None, None, StopReason]:
     yield from ()
     return StopReason.STOPPED
 

@@ -13,7 +13,7 @@ BARE = rf"(?<![\w.~/\\-]){ROOT}{NAME}(?:[\\/]+{NAME})*[\\/]*"
 OTHER_URL = r"\b(?!file:)[A-Za-z][A-Za-z\d+.-]+://\S*"
 
 
-def without_folders(text: str) -> str:
+def redact_paths(text: str) -> str:
     """A message or traceback with bare file names, and "~" for a home folder."""
     text = QUOTED.sub(lambda match: f"{match[1]}{_name(match[2])}{match[1]}", text)
     home = _home()

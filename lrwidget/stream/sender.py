@@ -25,7 +25,7 @@ News = tuple[str, str | None, dict[str, Any]]  # state, error, detail
 
 
 @dataclass(slots=True)
-class Page:
+class PageState:
     """What the senders' threads share with the widget. Plain values, so no lock is needed."""
 
     send: Callable[[dict[str, Any], list[bytes]], None]
@@ -69,7 +69,7 @@ class Sender:
     """
 
     run: Run
-    page: Page
+    page: PageState
     kind: str = "rows"  # the type of its messages
     _wake: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)

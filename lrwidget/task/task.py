@@ -174,7 +174,7 @@ class TrainingTask:
         self.device = _device_of(model) if device is None else _numbered(device)
         # Where several processes sweep, a step that does all of it calls this before a backward in
         # which they wait for each other: it raises where another one has failed.
-        self.agree: Callable[[], object] = nothing_to_agree
+        self.sync_ranks: Callable[[], object] = no_ranks
 
     def session(self) -> AbstractContextManager[None]:
         """Entered around every sweep, by the thread that sweeps, before anything is remembered.
@@ -215,7 +215,7 @@ class TrainingTask:
         return batch_size_of(self.data)
 
 
-def nothing_to_agree() -> None:
+def no_ranks() -> None:
     """What a process that is alone has to agree on with others."""
 
 

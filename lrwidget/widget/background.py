@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from lrwidget.engine.runner import Runner, RunState
+from lrwidget.engine.runner import UNDER_WAY, Runner, RunState
 from lrwidget.stream.protocol import Rows, Status
-from lrwidget.stream.redact import without_folders
-from lrwidget.stream.sender import Page, Sender
+from lrwidget.stream.redact import redact_paths
+from lrwidget.stream.sender import PageState, Sender
 from lrwidget.stream.threads import mark_background
-
-UNDER_WAY = frozenset({RunState.RUNNING, RunState.PAUSED})
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunEnd:
     """How the work ended, in plain values."""
 
     state: str
@@ -25,10 +23,10 @@ class Ending:
     traceback: str | None
 
 
-End = TypeVar("End", bound=Ending)
+End = TypeVar("End", bound=RunEnd)
 
 
-class Background(Generic[Result, End]):
+class BackgroundRun(Generic[Result, End]):
     """One start of a runner, shown to the page.
 
     A subclass gives it the table of its rows, `records`, and says in `settle`, `_rate_of` and
@@ -44,9 +42,9 @@ class Background(Generic[Result, End]):
     what = "sweep"
     records: Rows
     # What went on with another sweep in place of this one.
-    successor: "Background[Any, Any] | None" = None
+    replacement: "BackgroundRun[Any, Any] | None" = None
 
-    def __init__(self, number: int, runner: Runner[Result], page: Page, kind: str) -> None:
+    def __init__(self, number: int, runner: Runner[Result], page: PageState, kind: str) -> None:
         self.number = number
         self.started = False
         self.outcome: End | None = None
@@ -169,18 +167,18 @@ class Background(Generic[Result, End]):
         self._sender.wake()
         self._page.catch_up_soon()
 
-    def _ending(self, step: int) -> Ending:
+    def _ending(self, step: int) -> RunEnd:
         """How the runner, which has ended, did so."""
         runner = self._the_runner()
         error = None
         if runner.error is not None:
-            error = without_folders(describe(runner.error, runner.hint))
-        return Ending(
+            error = redact_paths(describe(runner.error, runner.hint))
+        return RunEnd(
             state=RunState(runner.state).value,
             step=step,
             elapsed=runner.elapsed,
             error=error,
-            traceback=None if runner.traceback is None else without_folders(runner.traceback),
+            traceback=None if runner.traceback is None else redact_paths(runner.traceback),
         )
 
     def _the_runner(self) -> Runner[Result]:

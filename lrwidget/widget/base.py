@@ -16,7 +16,7 @@ from lrwidget.stream.threads import in_background
 logger = logging.getLogger(__name__)
 
 
-class LiveWidget(anywidget.AnyWidget):
+class ThreadSafeWidget(anywidget.AnyWidget):
     """An anywidget with live traits: the threading of the traits, apart from what they mean.
 
     A subclass says in `_news` which values its live traits should have now. Traits named in

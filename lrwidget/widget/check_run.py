@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrwidget.engine.check import CheckResults, final_loss
 from lrwidget.engine.runner import Runner, RunState
-from lrwidget.records.records import StopReason
+from lrwidget.records.check_results import CheckResults, final_loss
+from lrwidget.records.table import StopReason
 from lrwidget.stream.protocol import number_or_none
-from lrwidget.stream.sender import Page
-from lrwidget.widget.background import Background, Ending
+from lrwidget.stream.sender import PageState
+from lrwidget.widget.background import BackgroundRun, RunEnd
 
 
 class Trials:
@@ -49,13 +49,13 @@ class Trials:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class CheckOutcome(Ending):
+class CheckOutcome(RunEnd):
     """What an ended check came to, in plain values."""
 
     best: float | None  # only of a check that came to its end: half of one compares nothing
 
 
-class LiveCheck(Background[CheckResults, CheckOutcome]):
+class CheckRun(BackgroundRun[CheckResults, CheckOutcome]):
     """A check as the widget sees it.
 
     Args:
@@ -67,7 +67,7 @@ class LiveCheck(Background[CheckResults, CheckOutcome]):
     what = "check"
     records: Trials
 
-    def __init__(self, number: int, runner: Runner[CheckResults], page: Page) -> None:
+    def __init__(self, number: int, runner: Runner[CheckResults], page: PageState) -> None:
         super().__init__(number, runner, page, "check")
         self.results = runner.result
         self.records = Trials(self.results)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lrwidget.engine.check import CheckResults
+from lrwidget.records.check_results import CheckResults
 from lrwidget.sources.base import Source
 from lrwidget.stream.protocol import rows_message, saved
-from lrwidget.stream.sender import Page
-from lrwidget.widget.background import Background
-from lrwidget.widget.base import LiveWidget
-from lrwidget.widget.check_run import LiveCheck
-from lrwidget.widget.sweep_run import LiveRun
+from lrwidget.stream.sender import PageState
+from lrwidget.widget.background import BackgroundRun
+from lrwidget.widget.base import ThreadSafeWidget
+from lrwidget.widget.check_run import CheckRun
+from lrwidget.widget.sweep_run import SweepRun
 from lrwidget.widget.traits import LiveAny
 
 
@@ -19,7 +19,7 @@ def rates_around(lr: float, span: tuple[float, float]) -> list[float]:
     return [min(max(rate, span[0]), span[1]) for rate in (lr / 3, lr, 3 * lr)]
 
 
-class CheckWidget(LiveWidget):
+class CheckWidget(ThreadSafeWidget):
     """The check's part of the widget: its method, its state, and its conversation with the page."""
 
     # The value only says when to send; what is sent is all of the check, encoded at that moment.
@@ -27,11 +27,11 @@ class CheckWidget(LiveWidget):
 
     lr: Any
     _source: Source | None = None  # also where construction failed
-    _page: Page
-    _checking: LiveCheck | None = None
+    _page: PageState
+    _checking: CheckRun | None = None
     _checks = 0
     # What wait() waits for: the sweep or the check, whichever was started last.
-    _latest: Background[Any, Any] | None = None
+    _latest: BackgroundRun[Any, Any] | None = None
 
     def check(self, lrs: Sequence[float] | None = None, steps: int = 100) -> CheckResults:
         """Train a few steps at each of a few rates in the background, to see which is best.
@@ -65,7 +65,7 @@ class CheckWidget(LiveWidget):
                     )
                 lrs = rates_around(self.lr, run.span)
             runner = source.checker(lrs, steps, run.overrides)
-            check = LiveCheck(self._checks + 1, runner, self._page)
+            check = CheckRun(self._checks + 1, runner, self._page)
             check.start()
             previous, self._checking, self._latest = self._checking, check, check
             self._checks = check.number
@@ -92,12 +92,12 @@ class CheckWidget(LiveWidget):
             state = "already running" if what == "check" else "running"
             raise RuntimeError(f"a check is {state}; wait() for it, or stop() it first")
 
-    def _under_way(self) -> list[LiveRun]:
+    def _under_way(self) -> list[SweepRun]:
         """The sweeps that are under way."""
         raise NotImplementedError
 
     @property
-    def _current(self) -> LiveRun:
+    def _current(self) -> SweepRun:
         """The active run."""
         raise NotImplementedError
 

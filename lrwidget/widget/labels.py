@@ -8,13 +8,13 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from lrwidget.stream.redact import without_folders
+from lrwidget.stream.redact import redact_paths
 
 # A label stands in a line beside others.
 LONGEST = 80
 
 
-def checked_label(label: Any) -> str:
+def validate_label(label: Any) -> str:
     """A label that was given, in one line and without folders: it is saved with the notebook.
 
     Raises:
@@ -23,7 +23,7 @@ def checked_label(label: Any) -> str:
     """
     if not isinstance(label, str):
         raise TypeError(f"label is {label!r}, a {type(label).__name__}; expected text")
-    text = without_folders(" ".join(label.split()))
+    text = redact_paths(" ".join(label.split()))
     if not text:
         raise ValueError(f"label is {label!r}; expected a name such as 'batch 128'")
     if len(text) > LONGEST:
@@ -56,7 +56,7 @@ def _brief(value: Any) -> str:
     if value is None or isinstance(value, (bool, int)):
         return str(value)
     if isinstance(value, (str, PurePath)):
-        return without_folders(str(value))
+        return redact_paths(str(value))
     # No repr: a loader's says nothing to people, and a dtype's or a tensor's may be long.
     return getattr(value, "__name__", type(value).__name__)
 

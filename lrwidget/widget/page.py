@@ -7,7 +7,7 @@ from typing import Any
 from ipywidgets import Widget
 
 from lrwidget.stream.protocol import Command, Export, Hello, Pick, Resync, RunCommand, parse
-from lrwidget.stream.redact import without_folders
+from lrwidget.stream.redact import redact_paths
 from lrwidget.widget.chosen import ChosenWidget
 
 logger = logging.getLogger(__name__)
@@ -68,10 +68,10 @@ class PageCommands(ChosenWidget):
         try:
             return True, action()
         except (RuntimeError, ValueError, TypeError) as error:
-            return False, without_folders(str(error))
+            return False, redact_paths(str(error))
         except Exception as error:
             logger.exception("a command of the page failed")
-            return False, without_folders(f"{type(error).__name__}: {error}")
+            return False, redact_paths(f"{type(error).__name__}: {error}")
 
     def _apply_in_words(self) -> str:
         self.apply()

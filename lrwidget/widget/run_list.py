@@ -6,14 +6,14 @@ from typing import Any
 
 from lrwidget.records.records import LRRecords
 from lrwidget.sources.base import NONE, Overrides
-from lrwidget.sources.recorded import PastRunner
+from lrwidget.sources.recorded import RecordedRunner
 from lrwidget.stream.protocol import rows_message, saved
 from lrwidget.stream.threads import in_background
-from lrwidget.widget.background import Background
+from lrwidget.widget.background import BackgroundRun
 from lrwidget.widget.check_widget import CheckWidget
 from lrwidget.widget.figure import STYLES
-from lrwidget.widget.labels import checked_label, label_of, unique_label
-from lrwidget.widget.sweep_run import LiveRun
+from lrwidget.widget.labels import label_of, unique_label, validate_label
+from lrwidget.widget.sweep_run import SweepRun
 from lrwidget.widget.traits import LiveAny
 
 
@@ -33,8 +33,8 @@ class RunsWidget(CheckWidget):
 
     lr_range: Any
     _hidden: Any
-    _run: LiveRun | None = None
-    _kept: dict[int, LiveRun]
+    _run: SweepRun | None = None
+    _kept: dict[int, SweepRun]
 
     # -- what a person does with them -----------------------------------------------------------
 
@@ -53,7 +53,7 @@ class RunsWidget(CheckWidget):
             RuntimeError: a sweep or a check is under way, or the widget is closed.
             TypeError, ValueError: what was given, what is expected, and how to mend it.
         """
-        named = None if label is None else checked_label(label)
+        named = None if label is None else validate_label(label)
         with self._lock:
             if not self._open_source.parallel:
                 self._refuse_while_under_way("sweep")
@@ -130,7 +130,7 @@ class RunsWidget(CheckWidget):
             raise RuntimeError("wait() inside the sweep would wait for itself; call it elsewhere")
         if latest is None:
             raise RuntimeError("no sweep has been started; press Start or call start() first")
-        awaited: list[Background[Any, Any]] = [
+        awaited: list[BackgroundRun[Any, Any]] = [
             latest,
             *(run for run in self._under_way() if run is not latest),
         ]
@@ -142,15 +142,15 @@ class RunsWidget(CheckWidget):
                 # Observers and linked widgets live on while this cell waits.
                 self._catch_up(tell=True)
                 if ended:
-                    if work.successor is not None:
-                        awaited.append(work.successor)
+                    if work.replacement is not None:
+                        awaited.append(work.replacement)
                     break
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError(f"the {work.what} has not ended in {timeout} s; it goes on")
         for work in awaited:
             work.raise_error()
-        while active.successor is not None:
-            active = active.successor
+        while active.replacement is not None:
+            active = active.replacement
         return active.records
 
     def add(self, records: LRRecords, label: str | None = None) -> LRRecords:
@@ -172,10 +172,10 @@ class RunsWidget(CheckWidget):
                 f"records is a {type(records).__name__}; expected LRRecords, as lr_find() returns "
                 "and LRRecords.load(path) reads them"
             )
-        named = None if label is None else checked_label(label)
+        named = None if label is None else validate_label(label)
         with self._lock:
             _ = self._open_source
-            run = LiveRun(self._next_number(), PastRunner(records.copy()), self._page)
+            run = SweepRun(self._next_number(), RecordedRunner(records.copy()), self._page)
             run.label = self._free_label(named or _label_in(records) or "records")
             run.show()
             self._keep(run)
@@ -249,9 +249,9 @@ class RunsWidget(CheckWidget):
         self._catch_up()
         return self._current.records
 
-    # -- what the page may ask for too, by LiveRun ------------------------------------------------
+    # -- what the page may ask for too, by SweepRun ------------------------------------------------
 
-    def _activate(self, run: LiveRun) -> None:
+    def _activate(self, run: SweepRun) -> None:
         with self._lock:
             if run is self._run:
                 return
@@ -261,14 +261,14 @@ class RunsWidget(CheckWidget):
             self._make_active(run)
             self._tell()
 
-    def _rename(self, run: LiveRun, label: str) -> None:
-        label = checked_label(label)
+    def _rename(self, run: SweepRun, label: str) -> None:
+        label = validate_label(label)
         with self._lock:
             run.label = ""  # its own is free
             run.label = self._free_label(label)
             self._catch_up()
 
-    def _remove(self, run: LiveRun) -> None:
+    def _remove(self, run: SweepRun) -> None:
         with self._lock:
             if run.under_way:
                 raise RuntimeError(f"{run.label!r} is {run.state}; stop() it and wait() first")
@@ -293,45 +293,45 @@ class RunsWidget(CheckWidget):
         self._run = self._new_run()
         self._page.active = self._run.number
 
-    def _new_run(self, label: str = "", overrides: Overrides = NONE) -> LiveRun:
+    def _new_run(self, label: str = "", overrides: Overrides = NONE) -> SweepRun:
         runner = self._open_source.runner(label, overrides)
-        return LiveRun(self._next_number(), runner, self._page, overrides)
+        return SweepRun(self._next_number(), runner, self._page, overrides)
 
     def _next_number(self) -> int:
         self._numbers += 1
         return self._numbers
 
-    def _keep(self, run: LiveRun) -> None:
+    def _keep(self, run: SweepRun) -> None:
         used = {other.style for other in self._all}
         free = [style for style in range(STYLES) if style not in used]
         run.style = free[0] if free else run.number % STYLES
         self._kept[run.number] = run
 
-    def _adopt_successors(self) -> None:
+    def _adopt_replacements(self) -> None:
         """Show what has gone on in place of a run as a run of its own."""
         for run in self._all:
-            if run.heir is None or run.successor is not None or self._source is None:
+            if run.next_runner is None or run.replacement is not None or self._source is None:
                 continue
-            successor = LiveRun(self._next_number(), run.heir, self._page, run.overrides)
-            successor.label = self._free_label(run.label)
-            successor.start()
-            self._keep(successor)
-            run.successor = successor
+            replacement = SweepRun(self._next_number(), run.next_runner, self._page, run.overrides)
+            replacement.label = self._free_label(run.label)
+            replacement.start()
+            self._keep(replacement)
+            run.replacement = replacement
             if self._latest is run:
-                self._latest = successor
+                self._latest = replacement
             if self._run is run:
-                self._make_active(successor)
+                self._make_active(replacement)
 
-    def _make_active(self, run: LiveRun) -> None:
+    def _make_active(self, run: SweepRun) -> None:
         self._run = run
         self._page.active = run.number
         self._catch_up()
 
     @property
-    def _all(self) -> list[LiveRun]:
+    def _all(self) -> list[SweepRun]:
         return list(self._kept.values())
 
-    def _under_way(self) -> list[LiveRun]:
+    def _under_way(self) -> list[SweepRun]:
         return [run for run in self._all if run.under_way]
 
     def _close_runs(self) -> None:
@@ -341,7 +341,7 @@ class RunsWidget(CheckWidget):
     def _free_label(self, label: str) -> str:
         return unique_label(label, {run.label for run in self._all})
 
-    def _find(self, run: object) -> LiveRun:
+    def _find(self, run: object) -> SweepRun:
         if not isinstance(run, (LRRecords, str)):
             raise TypeError(f"run is {run!r}; expected its records, one of w.runs, or its label")
         for kept in self._all:
@@ -352,7 +352,7 @@ class RunsWidget(CheckWidget):
         raise ValueError(f"there is no run {what}; there are: {labels}")
 
     @property
-    def _current(self) -> LiveRun:
+    def _current(self) -> SweepRun:
         assert self._run is not None
         return self._run
 
@@ -364,7 +364,7 @@ class RunsWidget(CheckWidget):
         parallel = source is not None and source.parallel
         return {"_legend": {"active": self._current.number, "runs": runs, "parallel": parallel}}
 
-    def _shown(self) -> Sequence[LiveRun]:
+    def _shown(self) -> Sequence[SweepRun]:
         """All that the page is to know of: the active run, whether it was started or not, last."""
         active = self._current
         return [*(run for run in self._all if run is not active), active]
@@ -382,7 +382,7 @@ class RunsWidget(CheckWidget):
 
     def _tell(
         self,
-        run: LiveRun | None = None,
+        run: SweepRun | None = None,
         kind: str = "rows",
         offset: int | None = 0,
         **more: Any,
@@ -398,6 +398,6 @@ class RunsWidget(CheckWidget):
 def _label_in(records: LRRecords) -> str | None:
     """The label that records bring with them, where it is one."""
     try:
-        return checked_label(records.meta.get("label"))
+        return validate_label(records.meta.get("label"))
     except (TypeError, ValueError):
         return None

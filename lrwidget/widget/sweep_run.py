@@ -5,12 +5,12 @@ import logging
 from typing import Any
 
 from lrwidget.engine.recipe import recipe
-from lrwidget.engine.runner import RecordsRunner
-from lrwidget.records.records import LRRecords, StopReason
-from lrwidget.sources.base import NONE, Overrides
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
+from lrwidget.sources.base import NONE, Overrides, RecordsRunner
 from lrwidget.stream.protocol import number_or_none
-from lrwidget.stream.sender import Page
-from lrwidget.widget.background import Background, Ending
+from lrwidget.stream.sender import PageState
+from lrwidget.widget.background import BackgroundRun, RunEnd
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ LANDMARKS = ("falls_at", "minimum", "explodes_at")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome(Ending):
+class Outcome(RunEnd):
     """What an ended run came to, in plain values."""
 
     stop_reason: str | None
@@ -30,7 +30,7 @@ class Outcome(Ending):
     suggestions: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
 
-class LiveRun(Background[LRRecords, Outcome]):
+class SweepRun(BackgroundRun[LRRecords, Outcome]):
     """A run as the widget sees it.
 
     Args:
@@ -45,10 +45,10 @@ class LiveRun(Background[LRRecords, Outcome]):
     """
 
     records: LRRecords
-    successor: "LiveRun | None" = None
+    replacement: "SweepRun | None" = None
 
     def __init__(
-        self, number: int, runner: RecordsRunner, page: Page, overrides: Overrides = NONE
+        self, number: int, runner: RecordsRunner, page: PageState, overrides: Overrides = NONE
     ) -> None:
         super().__init__(number, runner, page, "rows")
         self.records = runner.records
@@ -98,9 +98,9 @@ class LiveRun(Background[LRRecords, Outcome]):
         self._sweeps.extend(end_lr)
 
     @property
-    def heir(self) -> RecordsRunner | None:
+    def next_runner(self) -> RecordsRunner | None:
         """The runner that goes on in place of its own, where that is so."""
-        return None if self._sweeps is None else self._sweeps.successor
+        return None if self._sweeps is None else self._sweeps.replacement
 
     def close(self) -> None:
         """Stop, wait for both threads, and let go of the task; the rows stay."""

@@ -8,9 +8,9 @@ import bqplot as bq
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
-from lrwidget.sources.base import source_of
 from lrwidget.sources.log import LogSource
-from lrwidget.stream.sender import Page
+from lrwidget.sources.resolve import source_of
+from lrwidget.stream.sender import PageState
 from lrwidget.validation import whole_number
 from lrwidget.widget.bundle import NOT_BUILT, bundled
 from lrwidget.widget.figure import close_figure, new_figure
@@ -107,7 +107,9 @@ class LRFinderWidget(PageCommands):
         height = whole_number("height", height, 100)
         self._layout_is_ours = not isinstance(layout, Widget)
         self._source = source_of(model, optimizer, loss_fn, data, runner=runner, **options)
-        self._page = Page(send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped)
+        self._page = PageState(
+            send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped
+        )
         self._open_runs()
         with new_figure(*self._current.span, height) as figure:
             super().__init__(figure=figure, **({} if layout is None else {"layout": layout}))
@@ -170,7 +172,7 @@ class LRFinderWidget(PageCommands):
     # -- what the program moves -----------------------------------------------------------------
 
     def _news(self) -> dict[str, Any]:
-        self._adopt_successors()
+        self._adopt_replacements()
         run = self._current
         status = run.status()
         news = {

@@ -204,7 +204,7 @@ def test_a_model_with_its_own_loss_gets_the_batch_as_it_takes_it() -> None:
             a, b = batch if isinstance(batch, (tuple, list)) else (batch["x"], batch["goal"])
             return mse(linear(a), b)
 
-    class Parts(nn.Module):
+    class SweepTarget(nn.Module):
         def forward(self, x: torch.Tensor, labels: torch.Tensor) -> Any:
             return {"loss": mse(linear(x), labels)}
 
@@ -216,7 +216,7 @@ def test_a_model_with_its_own_loss_gets_the_batch_as_it_takes_it() -> None:
         [{"x": x, "labels": y}],
     ]
     for batch in texts:
-        assert torch.equal(outputs_and_loss(Parts(), None, batch)[2], expected)
+        assert torch.equal(outputs_and_loss(SweepTarget(), None, batch)[2], expected)
 
 
 # -- what has more readings than one

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from lrwidget import TrainingTask
-from lrwidget.engine.check import CheckResults, CheckRunner, check_lrs
+from lrwidget.engine.check import check_lrs
 from lrwidget.engine.runner import RunState
-from lrwidget.records.records import StopReason
+from lrwidget.records.check_results import CheckResults
+from lrwidget.records.table import StopReason
+from lrwidget.sources.local import CheckRunner
 from tests.tasks import problem
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import LRRecords, TrainingTask, lr_find
-from lrwidget.engine.runner import SweepRunner
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.nothing_left import own_folder_for_temporary_files
 from tests.restore.endings import ENDINGS, PATIENCE

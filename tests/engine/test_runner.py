@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from lrwidget import TrainingTask
-from lrwidget.engine.runner import RunState, SweepRunner
+from lrwidget.engine.runner import RunState
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.tasks import problem
 

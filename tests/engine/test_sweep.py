@@ -12,7 +12,7 @@ from torch import nn
 from lrwidget import LRRecords, TrainingTask
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.sweep import sweep
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 from lrwidget.task.options import SweepOptions
 from tests.tasks import network, problem
 

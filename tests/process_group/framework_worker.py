@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lrwidget import lr_find
 from lrwidget.arguments import task_and_options
-from lrwidget.engine.runner import SweepRunner
+from lrwidget.sources.local import SweepRunner
 from tests.adapters.case import BATCH, Case, make
 from tests.restore.endings import OPTIONS
 from tests.restore.fingerprint import differences

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from lrwidget import TrainingTask, lr_find
 from lrwidget.distributed import team
 from lrwidget.engine.check import check_lrs
-from lrwidget.engine.runner import SweepRunner
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.tasks import blobs, network
 

@@ -22,11 +22,12 @@ from torch import nn
 from lrwidget import TrainingTask
 from lrwidget.distributed import RayRunner
 from lrwidget.engine.runner import Runner, RunState
-from lrwidget.ray.coordinator import Coordinator, Places, together
+from lrwidget.ray.coordinator import Coordinator, Places
 from lrwidget.ray.handle import WorkerLostError
-from lrwidget.ray.job import Ending
+from lrwidget.ray.job import JobEnd
+from lrwidget.ray.ranks import together
 from lrwidget.ray.source import RaySource
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 from tests.ray.cluster import (
     TIMEOUT,
     Gate,
@@ -246,7 +247,7 @@ def test_workers_that_begin_a_second_time_end_the_attempt() -> None:
 
 def test_a_node_taken_back_is_a_loss_whatever_the_workers_say_of_it() -> None:
     coordinator = Coordinator(Places(1, 1, 0))
-    coordinator.ended(0, Ending(StopReason.FAILED, RuntimeError("torn down")))
+    coordinator.ended(0, JobEnd(StopReason.FAILED, RuntimeError("torn down")))
     end = coordinator._what_failed(PreemptionError(PreemptionInfo(0, {"a node": [0]})))
     assert end.lost
     assert isinstance(end.error, PreemptionError)

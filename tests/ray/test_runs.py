@@ -18,11 +18,12 @@ import torch
 
 from lrwidget import LRRecords, check_lrs
 from lrwidget.distributed import RayRunner
-from lrwidget.engine.runner import Runner, RunState, SweepRunner
+from lrwidget.engine.runner import Runner, RunState
 from lrwidget.ray.handle import WorkerLostError, in_short
 from lrwidget.ray.job import Job, task_of
 from lrwidget.ray.source import RaySource
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.ray.cluster import (
     TIMEOUT,

@@ -14,9 +14,9 @@ from IPython.core.formatters import DisplayFormatter
 
 from lrwidget import LRRecords
 from lrwidget.curve.loss_range import loss_range, trials_range
-from lrwidget.engine.check import CheckResults
+from lrwidget.records.check_results import CheckResults
 from lrwidget.records.picture import TOP, WIDTH, thinned
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 from tests.records.test_records import curve, filled
 
 SVG = "{http://www.w3.org/2000/svg}"

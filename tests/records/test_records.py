@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lrwidget import LRRecords
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import suggest
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 tables = st.lists(st.tuples(st.floats(1e-12, 1e3), numbers), max_size=40)

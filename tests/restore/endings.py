@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lrwidget import LRRecords, TrainingTask, lr_find
-from lrwidget.engine.runner import RunState, SweepRunner
+from lrwidget.engine.runner import RunState
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.restore.plan import BoomError, Plan
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from lrwidget import LRRecords, lr_find
-from lrwidget.engine.runner import SweepRunner
 from lrwidget.engine.sweep import sweep
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.restore.endings import ENDINGS, OPTIONS, PATIENCE, find, runner, wait_until
 from tests.restore.fingerprint import differences

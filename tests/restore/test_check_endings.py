@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from lrwidget import check_lrs
-from lrwidget.engine.check import CheckResults, CheckRunner
 from lrwidget.engine.runner import RunState
+from lrwidget.records.check_results import CheckResults
+from lrwidget.sources.local import CheckRunner
 from tests.restore.endings import PATIENCE, interrupt
 from tests.restore.fingerprint import differences
 from tests.restore.plan import BoomError

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 from tests.restore.endings import PATIENCE, find, interrupt, runner, wait_until
 from tests.restore.plan import BoomError, Plan
 from tests.restore.scenes import fresh

@@ -16,7 +16,7 @@ from torch import nn
 
 from lrwidget import TrainingTask, lr_find
 from lrwidget.backup.backup import Backup
-from lrwidget.engine.runner import SweepRunner
+from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.restore.endings import find
 

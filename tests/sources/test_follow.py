@@ -16,8 +16,8 @@ import pytest
 from lrwidget import LRRecords
 from lrwidget.engine.runner import RunState
 from lrwidget.records.jsonl import Log
-from lrwidget.records.records import StopReason
-from lrwidget.sources.follow import Follower, _Reader
+from lrwidget.records.table import StopReason
+from lrwidget.sources.log import LogRunner, _Reader
 
 HEAD = json.dumps(
     {
@@ -51,14 +51,14 @@ class Following:
     """A follower and its successors, each started when it is there."""
 
     def __init__(self, path: Path) -> None:
-        self.all = [Follower(path)]
+        self.all = [LogRunner(path)]
         self.all[0].start()
 
     @property
-    def now(self) -> Follower:
-        while (successor := self.all[-1].successor) is not None:
-            self.all.append(successor)
-            successor.start()
+    def now(self) -> LogRunner:
+        while (replacement := self.all[-1].replacement) is not None:
+            self.all.append(replacement)
+            replacement.start()
         return self.all[-1]
 
 
@@ -71,7 +71,7 @@ def following(path: Path) -> Iterator[Following]:
 
 
 @pytest.fixture
-def follower(following: Following) -> Follower:
+def follower(following: Following) -> LogRunner:
     """The first."""
     return following.now
 
@@ -81,11 +81,11 @@ def append(path: Path, text: str) -> None:
         file.write(text)
 
 
-def rates(follower: Follower) -> list[float]:
+def rates(follower: LogRunner) -> list[float]:
     return follower.records.lr.tolist()
 
 
-def test_it_waits_for_a_file_that_does_not_exist_yet(path: Path, follower: Follower) -> None:
+def test_it_waits_for_a_file_that_does_not_exist_yet(path: Path, follower: LogRunner) -> None:
     time.sleep(0.12)
     assert (follower.state, len(follower.records)) == (RunState.RUNNING, 0)
     append(path, f"{HEAD}\n{row(1.0)}\n")
@@ -96,7 +96,7 @@ def test_it_waits_for_a_file_that_does_not_exist_yet(path: Path, follower: Follo
     assert follower.state is RunState.FINISHED
 
 
-def test_a_torn_last_line_is_waited_for(path: Path, follower: Follower) -> None:
+def test_a_torn_last_line_is_waited_for(path: Path, follower: LogRunner) -> None:
     append(path, f"{HEAD[:20]}")
     time.sleep(0.12)
     append(path, f"{HEAD[20:]}\n{row(1.0)}\n{row(2.0)[:5]}")
@@ -211,7 +211,7 @@ def test_a_copy_of_another_sweep_is_another_run(path: Path, following: Following
 
 @pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EACCES])
 def test_a_file_that_cannot_be_read_for_a_while_is_tried_again(
-    path: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch, code: int
+    path: Path, follower: LogRunner, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     append(path, f"{HEAD}\n{row(1.0)}\n")
     until(lambda: rates(follower) == [1.0])
@@ -257,9 +257,9 @@ def test_a_file_whose_old_handle_has_gone_stale_is_read_from_the_new_one(path: P
 
 
 def test_silence_is_noticed_and_does_not_end_the_following(
-    path: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+    path: Path, follower: LogRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrwidget.sources.follow.MINUTE", 0.05)
+    monkeypatch.setattr("lrwidget.sources.log.MINUTE", 0.05)
     append(path, f"{HEAD}\n{row(1.0)}\n")
     until(lambda: "No row has come to sweep.jsonl for 2 minutes" in follower.notice)
     assert "its process has ended" in follower.notice
@@ -270,7 +270,7 @@ def test_silence_is_noticed_and_does_not_end_the_following(
     assert follower.wait(60).lr.tolist() == [1.0, 2.0]
 
 
-def test_range_and_steps_are_those_of_the_file(path: Path, follower: Follower) -> None:
+def test_range_and_steps_are_those_of_the_file(path: Path, follower: LogRunner) -> None:
     until(lambda: follower.notice == "Waiting for sweep.jsonl: there is no such file yet.")
     assert follower.span == (1e-7, 10.0)
     options = {"start_lr": 1e-4, "end_lr": 1e-2, "steps": 4, "repeats": 1}
@@ -279,20 +279,20 @@ def test_range_and_steps_are_those_of_the_file(path: Path, follower: Follower) -
     until(lambda: (follower.steps, follower.notice) == (4, ""))
 
 
-def test_repeats_are_told_apart(path: Path, follower: Follower) -> None:
+def test_repeats_are_told_apart(path: Path, follower: LogRunner) -> None:
     append(path, f'{HEAD}\n{row(1.0)}\n{{"lr": 1.0, "loss": 3.0, "sweep": 1}}\n')
     until(lambda: rates(follower) == [1.0, 1.0])
     assert follower.records.sweep_starts == [0, 1]
 
 
-def test_a_file_that_is_not_ours_fails_with_the_line(path: Path, follower: Follower) -> None:
+def test_a_file_that_is_not_ours_fails_with_the_line(path: Path, follower: LogRunner) -> None:
     append(path, "nonsense\n")
     with pytest.raises(ValueError, match="line 1 is not JSON"):
         follower.wait(60)
     assert follower.state is RunState.FAILED
 
 
-def test_it_can_be_stopped(path: Path, follower: Follower) -> None:
+def test_it_can_be_stopped(path: Path, follower: LogRunner) -> None:
     append(path, f"{HEAD}\n{row(1.0)}\n")
     until(lambda: rates(follower) == [1.0])
     follower.stop()
@@ -302,7 +302,7 @@ def test_it_can_be_stopped(path: Path, follower: Follower) -> None:
 
 @pytest.mark.process
 def test_a_sweep_in_another_process_is_followed_to_the_last_bit(
-    path: Path, follower: Follower
+    path: Path, follower: LogRunner
 ) -> None:
     code = """
 import sys
@@ -319,7 +319,7 @@ lr_find(*problem(), log=sys.argv[1], **options).save(sys.argv[2])
     assert followed.meta["optimizer"] == "SGD"
 
 
-def test_what_a_log_writes_is_followed_row_by_row(path: Path, follower: Follower) -> None:
+def test_what_a_log_writes_is_followed_row_by_row(path: Path, follower: LogRunner) -> None:
     records = LRRecords({"options": {"steps": 2, "repeats": 1}})
     with Log(path, records) as log:
         for lr in (1.0, 2.0):

@@ -11,7 +11,8 @@ from torch import nn
 
 from lrwidget import TrainingTask
 from lrwidget.engine.runner import RunState
-from lrwidget.sources.base import LocalSource, source_of
+from lrwidget.sources.local import LocalSource
+from lrwidget.sources.resolve import source_of
 from tests.widget.finder import training
 
 

@@ -14,7 +14,7 @@ import pytest
 from lrwidget.records.records import LRRecords
 from lrwidget.stream import sender as stream
 from lrwidget.stream.protocol import Status, encode, rows_message, saved
-from lrwidget.stream.sender import Page, Sender
+from lrwidget.stream.sender import PageState, Sender
 from lrwidget.stream.threads import in_background
 from tests.widget.fakepage import FakeComm, page_after
 
@@ -169,7 +169,7 @@ class Sending:
         self.run = FakeRun()
         self.comm = FakeComm()
         self.news = 0
-        self.page = Page(send=self.send, catch_up_soon=self.heard, clamp=lambda lr: lr)
+        self.page = PageState(send=self.send, catch_up_soon=self.heard, clamp=lambda lr: lr)
         self.page.active = self.run.status().run
         self.sender = Sender(self.run, self.page)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lrwidget import LRFinderWidget, TrainingTask, lr_find
-from lrwidget.records.records import StopReason
+from lrwidget.records.table import StopReason
 from tests.tasks import problem
 
 model, sgd, ce, loader = problem()

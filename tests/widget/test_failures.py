@@ -16,7 +16,7 @@ import torch
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget
-from lrwidget.stream.redact import without_folders
+from lrwidget.stream.redact import redact_paths
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     ENDED,
@@ -97,7 +97,7 @@ def test_messages_and_tracebacks_name_files_without_their_folders(
     line: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/where/i/live")
-    assert without_folders(f"Traceback:\n{line}\n") == f"Traceback:\n{shown}\n"
+    assert redact_paths(f"Traceback:\n{line}\n") == f"Traceback:\n{shown}\n"
 
 
 def test_what_is_saved_holds_no_path_and_no_environment(gate: Gate) -> None:

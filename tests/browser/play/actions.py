@@ -56,7 +56,7 @@ class Actions:
         self.pick: float | None = None  # the rate that the user has chosen last
         self.views = 1
 
-    # Parts.
+    # SweepTarget.
 
     @property
     def finder(self) -> Finder:

@@ -1,0 +1,188 @@
+"""Sweeps and checks in this process, each in a thread of its own."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from lrwidget.arguments import task_and_options
+from lrwidget.backup.rng import cuda_in_use
+from lrwidget.engine.check import checking, refuse_if_read_once
+from lrwidget.engine.error_notes import THREAD, attach, comes_of_thread, note_ending
+from lrwidget.engine.ladder import Ladder
+from lrwidget.engine.meta import plain
+from lrwidget.engine.runner import Runner, RunState, Work
+from lrwidget.engine.sweep import sweep
+from lrwidget.process_group.processes import process_count
+from lrwidget.records.check_results import CheckResults
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
+from lrwidget.restore.captured import not_swept
+from lrwidget.restore.model_lock import ModelLock
+from lrwidget.sources.base import NONE, Overrides, RecordsRunner, Source
+from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
+from lrwidget.task.task import TrainingTask
+from lrwidget.validation import whole_number
+
+
+def local_work(
+    task: TrainingTask,
+    steps: Callable[[], Generator[None, None, StopReason]],
+    explain: Callable[[Exception], str] = lambda error: "",  # noqa: ARG005
+) -> Work:
+    """The work of a runner that trains the model of a task in its own thread."""
+    return Work(steps, lambda: ModelLock(task), same_device_and_stream, explain)
+
+
+def same_device_and_stream() -> AbstractContextManager[None]:
+    """What gives another thread the caller's default device and stream, when it is entered there.
+
+    Both are per thread in torch; what the caller has queued comes first.
+    """
+    device = torch.get_default_device()
+    stream = torch.cuda.current_stream() if cuda_in_use() else None
+
+    @contextmanager
+    def entered() -> Iterator[None]:
+        with device if device.type != "cpu" else contextlib.nullcontext():
+            if stream is not None:
+                torch.cuda.set_stream(stream)  # and its device
+            yield
+
+    return entered()
+
+
+def explain_here(error: Exception, what: str, records: Any, rows: int) -> str:
+    """Add notes to an exception of a model that was trained in this thread and is put back."""
+    note_ending(error, what, records, rows)
+    if not comes_of_thread(error):
+        return ""
+    attach(error, THREAD)
+    return THREAD
+
+
+class SweepRunner(RecordsRunner):
+    """One sweep of a task in a thread of its own.
+
+    Args:
+        task: what is swept.
+        options: how.
+        records: gets the rows; by default a new table.
+    """
+
+    extends = True
+
+    def __init__(
+        self, task: TrainingTask, options: SweepOptions, records: LRRecords | None = None
+    ) -> None:
+        records = LRRecords() if records is None else records
+        self.ladder = ladder = Ladder(options)
+        work = local_work(
+            task,
+            lambda: sweep(task, options, records, ladder, locked=True),
+            lambda error: explain_here(error, "the sweep", records, len(records)),
+        )
+        super().__init__(work, records, ladder.total)
+        self.notice = not_swept(task)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range of rates, (start_lr, end_lr)."""
+        return self.ladder.options.start_lr, self.ladder.options.end_lr
+
+    def steps_to(self, end_lr: float) -> int:
+        """How many steps an extension to `end_lr` adds to each sweep."""
+        return self.ladder.steps_to(end_lr)
+
+    def extend(self, end_lr: float) -> None:
+        """Let the sweep go on to a higher rate; see `RecordsRunner.extend`."""
+        if self.state not in (RunState.RUNNING, RunState.PAUSED):
+            raise RuntimeError(
+                f"the sweep is {self.state.value}, and only one that is running or paused can be "
+                f"extended; start one with end_lr={end_lr!r}"
+            )
+        if process_count() > 1:
+            raise RuntimeError(
+                f"{process_count()} processes climb this ladder in step, and the others would not "
+                f"know of a new end; start another sweep, with end_lr={end_lr!r}"
+            )
+        self.ladder.extend(end_lr)
+        self.steps = self.ladder.total
+        if "options" in self.records.meta:  # before its first step the sweep says it itself
+            self.records.meta["options"] = plain(self.ladder.options)
+
+
+class CheckRunner(Runner[CheckResults]):
+    """A check in a thread of its own; `result` has what there is so far, at any time."""
+
+    def __init__(self, task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> None:
+        results = CheckResults(lrs)
+        steps = whole_number("steps", steps, 2)
+        refuse_if_read_once(task)
+        work = local_work(
+            task,
+            lambda: checking(task, steps, results, locked=True),
+            lambda error: explain_here(error, "the check", results, sum(map(len, results.trials))),
+        )
+        super().__init__(work, results, steps * len(results.lrs))
+
+
+class LocalSource(Source):
+    """Sweeps in this process, of what the widget's constructor was given.
+
+    Args:
+        arguments: of the constructor: `model`, `optimizer`, `loss_fn`, `data` and any option of
+            `TrainingTask` and of `SweepOptions`.
+
+    Raises:
+        TypeError, ValueError: what was given, what is expected, and how to mend it.
+    """
+
+    parallel = False  # all sweeps would share the one model
+
+    def __init__(self, **arguments: Any) -> None:
+        self._arguments = arguments
+        self._task, self.options = task_and_options(**arguments)
+        self._last = self._task
+
+    def runner(self, label: str, overrides: Overrides = NONE) -> SweepRunner:
+        """A sweep in a thread of its own."""
+        self._last, options = self._variant(overrides)
+        return SweepRunner(self._last, options, LRRecords({"label": label}))
+
+    def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> CheckRunner:
+        """A check in a thread of its own."""
+        self._last, _ = self._variant(overrides)
+        return CheckRunner(self._last, lrs, steps)
+
+    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:
+        """Whether what was last run puts the rates of this optimizer back when it ends."""
+        if optimizer is None:
+            optimizer = self._variant(overrides)[0].optimizer
+        return optimizer is self._last.optimizer
+
+    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:
+        """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
+        self._variant(overrides)[0].apply(lr, optimizer)
+
+    def close(self) -> None:
+        """Let go of model, optimizer and data."""
+        self._arguments.clear()
+        del self._task, self._last
+
+    def _variant(self, overrides: Overrides) -> tuple[TrainingTask, SweepOptions]:
+        # A task of its own only where it differs: making one may call a factory.
+        if all(name in SWEEP_OPTIONS for name in overrides):
+            return self._task, dataclasses.replace(self.options, **overrides)
+        arguments = {**self._arguments, **overrides}
+        if "data" in overrides and isinstance(overrides["data"], DataLoader):
+            # A loader of another data set has a size and options of its own, unless it is told.
+            for name in ("batch_size", "loader_options"):
+                if name not in overrides:
+                    arguments.pop(name, None)
+        return task_and_options(**arguments)

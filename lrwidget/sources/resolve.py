@@ -1,0 +1,54 @@
+"""Which source the arguments of a widget stand for."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from lrwidget.sources.base import Overrides, Source
+
+
+@runtime_checkable
+class RemoteRunner(Protocol):
+    """What a `runner=` has to offer: it knows its own source."""
+
+    def source(self, factory: Any, options: Overrides) -> Source:
+        """The source of the tasks that the factory makes."""
+
+
+def source_of(
+    model: Any,
+    optimizer: Any = None,
+    loss_fn: Any = None,
+    data: Any = None,
+    runner: Any = None,
+    **options: Any,
+) -> Source:
+    """The source that a widget's arguments stand for; one that is given as `model`, itself.
+
+    Raises:
+        TypeError, ValueError: what was given, what is expected, and how to mend it.
+    """
+    positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
+    beside = [name for name, value in positional.items() if value is not None]
+    if runner is not None:
+        return _source_on(runner, model, beside, options)
+    if not isinstance(model, Source):
+        from lrwidget.sources.local import LocalSource
+
+        return LocalSource(model=model, **positional, **options)
+    beside += options
+    if beside:
+        raise TypeError(f"{', '.join(beside)} beside a {type(model).__name__}, which knows its own")
+    return model
+
+
+def _source_on(runner: Any, factory: Any, beside: Sequence[str], options: Overrides) -> Source:
+    if not isinstance(runner, RemoteRunner):
+        raise TypeError(
+            f"runner is a {type(runner).__name__}; expected a lrwidget.distributed.RayRunner"
+        )
+    if beside:
+        raise TypeError(
+            f"{', '.join(beside)} beside a task_factory, which makes them on the worker; expected "
+            "LRFinderWidget(task_factory, runner=RayRunner(...))"
+        )
+    return runner.source(factory, options)
