@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lrwidget.curve.suggest import suggest
     from lrwidget.engine.check import check_lrs
+    from lrwidget.engine.refine import refine
     from lrwidget.find import lr_find
     from lrwidget.records.records import LRRecords
     from lrwidget.task.task import TrainingTask
     from lrwidget.widget.widget import LRFinderWidget
 
-__all__ = ["LRFinderWidget", "LRRecords", "TrainingTask", "check_lrs", "lr_find", "suggest"]
+__all__ = [
+    "LRFinderWidget",
+    "LRRecords",
+    "TrainingTask",
+    "check_lrs",
+    "lr_find",
+    "refine",
+    "suggest",
+]
 
 # Loaded when first asked for (PEP 562): the import itself costs nothing, and the engine can be used
 # where no Jupyter package is wanted, in a script or on a server.
@@ -30,6 +39,7 @@ _MODULES = {
     "TrainingTask": "lrwidget.task.task",
     "check_lrs": "lrwidget.engine.check",
     "lr_find": "lrwidget.find",
+    "refine": "lrwidget.engine.refine",
     "suggest": "lrwidget.curve.suggest",
 }
 

@@ -6,7 +6,9 @@ import warnings
 from typing import Any
 
 from lrwidget.arguments import task_and_options
+from lrwidget.curve.search import LENGTH
 from lrwidget.engine.error_notes import note_ending
+from lrwidget.engine.refine import BUDGET, refine_all, refinement_of, refuse_at_the_door
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_rank
 from lrwidget.records.jsonl import Log
@@ -23,6 +25,9 @@ def lr_find(
     *,
     progress: bool = True,
     log: str | os.PathLike[str] | None = None,
+    refine: bool = False,
+    planned_steps: int | None = None,
+    held_out: Any = None,
     **options: Any,
 ) -> LRRecords:
     """Run a learning rate range test and return its records; the model is afterwards as before.
@@ -40,6 +45,9 @@ def lr_find(
         progress: show a progress bar (tqdm).
         log: a file that gets the rows as they come, flushed row by row, in the format of
             `LRRecords.save`; it can be followed from elsewhere while the sweep runs.
+        refine: try rates around the suggestion in short trainings, judged by data that is held
+            out; see `lrwidget.refine`. The result is in the records' `refinement`.
+        planned_steps, held_out: for that; see there.
         options: see `SweepOptions` (start_lr, end_lr, steps, ...) and `TrainingTask`
             (accumulate, autocast, also, ...).
 
@@ -50,15 +58,23 @@ def lr_find(
         TypeError, ValueError: bad input, in words.
         Exception: whatever the model raises; the rows so far are in its attribute `records`.
     """
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress is {progress!r}; expected True or False")
+    for name, flag in (("progress", progress), ("refine", refine)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} is {flag!r}; expected True or False")
+    if not refine and (planned_steps is not None or held_out is not None):
+        name = "held_out" if planned_steps is None else "planned_steps"
+        raise TypeError(f"{name} is for refine=True, which was not given")
     task, sweep_options = task_and_options(model, optimizer, loss_fn, data, **options)
     if note := not_swept(task):
         warnings.warn(note, stacklevel=2)
     records = LRRecords()
     steps = sweep(task, sweep_options, records)
+    budget = 0
+    if refine:
+        refuse_at_the_door(task, planned_steps, held_out)
+        budget = max(BUDGET, sweep_options.steps * sweep_options.repeats + 3 * LENGTH)
     leads = process_rank() == 0  # of several processes one shows the bar and writes the log
-    total = sweep_options.steps * sweep_options.repeats
+    total = budget or sweep_options.steps * sweep_options.repeats
     bar = _progress_bar(total) if progress and leads else None
     try:
         with contextlib.ExitStack() as stack:
@@ -70,6 +86,9 @@ def lr_find(
                     bar.update()
                 if written is not None:
                     written.update()
+            if refine and records.stop_reason is not StopReason.STOPPED:
+                result = refinement_of(records, budget, planned_steps)
+                refine_all(task, records, result, held_out, bar.update if bar else lambda: None)
     except KeyboardInterrupt:
         pass
     except Exception as error:

@@ -55,7 +55,10 @@ class FrameworkTask(TrainingTask):
         data: the steps' batches.
         train: takes one optimizer step on its batches; returns the mean of their losses.
         device: where the sweep runs.
+        evaluate: the loss of one batch of the loader, without training; None where it is not known.
     """
+
+    reads_itself = True
 
     def __init__(
         self,
@@ -64,15 +67,22 @@ class FrameworkTask(TrainingTask):
         data: StepData,
         train: Callable[[StepBatches], torch.Tensor],
         device: torch.device | None = None,
+        *,
+        evaluate: Callable[[Any], Any] | None = None,
     ) -> None:
         if device is not None and device.type == "cpu":
             device = torch.device("cpu")  # Accelerate's may have an index, which tensors never have
-        super().__init__(model, optimizer, data=data, step=train, device=device)
+        super().__init__(model, optimizer, data=data, step=train, device=device, evaluate=evaluate)
 
     @property
     def loaders(self) -> list[Any]:
         """The framework's loader, not what cuts it into steps, and the generator beside it."""
         return [self.data.loader, self.data.generator]
+
+    @property
+    def read_from(self) -> Any:
+        """The framework's loader, of which this task has a private one in a session."""
+        return self.data.loader
 
 
 class OptimizerStandIn(torch.optim.Optimizer):

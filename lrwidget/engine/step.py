@@ -11,7 +11,7 @@ from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.loss import outputs_and_loss
-from lrwidget.task.loss_value import loss_of, mean_of, trainable_loss
+from lrwidget.task.loss_value import loss_of, mean_of, recorded_loss, trainable_loss
 from lrwidget.task.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
 from lrwidget.task.rates import rate_groups, set_rate
 from lrwidget.task.task import TrainingTask
@@ -167,18 +167,23 @@ class TrainingStep:
             for optimizer in self._with_modes:
                 optimizer.eval()
             with torch.no_grad(), self._autocast():
-                for batch in batches:
-                    output, target, loss = outputs_and_loss(
-                        self._model, self._parts.loss_fn, to_device(batch, self._device)
-                    )
-                    losses.append(loss_of(loss))
+                for given in batches:
+                    batch = to_device(given, self._device)
+                    if self._task.evaluate is not None:
+                        losses.append(recorded_loss(self._task.evaluate(batch)))
+                        if self._parts.metric is None:
+                            continue
+                    output, target, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
+                    if self._task.evaluate is None:
+                        losses.append(loss_of(loss))
                     if self._parts.metric is not None:
                         metrics.append(self._parts.metric(output, target))
         except Exception as error:
-            if self._task.step is not None:
+            if self._task.step is not None and self._task.evaluate is None:
                 error.add_note(
                     "This was val_data, which is measured with the model and loss_fn, not with "
-                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}."
+                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
+                    "evaluate=, which measures in its place."
                 )
             raise
         finally:

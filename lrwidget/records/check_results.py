@@ -12,6 +12,7 @@ from lrwidget.records.table import StopReason
 
 # The last fifth of a trial stands for where it led: single batches are too noisy to compare.
 TAIL = 0.2
+LOSSES = {"final_loss": "final loss", "val_loss": "validation loss"}
 
 
 class CheckResults:
@@ -62,13 +63,19 @@ class CheckResults:
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest final loss; None where no trial came to its end.
+        """The rate with the lowest loss; None where no trial came to its end.
 
-        It goes by the training loss, also where a validation loss was measured: that is of a few
-        batches every so many steps. Where data can be learned by heart, look at val_loss.
+        It goes by the last validation loss where the task has `val_data`, else by the final
+        training loss, which prefers too high a rate where data can be learned by heart.
         """
-        finals = self.summary.dropna(subset="final_loss")
-        return None if finals.empty else float(finals.lr.to_numpy()[finals.final_loss.argmin()])
+        finals = self.summary.dropna(subset=self.ranked_by)
+        rates, losses = finals.lr.to_numpy(), finals[self.ranked_by]
+        return None if finals.empty else float(rates[losses.argmin()])
+
+    @property
+    def ranked_by(self) -> str:
+        """The column of the summary that `best` goes by: "val_loss" or "final_loss"."""
+        return "val_loss" if "val_loss" in self.summary else "final_loss"
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
@@ -81,10 +88,10 @@ class CheckResults:
     def __repr__(self) -> str:
         finals = ", ".join(
             f"{lr:.1e}: {'-' if math.isnan(final) else format(final, '.3g')}"
-            for lr, final in zip(self.lrs, self.summary.final_loss, strict=True)
+            for lr, final in zip(self.lrs, self.summary[self.ranked_by], strict=True)
         )
         best = "none" if self.best is None else f"{self.best:.1e}"
-        return f"CheckResults(final loss {finals}; best {best})"
+        return f"CheckResults({LOSSES[self.ranked_by]} {finals}; best {best})"
 
 
 def final_loss(trial: LRRecords) -> float:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
 from lrwidget.curve.suggest import Suggestion
+from lrwidget.records.check_results import LOSSES
 from lrwidget.records.picture import HEIGHT, WIDTH, rate_text, sweep_picture, trials_picture
 from lrwidget.records.table import RecordsTable, StopReason
+
+if TYPE_CHECKING:
+    from lrwidget.records.refinement import Refinement
 
 # How much of a table is shown: what is beyond says that it is.
 MOST_CELLS = 600
@@ -41,6 +45,10 @@ class Trials(Protocol):
     @property
     def best(self) -> float | None:
         """The best rate, if there is one."""
+
+    @property
+    def ranked_by(self) -> str:
+        """The column of the summary that tells the best."""
 
 
 def show_records(
@@ -75,10 +83,11 @@ def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) ->
     summary = results.summary
     trials = [trial.loss for trial in results.trials]
     picture = trials_picture(results.lrs, trials, results.best)
-    ended = summary.dropna(subset="final_loss").sort_values("final_loss", kind="stable")
+    by = results.ranked_by
+    ended = summary.dropna(subset=by).sort_values(by, kind="stable")
     ranking = [
         f"{rate_text(lr)} ({_number(final)})"
-        for lr, final in zip(ended.lr.head(MOST_COLUMNS), ended.final_loss, strict=False)
+        for lr, final in zip(ended.lr.head(MOST_COLUMNS), ended[by], strict=False)
     ]
     if len(ended) > len(ranking):
         ranking.append(f"{len(ended) - len(ranking)} more")
@@ -86,12 +95,27 @@ def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) ->
         found, why = "No rate came to its end", _ends(results)
     else:
         found = f"Best learning rate {rate_text(results.best)}"
-        why = "by the final loss: " + ", ".join(ranking)
+        why = f"by the {LOSSES[by]}: " + ", ".join(ranking)
         broken = len(summary) - len(ended)
         if broken:
             why += f"; {broken} of {len(summary)} did not come to the end"
     facts = f"{len(summary)} rate{_s(len(summary))}, up to {max(map(len, trials))} steps each"
     return _wanted(_bundle(picture, found, why, facts, summary), include, exclude)
+
+
+def show_refinement(
+    result: Refinement, include: Kinds = None, exclude: Kinds = None
+) -> dict[str, str]:
+    """Return the trials of a refinement and what it came to, in the same way."""
+    summary, frame = result.summary, result.frame
+    lrs = [float(lr) for lr in summary.lr]
+    picture = trials_picture(
+        lrs, [frame.loss[frame.lr == lr].to_numpy() for lr in lrs], result.best
+    )
+    doubt = "" if result.confidence == "high" else " (low confidence)"
+    found = "No rate" if result.lr is None else f"Learning rate {rate_text(result.lr)}{doubt}"
+    facts = f"judged by {result.held_out}" if result.held_out else "no steps yet"
+    return _wanted(_bundle(picture, found, result.reason, facts, summary), include, exclude)
 
 
 def _wanted(bundle: dict[str, str], include: Kinds, exclude: Kinds) -> dict[str, str]:

@@ -17,6 +17,8 @@ from lrwidget.records.table import Floats, RecordsTable, StopReason
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from lrwidget.records.refinement import Refinement
+
 
 class LRRecords(RecordsTable):
     """Learning rates and the losses met at them, row by row.
@@ -50,6 +52,14 @@ class LRRecords(RecordsTable):
         """The rates by rule: "auto" (ours), then the published rules by name."""
         count, auto = self._suggest()
         return suggestions(*self._curve(count), auto)
+
+    @property
+    def refinement(self) -> "Refinement | None":
+        """What `refine` came to with these records, also after `load`; None without it."""
+        from lrwidget.records.refinement import Refinement
+
+        saved = self.meta.get("refinement")
+        return None if saved is None else Refinement.from_json(saved)
 
     def _suggest(self) -> tuple[int, Suggestion]:
         """The number of rows so far and the suggestion for them, which is computed once."""

@@ -107,6 +107,8 @@ def _compiled_modules() -> tuple[type, ...]:
 def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     if task.step is not None:
         raise NotCopied("its own step holds on to it")
+    if task.evaluate is not None:
+        raise NotCopied("its own evaluate holds on to it")
     modules = list(task.model.modules())
     if isinstance(task.loss_fn, nn.Module):
         modules += list(task.loss_fn.modules())

@@ -22,9 +22,9 @@ def put_back_beside(task: TrainingTask) -> Iterator[list[Any]]:
     """
     kept: list[ObjectState | Backup] = []
     try:
-        trained = _trained(task)
+        trained = trained_by(task)
         loaders = ObjectState(task.loaders, leave=trained, as_data=True)
-        used = [task.step, task.loss_fn, task.metric]
+        used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         kept += [loaders, functions]
         generators = [*loaders.generators, *functions.generators]
@@ -60,7 +60,7 @@ def shared_with_also(task: TrainingTask) -> str | None:
     return None
 
 
-def _trained(task: TrainingTask) -> set[int]:
+def trained_by(task: TrainingTask) -> set[int]:
     """The ids of what the backup of the model and its optimizers puts back."""
     modules = [part for part in (task.model, task.loss_fn) if isinstance(part, nn.Module)]
     found: list[Any] = [part for module in modules for part in module.modules()]

@@ -132,7 +132,7 @@ def _watch_the_originals(
     backups.append(Backup(filter(has_state, outside), _place(task), leave=data))
     backups[-1].set_gradients_aside()
     kept = Backup(
-        [task.model, *_given(task.loss_fn, task.metric)],
+        [task.model, *objects_of(task.loss_fn, task.metric)],
         "device",
         without={id(p) for p in task.model.parameters()},
         leave=[*outside, *data],
@@ -198,12 +198,12 @@ def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
             f"move it with model.to({str(task.device)!r}) before making its optimizer"
         )
     subjects = [task.model, *with_inner((task.optimizer, *task.other_optimizers))]
-    subjects += _given(task.loss_fn, task.metric, task.scaler)
+    subjects += objects_of(task.loss_fn, task.metric, task.scaler)
     subjects += filter(has_state, outside)
     return Backup(subjects, _place(task), leave=data_of(task))
 
 
-def _given(*parts: Any) -> list[Any]:
+def objects_of(*parts: Any) -> list[Any]:
     """The objects among the parts; of a method its object. What functions use is `outside`."""
     objects = [p.__self__ if isinstance(p, types.MethodType) else p for p in parts]
     return [p for p in objects if p is not None and not isinstance(p, walk.FUNCTIONS)]

@@ -65,6 +65,9 @@ class TrainingTask:
         val_batches: how many batches of `val_data` are used, the same ones each time (4).
         val_every: steps of the sweep between two measurements (10).
         metric: `metric(output, target) -> number`, averaged over the validation batches.
+        evaluate: `evaluate(batch) -> loss`, in eval mode and without gradients, for what is
+            measured on held-out batches (`val_data`, `refine`): for a task with a step of its own,
+            whose model and loss_fn do not tell it. By default model and loss_fn.
         device: where the sweep runs; by default where the model is.
         other_optimizers: optimizers of the same training step that are not swept, such as a
             discriminator's; they step with the swept one unless `step` steps them itself. They go
@@ -105,6 +108,7 @@ class TrainingTask:
         val_batches: int = 4,
         val_every: int = 10,
         metric: Callable[[Any, Any], Any] | None = None,
+        evaluate: Callable[[Any], Any] | None = None,
         device: torch.device | str | None = None,
         other_optimizers: Sequence[torch.optim.Optimizer] = (),
         others: Others = "keep",
@@ -118,7 +122,8 @@ class TrainingTask:
                 f"{way_out(model)}"
             )
         refuse_misplaced(model, optimizer, loss_fn)
-        for name, function in (("loss_fn", loss_fn), ("step", step), ("metric", metric)):
+        functions = {"loss_fn": loss_fn, "step": step, "metric": metric, "evaluate": evaluate}
+        for name, function in functions.items():
             if function is not None and not callable(function):
                 raise TypeError(f"{name} is {function!r}; expected a function or None")
         if data is None:
@@ -156,6 +161,7 @@ class TrainingTask:
         self.val_batches = whole_number("val_batches", val_batches, 1)
         self.val_every = whole_number("val_every", val_every, 1)
         self.metric = metric
+        self.evaluate = evaluate
         self.optimizer_is_ours = not is_optimizer(optimizer)
         self.optimizer = _ready_optimizer(optimizer, model, loss_fn)
         if step is None:
@@ -183,6 +189,14 @@ class TrainingTask:
         training step needs, and put it back.
         """
         return nullcontext()
+
+    # Whether the step reads its batches from a loader of its own, as other frameworks' do.
+    reads_itself = False
+
+    @property
+    def read_from(self) -> Any:
+        """The loader of the samples that are trained on; of some tasks only in a session."""
+        return self.data
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `lr` on the first param group and the others in their ratio to it.

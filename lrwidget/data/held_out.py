@@ -1,0 +1,463 @@
+"""Data that trials are judged by: validation data, or a share that is kept out of the trials."""
+
+import copy
+import operator
+import random
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+)
+
+from lrwidget.backup.rng import unmoved
+from lrwidget.data.batches import BatchSource, Exhausted, as_loader, end_workers
+from lrwidget.data.reading import Asked, IndexedLoader, batch_size_of
+
+SHARE = 0.2
+MOST = 512
+# Of a pass without indices at most so many batches are held: of single samples they would be many.
+MOST_BATCHES = 64
+# A sampler of the user's own is asked for so many indices at most.
+MOST_INDICES = 1_000_000
+SEED = 20_250
+
+
+class HeldOut:
+    """What trials are judged by, and what they must not see for it.
+
+    Args:
+        words: what it is, for people.
+        batches: reads it.
+        leave_out: makes a loader, a private one, pass it over, while the context is open.
+    """
+
+    def __init__(
+        self,
+        words: str,
+        batches: Callable[[], list[Any]],
+        leave_out: Callable[[Any, ExitStack], Any],
+    ) -> None:
+        self.words = words
+        self.batches = batches
+        self._leave_out = leave_out
+
+    @contextmanager
+    def left_out_of(self, loader: Any) -> Iterator[Any]:
+        """What to train on: `loader`, which is private and may be changed, without what is held."""
+        with ExitStack() as stack:
+            yield self._leave_out(loader, stack)
+
+
+def held_out_of(
+    loader: Any, wanted: Any = None, val_data: Any = None, *, own_step: bool = False
+) -> HeldOut:
+    """Choose what to judge by.
+
+    Args:
+        loader: the training data, as the task reads it; private to the caller.
+        wanted: `held_out` of the user: data, indices of samples (of batches where there are no
+            samples), a share between 0 and 1, or None for a fifth, at most 512 samples.
+        val_data: a loader of validation data, or None; used where `wanted` is None.
+        own_step: whether batches go to a step of the user's own; see `as_loader`.
+
+    Raises:
+        TypeError, ValueError: it cannot be had, in words.
+    """
+    if wanted is None and val_data is not None:
+        return _given(val_data, "val_data")
+    share = _share(wanted)
+    indices = None if share is not None else _indices(wanted)
+    if share is None and indices is None:
+        return _given(as_loader(wanted, 32, None, own_step=own_step, name="held_out"), "held_out")
+    pool = _pool(loader)
+    if pool is None:
+        return _by_position(loader, share, indices)
+    return _by_index(loader, pool, share, indices, capped=wanted is None)
+
+
+# -- named by the user ---------------------------------------------------------------------------
+
+
+def _share(wanted: Any) -> float | None:
+    if wanted is None:
+        return SHARE
+    if isinstance(wanted, bool) or not isinstance(wanted, float | int):
+        return None
+    if not 0 < wanted < 1:
+        raise ValueError(
+            f"held_out is {wanted!r}; expected a share between 0 and 1, indices, or data to judge "
+            "the trials by"
+        )
+    return float(wanted)
+
+
+def refuse_bad_share(wanted: Any) -> None:
+    """Refuse what is neither a share, nor indices, nor may be data.
+
+    Raises:
+        TypeError, ValueError: in words.
+    """
+    if isinstance(wanted, bool | str):
+        raise TypeError(f"held_out is {wanted!r}; expected data, indices, or a share such as 0.2")
+    if _share(wanted) is None:
+        _indices(wanted)
+
+
+def _indices(wanted: Any) -> list[int] | None:
+    """The indices, where that is what was given: whole numbers, or a mask."""
+    if isinstance(wanted, torch.Tensor | np.ndarray):
+        kind = str(wanted.dtype)
+        if wanted.ndim != 1 or not ("int" in kind or "bool" in kind):
+            return None
+        found = np.flatnonzero(wanted) if "bool" in kind else wanted
+        indices = [int(index) for index in found.tolist()]
+    elif isinstance(wanted, range | set | frozenset | list | tuple):
+        if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in wanted):
+            return None
+        indices = sorted(map(int, wanted))
+    else:
+        return None
+    if not indices:
+        raise ValueError("held_out names no index; give at least one, or leave it out")
+    return indices
+
+
+def _given(loader: Any, name: str) -> HeldOut:
+    def batches() -> list[Any]:
+        return _read(loader, MOST)
+
+    return HeldOut(f"the first {MOST} samples at most of {name}", batches, lambda data, _: data)
+
+
+# -- by index ------------------------------------------------------------------------------------
+
+
+def _pool(loader: Any) -> list[Any] | None:
+    """The indices that a pass over a loader may read; None where it has none."""
+    loader = base_of(loader)
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return None
+    if isinstance(loader, IndexedLoader):
+        if loader.asked.kind is None:
+            with unmoved():
+                end_workers(iter(loader))  # which looks at what the data gives
+        if loader.asked.kind != "sample":
+            return None
+    own = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    inner: Any = own.sampler if type(own) is BatchSampler else own
+    if type(inner) in (RandomSampler, SequentialSampler):
+        return list(range(len(inner.data_source)))
+    in_batches = loader.batch_sampler is not None and inner is own
+    found: dict[Hashable, None] = {}
+    with unmoved():
+        for item in islice(inner, MOST_INDICES):
+            try:
+                found.update(dict.fromkeys(map(_key, item if in_batches else [item])))
+            except TypeError:  # indices of a kind of their own
+                return None
+    return list(found) or None
+
+
+def _by_index(
+    loader: Any, pool: Sequence[Any], share: float | None, indices: Any, *, capped: bool
+) -> HeldOut:
+    inner = base_of(loader)
+    if indices is not None:
+        held = list(dict.fromkeys(indices))
+        unknown = sorted(set(held) - set(pool), key=str)
+        if unknown:
+            raise ValueError(
+                f"held_out names the index {unknown[0]!r}, which the training data does not have; "
+                f"expected some of its {len(pool)}"
+            )
+        words = f"{len(held)} named of {len(pool)} samples"
+    else:
+        assert share is not None
+        wanted = max(1, int(share * len(pool)))
+        if capped:
+            single = inner.batch_sampler is None  # each index may be a whole batch
+            wanted = min(wanted, MOST_BATCHES if single else MOST)
+        held = random.Random(SEED).sample(list(pool), wanted)
+        words = f"{wanted} of {len(pool)} samples, chosen at random"
+    if len(held) >= len(pool):
+        raise ValueError(
+            f"holding out {len(held)} of {len(pool)} samples leaves none to train on; give "
+            "val_data, or held_out= with data of its own"
+        )
+    kept_out = frozenset(held)
+    rest = len(pool) - len(held)
+
+    def leave_out(private: Any, stack: ExitStack) -> Any:
+        one: Any = base_of(private)
+        changed: dict[str, Any] = {}
+        if one.batch_sampler is None:
+            changed["sampler"] = _Without(one.sampler, kept_out)
+        elif type(one.batch_sampler) is BatchSampler:
+            own = one.batch_sampler
+            plain = _Without(own.sampler, kept_out)
+            # Enough for a batch before, and perhaps not now.
+            last = own.drop_last and rest >= own.batch_size
+            changed["batch_sampler"] = BatchSampler(plain, own.batch_size, last)
+        else:
+            changed["batch_sampler"] = _BatchesWithout(one.batch_sampler, kept_out)
+        before = {name: vars(one)[name] for name in changed}
+        stack.callback(vars(one).update, before)
+        # A DataLoader refuses new samplers by name.
+        vars(one).update(changed)
+        return private
+
+    return HeldOut(words, lambda: _read(_of_indices(inner, held), None), leave_out)
+
+
+def base_of(loader: Any) -> Any:
+    """The loader that has the data set: Accelerate's wrap another."""
+    held = getattr(loader, "__dict__", {})
+    return held.get("base_dataloader", loader)
+
+
+class _Without(Sampler[Any]):
+    """A sampler less some of its indices; else as it is."""
+
+    def __init__(self, sampler: Any, held: Collection[Any]) -> None:
+        self._inner = sampler
+        self._held = held
+
+    def __iter__(self) -> Iterator[Any]:
+        return (index for index in self._inner if _key(index) not in self._held)
+
+    def __len__(self) -> int:
+        return max(1, len(self._inner) - len(self._held))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_inner", "_held"):
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+class _BatchesWithout(_Without):
+    """A sampler of batches; those that are left without an index are passed over."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._inner:
+            left = [index for index in batch if _key(index) not in self._held]
+            if left:
+                yield left
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+
+def _key(index: Any) -> Any:
+    try:
+        return operator.index(index)
+    except TypeError:
+        hash(index)
+        return index
+
+
+def _of_indices(loader: Any, indices: Sequence[Any]) -> Any:
+    """A loader of these samples, read in this process."""
+    made: Any = object.__new__(type(loader))
+    left = {name: held for name, held in vars(loader).items() if name != "_get_iterator"}
+    here = {"num_workers": 0, "prefetch_factor": None, "persistent_workers": False, "timeout": 0}
+    vars(made).update(left, _iterator=None, **here)
+    if loader.batch_sampler is None:
+        vars(made)["sampler"] = list(indices)
+    else:
+        size = loader.batch_size or 32
+        parts = [list(indices[at : at + size]) for at in range(0, len(indices), size)]
+        vars(made)["batch_sampler"] = parts
+    return made
+
+
+# -- by position ---------------------------------------------------------------------------------
+
+
+def _by_position(loader: Any, share: float | None, indices: Sequence[int] | None) -> HeldOut:
+    if not isinstance(loader, Iterable):
+        raise TypeError(
+            f"data is a {type(loader).__name__}, of which nothing can be held out; give val_data, "
+            "or held_out= with data to judge the trials by"
+        )
+    count: int | None = None
+    with suppress(TypeError):
+        count = len(loader)  # type: ignore[arg-type]
+    every = max(2, round(1 / share)) if share is not None else 0
+    if share is not None and count is not None and count < every:
+        every = max(2, count)
+    kept = _Kept(loader, every, frozenset(indices or ()))
+
+    def leave_out(private: Any, stack: ExitStack) -> Any:  # noqa: ARG001
+        return _Rest(private, kept)
+
+    words = (
+        f"batches {', '.join(map(str, list(indices)[:8]))} of a pass"
+        if indices is not None
+        else f"every {every}th batch of a pass, up to {MOST} samples"
+    )
+    words += "; where passes differ in order, trials may have seen the same samples"
+    return HeldOut(words, kept.batches, leave_out)
+
+
+class _Kept:
+    """Which batches of a pass are held out; settled when they are read."""
+
+    def __init__(self, loader: Any, every: int, named: frozenset[int]) -> None:
+        self._loader = loader
+        self._every = every
+        self.places = named
+
+    def batches(self) -> list[Any]:
+        found: list[Any] = []
+        places: set[int] = set()
+        samples, seen = 0, 0
+        loader = private_copy(self._loader)
+        batches = iter(loader)
+        try:
+            for place, batch in enumerate(batches):
+                seen += 1
+                if self.places and place not in self.places:
+                    if place > max(self.places):
+                        break
+                    continue
+                if not self.places and place % self._every != self._every - 1:
+                    continue
+                found.append(batch)
+                places.add(place)
+                samples += rows_of(batch)
+                if not self.places and (samples >= MOST or len(found) >= MOST_BATCHES):
+                    break
+        finally:
+            end_workers(batches)
+        if not found or (seen == len(found) and not self.places):
+            raise ValueError(
+                f"a pass over the data has {seen} batch{'es' * (seen != 1)}, of which none can be "
+                "held out to judge the trials by; give val_data, or held_out= with data"
+            )
+        self.places = frozenset(places)
+        return found
+
+
+class _Rest:
+    """A loader less the batches at some places of each pass; else as it is."""
+
+    def __init__(self, loader: Any, kept: _Kept) -> None:
+        self._loader = private_copy(loader)
+        self._kept = kept
+
+    def __iter__(self) -> Iterator[Any]:
+        return _Passing(iter(self._loader), lambda place: place in self._kept.places)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_kept"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+class Skipping:
+    """A loader whose first pass passes over its first batches, as many as were trained on."""
+
+    def __init__(self, loader: Any, count: int) -> None:
+        self._loader = private_copy(loader)
+        self._left = count
+
+    def __iter__(self) -> Iterator[Any]:
+        left, self._left = self._left, 0
+        return _Passing(iter(self._loader), lambda place: place < left)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_left"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+class _Passing(Iterator[Any]):
+    """One pass, without what is passed over; asked for anything else it is its inner iterator."""
+
+    def __init__(self, inner: Iterator[Any], passes_over: Callable[[int], bool]) -> None:
+        self._inner = inner
+        self._passes_over = passes_over
+        self._place = -1
+
+    def __next__(self) -> Any:
+        for item in self._inner:
+            self._place += 1
+            if not self._passes_over(self._place):
+                return item
+        raise StopIteration
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def in_fixed_order(loader: Any) -> bool:
+    """Whether each pass gives the same batches, so that a later one goes on by skipping."""
+    if not isinstance(loader, DataLoader):
+        return True
+    sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    while not isinstance(sampler, SequentialSampler):
+        inner = vars(sampler).get("sampler", vars(sampler).get("_inner"))
+        if inner is None:
+            return isinstance(loader.dataset, IterableDataset)
+        sampler = inner
+    return True
+
+
+def private_copy(loader: Any) -> Any:
+    """A DataLoader beside the user's, whose iteration in progress and workers stay its own."""
+    if not isinstance(loader, DataLoader):
+        return loader
+    loader = copy.copy(loader)
+    loader._iterator = None
+    return loader
+
+
+def _read(loader: Any, most: int | None) -> list[Any]:
+    """The batches of one pass, until there are `most` samples."""
+    passes: list[None] = []
+    source = BatchSource(loader, on_epoch=lambda: passes.append(None))
+    found: list[Any] = []
+    samples = 0
+    try:
+        while most is None or samples < most:
+            batch = next(source)
+            if passes:
+                break
+            found.append(batch)
+            samples += rows_of(batch)
+    except Exhausted:
+        pass
+    finally:
+        source.close()
+    return found
+
+
+def rows_of(batch: Any) -> int:
+    """How many samples a batch has, so far as its first tensor tells; else 1."""
+    if isinstance(batch, torch.Tensor | np.ndarray):
+        return len(batch) if batch.ndim else 1
+    inner = list(batch.values()) if isinstance(batch, Mapping) else batch
+    if isinstance(inner, tuple | list):
+        return max(map(rows_of, inner), default=1) if inner else 1
+    return 1
+
+
+def known_rows(loader: Any) -> int | None:
+    """Samples in a batch, where the loader says so."""
+    asked = getattr(loader, "asked", None)
+    return None if isinstance(asked, Asked) and asked.kind is None else batch_size_of(loader)

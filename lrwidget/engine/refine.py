@@ -1,0 +1,389 @@
+"""A rate that was tried: short trials around the suggestion, judged by data that was held out.
+
+See `lrwidget.curve.search` for what is tried and chosen. All trials are trained on the same objects
+within one preparation of the task, from the same state, which is put back before each; a trial that
+goes on later is taken up where it was.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from itertools import repeat
+from typing import Any
+
+from lrwidget.backup.interrupts import uninterrupted
+from lrwidget.curve.search import Job, Search, centre_of, first_length
+from lrwidget.data.batches import BatchSource, to_device
+from lrwidget.data.held_out import (
+    HeldOut,
+    Skipping,
+    held_out_of,
+    in_fixed_order,
+    private_copy,
+    refuse_bad_share,
+)
+from lrwidget.engine.check import refuse_if_read_once
+from lrwidget.engine.first_step import beginning
+from lrwidget.engine.step import TrainingStep
+from lrwidget.engine.step_watch import StepWatch
+from lrwidget.engine.sweep import sweep, train_at
+from lrwidget.engine.whole_step import does_all
+from lrwidget.process_group.processes import process_count
+from lrwidget.records.records import LRRecords
+from lrwidget.records.refinement import Refinement, Trial
+from lrwidget.records.table import StopReason
+from lrwidget.restore.model_lock import exclusive
+from lrwidget.restore.moment import Moment
+from lrwidget.restore.snapshot import SweepTarget, prepared
+from lrwidget.task.options import SweepOptions
+from lrwidget.task.task import TrainingTask
+from lrwidget.validation import whole_number
+
+# A loss of this size has left for good.
+LARGEST = 1e6
+BUDGET = 1500
+
+
+def refine(
+    task: TrainingTask,
+    records: LRRecords | None = None,
+    budget: int = BUDGET,
+    planned_steps: int | None = None,
+    held_out: Any = None,
+) -> Refinement:
+    """Try rates around the suggestion in short trainings; the task is afterwards as before.
+
+    Args:
+        task: what is trained.
+        records: of a sweep of this task; without them one of 100 steps is run first.
+        budget: optimizer steps in all, those of the sweep included; never exceeded.
+        planned_steps: steps of the training to come: the longer it is than the trials, the lower
+            the rate. Without it a quarter decade below the best trial.
+        held_out: what the trials are judged by, and do not see: data, indices of the data set, or a
+            share of it. By default `val_data` of the task, else a fifth of its data, at most 512
+            samples. Name it where samples are not independent of each other (several of one
+            patient, pairs that share an item).
+
+    Returns:
+        The result: `.lr`, `.confidence`, `.reason`, `.steps`, `.frame`, `.summary`. It is also in
+        the records' `refinement`. A KeyboardInterrupt ends it and keeps what there is.
+
+    Raises:
+        TypeError, ValueError: bad input, in words.
+        Exception: whatever the task raises.
+    """
+    budget = whole_number("budget", budget, 1)
+    options = SweepOptions()
+    refuse_at_the_door(task, planned_steps, held_out)
+    # Before anything is run.
+    first_length(budget, budget - (options.steps if records is None else len(records)))
+    if records is None:
+        records = LRRecords()
+        try:
+            with closing(sweep(task, options, records)) as steps:
+                for _ in steps:
+                    pass
+        except KeyboardInterrupt:
+            stopped = refinement_of(records, budget, planned_steps)
+            stopped.stop_reason = StopReason.STOPPED
+            return stopped
+    result = refinement_of(records, budget, planned_steps)
+    with suppress(KeyboardInterrupt):
+        refine_all(task, records, result, held_out)
+    return result
+
+
+def refine_all(
+    task: TrainingTask,
+    records: LRRecords,
+    result: Refinement,
+    held_out: Any = None,
+    on_step: Callable[[], object] = lambda: None,
+) -> None:
+    """Fill `result` to its end; however it ends, the records keep what there is.
+
+    Raises:
+        KeyboardInterrupt, Exception: what ended it.
+    """
+    try:
+        with closing(refining(task, result, held_out)) as work:
+            for _ in work:
+                on_step()
+    except KeyboardInterrupt:
+        result.stop_reason = StopReason.STOPPED
+        raise
+    finally:
+        records.meta["refinement"] = result.as_json()
+
+
+def refuse_at_the_door(task: TrainingTask, planned_steps: int | None, held_out: Any) -> None:
+    """Refuse what cannot be refined, before a sweep is run for it.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: in words.
+    """
+    if planned_steps is not None:
+        whole_number("planned_steps", planned_steps, 1)
+    refuse_if_read_once(task)
+    refuse_several_processes()
+    refuse_bad_share(held_out)
+    if task.reads_itself and task.evaluate is None:
+        raise _does_all_itself(task)
+
+
+def refinement_of(records: LRRecords, budget: int, planned_steps: int | None) -> Refinement:
+    """An empty result around what the records suggest."""
+    suggested = records.suggestion.lr
+    return Refinement(centre_of(suggested), suggested, len(records), budget, planned_steps)
+
+
+def refining(
+    task: TrainingTask, result: Refinement, held_out: Any = None, *, locked: bool = False
+) -> Generator[None, None, StopReason]:
+    """Fill `result`, one optimizer step for each `next`; returns why it ended.
+
+    However it ends, the task's own objects and the random generators are bit for bit as before.
+
+    Args:
+        task: what is trained.
+        result: an empty one.
+        held_out: see `refine`.
+        locked: the caller holds the `ModelLock` of the task.
+    """
+    refuse_if_read_once(task)
+    refuse_several_processes()
+    left = result.budget - result.sweep_steps
+    search = Search(result.centre, left, first_length(result.budget, left))
+    result.length = search.length
+    reason = StopReason.FAILED
+    try:
+        alone = nullcontext() if locked else exclusive(task)
+        with (
+            alone,
+            task.session(),
+            prepared(task, None) as parts,
+            _bench(task, parts) as bench,
+            bench.judging_by(held_out, result),
+        ):
+            yield from _go_through(search, bench, result)
+        reason = StopReason.FINISHED
+    except (GeneratorExit, KeyboardInterrupt):
+        reason = StopReason.STOPPED
+        raise
+    finally:
+        result.stop_reason = reason
+    return reason
+
+
+def _does_all_itself(task: TrainingTask) -> ValueError:
+    return ValueError(
+        f"{type(task).__name__.removesuffix('Task')}'s step does all of the training, so nothing "
+        "tells the loss on held-out data; describe it as a TrainingTask(model, optimizer, loss_fn, "
+        "loader), or compare rates with check_lrs"
+    )
+
+
+def refuse_several_processes() -> None:
+    """Raise RuntimeError where this is one of several processes that train together."""
+    if process_count() > 1:
+        raise RuntimeError(
+            f"{process_count()} processes train together, and trials are not shared out among "
+            "them yet; refine in one process, or compare rates with check_lrs, which all ranks run"
+        )
+
+
+def _go_through(search: Search, bench: "_Bench", result: Refinement) -> Generator[None, None, None]:
+    trials: dict[int, Trial] = {}
+    jobs = search.jobs()
+    job = next(jobs)
+    while True:
+        if job.begin == 0:
+            # Also of a rate that was tried before, and whose state was not kept.
+            old = trials.pop(job.place, None)
+            trial = trials[job.place] = Trial(job.lr)
+            if old is not None:
+                result.steps_again += len(old.records)
+                trial.held_out.update(old.held_out)
+                result.trials.remove(old)
+            result.trials.append(trial)
+        trial = trials[job.place]
+        score = yield from bench.run(job, trial)
+        if math.isfinite(score):
+            trial.held_out[job.end] = score
+        try:
+            following = jobs.send((score, len(trial.records) - job.begin))
+        except StopIteration:
+            result.length = search.length
+            return
+        result.length = search.length
+        bench.keep(job.place, search.wanted)
+        result.kept_bytes = max(result.kept_bytes, bench.nbytes)
+        job = following
+
+
+@contextmanager
+def _bench(task: TrainingTask, parts: SweepTarget) -> Iterator["_Bench"]:
+    bench = _Bench(task, parts)
+    last = [bench.close]
+    try:
+        yield bench
+    finally:
+        try:
+            uninterrupted(last)
+        finally:
+            uninterrupted(last)
+
+
+class _Bench:
+    """Trains and measures, and goes back to states that it has kept."""
+
+    def __init__(self, task: TrainingTask, parts: SweepTarget) -> None:
+        self._task = task
+        self._parts = parts
+        self._trained = task  # what trials train, without what is held out
+        self._batches: list[Any] = []
+        self._kept: dict[int, Moment] = {}
+        self._begin = Moment(task, parts)
+        over = parts.begin_in_place
+
+        def begin_in_place(to: SweepTarget, why: str) -> None:
+            over(to, why)
+            self._begin.goes_over_to(to)
+
+        parts.begin_in_place = begin_in_place
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the states that are kept."""
+        return sum(moment.nbytes for moment in (self._begin, *self._kept.values()))
+
+    def close(self) -> None:
+        """Let go of all states."""
+        self.keep(0, frozenset())
+        self._begin.close()
+        self._parts.begin_in_place = lambda parts, why: None  # noqa: ARG005 - no cycle
+
+    @contextmanager
+    def judging_by(self, held_out: Any, result: Refinement) -> Iterator[None]:
+        """Choose and read what to judge by, and leave it out of the trials in the block."""
+        task = self._task
+        with ExitStack() as stack:
+            loader = task.read_from
+            if not task.reads_itself:
+                self._trained = copy.copy(task)
+                loader = private_copy(loader)
+            own_step = task.step is not None and not task.reads_itself
+            held = held_out_of(loader, held_out, task.val_data, own_step=own_step)
+            self._batches = held.batches()
+            result.held_out = held.words
+            training = stack.enter_context(held.left_out_of(loader))
+            if not task.reads_itself:
+                self._trained.data = training
+                self._trained.val_data = None
+            self._begin.restore()
+            self._settle_how_to_measure(held)
+            step = beginning(self._trained, self._parts, None, LRRecords())
+            result.untrained = step.evaluate(self._batches)["val_loss"]
+            step.close()
+            yield
+
+    def run(self, job: Job, trial: Trial) -> Generator[None, None, float]:
+        """Train and measure; infinite where the trial broke off."""
+        state = self._begin if job.begin == 0 else self._kept[job.place]
+        state.restore()
+        rates = repeat(job.lr, job.end - job.begin)
+        task = self._going_on(job)
+        records = trial.records
+        records.stop_reason = StopReason.STOPPED
+        try:
+            work = train_at(task, self._parts, rates, records, stop_at_divergence=False, team=None)
+            with closing(work):
+                ended = yield from self._until_it_leaves(work, records)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            records.stop_reason = StopReason.FAILED
+            raise
+        records.stop_reason = ended
+        if ended is StopReason.EXHAUSTED:
+            raise ValueError(
+                f"the data ended after {len(records)} steps and cannot be read again, but each "
+                "trial needs the same batches; give a DataLoader, a Dataset or a list"
+            )
+        if ended is not StopReason.FINISHED:
+            return math.inf
+        step = TrainingStep(self._trained, self._parts)
+        try:
+            score = step.evaluate(self._batches)["val_loss"]
+        finally:
+            step.close()
+        if math.isfinite(score) and abs(score) <= LARGEST:
+            return score
+        records.stop_reason = StopReason.DIVERGED
+        return math.inf
+
+    def keep(self, place: int, wanted: frozenset[int]) -> None:
+        """Keep the present state, of the trial at `place`, if it is wanted; drop what is not."""
+        for old in [one for one in self._kept if one not in wanted or one == place]:
+            self._kept.pop(old).close()
+        if place in wanted:
+            self._kept[place] = Moment(self._task, self._parts)
+
+    def _until_it_leaves(
+        self, work: Generator[None, None, StopReason], records: LRRecords
+    ) -> Generator[None, None, StopReason]:
+        seen = len(records)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                reason: StopReason = end.value
+                return reason
+            if len(records) > seen:
+                fresh = records.rows(seen)[:, 1]
+                seen += len(fresh)
+                if not (abs(fresh) <= LARGEST).all():
+                    return StopReason.DIVERGED
+            yield
+
+    def _going_on(self, job: Job) -> TrainingTask:
+        """What to train; in data of a fixed order a trial goes on after what it has read."""
+        task = self._trained
+        if job.begin == 0 or task.reads_itself or not in_fixed_order(task.data):
+            return task
+        going_on = copy.copy(task)
+        going_on.data = Skipping(task.data, job.begin * task.accumulate)
+        return going_on
+
+    def _settle_how_to_measure(self, held: HeldOut) -> None:
+        """A step of the user's own that only computes the loss measures too.
+
+        Raises:
+            ValueError: nothing can.
+        """
+        task = self._trained
+        if task.step is None or task.evaluate is not None:
+            return
+        if task.reads_itself:
+            raise _does_all_itself(task)
+        source = BatchSource(task.data, on_epoch=lambda: None)
+        watch = StepWatch(self._parts.optimizer)
+        try:
+            watch.open()
+            watch.begin(looks=True)
+            batch = to_device(next(source), task.device)
+            params = [p for group in self._parts.optimizer.param_groups for p in group["params"]]
+            trains, _ = does_all(task.step, batch, params, watch)
+        finally:
+            watch.close()
+            source.close()
+            self._begin.restore()
+        if not trains:
+            task.evaluate = task.step
+        elif task.loss_fn is None:
+            raise ValueError(
+                "step does all of the training, so nothing tells the loss on held-out data "
+                f"({held.words}); give TrainingTask(..., step=step, evaluate=evaluate), with "
+                "evaluate(batch) -> loss, or let step only return the loss"
+            )

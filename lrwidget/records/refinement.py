@@ -1,0 +1,325 @@
+"""What short trials after a sweep came to: a rate that was tried, and on what grounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from lrwidget.curve.search import LONGEST, MUCH_LONGER, Choice, choose
+from lrwidget.records.check_results import TAIL
+from lrwidget.records.records import LRRecords
+from lrwidget.records.table import StopReason
+
+# Up to so many times the length of the trials the tasks of the benchmark were trained.
+FAR = 10
+_NUMBERS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Trial:
+    """One rate.
+
+    Attributes:
+        lr: of the first param group.
+        records: a row a step.
+        held_out: the loss on the held-out data, by the number of steps after which it was measured.
+    """
+
+    lr: float
+    records: LRRecords = dataclasses.field(default_factory=LRRecords)
+    held_out: dict[int, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether it diverged."""
+        return self.records.stop_reason in (StopReason.NON_FINITE, StopReason.DIVERGED)
+
+
+class Refinement:
+    """The rate that short trials came to, which fills while they run.
+
+    Args:
+        centre: the rate around which it is tried.
+        suggested: what the curve of the sweep suggests, or None.
+        sweep_steps: steps that the sweep took.
+        budget: steps in all, the sweep included.
+        planned_steps: of the training to come, or None.
+
+    Attributes:
+        trials: in the order in which they were begun.
+        length: steps of the trials that are compared.
+        untrained: the held-out loss before the first step.
+        held_out: what was held out, in words.
+        stop_reason: "finished", or how else it ended; None while it runs.
+        kept_bytes: the most that states of trials took beside the model, in bytes.
+    """
+
+    def __init__(
+        self,
+        centre: float,
+        suggested: float | None = None,
+        sweep_steps: int = 0,
+        budget: int = 1500,
+        planned_steps: int | None = None,
+    ) -> None:
+        self.centre = centre
+        self.suggested = suggested
+        self.sweep_steps = sweep_steps
+        self.budget = budget
+        self.planned_steps = planned_steps
+        self.trials: list[Trial] = []
+        self.length = 0
+        self.untrained = math.nan
+        self.held_out = ""
+        self.stop_reason: StopReason | None = None
+        self.kept_bytes = 0
+        self.steps_again = 0  # of trials that were begun anew, since their state was not kept
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps so far, those of the sweep included."""
+        own = sum(len(trial.records) for trial in self.trials)
+        return self.sweep_steps + self.steps_again + own
+
+    @property
+    def lr(self) -> float | None:
+        """The rate; without trials that can be compared, the suggestion of the curve."""
+        return self.suggested if self._compares_nothing else self._choice.lr
+
+    @property
+    def confidence(self) -> Literal["high", "low"]:
+        """ "high" where the best trial lies between worse ones, is of 200 steps or more, and the
+        training is known to be less than ten times as long or its length is not known."""
+        choice = self._choice
+        if self._compares_nothing or choice.lr is None or choice.at_edge or not choice.fell:
+            return "low"
+        far = self.planned_steps is not None and self.planned_steps > FAR * self.length
+        return "low" if far or 2 * self.length < LONGEST else "high"
+
+    @property
+    def reason(self) -> str:
+        """How it came to this rate, in plain words."""
+        if self._compares_nothing:
+            kept = "the suggestion of the sweep stays" if self.suggested else "there is no rate"
+            return f"{self._ending()}before two rates could be compared: {kept}"
+        longest = max(len(trial.records) for trial in self.trials)
+        parts = [
+            f"{_number(len(self.trials))} trial{'s' * (len(self.trials) != 1)} of up to {longest} "
+            f"steps, {self.steps:,} in all"
+        ]
+        parts[0] = self._ending() + parts[0]
+        choice = self._choice
+        if choice.lr is None:
+            return "; ".join([*parts, "all of them diverged: lower rates are left to try"])
+        if not choice.fell:
+            stays = "this is the suggestion of the sweep" if self.suggested else "this is a guess"
+            return "; ".join(
+                [*parts, f"none fell below the untrained loss of {self.untrained:.3g}: {stays}"]
+            )
+        assert choice.best is not None
+        parts.append(f"best at {_text(choice.best)}")
+        if choice.at_edge:
+            parts[-1] += ", at the edge of those tried"
+        planned = self.planned_steps
+        if planned is None:
+            parts.append(f"taken to {_text(choice.lr)} since trainings are longer than trials")
+        elif choice.lowered > 0:
+            parts.append(f"taken to {_text(choice.lr)} because you will train {planned:,} steps")
+        elif _text(choice.lr) != _text(choice.best):
+            parts.append(f"taken to {_text(choice.lr)}, between its neighbours")
+        if planned is not None and planned >= MUCH_LONGER * self.length:
+            times = round(planned / self.length)
+            parts.append(f"your training is {times} times as long as the trials: this says little")
+        return "; ".join(parts)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row a step: lr, step (from 1), loss, held_out_loss (NaN where not measured).
+
+        The loss is that of a batch before its step, the held-out loss that after it.
+        """
+        tables = []
+        for trial in self.trials:
+            loss = trial.records.loss
+            measured = np.full(len(loss), np.nan)
+            for step, value in list(trial.held_out.items()):
+                if 0 < step <= len(loss):
+                    measured[step - 1] = value
+            numbers = np.arange(1, len(loss) + 1)
+            table = {"lr": trial.lr, "step": numbers, "loss": loss, "held_out_loss": measured}
+            tables.append(pd.DataFrame(table))
+        if not tables:
+            return pd.DataFrame(
+                {name: pd.Series(dtype=float) for name in ("lr", "step", "loss", "held_out_loss")}
+            )
+        return pd.concat(tables, ignore_index=True)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """A row a rate, rising: lr, steps, final_loss (mean of the last fifth, NaN if it broke),
+        held_out_loss (the last one), stop_reason."""
+        trials = sorted(self.trials, key=lambda trial: trial.lr)
+        return pd.DataFrame(
+            {
+                "lr": [trial.lr for trial in trials],
+                "steps": [len(trial.records) for trial in trials],
+                "final_loss": [_final_loss(trial) for trial in trials],
+                "held_out_loss": [_last(trial) for trial in trials],
+                "stop_reason": [
+                    trial.records.stop_reason and trial.records.stop_reason.value
+                    for trial in trials
+                ],
+            }
+        )
+
+    @property
+    def best(self) -> float | None:
+        """The rate of the trial with the lowest held-out loss among the longest."""
+        return self._choice.best
+
+    def as_json(self) -> dict[str, Any]:
+        """It as plain JSON values, in strict JSON; `from_json` reads it."""
+        return {
+            "lr": self.lr,
+            "confidence": self.confidence,
+            "reason": self.reason,
+            "steps": self.steps,
+            **{name: getattr(self, name) for name in _PLAIN},
+            "untrained": _to_plain(self.untrained),
+            "stop_reason": None if self.stop_reason is None else self.stop_reason.value,
+            "trials": [
+                {
+                    "lr": trial.lr,
+                    "loss": [_to_plain(loss) for loss in trial.records.loss.tolist()],
+                    "held_out": [[n, _to_plain(v)] for n, v in list(trial.held_out.items())],
+                    "stop_reason": trial.records.stop_reason and trial.records.stop_reason.value,
+                }
+                for trial in list(self.trials)
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Self:
+        """What `as_json` returned, as an object again."""
+        made = cls(saved["centre"])
+        for name in _PLAIN:
+            setattr(made, name, saved[name])
+        made.untrained = float(saved["untrained"])
+        made.stop_reason = _reason(saved["stop_reason"])
+        for one in saved["trials"]:
+            trial = Trial(one["lr"])
+            for loss in one["loss"]:
+                trial.records.append(trial.lr, float(loss))
+            trial.held_out = {int(step): float(value) for step, value in one["held_out"]}
+            trial.records.stop_reason = _reason(one["stop_reason"])
+            made.trials.append(trial)
+        return made
+
+    @property
+    def _compared(self) -> dict[float, float]:
+        """The held-out losses of the trials that are compared, by rate."""
+        found = {}
+        for trial in sorted(self.trials, key=lambda trial: trial.lr):
+            if trial.broke_off:
+                found[trial.lr] = math.inf
+            elif self.length in trial.held_out:
+                found[trial.lr] = trial.held_out[self.length]
+        return found
+
+    @property
+    def _compares_nothing(self) -> bool:
+        return len(self._compared) < 2
+
+    @property
+    def _choice(self) -> Choice:
+        centre = self.centre if self.suggested is None else self.suggested
+        return choose(
+            self._compared, centre, self.untrained, max(self.length, 1), self.planned_steps
+        )
+
+    def _ending(self) -> str:
+        if self.stop_reason is None or self.stop_reason is StopReason.FINISHED:
+            return ""
+        return (
+            f"{self.stop_reason.value} "
+            if self.stop_reason is not StopReason.STOPPED
+            else "stopped after "
+        )
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: picture, words and table; see `lrwidget.records.display`."""
+        from lrwidget.records.display import show_refinement
+
+        return show_refinement(self, include, exclude)
+
+    def __repr__(self) -> str:
+        rate = "None" if self.lr is None else _text(self.lr)
+        return f"Refinement(lr {rate}, {self.confidence} confidence: {self.reason})"
+
+
+_PLAIN = (
+    "centre",
+    "suggested",
+    "sweep_steps",
+    "budget",
+    "planned_steps",
+    "length",
+    "held_out",
+    "kept_bytes",
+    "steps_again",
+)
+
+
+def _reason(value: str | None) -> StopReason | None:
+    return None if value is None else StopReason(value)
+
+
+def _to_plain(value: float) -> float | str:
+    # JSON has no NaN or infinity; float() reads these words back.
+    return value if math.isfinite(value) else str(value)
+
+
+def _final_loss(trial: Trial) -> float:
+    loss: Sequence[float] = trial.records.loss.tolist()
+    if trial.broke_off or not loss:
+        return math.nan
+    return float(np.mean(loss[-max(1, round(TAIL * len(loss))) :]))
+
+
+def _last(trial: Trial) -> float:
+    if trial.broke_off or not trial.held_out:
+        return math.nan
+    return trial.held_out[max(trial.held_out)]
+
+
+def _number(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+
+
+def _text(rate: float) -> str:
+    """A rate as people write it: 1.9e-3, 3e-2, 0.3, 2."""
+    if rate >= 0.1:
+        return f"{rate:.2g}"
+    mantissa, exponent = f"{rate:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
