@@ -50,7 +50,15 @@ ENGINE = (
 
 
 def test_public_names() -> None:
-    names = {"LRFinderWidget", "check_lrs", "lr_find", "suggest", "LRRecords", "TrainingTask"}
+    names = {
+        "LRFinderWidget",
+        "check_lrs",
+        "lr_find",
+        "refine",
+        "suggest",
+        "LRRecords",
+        "TrainingTask",
+    }
     assert set(lrwidget.__all__) == names
     assert names <= set(dir(lrwidget))
     assert all(callable(getattr(lrwidget, name)) for name in names)

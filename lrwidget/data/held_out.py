@@ -187,7 +187,8 @@ def _by_index(
         if capped:
             single = inner.batch_sampler is None  # each index may be a whole batch
             wanted = min(wanted, MOST_BATCHES if single else MOST)
-        held = random.Random(SEED).sample(list(pool), wanted)
+        # In an order that does not depend on how a sampler was shuffled.
+        held = random.Random(SEED).sample(sorted(pool, key=_order), wanted)
         words = f"{wanted} of {len(pool)} samples, chosen at random"
     if len(held) >= len(pool):
         raise ValueError(
@@ -255,6 +256,10 @@ class _BatchesWithout(_Without):
 
     def __len__(self) -> int:
         return len(self._inner)
+
+
+def _order(index: Any) -> tuple[bool, Any]:
+    return (False, index) if isinstance(index, int) else (True, repr(index))
 
 
 def _key(index: Any) -> Any:
@@ -373,7 +378,17 @@ class Skipping:
 
     def __iter__(self) -> Iterator[Any]:
         left, self._left = self._left, 0
-        return _Passing(iter(self._loader), lambda place: place < left)
+        batches: Iterator[Any] = iter(self._loader)
+        while left:
+            passed = sum(1 for _ in islice(batches, left))
+            left -= passed
+            if left and not passed:
+                break
+            if left:  # the pass has ended; what is left may be more passes
+                left %= passed
+                end_workers(batches)
+                batches = iter(self._loader)
+        return batches
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_loader", "_left"):

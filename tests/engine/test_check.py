@@ -60,14 +60,16 @@ def test_what_is_measured_on_held_out_data_is_in_frame_and_summary() -> None:
     assert math.isnan(lasts[2])
 
 
-def test_the_best_goes_by_the_training_loss() -> None:
+def test_the_best_goes_by_held_out_data_where_there_is_any() -> None:
     results = CheckResults([0.1, 0.2])
     for trial, losses in zip(results.trials, ([1.0, 3.0], [2.0, 1.0]), strict=True):
         for loss in losses:
             trial.append(0.1, loss, {"val_loss": 4 - loss})
         trial.stop_reason = StopReason.FINISHED
     assert results.summary.val_loss.tolist() == [1.0, 3.0]
-    assert results.best == 0.2
+    assert results.best == 0.1
+    assert "validation loss" in results._repr_mimebundle_()["text/plain"]
+    assert repr(results) == "CheckResults(validation loss 1.0e-01: 1, 2.0e-01: 3; best 1.0e-01)"
 
 
 def test_without_held_out_data_there_is_no_such_column() -> None:

@@ -66,7 +66,8 @@ def test_the_choice_is_between_neighbours_and_lower_for_a_longer_training() -> N
     unknown, same, longer, long = (
         choose(scores, 1e-3, 2.0, 300, t) for t in (None, 300, 3000, 10**7)
     )
-    assert same.lr is not None and 10**-2.5 < same.lr < 10**-2.25
+    assert same.lr is not None
+    assert 10**-2.5 < same.lr < 10**-2.25
     assert unknown.lr == pytest.approx(same.lr * 10**-0.25)
     assert longer.lr == pytest.approx(same.lr * 10**-0.6)
     assert long.lr == pytest.approx(same.lr * 10**-0.75)
@@ -219,7 +220,7 @@ def test_a_step_that_does_all_needs_evaluate() -> None:
         loss = loss_fn(model(batch[0]), batch[1])
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(ValueError, match="evaluate"):
