@@ -15,14 +15,8 @@ from typing import Any
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.curve.search import Job, Search, centre_of, first_length
 from lrwidget.data.batches import BatchSource, to_device
-from lrwidget.data.held_out import (
-    HeldOut,
-    Skipping,
-    held_out_of,
-    in_fixed_order,
-    private_copy,
-    refuse_bad_share,
-)
+from lrwidget.data.held_out import HeldOut, held_out_of, refuse_bad_share
+from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
 from lrwidget.engine.check import refuse_if_read_once
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.step import TrainingStep

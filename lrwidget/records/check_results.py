@@ -77,6 +77,11 @@ class CheckResults:
         """The column of the summary that `best` goes by: "val_loss" or "final_loss"."""
         return "val_loss" if "val_loss" in self.summary else "final_loss"
 
+    @property
+    def ranking(self) -> list[float]:
+        """The losses that `best` goes by, one a rate; NaN where a trial did not come to its end."""
+        return [float(loss) for loss in self.summary[self.ranked_by]]
+
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, str]:

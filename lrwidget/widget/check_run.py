@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrwidget.engine.runner import Runner, RunState
-from lrwidget.records.check_results import CheckResults, final_loss
+from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason
 from lrwidget.stream.protocol import number_or_none
 from lrwidget.stream.sender import PageState
@@ -83,7 +83,7 @@ class CheckRun(BackgroundRun[CheckResults, CheckOutcome]):
             reasons = [None if reason == StopReason.STOPPED else reason for reason in reasons]
         return {
             "lrs": self.results.lrs,
-            "final_losses": [number_or_none(final_loss(trial)) for trial in trials],
+            "final_losses": [number_or_none(loss) for loss in self.results.ranking],
             "stop_reasons": reasons,
             "traceback": end.traceback if end else None,
             "notice": "" if self._runner is None else self._runner.notice,

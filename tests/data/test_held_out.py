@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SubsetRandomSampler
 
 from lrwidget.data.batches import as_loader
-from lrwidget.data.held_out import MOST, HeldOut, held_out_of, private_copy, refuse_bad_share
+from lrwidget.data.held_out import HeldOut, held_out_of, refuse_bad_share
+from lrwidget.data.passed_over import MOST, private_copy
 
 NUMBERS = [(torch.tensor([float(i)]), torch.tensor([float(i)])) for i in range(40)]
 

@@ -1,0 +1,176 @@
+"""Loaders less some of their batches, and the batches of a pass in a list."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
+
+from lrwidget.data.batches import BatchSource, Exhausted, end_workers
+
+# Samples that are held out at most, unless a share is asked for.
+MOST = 512
+# Of a pass without indices at most so many batches are held: of single samples they would be many.
+MOST_BATCHES = 64
+
+
+class KeptPlaces:
+    """Which batches of a pass are held out; settled when they are read."""
+
+    def __init__(self, loader: Any, every: int, named: frozenset[int]) -> None:
+        self._loader = loader
+        self._every = every
+        self.places = named
+
+    def batches(self) -> list[Any]:
+        """Read what is held out, which settles its places."""
+        found: list[Any] = []
+        places: set[int] = set()
+        samples, seen = 0, 0
+        loader = private_copy(self._loader)
+        batches = iter(loader)
+        try:
+            for place, batch in enumerate(batches):
+                seen += 1
+                if self.places and place not in self.places:
+                    if place > max(self.places):
+                        break
+                    continue
+                if not self.places and place % self._every != self._every - 1:
+                    continue
+                found.append(batch)
+                places.add(place)
+                samples += rows_of(batch)
+                if not self.places and (samples >= MOST or len(found) >= MOST_BATCHES):
+                    break
+        finally:
+            end_workers(batches)
+        if not found or (seen == len(found) and not self.places):
+            raise ValueError(
+                f"a pass over the data has {seen} batch{'es' * (seen != 1)}, of which none can be "
+                "held out to judge the trials by; give val_data, or held_out= with data"
+            )
+        self.places = frozenset(places)
+        return found
+
+
+class Rest:
+    """A loader less the batches at some places of each pass; else as it is."""
+
+    def __init__(self, loader: Any, kept: KeptPlaces) -> None:
+        self._loader = private_copy(loader)
+        self._kept = kept
+
+    def __iter__(self) -> Iterator[Any]:
+        return _Passing(iter(self._loader), lambda place: place in self._kept.places)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_kept"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+class Skipping:
+    """A loader whose first pass passes over its first batches, as many as were trained on."""
+
+    def __init__(self, loader: Any, count: int) -> None:
+        self._loader = private_copy(loader)
+        self._left = count
+
+    def __iter__(self) -> Iterator[Any]:
+        left, self._left = self._left, 0
+        batches: Iterator[Any] = iter(self._loader)
+        while left:
+            passed = sum(1 for _ in islice(batches, left))
+            left -= passed
+            if left and not passed:
+                break
+            if left:  # the pass has ended; what is left may be more passes
+                left %= passed
+                end_workers(batches)
+                batches = iter(self._loader)
+        return batches
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_left"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+class _Passing(Iterator[Any]):
+    """One pass, without what is passed over; asked for anything else it is its inner iterator."""
+
+    def __init__(self, inner: Iterator[Any], passes_over: Callable[[int], bool]) -> None:
+        self._inner = inner
+        self._passes_over = passes_over
+        self._place = -1
+
+    def __next__(self) -> Any:
+        for item in self._inner:
+            self._place += 1
+            if not self._passes_over(self._place):
+                return item
+        raise StopIteration
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def in_fixed_order(loader: Any) -> bool:
+    """Whether each pass gives the same batches, so that a later one goes on by skipping."""
+    if not isinstance(loader, DataLoader):
+        return True
+    sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    while not isinstance(sampler, SequentialSampler):
+        inner = vars(sampler).get("sampler", vars(sampler).get("_inner"))
+        if inner is None:
+            return isinstance(loader.dataset, IterableDataset)
+        sampler = inner
+    return True
+
+
+def private_copy(loader: Any) -> Any:
+    """A DataLoader beside the user's, whose iteration in progress and workers stay its own."""
+    if not isinstance(loader, DataLoader):
+        return loader
+    loader = copy.copy(loader)
+    loader._iterator = None
+    return loader
+
+
+def read_batches(loader: Any, most: int | None) -> list[Any]:
+    """The batches of one pass, until there are `most` samples."""
+    passes: list[None] = []
+    source = BatchSource(loader, on_epoch=lambda: passes.append(None))
+    found: list[Any] = []
+    samples = 0
+    try:
+        while most is None or samples < most:
+            batch = next(source)
+            if passes:
+                break
+            found.append(batch)
+            samples += rows_of(batch)
+    except Exhausted:
+        pass
+    finally:
+        source.close()
+    return found
+
+
+def rows_of(batch: Any) -> int:
+    """How many samples a batch has, so far as its first tensor tells; else 1."""
+    if isinstance(batch, torch.Tensor | np.ndarray):
+        return len(batch) if batch.ndim else 1
+    inner = list(batch.values()) if isinstance(batch, Mapping) else batch
+    if isinstance(inner, tuple | list):
+        return max(map(rows_of, inner), default=1) if inner else 1
+    return 1
