@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lrwidget import LRRecords, TrainingTask, lr_find, refine
+from lrwidget.adapters.base import FrameworkTask, StepData
 from lrwidget.curve.search import Search, centre_of, choose, first_length, lowered_by
 from lrwidget.records.refinement import Refinement
 from tests.tasks import blobs, problem
@@ -243,3 +244,16 @@ def test_what_cannot_be_refined_is_refused_before_anything_is_run() -> None:
         lr_find(task, refine=True, held_out=2.0)
     with pytest.raises(ValueError, match="read only once"):
         refine(TrainingTask(model, optimizer, loss_fn, iter(loader)))
+
+
+def test_frameworks_and_several_processes_are_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, optimizer, loss_fn, loader = problem()
+    data = StepData(loader, lambda: iter(()))
+    theirs = FrameworkTask(model, optimizer, data, lambda _: torch.zeros(()))
+    with pytest.raises(ValueError, match="TrainingTask"):
+        refine(theirs, LRRecords())
+    monkeypatch.setattr("lrwidget.engine.refine.process_count", lambda: 2)
+    with pytest.raises(RuntimeError, match="2 processes"):
+        refine(TrainingTask(model, optimizer, loss_fn, loader), LRRecords())
