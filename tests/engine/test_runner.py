@@ -79,8 +79,11 @@ def test_a_run_starts_once() -> None:
 
 
 def test_a_model_that_is_being_swept_is_refused_at_start() -> None:
-    first, gate = gated()
-    task, options = first._work[0], SweepOptions(start_lr=1e-6, end_lr=1e-3, steps=10)
+    model, optimizer, loss_fn, loader = problem()
+    gate = Gate(loss_fn)
+    task = TrainingTask(model, optimizer, gate, loader)
+    options = SweepOptions(start_lr=1e-6, end_lr=1e-3, steps=10)
+    first = SweepRunner(task, options)
     first.start()
     gate.tokens.release(1)
     until(lambda: len(first.records) == 1)
