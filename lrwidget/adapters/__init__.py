@@ -14,3 +14,7 @@ torchrun), Hugging Face and Accelerate sweep together; the others are refused.
 `also=`, further objects to put back; everything else that a step needs comes from the object. An
 adapter is loaded only where its framework is imported already.
 """
+
+from lrwidget.adapters.registry import ACCEPTED, adapt
+
+__all__ = ["ACCEPTED", "adapt"]

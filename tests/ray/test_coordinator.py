@@ -25,7 +25,7 @@ from lrwidget.engine.runner import Runner, RunState
 from lrwidget.ray.coordinator import Coordinator, Places
 from lrwidget.ray.handle import WorkerLostError
 from lrwidget.ray.job import JobEnd
-from lrwidget.ray.ranks import together
+from lrwidget.ray.ranks import wrap_in_ddp
 from lrwidget.ray.source import RaySource
 from lrwidget.records.table import StopReason
 from tests.ray.cluster import (
@@ -261,4 +261,4 @@ def test_a_step_of_its_own_is_refused_where_the_model_is_not_distributed() -> No
     with pytest.raises(
         ValueError, match="with a step of its own, and its model is not distributed"
     ):
-        together(task)
+        wrap_in_ddp(task)
