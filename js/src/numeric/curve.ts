@@ -1,12 +1,22 @@
 // One run as the chart draws it. What was computed for a row stays, so that a redraw costs what is
 // new; it is computed anew only where the view of it changes, or a row in the middle. The smoothed
 // line looks to both sides, so that of the sweep in hand it is computed anew as rows come.
-import type { RunTable } from "../stream/rows";
 import type { Span } from "./axis";
 import { Centred } from "./centred";
 import { Columns, type Points, thinned, Thinner } from "./decimation";
 import { AutoRange } from "./loss-range";
 import { type Quartiles, SweepQuartiles } from "./quartiles";
+
+/** The rows that a curve is drawn from; equal `rewritten` means that rows were only added. */
+export interface CurveRows {
+  readonly lr: Float64Array;
+  readonly loss: Float64Array;
+  /** Offsets where each sweep begins. */
+  readonly starts: readonly number[];
+  /** How many sweeps have rows. */
+  readonly sweeps: number;
+  readonly rewritten: number;
+}
 
 export class Curve {
   private auto = new AutoRange();
@@ -16,7 +26,7 @@ export class Curve {
   private across = new SweepQuartiles();
   private rewritten = 0;
 
-  constructor(readonly table: RunTable) {}
+  constructor(readonly table: CurveRows) {}
 
   /** The automatic range of the loss axis, and the largest loss. */
   get limits(): AutoRange {
