@@ -21,7 +21,8 @@ interface Row extends Pointed {
 /** The row of a run that is nearest to a rate; null where it has none. */
 export function rowAt(lr: number, run: Run, session: Session, chart: Chart): Row | null {
   const { table } = run;
-  const { smoothing, runs } = session;
+  const { traits, runs } = session;
+  const smoothing = traits.smoothing.value;
   if (table.length === 0) return null;
   const curve = chart.curveOf(table);
   const sweeps = table.sweeps > 1 ? curve.quartiles(smoothing) : null;

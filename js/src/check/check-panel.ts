@@ -65,7 +65,8 @@ export class CheckPanel {
   }
 
   update(): void {
-    const { check, lr, span, orphaned, smoothing } = this.session;
+    const { check, lr, span, orphaned, traits } = this.session;
+    const smoothing = traits.smoothing.value;
     const { status, detail } = check;
     const table = check.store.current;
     this.el.hidden = table === null || detail.lrs.length === 0;

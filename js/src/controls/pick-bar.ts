@@ -39,7 +39,7 @@ export class PickBar {
       this.applyRate();
     });
     on(variable, "change", () => {
-      session.setVariable(variable.value);
+      session.traits.variable.set(variable.value);
     });
     onEnter(variable, () => {
       this.export();
@@ -75,14 +75,14 @@ export class PickBar {
   }
 
   update(): void {
-    const { lr, variable, connected, busy, check, detail } = this.session;
+    const { lr, traits, connected, busy, check, detail } = this.session;
     if (lr !== this.shown) {
       // The rate was chosen in some other way: a bad one that still stands here is over and done.
       if (this.rate !== document.activeElement) this.complain("");
       this.shown = lr;
     }
     if (!this.typing) this.rate.value = lr === null ? "" : formatRate(lr, 3);
-    if (document.activeElement !== this.variable) this.variable.value = variable;
+    if (document.activeElement !== this.variable) this.variable.value = traits.variable.value;
     const idle = lr === null;
     this.exporting.disabled = !connected || idle;
     this.copying.disabled = idle;

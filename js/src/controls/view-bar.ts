@@ -26,18 +26,20 @@ export class ViewBar {
     private readonly chart: Chart,
   ) {
     on(this.smoothing, "input", () => {
-      session.setSmoothing(Number(this.smoothing.value));
+      session.traits.smoothing.set(Number(this.smoothing.value));
     });
     on(this.limit, "input", () => {
       const { range, most } = chart.limits;
       const limit = limitAt(Number(this.limit.value), range, limitSpan(range, most));
-      session.setLimit(Number(limit.toPrecision(3)));
+      session.traits.y_max.set(Number(limit.toPrecision(3)));
     });
     on(this.auto, "change", () => {
-      session.setLimit(this.auto.checked ? null : Number(chart.limits.range.max.toPrecision(3)));
+      session.traits.y_max.set(
+        this.auto.checked ? null : Number(chart.limits.range.max.toPrecision(3)),
+      );
     });
     on(this.log, "change", () => {
-      session.setLogY(this.log.checked);
+      session.traits.log_y.set(this.log.checked);
     });
     on(this.raw, "change", () => {
       session.setShowRaw(this.raw.checked);
@@ -66,7 +68,9 @@ export class ViewBar {
   }
 
   update(): void {
-    const { smoothing, limit, logY, showRaw, store } = this.session;
+    const { traits, showRaw, store } = this.session;
+    const smoothing = traits.smoothing.value;
+    const limit = traits.y_max.value;
     const { range, most } = this.chart.limits;
     setValue(this.smoothing, smoothing);
     setText(this.smoothingText, `${smoothing.toFixed(2)}, both sides`);
@@ -82,7 +86,7 @@ export class ViewBar {
     );
     this.auto.checked = limit === null;
     const { canBeLog } = this.chart;
-    this.log.checked = logY && canBeLog;
+    this.log.checked = traits.log_y.value && canBeLog;
     this.log.disabled = !canBeLog;
     this.log.title = canBeLog ? "" : "no loss is above 0";
     this.raw.checked = showRaw;

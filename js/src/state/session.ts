@@ -13,46 +13,61 @@ import type {
   Traits,
 } from "../stream/protocol";
 import type { RowStore } from "../stream/rows";
-import { Throttle } from "../stream/throttle";
+import { syncTraits, type SyncedTraits } from "./synced-trait";
 import { Check } from "./check";
 import { Reach } from "./reach";
 import { type Run, Runs } from "./runs";
 
-/** While something is dragged the kernel hears of it this often at most, in milliseconds. */
-const SEND_EVERY = 50;
 /** The traits that say how the active run stands. */
 const STATUS = ["state", "step", "steps", "suggestion", "error"] as const;
+/** The traits that both page and kernel set. */
+const SYNCED = ["lr", "lr_range", "smoothing", "y_max", "log_y", "variable", "_hidden"] as const;
 
 export class Session extends Reach {
   readonly runs: Runs;
   readonly check = new Check();
-  lr: number | null;
-  lrRange: readonly [number, number] | null;
-  smoothing: number;
-  limit: number | null;
+  readonly traits: SyncedTraits<(typeof SYNCED)[number]>;
   dragging = false;
   /** The id of the widget's own model, known once the kernel has spoken. */
   modelId: string | null = null;
 
   private picked = false;
   private retry: ReturnType<typeof setTimeout> | null = null;
-  private readonly sendLr = this.throttled("lr");
-  private readonly sendRange = this.throttled("lr_range");
-  private readonly sendSmoothing = this.throttled("smoothing");
-  private readonly sendLimit = this.throttled("y_max");
 
   constructor(model: Model) {
     super(model);
     this.runs = new Runs(model.get("_legend"));
-    this.lr = model.get("lr");
-    this.lrRange = model.get("lr_range");
-    this.smoothing = model.get("smoothing");
-    this.limit = model.get("y_max");
+    this.traits = syncTraits(
+      model,
+      SYNCED,
+      (changes) => {
+        this.save(changes);
+      },
+      () => {
+        this.changed();
+      },
+      {
+        // What the program chose before it has heard of the user's pick is out of date.
+        lr: (lr) => {
+          const outdated = this.picked && !model.get("_picked") && lr === model.get("suggestion");
+          return !this.dragging && !outdated;
+        },
+        lr_range: () => !this.dragging,
+      },
+    );
     this.takeSaved(model.get("_runs"));
     this.takeTraits();
     this.check.takeSaved(model.get("_check"));
     this.listen();
     model.send({ type: "hello" });
+  }
+
+  get lr(): number | null {
+    return this.traits.lr.value;
+  }
+
+  get lrRange(): readonly [number, number] | null {
+    return this.traits.lr_range.value;
   }
 
   /** The rows of all runs; `current` is the table of the active one. */
@@ -105,21 +120,12 @@ export class Session extends Reach {
   }
 
   isHidden(run: Run): boolean {
-    return run !== this.runs.active && this.model.get("_hidden").includes(run.number);
+    return run !== this.runs.active && this.traits._hidden.value.includes(run.number);
   }
 
   /** Whether another run can be made the active one now. */
   get canActivate(): boolean {
     return !this.connected || !this.busy || this.model.get("_legend").parallel;
-  }
-
-  /** Whether the loss axis is asked to be logarithmic. */
-  get logY(): boolean {
-    return this.model.get("log_y");
-  }
-
-  get variable(): string {
-    return this.model.get("variable");
   }
 
   get figure(): string {
@@ -146,9 +152,9 @@ export class Session extends Reach {
 
   /** Draws a run beside the active one, or does not. */
   setHidden(run: Run, hidden: boolean): void {
-    const others = this.model.get("_hidden").filter((number) => number !== run.number);
-    this.save({ _hidden: hidden ? [...others, run.number] : others });
-    this.changed();
+    const { _hidden } = this.traits;
+    const others = _hidden.value.filter((number) => number !== run.number);
+    _hidden.set(hidden ? [...others, run.number] : others);
   }
 
   /** Makes another run the active one; without a kernel only the page knows of it. */
@@ -162,7 +168,7 @@ export class Session extends Reach {
     const { active } = this.runs;
     const untouched = this.lr === null || this.lr === active.status.suggestion;
     this.runs.activate(run.number);
-    if (untouched) this.lr = run.status.suggestion;
+    if (untouched) this.traits.lr.value = run.status.suggestion;
     this.changed();
   }
 
@@ -174,8 +180,10 @@ export class Session extends Reach {
 
   /** Asks the kernel to put the chosen rate into a variable of the notebook. */
   export(name: string): void {
-    this.sendLr.flush();
-    this.save({ variable: name });
+    const { lr, variable } = this.traits;
+    lr.flush();
+    variable.set(name);
+    variable.flush();
     this.request("export", { type: "export", name });
   }
 
@@ -188,10 +196,8 @@ export class Session extends Reach {
       if (!this.dragging) this.send({ type: "pick", lr });
       return;
     }
-    this.lr = clamped;
     this.note = null;
-    this.sendLr.push(clamped);
-    this.changed();
+    this.traits.lr.set(clamped);
   }
 
   startDrag(): void {
@@ -200,8 +206,8 @@ export class Session extends Reach {
 
   endDrag(): void {
     this.dragging = false;
-    this.sendLr.flush();
-    this.sendRange.flush();
+    this.traits.lr.flush();
+    this.traits.lr_range.flush();
   }
 
   setRange(range: readonly [number, number] | null): void {
@@ -210,35 +216,7 @@ export class Session extends Reach {
       if (!(low < high)) return;
       range = [low, high];
     }
-    this.lrRange = range;
-    this.sendRange.push(range);
-    this.changed();
-  }
-
-  setSmoothing(beta: number): void {
-    this.smoothing = beta;
-    this.sendSmoothing.push(beta);
-    this.changed();
-  }
-
-  setLimit(limit: number | null): void {
-    this.limit = limit;
-    this.sendLimit.push(limit);
-    this.changed();
-  }
-
-  setLogY(logY: boolean): void {
-    this.save({ log_y: logY });
-  }
-
-  setVariable(variable: string): void {
-    this.save({ variable });
-  }
-
-  private throttled<Name extends keyof Traits>(name: Name): Throttle<Traits[Name]> {
-    return new Throttle((value) => {
-      this.save({ [name]: value });
-    }, SEND_EVERY);
+    this.traits.lr_range.set(range);
   }
 
   private listen(): void {
@@ -269,30 +247,9 @@ export class Session extends Reach {
       this.requests.settle("activate", "rename", "remove");
       this.changed();
     });
-    model.on("change:lr", () => {
-      const lr = model.get("lr");
-      // What the program chose before it has heard of the pick is out of date.
-      const old = this.picked && !model.get("_picked") && lr === model.get("suggestion");
-      if (this.dragging || old || lr === this.lr) return;
-      this.lr = lr;
-      this.changed();
-    });
     model.on("change:_picked", () => {
       // It has heard of it; where it was told to forget everything, the page does so as well.
       this.picked = model.get("_picked");
-    });
-    model.on("change:lr_range", () => {
-      if (this.dragging) return;
-      this.lrRange = model.get("lr_range");
-      this.changed();
-    });
-    model.on("change:smoothing", () => {
-      this.smoothing = model.get("smoothing");
-      this.changed();
-    });
-    model.on("change:y_max", () => {
-      this.limit = model.get("y_max");
-      this.changed();
     });
     model.on("change:_runs", () => {
       this.takeSaved(model.get("_runs"));
@@ -302,11 +259,9 @@ export class Session extends Reach {
       this.check.takeSaved(model.get("_check"));
       this.changed();
     });
-    for (const name of ["variable", "log_y", "_range", "_hidden"] as const) {
-      model.on(`change:${name}`, () => {
-        this.changed();
-      });
-    }
+    model.on("change:_range", () => {
+      this.changed();
+    });
   }
 
   private takeRows(message: RowsMessage, buffer: DataView | undefined): void {
@@ -314,7 +269,8 @@ export class Session extends Reach {
     const before = this.status;
     const run = this.runs.take(message, buffer);
     if (run === this.runs.active) {
-      if (typeof message.lr === "number" && !this.picked && !this.dragging) this.lr = message.lr;
+      if (typeof message.lr === "number" && !this.picked && !this.dragging)
+        this.traits.lr.value = message.lr;
       this.statusTaken(before);
     }
     this.heard();

@@ -255,7 +255,7 @@ describe("the marker", () => {
   it("placed by the program is not sent back as a pick", () => {
     const { model, session } = open();
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
-    session.setSmoothing(0.5);
+    session.traits.smoothing.set(0.5);
     expect(model.saved).toEqual([{ smoothing: 0.5 }]);
   });
 
@@ -421,7 +421,7 @@ describe("a kernel that has ended", () => {
     session.export("rate");
     session.pick(1e-2);
     session.pick(1e-2);
-    session.setSmoothing(0.5);
+    session.traits.smoothing.set(0.5);
     expect([model.sent.length, model.saved.length]).toEqual(before);
     expect([session.requests.pending, session.lr, model.traits.lr]).toEqual([null, 1e-2, 1e-2]);
   });
