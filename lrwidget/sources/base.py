@@ -2,15 +2,13 @@
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lrwidget.engine.runner import Runner
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.task.options import SweepOptions
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
+from lrwidget.task.rates import apply_rate
 
 Overrides = Mapping[str, Any]
 NONE: Overrides = {}
@@ -63,7 +61,8 @@ class RecordsRunner(Runner[LRRecords], abc.ABC):
 class Source(abc.ABC):
     """What a widget needs of the place where its sweeps run.
 
-    `overrides` are options of the widget's constructor that a variant of its run has instead.
+    `overrides` are options of the widget's constructor that a variant of its run has instead. An
+    `optimizer` is torch's or one like it; torch is not needed where there is none.
     Every method may raise TypeError or ValueError: what was given, what is expected.
     """
 
@@ -81,14 +80,14 @@ class Source(abc.ABC):
         """Something that trains `steps` steps at each of `lrs`; not started."""
 
     @abc.abstractmethod
-    def holds(self, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> bool:
+    def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:
         """Whether what was last run puts the rates of this optimizer back when it ends.
 
         None stands for the one that `apply` sets by default.
         """
 
     @abc.abstractmethod
-    def apply(self, lr: float, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> None:
+    def apply(self, lr: float, optimizer: Any, overrides: Overrides = NONE) -> None:
         """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
 
     @abc.abstractmethod
@@ -101,19 +100,17 @@ class RemoteSource(Source):
 
     where: str  # they are, in words
 
-    def holds(self, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> bool:  # noqa: ARG002
+    def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:  # noqa: ARG002
         """No: no optimizer of this process is swept."""
         return False
 
-    def apply(self, lr: float, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> None:  # noqa: ARG002
+    def apply(self, lr: float, optimizer: Any, overrides: Overrides = NONE) -> None:  # noqa: ARG002
         """Set a rate on an optimizer of this process, keeping its groups' ratios."""
         if optimizer is None:
             raise ValueError(
                 f"the optimizer of the sweep is {self.where}; give the one that you train with: "
                 "w.apply(optimizer)"
             )
-        from lrwidget.task.rates import apply_rate
-
         apply_rate(optimizer, lr)
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from lrwidget.arguments import task_and_options
@@ -160,13 +159,13 @@ class LocalSource(Source):
         self._last, _ = self._variant(overrides)
         return CheckRunner(self._last, lrs, steps)
 
-    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:
+    def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:
         """Whether what was last run puts the rates of this optimizer back when it ends."""
         if optimizer is None:
             optimizer = self._variant(overrides)[0].optimizer
         return optimizer is self._last.optimizer
 
-    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:
+    def apply(self, lr: float, optimizer: Any, overrides: Overrides = NONE) -> None:
         """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
         self._variant(overrides)[0].apply(lr, optimizer)
 

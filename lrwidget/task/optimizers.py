@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import nn
-
 _TWO_PASSES = """    def step(batch):
         loss = loss_fn(model(batch[0]), batch[1])
         loss.backward()
@@ -37,10 +34,11 @@ _GRAPH = """    def step(batch):
 
 def is_optimizer(value: Any) -> bool:
     """Whether `value` is an optimizer: torch's, or an object that has all of what one has."""
-    if isinstance(value, torch.optim.Optimizer):
+    if _is_a(value, "torch.optim", "Optimizer"):
         return True
     return (
-        not isinstance(value, (type, nn.Module))
+        not isinstance(value, type)
+        and not _is_a(value, "torch.nn", "Module")
         and callable(getattr(value, "step", None))
         and callable(getattr(value, "zero_grad", None))
         and isinstance(getattr(value, "param_groups", None), list)
@@ -49,10 +47,19 @@ def is_optimizer(value: Any) -> bool:
 
 def unwrapped(optimizer: Any) -> Any:
     """The optimizer that Accelerate prepared; any other as it is."""
-    kind = getattr(sys.modules.get("accelerate.optimizer"), "AcceleratedOptimizer", None)
-    while kind is not None and isinstance(optimizer, kind):
+    while _is_a(optimizer, "accelerate.optimizer", "AcceleratedOptimizer"):
         optimizer = optimizer.optimizer
     return optimizer
+
+
+def _is_a(value: Any, module: str, name: str) -> bool:
+    """Whether `value` is of a class of another library, which is not imported for that.
+
+    Where its module has not been imported there are no objects of it. So a rate is applied, and a
+    log followed, where there is no torch.
+    """
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
 
 
 def with_inner(optimizers: Iterable[Any]) -> list[Any]:
@@ -88,7 +95,7 @@ def is_complete(optimizer: Any) -> bool:
     `step` of the class would look for hooks on all its objects.
     """
     return all(
-        not isinstance(one, torch.optim.Optimizer) or hasattr(one, "_optimizer_step_pre_hooks")
+        not _is_a(one, "torch.optim", "Optimizer") or hasattr(one, "_optimizer_step_pre_hooks")
         for one in with_inner([optimizer])
     )
 
@@ -102,9 +109,7 @@ def with_modes(optimizers: Iterable[Any]) -> list[Any]:
     return found
 
 
-def made_by(
-    factory: Callable[..., Any], parameters: list[nn.Parameter], lr: float | None = None
-) -> Any:
+def made_by(factory: Callable[..., Any], parameters: list[Any], lr: float | None = None) -> Any:
     """What a class or factory makes of the parameters, and of `lr` where it takes one.
 
     Raises:

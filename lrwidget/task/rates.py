@@ -9,8 +9,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from lrwidget.task.optimizers import with_inner
 
 RateGroups = list[tuple[dict[str, Any], float]]
@@ -131,8 +129,8 @@ def _proportional(values: Sequence[float], to: Sequence[float]) -> bool:
 
 
 def _put(group: dict[str, Any], name: str, value: float) -> None:
-    held = group.get(name)
-    if isinstance(held, torch.Tensor):  # capturable optimizers read it in place
-        held.fill_(value)
+    fill = getattr(group.get(name), "fill_", None)
+    if fill is not None:  # a tensor, which capturable optimizers read in place
+        fill(value)
     else:
         group[name] = value

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from typing import Any
 
-from lrwidget.engine.recipe import recipe
+from lrwidget.engine.optimizer_code import optimizer_code
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner
@@ -130,7 +130,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
             # Steps that Extend adds to each sweep: tens in a logarithmic one, hundreds in a linear.
             "adds": 0 if self._sweeps is None else self._sweeps.steps_to(10 * self.span[1]),
             # How the page writes it in its snippets.
-            "optimizer": recipe(self.records.meta),
+            "optimizer": optimizer_code(self.records.meta),
             "notice": self.notice or (self._sweeps.notice if self._sweeps is not None else ""),
         }
 

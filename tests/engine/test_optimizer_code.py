@@ -9,7 +9,7 @@ from torch import nn
 
 from lrwidget import TrainingTask
 from lrwidget.engine.meta import meta_of
-from lrwidget.engine.recipe import recipe
+from lrwidget.engine.optimizer_code import optimizer_code
 from lrwidget.task.options import SweepOptions
 from tests.tasks import problem
 
@@ -33,7 +33,7 @@ def meta(make: Any, **settings: Any) -> dict[str, Any]:
 def test_what_is_written_makes_the_same_optimizer(
     make: Any, settings: dict[str, Any], momentum: str | None
 ) -> None:
-    found = recipe(meta(make, **settings))
+    found = optimizer_code(meta(make, **settings))
     assert found is not None
     assert found["momentum"] == momentum
     weights = [nn.Parameter(torch.ones(1))]
@@ -50,7 +50,7 @@ def test_an_optimizer_of_somebody_elses_has_none() -> None:
     class Adam(torch.optim.Adam):
         pass
 
-    assert recipe(meta(Adam)) is None
-    assert recipe({}) is None
-    assert recipe({"optimizer": "Adam", "optimizer_class": "os.system"}) is None
-    assert recipe({"optimizer_class": "torch.optim.lr_scheduler"}) is None
+    assert optimizer_code(meta(Adam)) is None
+    assert optimizer_code({}) is None
+    assert optimizer_code({"optimizer": "Adam", "optimizer_class": "os.system"}) is None
+    assert optimizer_code({"optimizer_class": "torch.optim.lr_scheduler"}) is None
