@@ -39,10 +39,10 @@ def _defaults(name: str) -> dict[str, Any] | None:
     if module != "torch.optim":
         return None
     try:
-        from torch import optim  # here, since a log is also followed where there is no torch
-    except ImportError:
+        import torch
+    except ModuleNotFoundError:  # a log may be followed where it is not installed
         return None
-    optimizer = getattr(optim, name, None)
+    optimizer = getattr(torch.optim, name, None)
     if not isinstance(optimizer, type):
         return None
     return {
