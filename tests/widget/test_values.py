@@ -61,7 +61,7 @@ def test_news_that_come_while_values_are_held_back_do_no_harm(gate: Gate) -> Non
     gate.open()
     with w.hold_sync():
         w.smoothing, w.lr = 0.5, 1e-2
-        until(lambda: w._current.outcome is not None)
+        until(lambda: w._run_list.active.outcome is not None)
     assert (w.state, w.lr, w.smoothing) == ("finished", 1e-2, 0.5)
     sent = comm_of(w)
     for name, value in {"state": "finished", "lr": 1e-2, "smoothing": 0.5}.items():
