@@ -1,6 +1,6 @@
 """The page's snippets, run as they are: each makes the optimizer and gives the rates that it says.
 
-`tests/vectors/snippets.json` holds what the page writes, which js/test/snippets.test.ts checks, for
+`tests/vectors/snippets.json` holds what the page writes, which js/test/export/snippets.test.ts checks, for
 the recipes that the kernel makes of these very optimizers, which is checked here.
 """
 
