@@ -1,6 +1,6 @@
 """The part of the losses that is worth seeing, which an explosion cannot flatten.
 
-Pictures made here and the page (`autorange.ts`, `trials.ts`, `limits.ts`) show the same part.
+Pictures made here and the page (`numeric/loss-range.ts`, `check/trials.ts`) show the same part.
 """
 
 from __future__ import annotations

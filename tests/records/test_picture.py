@@ -243,7 +243,7 @@ def test_a_single_bad_batch_in_ten_thousand_is_seen() -> None:
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_the_loss_axis_is_that_of_the_page(case: dict) -> None:
-    """`autorange.test.ts` holds the page to the same numbers."""
+    """`numeric/loss-range.test.ts` holds the page to the same numbers."""
     sweeps = [np.array(sweep, float) for sweep in case["sweeps"]]
     assert loss_range(sweeps) == pytest.approx(case["range"], rel=1e-12)
     assert trials_range(sweeps) == pytest.approx(case["trials"], rel=1e-12)
