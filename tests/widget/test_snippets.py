@@ -1,7 +1,8 @@
 """The page's snippets, run as they are: each makes the optimizer and gives the rates that it says.
 
 `tests/vectors/snippets.json` holds what the page writes, which
-js/test/export/snippets.test.ts checks, for the code that the kernel makes for these very optimizers, which is checked here.
+js/test/export/snippets.test.ts checks, for the code that the kernel makes for these very
+optimizers, which is checked here.
 """
 
 import json
