@@ -27,7 +27,7 @@ from lrwidget.adapters.base import (
 from lrwidget.adapters.lightning_strategy import refuse_processes, strategy_like
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.data.batches import Exhausted, loader_generators
-from lrwidget.process_group.processes import own_weights, unhook
+from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.rates import apply_rate
 
@@ -107,7 +107,7 @@ class LightningTask(FrameworkTask):
     def session(self) -> Iterator[None]:
         """Set the module up as `fit` does, on a private Trainer; then put all of it back."""
         with ExitStack() as stack:
-            wrapped = stack.enter_context(own_weights(self._module))
+            wrapped = stack.enter_context(restored_weights(self._module))
             stack.enter_context(put_back_after([self._module]))
             stack.enter_context(quiet(self._package))
             stack.enter_context(unpatched_loaders())
@@ -263,7 +263,7 @@ class LightningTask(FrameworkTask):
 
     def _let_go(self) -> None:
         trainer, self._private = self._private, None
-        unhook(trainer.strategy.model)
+        remove_ddp_hooks(trainer.strategy.model)
         self._modes = []
         self._passes = 0
         self._ahead = self._cut_short = False

@@ -20,7 +20,7 @@ from lrwidget.adapters.base import (
     StepBatches,
     StepData,
 )
-from lrwidget.process_group.processes import own_weights, unhook
+from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate
 
@@ -83,7 +83,7 @@ class TransformersTask(FrameworkTask):
         trainer = self._trainer
         with ExitStack() as stack:
             gradient_state = trainer.accelerator.gradient_state
-            wrapped = stack.enter_context(own_weights(trainer.model))
+            wrapped = stack.enter_context(restored_weights(trainer.model))
             modules = [trainer.model, self.loss_fn]
             stack.enter_context(put_back_after(modules, [trainer, gradient_state]))
             stack.enter_context(same_state_objects(self._raw))
@@ -120,7 +120,7 @@ class TransformersTask(FrameworkTask):
         accelerator.backward = agreed
 
     def _let_go(self) -> None:
-        unhook(self._model)
+        remove_ddp_hooks(self._model)
         self._private_loaders.close()
         self._private = self._model = self._loader = self.scaler = None
         self._passes = 0
