@@ -20,7 +20,7 @@ from lrwidget.task.rates import configured_rate
 PutBack = Callable[[], Any]
 
 # A longer container is data, such as a training set: its items are not looked into.
-MOST_NESTED = 1000
+MAX_ITEMS = 1000
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def _remember(value: Any, known: set[int]) -> PutBack | None:
         return None
     known.add(id(value))
     nested: list[PutBack] = []
-    if len(value) <= MOST_NESTED:
+    if len(value) <= MAX_ITEMS:
         inner = value.values() if isinstance(value, dict) else value
         nested = [found for item in inner if (found := _remember(item, known)) is not None]
     content = dict(value) if isinstance(value, dict) else list(value)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.backup import walk
-from lrwidget.backup.objects import MOST_BYTES
+from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.task.task import TrainingTask
 
@@ -45,15 +45,15 @@ def data_of(task: TrainingTask) -> list[Any]:
     """
     own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
     found: list[Any] = []
-    for value in reached(task.loaders, as_data=walk.MOST_NESTED, functions=False):
-        found += [value, *walk.items(value, walk.MOST_NESTED)]
+    for value in reached(task.loaders, as_data=walk.MAX_ITEMS, functions=False):
+        found += [value, *walk.items(value, walk.MAX_ITEMS)]
     return [value for value in found if _is_large(value) and id(value) not in own]
 
 
 def _is_large(value: Any) -> bool:
     if walk.is_a(value, torch.Tensor):
-        return bool(value.nbytes > MOST_BYTES and not value.requires_grad)
-    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MOST_BYTES)
+        return bool(value.nbytes > MAX_BYTES and not value.requires_grad)
+    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MAX_BYTES)
 
 
 def has_state(value: Any) -> bool:
