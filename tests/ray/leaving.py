@@ -45,13 +45,13 @@ def ends(runner: Any) -> None:
 def leave() -> None:
     """Leave it: nothing that goes on here may start a cluster of its own, as Ray's calls do."""
     runner = running()
-    part = runner._parts[0]
+    handle = runner._handles[0]
     ray.shutdown()
     ends(runner)
-    for late in (part.submit, lambda: part.steer("stop"), part.take):
+    for late in (handle.submit, lambda: handle.steer("stop"), handle.receive):
         with pytest.raises(WorkerLostError, match=LEFT):
             late()
-    part.release()
+    handle.release()
     assert not ray.is_initialized()
 
 
