@@ -1,4 +1,4 @@
-"""What is handed in as data and is none: what to give instead."""
+"""Refuse arguments that are not data, with the argument to give instead."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ EXPECTED = (
 
 
 def refuse_what_is_no_data(data: Any, name: str) -> None:
-    """Raise a TypeError for a single thing that can be mistaken for data.
+    """Raise a TypeError for an object that users may mistake for data.
 
     Args:
-        data: what was given.
-        name: of the argument that it was given as.
+        data: the object given.
+        name: name of the argument that it was given as.
     """
     instead = _instead(data, name)
     if instead is None:
@@ -28,7 +28,7 @@ def refuse_what_is_no_data(data: Any, name: str) -> None:
 
 
 def refuse_several(data: Any, name: str) -> None:
-    """Raise a TypeError for a list or tuple of loaders or data sets, as `random_split` returns."""
+    """Raise a TypeError for a list or tuple of loaders or data sets, as from `random_split`."""
     if not isinstance(data, (list, tuple)):
         return
     if all(isinstance(item, (DataLoader, Dataset)) for item in data):
@@ -39,7 +39,7 @@ def refuse_several(data: Any, name: str) -> None:
 
 
 def _instead(data: Any, name: str) -> str | None:
-    """What to give in its place, empty where there is nothing to say; None where it may do."""
+    """Return advice on what to give instead, possibly empty; None if `data` may be data."""
     if isinstance(data, type):
         return f"this is the class: make one, {data.__name__}(...)"
     names = {base.__name__ for base in type(data).__mro__}
@@ -96,7 +96,7 @@ def _is_data(value: Any) -> bool:
 
 
 def _is_graph(data: Any) -> bool:
-    """A graph of PyTorch Geometric or DGL: attributes that nothing else has."""
+    """Return whether `data` is a graph of PyTorch Geometric or DGL, by its attributes."""
     if isinstance(data, (list, tuple)):
         return False
     look = inspect.getattr_static

@@ -1,4 +1,4 @@
-"""A sample, or a batch of them? What the structure of one item tells; often it cannot be told.
+"""Infer from the structure of an item whether it is a sample or a batch; often it is ambiguous.
 
 An image with a number is a sample, pictures with as many numbers a batch. A matrix with a vector
 may be a batch of vectors with their labels, or one sequence with a label at each place.
@@ -16,18 +16,18 @@ from lrwidget.data.structure import TARGET_NAMES, plain_shape
 
 Kind = Literal["sample", "batch"]
 
-# What these names hold has one more dimension in a batch than in a sample.
+# The dimensions of fields with these names in a sample; a batch has one more.
 _DIMENSIONS = {"input_ids": 1, "attention_mask": 1, "decoder_input_ids": 1, "pixel_values": 3}
 _CHANNELS = (1, 3, 4)
 _IMAGE_SIDE = 8
-# A field of so few rows may be the channels of one image as well as a batch.
+# A field with so few rows may be the channels of an image, or a batch.
 _FEW = 4
-# So many items of a list are looked at.
+# How many items of a list are examined.
 _LOOKED_AT = 8
 
 
 def kind_of(item: Any) -> Kind | None:
-    """Whether `item` is one sample or a batch of them; None where its structure does not tell."""
+    """Return whether `item` is a sample or a batch; None if its structure is ambiguous."""
     if isinstance(item, PackedSequence):
         return "batch"
     named = _by_name(item)
@@ -54,16 +54,15 @@ def kind_of(item: Any) -> Kind | None:
 
 
 def kind_of_list(items: Sequence[Any]) -> Kind | None:
-    """What a list holds: samples, or batches, as which it is read in doubt; None where there is
-    reason to doubt that too."""
+    """Return whether a list holds samples or batches (the default); None if it is ambiguous."""
     chosen = items[:: max(1, len(items) // _LOOKED_AT)]
     kinds = {kind_of(item) for item in chosen}
     if "sample" in kinds:
         return None if "batch" in kinds else "sample"
     if len(items) == 1 or "batch" in kinds:
         return "batch"
-    # Vectors of numbers, as many everywhere: hardly a model takes a batch of numbers, and nearly
-    # every one takes a vector by itself.
+    # Float vectors of equal shapes are ambiguous: few models take a batch of scalars, and most
+    # take a single vector.
     shapes = {_vectors(item) for item in chosen}
     return None if len(shapes) == 1 and None not in shapes else "batch"
 
@@ -77,7 +76,7 @@ def _of_pair(others: list[Any], target: Any) -> Kind | None:
     if first is None:
         return None
     if wanted is None:
-        # The boxes and classes of the things in one picture.
+        # The boxes and classes of the objects in an image.
         return "sample" if isinstance(target, Mapping) and _like_a_picture(first) else None
     if first[0] != wanted[0]:
         if len(wanted) == 1 and _like_a_picture(first):
@@ -92,7 +91,7 @@ def _of_pair(others: list[Any], target: Any) -> Kind | None:
 
 
 def _with_one_target(others: list[Any], shapes: list[tuple[int, ...]], target: Any) -> Kind | None:
-    """Where the target is a single number: a sample, unless it is a number beside a batch."""
+    """Return the kind of an item whose target is a scalar; a batch may have a scalar, too."""
     if any(len(shape) >= 4 and shape[0] > _FEW for shape in shapes):
         return None
     rows = {shape[0] for shape in shapes if shape}
@@ -123,7 +122,7 @@ def _by_name(item: Any) -> Mapping[str, Any] | None:
 
 
 def _vectors(item: Any) -> tuple[Any, ...] | None:
-    """The shapes of the fields of an item that holds nothing but vectors of real numbers."""
+    """Return the shapes of the fields of an item if all are float vectors; None otherwise."""
     fields = list(item) if isinstance(item, (tuple, list)) else [item]
     if not fields or not all(isinstance(f, (torch.Tensor, np.ndarray)) for f in fields):
         return None
@@ -142,7 +141,7 @@ def _is_float(value: Any) -> bool:
 
 
 def _is_picture(value: Any) -> bool:
-    """An image of Pillow, without importing it."""
+    """Return whether `value` is an image of Pillow, without importing Pillow."""
     return any(base.__module__ == "PIL.Image" for base in type(value).__mro__)
 
 
@@ -151,7 +150,7 @@ def _like_a_picture(shape: tuple[int, ...]) -> bool:
 
 
 def _shifted(inputs: Any, target: Any) -> bool:
-    """Whether the target is the input one place further on, as in language modelling."""
+    """Return whether the target is the input shifted by one, as in language modelling."""
     if _is_float(inputs) or _is_float(target):
         return False
     one, other = np.asarray(inputs), np.asarray(target)
