@@ -56,13 +56,13 @@ def _is_array(part: Any) -> bool:
 
 
 def _numbers(part: Any) -> "np.ndarray[Any, Any] | None":
-    if not (_is_array(part) or (isinstance(part, (list, range)) and _flat(part))):
+    if not (_is_array(part) or (isinstance(part, (list, range)) and _holds_numbers(part))):
         return None
     array = np.asarray(part)
     return array if array.dtype.kind in "fiub" else None
 
 
-def _flat(part: Any) -> bool:
+def _holds_numbers(part: Any) -> bool:
     return len(part) > 0 and isinstance(part[0], (bool, int, float))
 
 

@@ -12,7 +12,13 @@ from lrwidget.data.arrays import arrays_as_data_set
 from lrwidget.data.collation import collate_at_once, collation_of, put_together
 from lrwidget.data.known_datasets import as_tensors, holds_a_loader, known_kind
 from lrwidget.data.no_data import refuse_several, refuse_what_is_no_data
-from lrwidget.data.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
+from lrwidget.data.reading import (
+    OPTIONS_OF_SAMPLES,
+    BatchRequest,
+    IndexedLoader,
+    Iterated,
+    StreamLoader,
+)
 from lrwidget.data.samples import kind_of_list
 from lrwidget.data.structure import describe
 from lrwidget.validation import whole_number
@@ -61,7 +67,7 @@ def as_loader(
         return data
     kind = known_kind(data)
     given = given or any(option in options for option in OPTIONS_OF_SAMPLES)
-    asked = Asked(name, batch_size, given, kind)
+    asked = BatchRequest(name, batch_size, given, kind)
     if kind == "batch" and (given or (options and holds_a_loader(data))):
         raise asked.batched_already(data)
     if isinstance(data, IterableDataset):
@@ -69,21 +75,21 @@ def as_loader(
     if isinstance(data, Dataset):
         refuse_empty(data, name)
         options.setdefault("collate_fn", collation_of(data))
-        return DataLoader(data, **_of_samples(options, batch_size))
+        return DataLoader(data, **_options_of_samples(options, batch_size))
     refuse_what_is_no_data(data, name)
     refuse_empty(data, name)
     if not own_step:
         refuse_several(data, name)
     arrays = arrays_as_data_set(data, name, own_step)
     if arrays is not None:
-        return DataLoader(arrays, **_of_samples(options, batch_size))
+        return DataLoader(arrays, **_options_of_samples(options, batch_size))
     if isinstance(data, (list, tuple)):
         if _are_samples(data, asked, own_step and not options):
             options.setdefault("collate_fn", put_together)
-            return DataLoader(list(data), **_of_samples(options, batch_size))  # type: ignore[arg-type]
+            return DataLoader(list(data), **_options_of_samples(options, batch_size))  # type: ignore[arg-type]
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         options.setdefault("collate_fn", put_together)
-        return IndexedLoader(as_tensors(data), asked, _of_samples(options, None))
+        return IndexedLoader(as_tensors(data), asked, _options_of_samples(options, None))
     if options:
         raise _options_need_samples(options, data, name)
     if given:
@@ -117,7 +123,7 @@ def asked_size(
     return batch_size, options
 
 
-def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
+def _are_samples(items: Sequence[Any], asked: BatchRequest, own_step: bool) -> bool:
     if own_step and not asked.given:
         return False
     kinds = {isinstance(item, torch.Tensor) for item in items}
@@ -136,7 +142,7 @@ def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
     return kind != "batch"
 
 
-def _of_samples(options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
+def _options_of_samples(options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
     """Return the options of a DataLoader over a data set with indices."""
     full = dict(options)
     if "batch_sampler" not in full:

@@ -33,10 +33,12 @@ def collate_at_once(loader: DataLoader[Any]) -> None:
     ):
         # Set through `vars`, since DataLoader refuses a new `dataset`, which its sampler might not
         # fit. This one has the same items under the same indices.
-        vars(loader).update(dataset=_InOnePiece(loader.dataset, tensors), collate_fn=_unchanged)
+        vars(loader).update(
+            dataset=_BatchIndexedDataset(loader.dataset, tensors), collate_fn=_identity
+        )
 
 
-class _InOnePiece(Dataset[Any]):
+class _BatchIndexedDataset(Dataset[Any]):
     """A data set whose `__getitems__` returns a collated batch instead of a list of items."""
 
     def __init__(self, dataset: Any, tensors: tuple[torch.Tensor, ...]) -> None:
@@ -71,7 +73,7 @@ def _plain(indices: list[Any], size: int) -> bool:
     return set(map(type, indices)) == {int} and min(indices) >= 0 and max(indices) < size
 
 
-def _unchanged(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 

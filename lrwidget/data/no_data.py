@@ -21,7 +21,7 @@ def refuse_what_is_no_data(data: Any, name: str) -> None:
         data: the object given.
         name: name of the argument that it was given as.
     """
-    instead = _instead(data, name)
+    instead = _advice(data, name)
     if instead is None:
         return
     raise TypeError(f"{name} is a {_name_of(data)}; {EXPECTED}{instead and '; '}{instead}")
@@ -38,7 +38,7 @@ def refuse_several(data: Any, name: str) -> None:
         )
 
 
-def _instead(data: Any, name: str) -> str | None:
+def _advice(data: Any, name: str) -> str | None:
     """Return advice on what to give instead, possibly empty; None if `data` may be data."""
     if isinstance(data, type):
         return f"this is the class: make one, {data.__name__}(...)"
@@ -55,7 +55,7 @@ def _instead(data: Any, name: str) -> str | None:
             "names of its columns"
         )
     if isinstance(data, Mapping) and not _is_graph(data):
-        return _of_mapping(data, name)
+        return _advice_for_mapping(data, name)
     if callable(getattr(data, "train_dataloader", None)):
         return f"give its loader: {name}={name}.train_dataloader()"
     if "DataLoaders" in names:  # fastai's pair of a training and a validation loader
@@ -76,7 +76,7 @@ def _instead(data: Any, name: str) -> str | None:
     return None
 
 
-def _of_mapping(data: Mapping[Any, Any], name: str) -> str:
+def _advice_for_mapping(data: Mapping[Any, Any], name: str) -> str:
     keys = list(data)[:6]
     if keys and all(_is_data(data[key]) for key in keys):
         chosen = "train" if "train" in keys else keys[0]

@@ -20,7 +20,7 @@ from lrwidget.data.structure import describe, plain_shape
 OPTIONS_OF_SAMPLES = ("batch_sampler", "collate_fn", "drop_last", "sampler", "shuffle")
 
 
-class Asked:
+class BatchRequest:
     """The user's request for batches, and whether the data yields samples or batches.
 
     Args:
@@ -36,7 +36,7 @@ class Asked:
         self.given = given
         self.kind = kind
 
-    def tell(self, data: Any, item: Any, kind: Kind | None) -> Kind:
+    def resolve_kind(self, data: Any, item: Any, kind: Kind | None) -> Kind:
         """Set and return whether the data yields samples or batches.
 
         Args:
@@ -71,7 +71,7 @@ class Asked:
 def batch_size_of(data: Any) -> int | None:
     """Return the number of samples per batch of a loader, or None if it is unknown."""
     asked = getattr(data, "asked", None)
-    if isinstance(asked, Asked) and asked.kind == "batch":
+    if isinstance(asked, BatchRequest) and asked.kind == "batch":
         return None
     size = getattr(data, "batch_size", None)
     return size if isinstance(size, int) else None
@@ -101,13 +101,13 @@ class Iterated:
     It draws no random numbers. Other attributes are those of the iterable.
     """
 
-    def __init__(self, data: Iterable[Any], asked: Asked) -> None:
+    def __init__(self, data: Iterable[Any], asked: BatchRequest) -> None:
         self.data = data
         self.asked = asked
 
     def __iter__(self) -> Iterator[Any]:
         items = iter(self.data)
-        return items if self.asked.kind == "batch" else _Looked(items, self.asked)
+        return items if self.asked.kind == "batch" else _IteratedBatches(items, self.asked)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "asked"):
@@ -115,10 +115,10 @@ class Iterated:
         return getattr(self.data, name)
 
 
-class _Looked(_Batches):
-    def __init__(self, items: Iterator[Any], asked: Asked) -> None:
+class _IteratedBatches(_Batches):
+    def __init__(self, items: Iterator[Any], asked: BatchRequest) -> None:
         super().__init__(items)
-        self._asked: Asked | None = asked
+        self._asked: BatchRequest | None = asked
 
     def __next__(self) -> Any:
         if self._asked is None:
@@ -141,19 +141,19 @@ class StreamLoader(DataLoader[Any]):
     """A DataLoader over an iterable data set that may yield batches already."""
 
     def __init__(
-        self, dataset: IterableDataset[Any], asked: Asked, options: Mapping[str, Any]
+        self, dataset: IterableDataset[Any], asked: BatchRequest, options: Mapping[str, Any]
     ) -> None:
         super().__init__(dataset, batch_size=asked.batch_size, **options)
         self.asked = asked
         self._options = dict(options)
-        self._made: DataLoader[Any] | None = None
+        self._inner_loader: DataLoader[Any] | None = None
 
     def __iter__(self) -> Any:
-        return _Streamed(self)
+        return _StreamedBatches(self)
 
-    def opened(self) -> Any:
+    def open_inner(self) -> Any:
         """Return an iterator of the inner loader, which is created once."""
-        if self._made is None:
+        if self._inner_loader is None:
             options, asked = dict(self._options), self.asked
             dataset: Any = self.dataset
             size: int | None = asked.batch_size
@@ -162,36 +162,36 @@ class StreamLoader(DataLoader[Any]):
                 for name in OPTIONS_OF_SAMPLES:
                     options.pop(name, None)
             elif asked.kind is None and self.num_workers == 0:
-                dataset = _Telling(dataset, asked)
+                dataset = _KindCheckingDataset(dataset, asked)
             elif (
                 asked.kind is None
             ):  # a worker_init_fn may access the data set, so it is not wrapped
-                options["collate_fn"] = _TellingCollate(self.collate_fn, asked)
-            self._made = DataLoader(dataset, batch_size=size, **options)
-        return iter(self._made)
+                options["collate_fn"] = _KindCheckingCollate(self.collate_fn, asked)
+            self._inner_loader = DataLoader(dataset, batch_size=size, **options)
+        return iter(self._inner_loader)
 
-    def closed(self) -> None:
+    def drop_inner(self) -> None:
         """Drop the inner loader; the next pass creates one for the kind that is known now."""
-        self._made = None
+        self._inner_loader = None
 
 
-class _Streamed(_Batches):
+class _StreamedBatches(_Batches):
     def __init__(self, loader: StreamLoader) -> None:
         self._loader = loader
         self._state = _state_of(loader.generator)
-        super().__init__(loader.opened())
+        super().__init__(loader.open_inner())
 
     def __next__(self) -> Any:
         try:
             batch = next(self._inner)
         except _GivesBatches as found:
             self._loader.asked.kind = "batch"
-            self._loader.closed()
+            self._loader.drop_inner()
             if self._loader.num_workers:
                 # The workers read copies of the data set, so no item is lost.
                 self._inner._shutdown_workers()  # type: ignore[attr-defined]
                 _state_to(self._loader.generator, self._state)
-                self._inner = self._loader.opened()
+                self._inner = self._loader.open_inner()
             else:
                 convert = default_convert
                 if self._loader.pin_memory and torch.cuda.is_available():
@@ -208,21 +208,21 @@ class _GivesBatches(Exception):  # noqa: N818 - a result, not an error
     rest: Iterator[Any]
 
 
-class _Telling(IterableDataset[Any]):
+class _KindCheckingDataset(IterableDataset[Any]):
     """A data set that raises `_GivesBatches`, with its iterator, if its first item is a batch."""
 
-    def __init__(self, dataset: Any, asked: Asked) -> None:
+    def __init__(self, dataset: Any, asked: BatchRequest) -> None:
         self._dataset = dataset
         self._asked = asked
 
     def __iter__(self) -> Iterator[Any]:
-        return self._told(iter(self._dataset))
+        return self._checked(iter(self._dataset))
 
-    def _told(self, items: Iterator[Any]) -> Iterator[Any]:
+    def _checked(self, items: Iterator[Any]) -> Iterator[Any]:
         for first in items:
             kind = self._asked.kind
             if kind is None:
-                kind = self._asked.tell(self._dataset, first, _of_a_stream(first))
+                kind = self._asked.resolve_kind(self._dataset, first, _kind_of_streamed(first))
             if kind == "batch":
                 found = _GivesBatches()
                 found.first, found.rest = first, items
@@ -232,8 +232,8 @@ class _Telling(IterableDataset[Any]):
         yield from items
 
 
-class _TellingCollate:
-    def __init__(self, collate: Callable[[Any], Any], asked: Asked) -> None:
+class _KindCheckingCollate:
+    def __init__(self, collate: Callable[[Any], Any], asked: BatchRequest) -> None:
         self._collate = collate
         self._asked = asked
 
@@ -241,13 +241,15 @@ class _TellingCollate:
         if self._asked.kind is None:
             data = torch.utils.data.get_worker_info()
             first = samples[0]
-            told = self._asked.tell(None if data is None else data.dataset, first, kind_of(first))
-            if told == "batch":
+            kind = self._asked.resolve_kind(
+                None if data is None else data.dataset, first, kind_of(first)
+            )
+            if kind == "batch":
                 raise _GivesBatches
         return self._collate(samples)
 
 
-def _of_a_stream(item: Any) -> Kind | None:
+def _kind_of_streamed(item: Any) -> Kind | None:
     """Return `kind_of(item)`; a single vector or number of an iterable data set is a sample."""
     shape = plain_shape(item)
     return "sample" if shape is not None and len(shape) < 2 else kind_of(item)
@@ -271,7 +273,7 @@ def _state_to(generator: torch.Generator | None, state: torch.Tensor) -> None:
 class IndexedLoader(DataLoader[Any]):
     """A DataLoader over an object with integer indices, whose items may be batches already."""
 
-    def __init__(self, dataset: Any, asked: Asked, options: Mapping[str, Any]) -> None:
+    def __init__(self, dataset: Any, asked: BatchRequest, options: Mapping[str, Any]) -> None:
         options = dict(options)
         if "batch_sampler" not in options:
             options["batch_size"] = asked.batch_size
@@ -282,7 +284,7 @@ class IndexedLoader(DataLoader[Any]):
         data = self.dataset
         if self.asked.kind is None:
             with unmoved():
-                self.asked.tell(data, *self._first(data))
+                self.asked.resolve_kind(data, *self._first(data))
         if self.asked.kind == "sample":
             return super().__iter__()
         return iter(data) if hasattr(data, "__iter__") else _in_order(data)
