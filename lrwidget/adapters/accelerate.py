@@ -81,10 +81,10 @@ class AccelerateTask(FrameworkTask):
             generators = [g for g in generators if isinstance(g, torch.Generator)]
             modules = [m for m in (self.model, self.loss_fn) if isinstance(m, nn.Module)]
             stack.enter_context(put_back_after(modules, objects, generators))
-            stack.callback(self._let_go)
+            stack.callback(self._clean_up)
             yield
 
-    def _let_go(self) -> None:
+    def _clean_up(self) -> None:
         self._private_loaders.close()
         self._reading = None
 
