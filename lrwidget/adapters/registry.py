@@ -1,4 +1,4 @@
-"""Which adapter an object of another framework needs; the forms are in `lrwidget.adapters`."""
+"""Choose the adapter for an object of another framework; `lrwidget.adapters` lists the forms."""
 
 import sys
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ ACCEPTED = (
     "y), or a model, optimizer and loader prepared by Accelerate"
 )
 
-# Framework: the modules that define its class, the name of that, and the keywords of its form.
+# By framework: the modules that define its class, and the name of the class.
 _CLASSES = {
     "lightning": (("lightning.pytorch", "pytorch_lightning"), "LightningModule"),
     "transformers": (("transformers.trainer",), "Trainer"),
@@ -31,14 +31,14 @@ _KEYWORDS = {
 def adapt(
     model: Any, optimizer: Any, loss_fn: Any, data: Any, options: Mapping[str, Any]
 ) -> TrainingTask | None:
-    """The task made from another framework's object; None where it is none.
+    """Return the task made from another framework's object; None if `model` is not one.
 
     Args:
-        model, optimizer, loss_fn, data: as `lr_find` was given them.
-        options: its other keywords, without those of the sweep.
+        model, optimizer, loss_fn, data: the arguments of `lr_find`.
+        options: its further keywords, without the options of the sweep.
 
     Raises:
-        TypeError, ValueError: what such an object does not take, or lacks.
+        TypeError, ValueError: an argument is missing, or the object does not take it.
     """
     framework = _framework_of(model, optimizer, loss_fn)
     if framework is None:
@@ -88,7 +88,7 @@ def _framework_of(model: Any, optimizer: Any, loss_fn: Any) -> str | None:
             kind = getattr(sys.modules.get(module), name, None)
             if kind is None or not isinstance(subject, kind):
                 continue
-            # With an optimizer or a loss a LightningModule is a module like any other.
+            # With an optimizer or a loss, a LightningModule is treated as a plain module.
             if framework == "lightning" and not (optimizer is None and loss_fn is None):
                 return None
             return framework
@@ -96,7 +96,7 @@ def _framework_of(model: Any, optimizer: Any, loss_fn: Any) -> str | None:
 
 
 def _skorch_data(first: Any, second: Any, data: Any, options: Mapping[str, Any]) -> tuple[Any, Any]:
-    """X and y, from the positions or keywords that they were given in."""
+    """Return X and y, which may be given by position or keyword."""
     given_x = [value for value in (first, options.get("X"), data) if value is not None]
     given_y = [value for value in (second, options.get("y")) if value is not None]
     if len(given_x) > 1 or len(given_y) > 1:
