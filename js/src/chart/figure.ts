@@ -9,6 +9,7 @@ import { AutoRange, logRange, type Range, shownRange } from "../numeric/loss-ran
 import type { Quartiles } from "../numeric/quartiles";
 import type { Run } from "../state/runs";
 import type { RunTable } from "../stream/rows";
+import { FAINT, MARK_STYLES, type MarkName, QUIET, STRONG } from "./styles";
 import { logTicks, lossTicks, rateTicks, type Ticks } from "./ticks";
 
 /** What is to be seen. */
@@ -36,11 +37,6 @@ export interface Picture {
 const OTHER = "other ";
 const NOTHING = new Float64Array(0);
 const NO_POINTS = { x: NOTHING, y: NOTHING };
-/** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
-const STRONG = 2.4;
-const QUIET = 1.2;
-/** The raw lines of several sweeps lie over each other. */
-const FAINT = 0.5;
 
 /** Runs an effect only when one of its reasons has changed. */
 class Memo {
@@ -81,9 +77,13 @@ export class Chart {
     const marks = figure.get("marks") as RealModel[];
     this.marks = new Map(marks.map((mark) => [(mark.get("labels") as string[])[0] ?? "", mark]));
     this.axes = figure.get("axes") as RealModel[];
+    for (const [label, mark] of this.marks) {
+      const name = label.startsWith(OTHER) ? "other" : (label as MarkName);
+      mark.set({ ...MARK_STYLES[name] });
+    }
   }
 
-  /** A mark's model by its name in chart.py. */
+  /** A mark's model by its first label. */
   mark(name: string): RealModel {
     const mark = this.marks.get(name);
     if (!mark) throw new Error(`the figure has no mark "${name}"`);
