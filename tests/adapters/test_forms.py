@@ -34,9 +34,10 @@ from lrwidget import lr_find, LRFinderWidget
 x = torch.randn(8, 2)
 model = torch.nn.Linear(2, 2)
 lr_find(model, torch.optim.SGD, torch.nn.MSELoss(), [(x, x)], steps=3, progress=False)
-REGISTRY = "lrwidget.adapters.registry"
 names = ("lightning", "pytorch_lightning", "transformers", "fastai", "skorch", "accelerate")
-print([n for n in sys.modules if n in names or n.startswith("lrwidget.adapters.") and n != REGISTRY])
+loaded = [n for n in sys.modules if n in names or n.startswith("lrwidget.adapters.")]
+loaded.remove("lrwidget.adapters.registry")
+print(loaded)
 import skorch, accelerate
 from lrwidget.adapters.registry import adapt
 net = skorch.NeuralNetRegressor(torch.nn.Linear(2, 2), train_split=None)

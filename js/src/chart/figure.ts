@@ -8,6 +8,7 @@ import { Columns, type Points, thinned } from "../numeric/decimation";
 import { AutoRange, logRange, type Range, shownRange } from "../numeric/loss-range";
 import type { Quartiles } from "../numeric/quartiles";
 import type { Run } from "../state/runs";
+import type { Session } from "../state/session";
 import type { RunTable } from "../stream/rows";
 import { FAINT, MARK_STYLES, type MarkName, QUIET, STRONG } from "./styles";
 import { logTicks, lossTicks, rateTicks, type Ticks } from "./ticks";
@@ -19,13 +20,9 @@ export interface Picture {
   others: readonly Run[];
   /** The rates at the ends of the x axis. */
   span: Span;
-  smoothing: number;
   showRaw: boolean;
-  /** Upper end of the loss axis; null is automatic. */
-  limit: number | null;
-  /** Whether the loss axis is logarithmic, where it can be. */
-  logY: boolean;
-  lr: number | null;
+  /** What page and kernel both set. */
+  traits: Session["traits"];
   suggestion: number | null;
   /** Whether the run has ended: then no sweep is in progress. */
   ended: boolean;
@@ -107,8 +104,9 @@ export class Chart {
   }
 
   draw(picture: Picture): void {
-    const { table, others, span, smoothing, showRaw, limit, logY } = picture;
-    const { lr, suggestion, ended, columns } = picture;
+    const { table, others, span, showRaw, traits, suggestion, ended, columns } = picture;
+    const lr = traits.lr.value;
+    const smoothing = traits.smoothing.value;
     const { memos } = this;
     const curve = table && this.curveOf(table);
     const rows = [table, table?.revision];
@@ -124,8 +122,8 @@ export class Chart {
       );
     });
     const { least, most } = this.limits;
-    this.log = logY && least < Infinity;
-    const linear = shownRange(this.limits.range, limit);
+    this.log = traits.log_y.value && least < Infinity;
+    const linear = shownRange(this.limits.range, traits.y_max.value);
     this.range = this.log ? logRange(linear, least, most) : linear;
     const { log, range } = this;
     memos.limit.when([range.min, range.max, drawn, log], () => {
