@@ -8,7 +8,9 @@ import { Columns, type Points, thinned } from "../numeric/decimation";
 import { AutoRange, logRange, type Range, shownRange } from "../numeric/loss-range";
 import type { Quartiles } from "../numeric/quartiles";
 import type { Run } from "../state/runs";
+import type { Session } from "../state/session";
 import type { RunTable } from "../stream/rows";
+import { FAINT, MARK_STYLES, type MarkName, QUIET, STRONG } from "./styles";
 import { logTicks, lossTicks, rateTicks, type Ticks } from "./ticks";
 
 /** What is to be seen. */
@@ -18,13 +20,9 @@ export interface Picture {
   others: readonly Run[];
   /** The rates at the ends of the x axis. */
   span: Span;
-  smoothing: number;
   showRaw: boolean;
-  /** Upper end of the loss axis; null is automatic. */
-  limit: number | null;
-  /** Whether the loss axis is logarithmic, where it can be. */
-  logY: boolean;
-  lr: number | null;
+  /** What page and kernel both set. */
+  traits: Session["traits"];
   suggestion: number | null;
   /** Whether the run has ended: then no sweep is in progress. */
   ended: boolean;
@@ -36,11 +34,6 @@ export interface Picture {
 const OTHER = "other ";
 const NOTHING = new Float64Array(0);
 const NO_POINTS = { x: NOTHING, y: NOTHING };
-/** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
-const STRONG = 2.4;
-const QUIET = 1.2;
-/** The raw lines of several sweeps lie over each other. */
-const FAINT = 0.5;
 
 /** Runs an effect only when one of its reasons has changed. */
 class Memo {
@@ -81,9 +74,13 @@ export class Chart {
     const marks = figure.get("marks") as RealModel[];
     this.marks = new Map(marks.map((mark) => [(mark.get("labels") as string[])[0] ?? "", mark]));
     this.axes = figure.get("axes") as RealModel[];
+    for (const [label, mark] of this.marks) {
+      const name = label.startsWith(OTHER) ? "other" : (label as MarkName);
+      mark.set({ ...MARK_STYLES[name] });
+    }
   }
 
-  /** A mark's model by its name in chart.py. */
+  /** A mark's model by its first label. */
   mark(name: string): RealModel {
     const mark = this.marks.get(name);
     if (!mark) throw new Error(`the figure has no mark "${name}"`);
@@ -107,8 +104,9 @@ export class Chart {
   }
 
   draw(picture: Picture): void {
-    const { table, others, span, smoothing, showRaw, limit, logY } = picture;
-    const { lr, suggestion, ended, columns } = picture;
+    const { table, others, span, showRaw, traits, suggestion, ended, columns } = picture;
+    const lr = traits.lr.value;
+    const smoothing = traits.smoothing.value;
     const { memos } = this;
     const curve = table && this.curveOf(table);
     const rows = [table, table?.revision];
@@ -124,8 +122,8 @@ export class Chart {
       );
     });
     const { least, most } = this.limits;
-    this.log = logY && least < Infinity;
-    const linear = shownRange(this.limits.range, limit);
+    this.log = traits.log_y.value && least < Infinity;
+    const linear = shownRange(this.limits.range, traits.y_max.value);
     this.range = this.log ? logRange(linear, least, most) : linear;
     const { log, range } = this;
     memos.limit.when([range.min, range.max, drawn, log], () => {
