@@ -1,7 +1,7 @@
 // The one place that leans on ipywidgets beyond anywidget's typed contract: showing another
 // library's widget, bqplot's figure, inside our own element, and reading its models.
-import { kernelBehind, type Kernel } from "./kernel";
 import type { AnyModel } from "@anywidget/types";
+import { type Kernel, kernelBehind } from "./stream/kernel";
 
 /** What is used of an ipywidgets model. Unlike the proxy given to us, it knows whether its comm lives. */
 export interface RealModel {

@@ -1,20 +1,20 @@
 // One view of the widget: its bars and its chart, kept up to date once per frame at most.
-import type { Chart } from "./chart";
-import { CheckPanel } from "./checkpanel";
-import { CodePanel } from "./codepanel";
+import type { Chart } from "./chart/figure";
+import { Plot } from "./chart/plot";
+import { CheckPanel } from "./check/check-panel";
+import { ErrorBox } from "./controls/error-box";
+import { LegendBar } from "./controls/legend";
+import { PickBar } from "./controls/pick-bar";
+import { RunBar } from "./controls/run-bar";
+import { Toolbar } from "./controls/toolbar";
+import { ViewBar } from "./controls/view-bar";
 import { h, setClass, setText } from "./dom";
-import type { RealModel } from "./host";
-import { showFigure } from "./host";
-import { LegendBar } from "./legend";
-import { SaveMenu } from "./savemenu";
-import { Toolbar } from "./toolbar";
-import { PickBar } from "./pickbar";
-import { Plot } from "./plot";
-import type { Model } from "./protocol";
-import { ErrorBox, RunBar } from "./runbar";
-import type { Session } from "./session";
-import { ViewBar } from "./viewbar";
-import { describeAlone, describeState, describeWaiting } from "./words";
+import { CodePanel } from "./export/code-panel";
+import { SaveMenu } from "./export/save-menu";
+import { type RealModel, showFigure } from "./host";
+import type { Session } from "./state/session";
+import type { Model } from "./stream/protocol";
+import { describeAlone, describeState, describeWaiting } from "./text/words";
 
 /** A part of the view that shows how things stand. */
 interface Part {

@@ -1,15 +1,15 @@
 // The wiring: one session and one chart per widget model, one view for each place it is shown.
 import type { AnyWidget } from "@anywidget/types";
-import { Chart } from "./chart";
-import { kernelOf, realFigure, realModel, type RealModel } from "./host";
-import { KernelWatch } from "./kernel";
-import { hasEnded, type Model, type Traits } from "./protocol";
-import { Session } from "./session";
+import { Chart } from "./chart/figure";
+import { kernelOf, realFigure, type RealModel, realModel } from "./host";
+import { Session } from "./state/session";
+import { KernelWatch } from "./stream/kernel";
+import { hasEnded, type Model, type Traits } from "./stream/protocol";
 import { View } from "./view";
 import "./widget.css";
-import "./overlays.css";
-import "./toolbar.css";
-import "./legend.css";
+import "./chart/overlays.css";
+import "./controls/toolbar.css";
+import "./controls/legend.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
@@ -105,10 +105,10 @@ class Shared {
       table: session.store.current,
       others: session.others,
       span: session.shown,
-      smoothing: session.smoothing,
+      smoothing: session.traits.smoothing.value,
       showRaw: session.showRaw,
-      limit: session.limit,
-      logY: session.logY,
+      limit: session.traits.y_max.value,
+      logY: session.traits.log_y.value,
       lr: session.lr,
       suggestion: session.status.suggestion,
       ended: hasEnded(session.status.state),

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 /** The surface that the lines are drawn on, by theme. */
 const SURFACES = ["#ffffff", "#111111"];
-const styles = ["widget", "legend", "check"]
+const styles = ["widget", "controls/legend", "check/check-panel"]
   .map((name) => readFileSync(new URL(`../src/${name}.css`, import.meta.url), "utf8"))
   .join("\n");
 

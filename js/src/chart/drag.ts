@@ -1,0 +1,122 @@
+// What pressing and dragging in the plot does: it picks a rate, a range of rates, or what is shown.
+import { h, on } from "../dom";
+import { partBetween, tidyRate } from "../numeric/axis";
+import type { Session } from "../state/session";
+import { describeOutside } from "../text/words";
+import { across, type Place, rateOf } from "./place";
+
+/** So far a hand moves in a click, in pixels. */
+const SLACK = 3;
+/** So near an edge of the range is taken up, in pixels. */
+const NEAR = 7;
+
+interface Gesture {
+  /** Where it began, in pixels. */
+  x: number;
+  /** The rate from which a range or a part is spanned. */
+  anchor: number;
+  moved: boolean;
+}
+
+export class Brush {
+  /** The part that is being dragged out. */
+  readonly el = h("div.brush", { hidden: true, "aria-hidden": "true" });
+  private gesture: Gesture | null = null;
+
+  constructor(
+    private readonly plot: HTMLElement,
+    private readonly session: Session,
+    private readonly place: () => Place | null,
+  ) {
+    on(plot, "pointerdown", (event) => {
+      this.begin(event);
+    });
+    on(plot, "pointermove", (event) => {
+      this.move(event);
+    });
+    on(plot, "pointerup", (event) => {
+      this.end(event);
+    });
+    on(plot, "pointercancel", () => {
+      this.stop();
+    });
+    on(plot, "dblclick", () => {
+      if (session.mode === "zoom") session.setZoom(null);
+    });
+  }
+
+  private begin(event: PointerEvent): void {
+    const place = this.place();
+    const target = event.target as Element;
+    // bqplot itself drags the marker, in every mode.
+    if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
+      return;
+    const box = this.plot.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) return;
+    const { shown, lrRange, mode } = this.session;
+    let anchor = rateOf(x, shown, place);
+    if (mode === "range" && lrRange) {
+      const [low, high] = lrRange;
+      const near = (lr: number): boolean => Math.abs(across(lr, shown, place) - x) <= NEAR;
+      if (near(high)) anchor = low;
+      else if (near(low)) anchor = high;
+    }
+    this.gesture = { x, anchor, moved: false };
+    this.plot.setPointerCapture(event.pointerId);
+  }
+
+  private move(event: PointerEvent): void {
+    const { gesture, session } = this;
+    const place = this.place();
+    if (!gesture || !place) return;
+    const x = event.clientX - this.plot.getBoundingClientRect().left;
+    if (!gesture.moved && Math.abs(x - gesture.x) <= SLACK) return;
+    if (!gesture.moved && session.mode !== "zoom") session.startDrag();
+    gesture.moved = true;
+    const lr = rateOf(x, session.shown, place);
+    if (session.mode === "pick") this.pick(lr);
+    else if (session.mode === "range") this.span(gesture.anchor, lr);
+    else this.show(gesture.x, Math.min(Math.max(x, place.left), place.right), place);
+  }
+
+  private end(event: PointerEvent): void {
+    const { gesture, session } = this;
+    const place = this.place();
+    if (!gesture) return;
+    this.stop();
+    if (!place) return;
+    const x = event.clientX - this.plot.getBoundingClientRect().left;
+    const lr = rateOf(x, session.shown, place);
+    if (session.mode === "pick" && !gesture.moved) this.pick(lr);
+    if (session.mode !== "zoom" || !gesture.moved) return;
+    const part = partBetween(gesture.anchor, lr, session.shown);
+    if (part) session.setZoom(part);
+  }
+
+  private stop(): void {
+    this.gesture = null;
+    this.el.hidden = true;
+    if (this.session.dragging) this.session.endDrag();
+  }
+
+  private pick(lr: number): void {
+    const { session } = this;
+    const rate = tidyRate(lr, session.shown);
+    session.pick(rate);
+    // Only another run has been there.
+    if (session.lr !== rate) session.say(false, describeOutside(rate, session.span));
+  }
+
+  private span(a: number, b: number): void {
+    const { session } = this;
+    const [low, high] = [a, b].map((lr) => tidyRate(lr, session.shown)).sort((p, q) => p - q);
+    session.setRange([low!, high!]);
+  }
+
+  private show(from: number, to: number, { top, bottom }: Place): void {
+    const left = Math.min(from, to);
+    this.el.hidden = false;
+    this.el.style.cssText = `left:${left}px;width:${Math.abs(to - from)}px;top:${top}px;height:${bottom - top}px`;
+  }
+}

@@ -1,0 +1,283 @@
+// One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
+// invitation while there is nothing to see.
+import { h, on, setAttribute, setText } from "../dom";
+import { type FigureView, quietMarks, type RealModel } from "../host";
+import { clampRate, fractionOf, rateAt, tidyRate } from "../numeric/axis";
+import type { Session } from "../state/session";
+import { formatRate } from "../text/format";
+import { Brush } from "./drag";
+import type { Chart } from "./figure";
+import { type Pointed, pointedAt, rowAt } from "./hover";
+import { strideOf } from "./keys";
+import { across, type Place, placeTwin } from "./place";
+import { RangeBand } from "./range";
+import { Regions } from "./regions";
+import { RuleTicks } from "./rules";
+import { zoomBy } from "./zoom";
+
+export class Plot {
+  /** Where the figure goes. */
+  readonly figure = h("div.figure");
+  private readonly empty = h("div.empty");
+  private readonly twin = h("input.twin", { type: "range", min: "0", max: "1", step: "0.001" });
+  private readonly hairline = h("div.hairline", { hidden: true });
+  private readonly tip = h("div.tip", { hidden: true });
+  // What these two say is in the twin's value and in the state already.
+  private readonly chosen = h("div.label", { "aria-hidden": "true" });
+  private readonly suggested = h("div.label", { "aria-hidden": "true" });
+  private readonly regions: Regions;
+  private readonly rules: RuleTicks;
+  private readonly range: RangeBand;
+  readonly el: HTMLElement;
+  private drawn = false;
+
+  constructor(
+    private readonly session: Session,
+    private readonly chart: Chart,
+  ) {
+    this.regions = new Regions(session);
+    this.rules = new RuleTicks(session);
+    this.range = new RangeBand(session);
+    this.el = h(
+      "div.chart",
+      {},
+      this.regions.shades,
+      this.rules.under,
+      this.range.shade,
+      this.figure,
+      this.empty,
+      this.chosen,
+      this.suggested,
+      this.regions.names,
+      this.hairline,
+      this.tip,
+      this.twin,
+      ...this.range.sliders,
+      this.rules.over,
+      this.rules.el,
+    );
+    this.figure.append(new Brush(this.el, session, () => this.place()).el);
+    setAttribute(this.twin, "aria-label", "Chosen learning rate");
+    on(this.twin, "input", () => {
+      session.pick(rateAt(Number(this.twin.value), session.shown));
+    });
+    on(this.twin, "keydown", (event) => {
+      this.step(event);
+    });
+    for (const type of ["focus", "blur"] as const) {
+      on(this.twin, type, () => {
+        this.tell();
+      });
+    }
+    on(this.el, "pointermove", (event) => {
+      this.hover(event);
+    });
+    // A finger cannot hover: what it has tapped stays named when it is lifted.
+    const touches = (event: PointerEvent): boolean => event.pointerType === "touch";
+    on(this.el, "pointerup", (event) => {
+      if (touches(event)) this.hover(event);
+    });
+    on(this.el, "pointerleave", (event) => {
+      if (!touches(event)) this.tell();
+    });
+  }
+
+  /** Takes the figure's view once it is drawn, until the signal aborts. */
+  async attach(view: FigureView, signal: AbortSignal): Promise<void> {
+    const marks = await quietMarks(
+      view,
+      (mark, event) => {
+        if (mark.model !== this.chart.mark("marker")) return;
+        if (event === "drag_start") {
+          this.leave();
+          this.session.startDrag();
+        } else if (event === "drag_end") this.session.endDrag();
+      },
+      signal,
+    );
+    if (signal.aborted) return;
+    for (const mark of marks) {
+      const style = this.chart.styleOf(mark.model);
+      if (style !== null) setAttribute(mark.el, "data-style", style);
+    }
+    const model = this.chart.mark("marker");
+    this.drawn = true;
+    const moved = (): void => {
+      this.markerMoved(model);
+    };
+    model.on("change:x", moved, this);
+    // bqplot settles on a new size a moment after the element has it.
+    view.on(
+      "margin_updated",
+      () => {
+        this.session.changed();
+      },
+      this,
+    );
+    signal.addEventListener("abort", () => {
+      // Of a view that goes away in mid-drag nobody would hear the end.
+      if (this.session.dragging) this.session.endDrag();
+      model.off(null, null, this);
+      view.off(null, null, this);
+    });
+    this.session.changed();
+  }
+
+  /** Width of the plot in pixels. */
+  get columns(): number {
+    const place = this.place();
+    return place ? Math.max(50, Math.round(place.right - place.left)) : 800;
+  }
+
+  focus(): void {
+    this.twin.focus();
+  }
+
+  update(): void {
+    const { lr, shown, status, store, detail, mode, connected } = this.session;
+    this.el.dataset.mode = mode;
+    // bqplot gives the first curve of every mark the same id, which a page may hold only once.
+    for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
+    this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, shown));
+    const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
+    setAttribute(this.twin, "aria-valuetext", text);
+    const place = this.place();
+    if (place) placeTwin(this.twin, place);
+    this.regions.update(place);
+    this.range.update(place);
+    this.rules.update(place);
+    const taken = status.suggestion === lr;
+    const suggestion = taken ? null : status.suggestion;
+    const doubt = detail.confidence === "low" ? ", low confidence" : "";
+    const chosen = lr === null ? "" : formatRate(lr, 3) + (taken ? doubt : "");
+    const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}${doubt}`;
+    // Each on its line's far side from the other line.
+    const first = lr !== null && suggestion !== null && lr < suggestion;
+    this.label(this.chosen, lr, chosen, place, 0, first);
+    this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
+    this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
+    const inviting = status.state === "idle" && connected;
+    const waiting = inviting ? "Press Start to see the loss here, step by step." : "";
+    setText(this.empty, waiting);
+    if (this.focused) this.tell();
+  }
+
+  private get focused(): boolean {
+    return this.twin.matches(":focus-visible");
+  }
+
+  /** Without a pointer: names the row at the marker while its twin has the focus. */
+  private tell(): void {
+    const { session } = this;
+    const { lr, runs, dragging } = session;
+    const row = this.focused && lr !== null && rowAt(lr, runs.active, session, this.chart);
+    const place = this.place();
+    if (!row || !place || dragging) {
+      this.leave();
+      return;
+    }
+    setAttribute(this.twin, "aria-description", row.lines.join(", "));
+    this.point(row, place);
+  }
+
+  /** Writes beside a vertical line, on its other side where there is no room. */
+  private label(
+    element: HTMLElement,
+    lr: number | null,
+    text: string,
+    place: Place | null,
+    row: number,
+    left: boolean,
+  ): void {
+    element.hidden = lr === null || !place;
+    if (lr === null || !place) return;
+    const { shown } = this.session;
+    const seen = clampRate(lr, shown);
+    // Of a line out of sight the label waits at that end and points there.
+    const outside = lr < seen ? `‹ ${text}` : `${text} ›`;
+    setText(element, seen === lr ? text : outside);
+    const at = across(seen, shown, place);
+    const width = element.offsetWidth + 6;
+    const toLeft = left ? at - width >= place.left : at + width > place.right;
+    element.style.left = `${toLeft ? at - width : at + 6}px`;
+    element.style.top = `${place.top + row * 20}px`;
+  }
+
+  /** The marker was moved by a drag, or by us. */
+  private markerMoved(model: RealModel): void {
+    if (!this.session.dragging) return;
+    const at = (model.get("x") as ArrayLike<number>)[0];
+    if (at === undefined) return;
+    // Beyond the end of what a number can hold there is the end of the axis.
+    const lr = at > 0 ? at : this.session.shown.low;
+    this.session.pick(tidyRate(lr, this.session.shown));
+    // Later: a value put back inside its own change event is no change, and nothing would move.
+    queueMicrotask(() => {
+      this.chart.placeMarker(this.session.lr);
+    });
+  }
+
+  private step(event: KeyboardEvent): void {
+    const { session } = this;
+    const { lr, shown } = session;
+    const by = strideOf(event);
+    const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
+    if (by !== null) session.pick(rateAt((lr === null ? 0.5 : fractionOf(lr, shown)) + by, shown));
+    else if (!plain || !zoomBy(session, event.key)) return;
+    event.preventDefault();
+  }
+
+  private hover(event: PointerEvent): void {
+    const { session, chart } = this;
+    const place = this.place();
+    const box = this.el.getBoundingClientRect();
+    const x = event.clientX - box.left;
+    const y = event.clientY - box.top;
+    if (
+      !place ||
+      session.dragging ||
+      event.buttons > 0 ||
+      x < place.left - 4 ||
+      x > place.right + 4 ||
+      y < place.top ||
+      y > place.bottom
+    ) {
+      this.leave();
+      return;
+    }
+    const pointed = pointedAt(x, y, session, chart, place);
+    if (!pointed) {
+      this.leave();
+      return;
+    }
+    this.point(pointed, place);
+  }
+
+  private point(pointed: Pointed, place: Place): void {
+    const { shown } = this.session;
+    const at = across(clampRate(pointed.lr, shown), shown, place);
+    setText(this.tip, pointed.lines.join("\n"));
+    this.tip.hidden = this.hairline.hidden = false;
+    this.hairline.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
+    const flip = at > (place.left + place.right) / 2;
+    this.tip.style.left = `${at + (flip ? -10 - this.tip.offsetWidth : 10)}px`;
+    this.tip.style.top = `${place.top + 8}px`;
+  }
+
+  private leave(): void {
+    this.tip.hidden = this.hairline.hidden = true;
+  }
+
+  /** Where the axis lies within this element; null until the figure is drawn. */
+  private place(): Place | null {
+    const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
+    if (!this.drawn || !plot?.width) return null;
+    const box = this.el.getBoundingClientRect();
+    return {
+      left: plot.left - box.left,
+      right: plot.right - box.left,
+      top: plot.top - box.top,
+      bottom: plot.bottom - box.top,
+    };
+  }
+}

@@ -1,0 +1,164 @@
+// The runs by name: which are drawn and how, which is the active one; to rename and to remove them.
+import { button, h, on, s, setAttribute, setClass, setText } from "../dom";
+import type { Run } from "../state/runs";
+import type { Session } from "../state/session";
+
+/** As many characters as the kernel takes. */
+const LONGEST = 80;
+
+export class LegendBar {
+  readonly el = h("ul.legend", { hidden: true, "aria-label": "Runs" });
+  private readonly entries = new Map<Run, Entry>();
+
+  /** `leave` takes the focus where the legend goes away with it. */
+  constructor(
+    private readonly session: Session,
+    private readonly leave: () => void,
+  ) {}
+
+  update(): void {
+    const { list, active } = this.session.runs;
+    const held = this.el.contains(document.activeElement);
+    // A single run that is the active one needs no name to be told from others.
+    this.el.hidden = list.length < 2 && (list.length === 0 || list[0] === active);
+    const focused = [...this.entries.values()].findIndex(({ el }) =>
+      el.contains(document.activeElement),
+    );
+    let gone = false;
+    for (const [run, entry] of this.entries) {
+      if (list.includes(run)) continue;
+      gone ||= entry.el.contains(document.activeElement);
+      entry.el.remove();
+      this.entries.delete(run);
+    }
+    for (const run of list) {
+      let entry = this.entries.get(run);
+      if (!entry) {
+        entry = new Entry(this.session, run);
+        this.entries.set(run, entry);
+        this.el.append(entry.el);
+      }
+      entry.update();
+    }
+    if (held && this.el.hidden) this.leave();
+    // One that goes away hands the focus to the one that took its place.
+    else if (gone) [...this.entries.values()].at(Math.min(focused, this.entries.size - 1))?.focus();
+  }
+}
+
+class Entry {
+  readonly el: HTMLElement;
+  private readonly text = h("span.run-label");
+  private readonly line = s("line", { x1: 0, y1: 6, x2: 32, y2: 6 });
+  private readonly use = button("use");
+  private readonly show = button("show");
+  private readonly renaming = button("rename");
+  private readonly removing = button("remove");
+  private readonly input = h("input.run-name", {
+    type: "text",
+    maxLength: LONGEST,
+    spellcheck: false,
+    autocomplete: "off",
+    hidden: true,
+  });
+
+  constructor(
+    private readonly session: Session,
+    private readonly run: Run,
+  ) {
+    this.show.append(s("svg", { "aria-hidden": "true" }, this.line), this.text);
+    on(this.use, "click", () => {
+      if (!this.isActive && session.canActivate) session.activate(run);
+    });
+    on(this.show, "click", () => {
+      if (!this.isActive) session.setHidden(run, !session.isHidden(run));
+    });
+    on(this.renaming, "click", () => {
+      this.edit();
+    });
+    on(this.removing, "click", () => {
+      if (this.canRemove) session.ask("remove", run);
+    });
+    on(this.input, "keydown", (event) => {
+      if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.settle(event.key === "Enter");
+      this.renaming.focus();
+    });
+    on(this.input, "blur", () => {
+      this.settle(true);
+    });
+    this.el = h("li.entry", {}, this.use, this.show, this.input, this.renaming, this.removing);
+  }
+
+  update(): void {
+    const { session, run, isActive } = this;
+    const { label } = run;
+    const hidden = session.isHidden(run);
+    setText(this.text, label);
+    setClass(this.el, "is-active", isActive);
+    setClass(this.el, "is-hidden", hidden);
+    const style = isActive ? "active" : String(run.style);
+    if (this.line.dataset.style !== style) this.line.dataset.style = style;
+
+    name(this.use, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
+    if (isActive) setAttribute(this.use, "aria-current", "true");
+    else this.use.removeAttribute("aria-current");
+    disable(this.use, !isActive && !session.canActivate);
+
+    name(this.show, `Show ${label}`, isActive ? label : `${hidden ? "Show" : "Hide"} ${label}`);
+    setAttribute(this.show, "aria-pressed", String(!hidden));
+    // The active run is always drawn.
+    disable(this.show, isActive);
+
+    name(this.renaming, `Rename ${label}`, "Rename");
+    name(this.removing, `Remove ${label}`, "Remove");
+    disable(this.removing, !this.canRemove);
+    // Only the kernel can do these.
+    this.renaming.hidden = this.removing.hidden = !session.connected;
+    setAttribute(this.input, "aria-label", `Label of ${label}`);
+  }
+
+  focus(): void {
+    this.show.focus();
+  }
+
+  private get isActive(): boolean {
+    return this.run === this.session.runs.active;
+  }
+
+  private get canRemove(): boolean {
+    return !this.session.busy;
+  }
+
+  private edit(): void {
+    this.input.value = this.run.label;
+    this.swap(true);
+    this.input.focus();
+    this.input.select();
+  }
+
+  private settle(take: boolean): void {
+    if (this.input.hidden) return;
+    this.swap(false);
+    const label = this.input.value.trim();
+    if (take && label && label !== this.run.label) this.session.ask("rename", this.run, label);
+  }
+
+  private swap(editing: boolean): void {
+    this.input.hidden = !editing;
+    this.show.hidden = editing;
+  }
+}
+
+function name(element: HTMLElement, label: string, title: string): void {
+  setAttribute(element, "aria-label", label);
+  if (element.title !== title) element.title = title;
+}
+
+/** Not `disabled`: it would lose the focus, and what it says is still worth reading. */
+function disable(element: HTMLElement, disabled: boolean): void {
+  if (disabled) setAttribute(element, "aria-disabled", "true");
+  else element.removeAttribute("aria-disabled");
+}

@@ -1,0 +1,155 @@
+// The bar at the bottom: the chosen rate as a number, and the ways to take it away.
+import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import { copyText } from "../export/clipboard";
+import { clampRate } from "../numeric/axis";
+import type { Session } from "../state/session";
+import { formatRate, parseRate } from "../text/format";
+import { describeOutside } from "../text/words";
+
+const NO_RATE = "There is no learning rate to export yet: run the sweep or pick one.";
+const NO_VARIABLE = "There is no kernel whose variable could be written.";
+
+export class PickBar {
+  readonly el: HTMLElement;
+  private readonly rate = textField("Learning rate", "rate");
+  private readonly variable = textField("Variable", "variable");
+  private readonly complaint = h("div.complaint", { id: uniqueId(), role: "alert" });
+  private readonly exporting = button("button", "Export");
+  private readonly checking = button("button", "Check", {
+    title:
+      "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
+  });
+  private readonly stopping = button("button.primary", "Stop", { hidden: true });
+  private readonly copying = button("button", "Copy");
+  /** Whether somebody is typing: what is typed must not be overwritten. */
+  private typing = false;
+  private shown: number | null = null;
+
+  constructor(private readonly session: Session) {
+    const { rate, variable } = this;
+    rate.inputMode = "decimal";
+    setAttribute(rate, "aria-describedby", this.complaint.id);
+    on(rate, "input", () => {
+      this.typing = true;
+    });
+    on(rate, "change", () => {
+      this.applyRate();
+    });
+    onEnter(rate, () => {
+      this.applyRate();
+    });
+    on(variable, "change", () => {
+      session.traits.variable.set(variable.value);
+    });
+    onEnter(variable, () => {
+      this.export();
+    });
+    on(this.exporting, "click", () => {
+      this.export();
+    });
+    on(this.copying, "click", () => {
+      void this.copy();
+    });
+    on(this.checking, "click", () => {
+      session.command("check");
+    });
+    on(this.stopping, "click", () => {
+      session.command("stop");
+    });
+    this.el = h(
+      "div.pick",
+      {},
+      h(
+        "div.bar",
+        {},
+        h("div.field", {}, h("label", {}, "Learning rate", rate), this.checking, this.stopping),
+        h("div.field", {}, h("label", {}, "Variable", variable), this.exporting, this.copying),
+      ),
+      this.complaint,
+      h(
+        "div.hint",
+        {},
+        "Export writes the rate into this variable of the notebook. A cell that is already queued still reads the old one.",
+      ),
+    );
+  }
+
+  update(): void {
+    const { lr, traits, connected, busy, check, detail } = this.session;
+    if (lr !== this.shown) {
+      // The rate was chosen in some other way: a bad one that still stands here is over and done.
+      if (this.rate !== document.activeElement) this.complain("");
+      this.shown = lr;
+    }
+    if (!this.typing) this.rate.value = lr === null ? "" : formatRate(lr, 3);
+    if (document.activeElement !== this.variable) this.variable.value = traits.variable.value;
+    const idle = lr === null;
+    this.exporting.disabled = !connected || idle;
+    this.copying.disabled = idle;
+    setClass(this.exporting, "primary", !idle && !busy);
+    this.checking.disabled = !connected || idle || busy;
+    this.stopping.disabled = !connected;
+    // The one that goes away hands the focus to the other.
+    const focused =
+      document.activeElement === this.checking || document.activeElement === this.stopping;
+    this.checking.hidden = check.underWay || Boolean(detail.elsewhere);
+    this.stopping.hidden = !check.underWay;
+    if (focused) (check.underWay ? this.stopping : this.checking).focus();
+  }
+
+  private applyRate(): void {
+    if (!this.typing) return;
+    const lr = parseRate(this.rate.value);
+    if (typeof lr === "string") {
+      this.complain(lr);
+      return;
+    }
+    const { span } = this.session;
+    this.complain(clampRate(lr, span) === lr ? "" : describeOutside(lr, span));
+    this.typing = false;
+    this.session.pick(lr);
+    this.update();
+  }
+
+  /** Says what is wrong with what was typed, which stays to be mended; nothing to say ends that. */
+  private complain(text: string): void {
+    setText(this.complaint, text);
+    setAttribute(this.rate, "aria-invalid", String(text !== ""));
+    if (text === "") this.typing = false;
+  }
+
+  private export(): void {
+    const { session } = this;
+    if (!this.exporting.disabled) session.export(this.variable.value);
+    else session.say(false, session.lr === null ? NO_RATE : NO_VARIABLE);
+  }
+
+  private async copy(): Promise<void> {
+    const { lr } = this.session;
+    if (lr === null) return;
+    const text = `${this.variable.value.trim() || "lr"} = ${String(lr)}`;
+    await copyText(this.session, text);
+  }
+}
+
+/** An id for the page: each widget has a copy of this module, so that a count would repeat itself. */
+function uniqueId(): string {
+  return `lrw-${Math.random().toString(36).slice(2)}`;
+}
+
+function textField(name: string, className: string): HTMLInputElement {
+  return h(`input.${className}`, {
+    type: "text",
+    spellcheck: false,
+    autocomplete: "off",
+    "aria-label": name,
+  });
+}
+
+function onEnter(input: HTMLInputElement, action: () => void): void {
+  on(input, "keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    action();
+  });
+}

@@ -1,0 +1,61 @@
+// The axis of learning rates: its span, where a rate lies on it, and the part that is shown.
+
+export interface Span {
+  low: number;
+  high: number;
+}
+
+export function clampRate(lr: number, span: Span): number {
+  return Math.min(Math.max(lr, span.low), span.high);
+}
+
+/** A rate placed by hand, without the digits that no hand can place; the ends of the axis stay exact. */
+export function tidyRate(lr: number, span: Span): number {
+  const inside = clampRate(lr, span);
+  if (inside === span.low || inside === span.high) return inside;
+  const decades = Math.log10(span.high / span.low);
+  const digits = Math.min(3 + Math.max(0, Math.ceil(-Math.log10(decades))), 15);
+  return clampRate(Number(inside.toPrecision(digits)), span);
+}
+
+/** Where a rate lies on the axis, from 0 at the low end to 1 at the high end. */
+export function fractionOf(lr: number, span: Span): number {
+  return Math.log(lr / span.low) / Math.log(span.high / span.low);
+}
+
+/** The rate at a place on the axis; the ends are exact. */
+export function rateAt(fraction: number, span: Span): number {
+  if (fraction <= 0) return span.low;
+  if (fraction >= 1) return span.high;
+  return span.low * (span.high / span.low) ** fraction;
+}
+
+/** The rates that any of these ranges has. */
+export function union(spans: readonly Span[]): Span {
+  return {
+    low: Math.min(...spans.map(({ low }) => low)),
+    high: Math.max(...spans.map(({ high }) => high)),
+  };
+}
+
+/** The narrowest part worth showing, as the ratio of its ends. */
+const NARROWEST = 1.05;
+
+/** The part of the whole between two rates; null where it is too narrow to be meant. */
+export function partBetween(a: number, b: number, whole: Span): Span | null {
+  const low = clampRate(Math.min(a, b), whole);
+  const high = clampRate(Math.max(a, b), whole);
+  return high / low < NARROWEST ? null : { low, high };
+}
+
+/** The part narrowed or widened by a factor around a rate, which keeps its place in it if it can. */
+export function scaled(part: Span, factor: number, around: number, whole: Span): Span {
+  const [from, to] = [fractionOf(part.low, whole), fractionOf(part.high, whole)];
+  const least = Math.log(NARROWEST) / Math.log(whole.high / whole.low);
+  const width = Math.min(Math.max((to - from) * factor, least), 1);
+  // All of it is exactly that, whatever the logarithms round.
+  if (width > 1 - 1e-9) return whole;
+  const at = fractionOf(clampRate(around, part), part);
+  const low = Math.min(Math.max(from + at * (to - from - width), 0), 1 - width);
+  return { low: rateAt(low, whole), high: rateAt(low + width, whole) };
+}

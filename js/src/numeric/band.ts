@@ -1,0 +1,54 @@
+// The area between two lines, as the closed outline that a bqplot line with its inside filled draws.
+import { type Columns, type Points, thinned } from "./decimation";
+
+/**
+ * The outline of the band between two curves; a gap in both, at the same places, parts it.
+ *
+ * @param lr rates, ascending
+ * @param low, high the edges of the band; NaN where there is none
+ * @param columns the pixel columns of the rates
+ */
+export function outline(
+  lr: Float64Array,
+  low: Float64Array,
+  high: Float64Array,
+  columns: Columns,
+): Points {
+  const upper = pieces(thinned(lr, high, columns));
+  const lower = pieces(thinned(lr, low, columns));
+  const x: number[] = [];
+  const y: number[] = [];
+  upper.forEach((there, i) => {
+    const back = [...(lower[i] ?? [])].reverse();
+    // There, back, and to where it began: each part of the path is closed by itself.
+    const path = [...there, ...back, there[0]!];
+    if (i > 0) {
+      // A break needs a rate of its own that keeps the logarithm finite.
+      x.push(path[0]!.rate);
+      y.push(NaN);
+    }
+    for (const { rate, value } of path) {
+      x.push(rate);
+      y.push(value);
+    }
+  });
+  return { x: Float64Array.from(x), y: Float64Array.from(y) };
+}
+
+interface Point {
+  rate: number;
+  value: number;
+}
+
+/** The points between the gaps. */
+function pieces({ x, y }: Points): Point[][] {
+  const result: Point[][] = [];
+  let open = false;
+  y.forEach((value, i) => {
+    const gap = Number.isNaN(value);
+    if (!gap && !open) result.push([]);
+    if (!gap) result[result.length - 1]!.push({ rate: x[i]!, value });
+    open = !gap;
+  });
+  return result;
+}
