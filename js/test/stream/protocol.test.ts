@@ -183,7 +183,8 @@ describe("the page takes", () => {
     expect(table!.starts).toEqual(expect.arrayContaining(content.starts ?? []));
     if (content.detail) expect(taken?.detail).toEqual(content.detail);
     expect(session.modelId).toBe(content.model_id ?? null);
-    expect(session.lr).toBe(("lr" in content && content.lr) || 0.5);
+    const moved = "lr" in content ? content.lr : null;
+    expect(session.lr).toBe(moved ?? 0.5);
   });
   it.each(wire.exported.map((message) => [message.text, message] as const))("%s", (text, c) => {
     const { model, session } = open({ lr: 0.5 });
@@ -221,7 +222,7 @@ describe("the page sends", () => {
     };
     const gap = (type: "rows" | "check", offset: number) => {
       return ({ model }: { model: FakeModel }): void => {
-        model.rows({ state: "running", step: offset } as Partial<RowsMessage>, [3, 2, 1]);
+        model.rows({ state: "running", step: offset }, [3, 2, 1]);
         const more = { type, detail: { lrs: [], final_losses: [], stop_reasons: [] } };
         model.rows({ ...more, offset, state: "running", step: offset + 1 } as never, [1]);
       };
