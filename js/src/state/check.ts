@@ -4,7 +4,7 @@ import {
   type CheckMessage,
   hasEnded,
   NOT_STARTED,
-  type Resync,
+  type MissingRows,
   type SavedCheck,
   type Status,
 } from "../stream/protocol";
@@ -54,7 +54,7 @@ export class Check {
   }
 
   /** What to ask the kernel for at this moment (milliseconds), if anything. */
-  resync(now: number): (Resync & { of: "check" })[] {
+  resync(now: number): MissingRows[] {
     return this.store.resync(now).map((ask) => ({ ...ask, of: "check" }));
   }
 }

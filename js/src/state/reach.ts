@@ -1,6 +1,6 @@
 // The way to the kernel: whether one is there, and what it is asked and told.
 import type { Kernel } from "../stream/kernel";
-import type { Model, Traits } from "../stream/protocol";
+import type { FromPage, Model, Traits } from "../stream/protocol";
 import { type Request, Requests } from "../stream/requests";
 import { Looks } from "./view-state";
 
@@ -47,7 +47,7 @@ export class Reach extends Looks {
   }
 
   /** Tells the kernel something, unless it has ended. */
-  protected send(message: object): void {
+  protected send(message: FromPage): void {
     this.look();
     if (this.orphaned) return;
     try {
@@ -59,7 +59,7 @@ export class Reach extends Looks {
   }
 
   /** Asks the kernel for something that it answers. */
-  protected request(name: Request["name"], message: object): void {
+  protected request(name: Request["name"], message: FromPage): void {
     this.note = null;
     this.look();
     if (this.connected) {

@@ -5,6 +5,7 @@ import type {
   Command,
   Detail,
   FromKernel,
+  FromPage,
   Model,
   RowsMessage,
   RunAction,
@@ -59,7 +60,7 @@ export class Session extends Reach {
     this.takeTraits();
     this.check.takeSaved(model.get("_check"));
     this.listen();
-    model.send({ type: "hello" });
+    model.send({ type: "hello" } satisfies FromPage);
   }
 
   get lr(): number | null {
@@ -228,6 +229,7 @@ export class Session extends Reach {
           this.say(content.ok, content.text);
           break;
         case "check":
+          this.modelId ??= content.model_id ?? null;
           this.check.take(content, buffers[0]);
           this.heard();
           break;

@@ -1,14 +1,34 @@
-// What passes between kernel and page, as types.
+// The messages between kernel and page, in both directions; lrwidget/stream/protocol.py too.
+// tests/vectors/wire.json holds both files to the same messages, fields and names; docs/wire.md says
+// which fact travels by message, which by trait, and why.
 import type { AnyModel } from "@anywidget/types";
 
-export type RunState =
-  "idle" | "running" | "paused" | "finished" | "diverged" | "stopped" | "failed";
+export const RUN_STATES = [
+  "idle",
+  "running",
+  "paused",
+  "finished",
+  "diverged",
+  "stopped",
+  "failed",
+] as const;
+export type RunState = (typeof RUN_STATES)[number];
 
 /** What can be done with one run. */
-export type RunAction = "activate" | "rename" | "remove";
+export const RUN_ACTIONS = ["activate", "rename", "remove"] as const;
+export type RunAction = (typeof RUN_ACTIONS)[number];
 
-export type Command =
-  "start" | "pause" | "resume" | "stop" | "reset" | "apply" | "check" | "extend";
+export const COMMANDS = [
+  "start",
+  "pause",
+  "resume",
+  "stop",
+  "reset",
+  "apply",
+  "check",
+  "extend",
+] as const;
+export type Command = (typeof COMMANDS)[number];
 
 /** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
 export interface Landmarks {
@@ -27,7 +47,10 @@ export interface OptimizerRecipe {
   momentum: "momentum" | "betas" | null;
 }
 
-/** What a run leaves to say beyond numbers. */
+/**
+ * What a run has to say beyond its numbers. The kernel sends all of it; a notebook that an older
+ * version saved may lack some.
+ */
 export interface Detail {
   reason?: string | null;
   traceback?: string | null;
@@ -79,6 +102,8 @@ export interface CheckMessage extends Status {
   starts: number[];
   /** Present only when it changed. */
   detail?: CheckDetail;
+  /** With `detail`. */
+  model_id?: string | null;
 }
 
 /** All of a check, as the saved state carries it. */
@@ -134,6 +159,7 @@ export const NOT_STARTED: Status = {
   suggestion: null,
 };
 
+/** Rows of a run: "rows" while it runs, "sync" as the answer to "hello". */
 export interface RowsMessage extends Partial<Status> {
   type: "rows" | "sync";
   run: number;
@@ -143,7 +169,7 @@ export interface RowsMessage extends Partial<Status> {
   lr?: number | null;
   /** Present only when it changed. */
   detail?: Detail;
-  /** In the answer to "hello", and with `detail`. */
+  /** The id of the widget's own model: in the answer to "hello", and with `detail`. */
   model_id?: string | null;
 }
 
@@ -152,12 +178,7 @@ export interface SavedRun extends RowsMessage {
   data: DataView | ArrayBuffer | Uint8Array;
 }
 
-/** Which rows to send again. */
-export interface Resync {
-  run: number;
-  from: number;
-}
-
+/** The answer to "export". */
 export interface ExportedMessage {
   type: "exported";
   ok: boolean;
@@ -165,6 +186,53 @@ export interface ExportedMessage {
 }
 
 export type FromKernel = RowsMessage | CheckMessage | ExportedMessage;
+
+/** The page has the model and asks for all there is. */
+export interface Hello {
+  type: "hello";
+}
+
+/** The first row that the page misses of a run, or of a check. */
+export interface MissingRows {
+  run: number;
+  from: number;
+  /** Of a sweep where it is left out. */
+  of?: "check";
+}
+
+/** Asks for rows again. */
+export interface Resync extends MissingRows {
+  type: "resync";
+}
+
+/** A button was pressed. */
+export interface CommandMessage {
+  type: "command";
+  name: Command;
+}
+
+/** Something is to be done with one run. */
+export interface RunMessage {
+  type: "run";
+  action: RunAction;
+  run: number;
+  /** Its new one, with "rename". */
+  label?: string;
+}
+
+/** The rate that is chosen already was picked by hand; any other pick is a change of `lr`. */
+export interface Pick {
+  type: "pick";
+  lr: number;
+}
+
+/** The chosen rate is wanted in a variable. */
+export interface Export {
+  type: "export";
+  name: string;
+}
+
+export type FromPage = Hello | Resync | CommandMessage | RunMessage | Pick | Export;
 
 export function isUnderWay(state: RunState): boolean {
   return state === "running" || state === "paused";

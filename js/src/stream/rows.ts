@@ -1,6 +1,6 @@
 // The stream of rows from the kernel: what has arrived, what is missing, what to ask for again.
 // Nothing here knows of a page; a row is (learning rate, raw loss).
-import type { Resync } from "./protocol";
+import type { MissingRows } from "./protocol";
 
 /** Rows of one run as a message or the saved state carries them. */
 export interface Rows {
@@ -186,8 +186,8 @@ export class RowStore {
   }
 
   /** What to ask the kernel for at this moment (milliseconds). */
-  resync(now: number): Resync[] {
-    const asks: Resync[] = [];
+  resync(now: number): MissingRows[] {
+    const asks: MissingRows[] = [];
     for (const { run, missing: from } of this.runs.values()) {
       if (from === null) {
         this.asked.delete(run);
