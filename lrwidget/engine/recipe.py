@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 
 def recipe(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     """What to write for the optimizer of a sweep, from the records' meta.
@@ -14,7 +12,7 @@ def recipe(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     Returns:
         `name` ("torch.optim.Adam"), `arguments` beside parameters and rate, as source
         ("weight_decay=0.01"), and the `momentum` that a schedule can move ("momentum", "betas" or
-        None); None where it is none of torch's own.
+        None); None where it is none of torch's own, or torch is not installed.
     """
     defaults = _defaults(str(meta.get("optimizer_class")))
     if defaults is None:
@@ -38,8 +36,14 @@ def recipe(meta: Mapping[str, Any]) -> dict[str, Any] | None:
 def _defaults(name: str) -> dict[str, Any] | None:
     """The arguments of one of torch's optimizers, and their defaults."""
     module, _, name = name.rpartition(".")
+    if module != "torch.optim":
+        return None
+    try:
+        import torch
+    except ModuleNotFoundError:  # a log may be followed where it is not installed
+        return None
     optimizer = getattr(torch.optim, name, None)
-    if module != "torch.optim" or not isinstance(optimizer, type):
+    if not isinstance(optimizer, type):
         return None
     return {
         name: parameter.default

@@ -376,15 +376,17 @@ class LRFinderWidget(ThreadSafeWidget):
         latest, overrides = runs.latest, runs.active.overrides
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
-        from lrwidget.task.optimizers import is_optimizer, unwrapped
-        from lrwidget.task.rates import apply_rate
+        if optimizer is not None:
+            from lrwidget.task.optimizers import is_optimizer, unwrapped
 
-        if optimizer is not None and not is_optimizer(optimizer):
-            raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
-        optimizer = unwrapped(optimizer)
+            if not is_optimizer(optimizer):
+                raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
+            optimizer = unwrapped(optimizer)
         if runs.closed:
             if optimizer is None:
                 raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")
+            from lrwidget.task.rates import apply_rate
+
             apply_rate(optimizer, lr)
             return
         source = runs.source
