@@ -1,7 +1,7 @@
 """The bqplot figure: scales, axes and marks. The rows never pass through here.
 
 Every mark starts empty. The browser fills it from the stream of rows and places the ticks, so what
-is drawn does not depend on a free kernel; what Python decides is only what there is to draw.
+is drawn does not depend on a free kernel; Python decides only which marks there are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ipywidgets import Layout
 
 MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
 
-# So many ways there are to draw a run that is not the active one.
+# How many styles there are for the runs beside the active one.
 STYLES = 8
 
 # The page sets every domain itself, and shows its own hover text.
