@@ -1,4 +1,4 @@
-"""Labels of runs: names for people, which say how a run differs from the plain one."""
+"""Labels of runs: names for people, which show how a run differs from the plain one."""
 
 import functools
 import inspect

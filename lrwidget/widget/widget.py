@@ -146,8 +146,8 @@ class LRFinderWidget(ThreadSafeWidget):
         """Run a sweep in the background; returns at once. Earlier runs stay beside it.
 
         Args:
-            label: what the run is called; by default what is different about it ("batch_size=64"),
-                or how many there were ("run 1"). A label that is taken gets a number after it.
+            label: the name of the run; by default the options that differ ("batch_size=64"), or
+                the number of the start ("run 1"). A label that is taken gets a number after it.
             options: any argument of the constructor but `height` and `layout`, for this run only:
                 `start(batch_size=64)`, `start(optimizer=torch.optim.Adam, end_lr=0.1)`. Without
                 them it runs with the constructor's. With `batch_size` a ready DataLoader is made
@@ -197,8 +197,8 @@ class LRFinderWidget(ThreadSafeWidget):
         Where several sweeps are under way it waits for all of them. An interrupt
         (KeyboardInterrupt) ends the waiting only; the sweep goes on.
 
-        The kernel may hear what was picked in the page meanwhile only when the cell ends: `lr` is
-        the suggestion until then, so read it in the next cell.
+        A pick in the page may reach the kernel only when the cell ends: `lr` is the suggestion
+        until then, so read it in the next cell.
 
         Returns:
             The records of the active run; `check()` has returned those of the check.
@@ -248,7 +248,7 @@ class LRFinderWidget(ThreadSafeWidget):
 
         Args:
             records: what is shown, as it is now.
-            label: what it is called; by default as before, or "records".
+            label: its name; by default the one in its meta, or "records".
 
         Returns:
             The copy that is shown, for `activate`, `rename` and `remove`.
@@ -376,15 +376,17 @@ class LRFinderWidget(ThreadSafeWidget):
         latest, overrides = runs.latest, runs.active.overrides
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
-        from lrwidget.task.optimizers import is_optimizer, unwrapped
-        from lrwidget.task.rates import apply_rate
+        if optimizer is not None:
+            from lrwidget.task.optimizers import is_optimizer, unwrapped
 
-        if optimizer is not None and not is_optimizer(optimizer):
-            raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
-        optimizer = unwrapped(optimizer)
+            if not is_optimizer(optimizer):
+                raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
+            optimizer = unwrapped(optimizer)
         if runs.closed:
             if optimizer is None:
                 raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")
+            from lrwidget.task.rates import apply_rate
+
             apply_rate(optimizer, lr)
             return
         source = runs.source
