@@ -1,4 +1,4 @@
-"""How a swept optimizer is made again, as Python source: for the page's snippets."""
+"""The Python source that constructs a swept optimizer, for the page's code snippets."""
 
 import functools
 import inspect
@@ -9,18 +9,18 @@ import torch
 
 
 def recipe(meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What to write for the optimizer of a sweep, from the records' meta.
+    """Return the source that constructs the optimizer of a sweep, from the records' meta.
 
     Returns:
-        `name` ("torch.optim.Adam"), `arguments` beside parameters and rate, as source
-        ("weight_decay=0.01"), and the `momentum` that a schedule can move ("momentum", "betas" or
-        None); None where it is none of torch's own.
+        `name` ("torch.optim.Adam"), `arguments` other than parameters and rate, as source
+        ("weight_decay=0.01"), and the name of the `momentum` argument that a schedule can change
+        ("momentum", "betas" or None). None if the optimizer is not one of torch's own.
     """
     defaults = _defaults(str(meta.get("optimizer_class")))
     if defaults is None:
         return None
     settings = meta.get("optimizer_settings", {})
-    # A file keeps no tuples.
+    # JSON files have lists in place of tuples.
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
     changed = {
         name: value
@@ -36,7 +36,7 @@ def recipe(meta: Mapping[str, Any]) -> dict[str, Any] | None:
 
 @functools.cache
 def _defaults(name: str) -> dict[str, Any] | None:
-    """The arguments of one of torch's optimizers, and their defaults."""
+    """Return the arguments of one of torch's optimizers with their defaults; None for others."""
     module, _, name = name.rpartition(".")
     optimizer = getattr(torch.optim, name, None)
     if module != "torch.optim" or not isinstance(optimizer, type):
