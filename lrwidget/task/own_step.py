@@ -1,4 +1,4 @@
-"""A `step` of one's own for a batch of any structure, ready to copy."""
+"""The source of a custom `step` for a batch of any structure, for error messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from lrwidget.data.structure import TARGET_NAMES, is_text, named_fields
 
 
 def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = None) -> str:
-    """The call of TrainingTask that would do, or be the beginning of one.
+    """Return a call of TrainingTask with a step that suits the batch, to copy and adapt.
 
     Args:
         batch: one batch.
-        inputs: how many arguments the model cannot do without.
+        inputs: number of arguments that the model requires.
         with_loss_fn: whether there is a loss function.
-        output: what the model returned, where that is known: the loss gets the first tensor of it.
+        output: the model's output, if known; the loss function gets its first tensor.
     """
     loss = _loss_of(batch, max(inputs, 1), with_loss_fn, _first_tensor(output))
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
@@ -53,7 +53,7 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
 
 
 def _first_tensor(output: Any) -> str:
-    """How to get at the first tensor of an output; empty where that is the output, or unknown."""
+    """Return the source that selects the first tensor of an output; empty for a tensor itself."""
     if isinstance(output, torch.Tensor):
         return ""
     if isinstance(output, Mapping):
@@ -71,5 +71,5 @@ def _first_tensor(output: Any) -> str:
 
 
 def _of_things(value: Any) -> bool:
-    """Whether it is a list of what is in each picture."""
+    """Return whether it is a list with a mapping for each image, as in object detection."""
     return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], Mapping)
