@@ -42,7 +42,7 @@ LIBRARIES = tuple(
 BOUND = (threading.local, contextvars.ContextVar, AbstractEventLoop)
 # The errors of code that uses a value which this thread does not have.
 MISSED = (AttributeError, TypeError, LookupError, AssertionError)
-WHO_AM_I = (threading.current_thread, threading.get_ident, threading.get_native_id)
+THREAD_QUERIES = (threading.current_thread, threading.get_ident, threading.get_native_id)
 
 
 def note_ending(error: BaseException, what: str, records: Any, rows: int) -> None:
@@ -72,7 +72,7 @@ def comes_of_thread(error: BaseException) -> bool:
     `threading.local` or a context variable without a value; is about a missing value in user code
     that reads one of these; or was raised in user code that asks for the current thread.
     """
-    return any(_speaks(one) or _looks(one) for one in _chain(error))
+    return any(_names_thread(one) or _reads_thread_state(one) for one in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -90,7 +90,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [each for each in more if each is not None]
 
 
-def _speaks(error: BaseException) -> bool:
+def _names_thread(error: BaseException) -> bool:
     about = getattr(error, "obj", None), *error.args
     if any(isinstance(each, BOUND) for each in about):
         return True
@@ -102,7 +102,7 @@ def _speaks(error: BaseException) -> bool:
     return kind.__module__.split(".")[0] == "greenlet" or WORDS.search(text) is not None
 
 
-def _looks(error: BaseException) -> bool:
+def _reads_thread_state(error: BaseException) -> bool:
     frame, at = None, error.__traceback__
     while at is not None:
         if not _in_library(at.tb_frame):
@@ -110,7 +110,7 @@ def _looks(error: BaseException) -> bool:
         at = at.tb_next
     if frame is None:
         return False
-    asked = {threading.main_thread, *(WHO_AM_I if isinstance(error, AssertionError) else ())}
+    asked = {threading.main_thread, *(THREAD_QUERIES if isinstance(error, AssertionError) else ())}
     return any(
         (isinstance(value, BOUND) and isinstance(error, MISSED))
         or any(value is question for question in asked)

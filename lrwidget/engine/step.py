@@ -96,7 +96,7 @@ class TrainingStep:
     def open(self) -> None:
         """Begin to watch the optimizer."""
         self._watch.open()
-        self._scale = self._telling_scale()
+        self._scale = self._skip_indicating_scale()
 
     def close(self) -> None:
         """Stop watching the optimizer, and remove all hooks from it."""
@@ -122,7 +122,7 @@ class TrainingStep:
             return self._plain_step(to_device(batches[0], self._device))
         batches = [to_device(batch, self._device) for batch in batches]
         self.pending, self.skipped = False, None
-        self._watch.begin(looks=self._looks())
+        self._watch.begin(looks=self._compares_params())
         if self._task.step is not None:
             return self._custom(self._task.step, batches)
         if self._needs_closure:
@@ -135,7 +135,7 @@ class TrainingStep:
             self._watch.close()
         return self._unless_skipped(loss, updated)
 
-    def _looks(self) -> bool:
+    def _compares_params(self) -> bool:
         """Return whether the watch must compare the parameters before and after this call."""
         if self._task.step is None or self._steps_itself is False:
             return False
@@ -238,15 +238,15 @@ class TrainingStep:
         if scaler is None:
             return True
         scaler.update()
-        return self._took_the_step()
+        return self._optimizer_stepped()
 
-    def _took_the_step(self) -> bool:
+    def _optimizer_stepped(self) -> bool:
         """Return whether the optimizer stepped, as far as its hooks and the scale show."""
-        before, self._scale = self._scale, self._telling_scale()
+        before, self._scale = self._scale, self._skip_indicating_scale()
         called = self._watch.called or not self._watch.hears
         return called and self._scale >= before
 
-    def _telling_scale(self) -> float:
+    def _skip_indicating_scale(self) -> float:
         """Return the loss scale if only its decrease shows that a step was skipped; else 0.
 
         A fused optimizer is called even when it then skips the step itself. For other optimizers
@@ -275,7 +275,7 @@ class TrainingStep:
 
     def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
         made: list[Any] = []
-        before = self._telling_scale() if self._steps_itself is not False else 0.0
+        before = self._skip_indicating_scale() if self._steps_itself is not False else 0.0
         self._calls.begin()
         if self._steps_itself is None:
             with self._autocast():
@@ -297,7 +297,9 @@ class TrainingStep:
                 yield loss
 
         if self._steps_itself:
-            outcome, mean = self._calls.take(losses(), lambda: self._telling_scale() < before)
+            outcome, mean = self._calls.take(
+                losses(), lambda: self._skip_indicating_scale() < before
+            )
             self.pending = outcome == "pending"
             return self._unless_skipped(mean, outcome == "stepped")
         if self._needs_closure:

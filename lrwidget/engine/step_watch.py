@@ -27,7 +27,7 @@ class StepWatch:
         self._params = [p for group in optimizer.param_groups for p in group["params"]]
         self._handles: list[Any] = []
         self._called = False
-        self._told_by = ""
+        self._detected_by = ""
         self._places: list[Any] = []
         self._bits: list[torch.Tensor] = []
         self._rate: tuple[dict[str, Any], Any] | None = None
@@ -68,9 +68,9 @@ class StepWatch:
     def begin(self, *, looks: bool) -> None:
         """Reset before a call; `looks` says that `moved` or `moves` will be called after it."""
         self._called = False
-        if looks and self._told_by != "step":
+        if looks and self._detected_by != "step":
             self._places = _places(self._params)
-            self._bits = [] if self._told_by == "place" else _bits(self._params)
+            self._bits = [] if self._detected_by == "place" else _bits(self._params)
 
     def moved(self) -> bool:
         """Return whether the parameters were stepped since `begin`.
@@ -79,26 +79,26 @@ class StepWatch:
             RuntimeError: the parameters changed in calls other than those of `step`.
         """
         if self._called:
-            if self._told_by not in ("", "step"):
+            if self._detected_by not in ("", "step"):
                 name = self.name
                 raise RuntimeError(
                     f"step has changed the parameters of {name} in calls without {name}.step, and "
                     f"in this one called it, so which of its calls are an optimizer step cannot be "
                     "told; say how many calls make one: TrainingTask(..., accumulate_in_step=4)"
                 )
-            self._told_by = "step"
+            self._detected_by = "step"
             return True
-        if self._told_by == "step":
+        if self._detected_by == "step":
             return False
-        told_by = self._what_tells()
-        self._told_by = told_by or self._told_by
-        return bool(told_by)
+        detected_by = self._change()
+        self._detected_by = detected_by or self._detected_by
+        return bool(detected_by)
 
     def moves(self) -> bool:
         """Return whether the parameters have changed since `begin`, by whatever means."""
-        return bool(self._what_tells())
+        return bool(self._change())
 
-    def _what_tells(self) -> str:
+    def _change(self) -> str:
         if _places(self._params) != self._places:
             return "place"
         if self._bits and not all(map(torch.equal, _bits(self._params), self._bits)):

@@ -138,7 +138,7 @@ def train_at(
                 recorder.mark_skip(lr)
                 skipped.append(step.skipped)
                 if len(skipped) == MOST_SKIPS:
-                    return recorder.add(reader.flush()) or _no_scale_will_do(lr, skipped)
+                    return recorder.add(reader.flush()) or _reason_after_skips(lr, skipped)
             if team is not None:
                 loss, extra = team.mean(loss, extra)
             reason = recorder.add(reader.push(lr, loss, extra))
@@ -156,17 +156,17 @@ def train_at(
     except GeneratorExit:
         if team is not None:
             team.exchange(stop=StopReason.STOPPED)
-        _keep_what_was_read(recorder, reader)
+        _flush_readings(recorder, reader)
         raise
     except BaseException as error:
         if team is not None:
             team.tell(error)
-        _keep_what_was_read(recorder, reader)
+        _flush_readings(recorder, reader)
         raise
     finally:
         step.close()
         source.close()
-        recorder.forget_what_came_after()
+        recorder.drop_later_epochs()
 
 
 class _RowRecorder:
@@ -189,7 +189,7 @@ class _RowRecorder:
     def mark_epoch(self) -> None:
         self._records.meta.setdefault("epochs_begin_at", []).append(self.step)
 
-    def forget_what_came_after(self) -> None:
+    def drop_later_epochs(self) -> None:
         """Drop the starts of epochs that began after the last row that was kept."""
         borders = self._records.meta.get("epochs_begin_at", [])
         borders[:] = [border for border in borders if border < len(self._records)]
@@ -198,7 +198,7 @@ class _RowRecorder:
         self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])
 
 
-def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
+def _reason_after_skips(lr: float, losses: list[torch.Tensor]) -> StopReason:
     """Return the stop reason after `MOST_SKIPS` skipped steps if a loss is not finite.
 
     Raises:
@@ -215,7 +215,7 @@ def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
     )
 
 
-def _keep_what_was_read(recorder: _RowRecorder, reader: ImmediateReader | GroupedReader) -> None:
+def _flush_readings(recorder: _RowRecorder, reader: ImmediateReader | GroupedReader) -> None:
     try:
         recorder.add(reader.flush())
     except RuntimeError:

@@ -100,24 +100,24 @@ class LogRunner(RecordsRunner):
             for line in self._lines:
                 self._parser.feed(line)
                 self._heard = time.monotonic()
-            self._learn()
+            self._update_notice()
             if self.records.stop_reason is not None:
                 return self.records.stop_reason
             yield
             time.sleep(POLL)
             anew, self._lines = self._reader.read()
             if anew and self._parser.line:
-                self._hand_over()
+                self._replace()
                 return StopReason.STOPPED
 
-    def _hand_over(self) -> None:
+    def _replace(self) -> None:
         replacement = LogRunner(self.path)
         replacement._reader, replacement._lines = self._reader.at_this_place(), self._lines
         self.records.stop_reason = StopReason.STOPPED
         self.notice = f"{self.path.name} was begun anew: that is another run."
         self.replacement = replacement
 
-    def _learn(self) -> None:
+    def _update_notice(self) -> None:
         if self._parser.line:
             options = self._options()
             self.steps = max(options.steps * options.repeats, len(self.records))
@@ -173,7 +173,7 @@ class _Reader:
                 file = stack.enter_context(self._path.open("rb"))
                 status = os.fstat(file.fileno())
                 identity = (status.st_dev, status.st_ino)
-                if identity != self._identity and (rest := self._lines_of_the_held()):
+                if identity != self._identity and (rest := self._new_lines()):
                     return False, rest
                 begin = file.read(len(self._head))
                 same = begin == self._head and status.st_size >= self._offset
@@ -184,7 +184,7 @@ class _Reader:
                 stack.pop_all()
         except FileNotFoundError:
             self.there = False
-            return False, self._lines_of_the_held()
+            return False, self._new_lines()
         except OSError as error:  # a network mount may recover
             self.trouble = _why(error)
             return False, []
@@ -193,9 +193,9 @@ class _Reader:
         self._identity = identity
         self.close()
         self._held = file
-        return not same, self._lines_of_the_held()
+        return not same, self._new_lines()
 
-    def _lines_of_the_held(self) -> list[str]:
+    def _new_lines(self) -> list[str]:
         """Return the new complete lines of the open file, which may have been moved away."""
         self.trouble = ""
         if self._held is None:

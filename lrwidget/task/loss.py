@@ -171,7 +171,7 @@ def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
             return tuple(told[:-1]), told[-1]
         if takes(loss_fn).least == 3 and accepted.fits(len(told) - 2):
             return tuple(told[:-2]), _Targets(told[-2:])
-    raise _no_reading(model, batch, accepted)
+    raise _unreadable_batch(model, batch, accepted)
 
 
 def _target_last(batch: Any) -> list[Any]:
@@ -201,10 +201,10 @@ def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
         return told, target
     if len(told) == 1 and accepted.fits(1):
         return _inputs(model, next(iter(told.values())), target), target
-    raise _no_reading(model, batch, accepted)
+    raise _unreadable_batch(model, batch, accepted)
 
 
-def _no_reading(model: Any, batch: Any, accepted: Takes) -> TypeError:
+def _unreadable_batch(model: Any, batch: Any, accepted: Takes) -> TypeError:
     names = "any names" if accepted.names is None else ", ".join(sorted(accepted.names))
     step = suggested_step(batch, accepted.least, with_loss_fn=True)
     return TypeError(
@@ -231,7 +231,7 @@ def _inputs(model: Any, value: Any, target: Any) -> Any:
             one = _one_for_each_sample(value, target)
         else:  # a single sequence in the last batch, or a single input in a list
             one = not _has_rows(value[0], 1) and _has_rows(target, 1)
-        if one and "targets" in (accepted.names or ()) and _of_things(target):
+        if one and "targets" in (accepted.names or ()) and _is_detection_target(target):
             return (value, target)  # torchvision's detection: the losses are in the output
         return (value,) if one else value
     if isinstance(value, Mapping):
@@ -248,7 +248,7 @@ def _one_for_each_sample(value: Any, target: Any) -> bool:
     if hasattr(value, "_fields"):
         return False
     if isinstance(target, (tuple, list)):
-        things = _of_things(target) or is_text(target)
+        things = _is_detection_target(target) or is_text(target)
         return things and len(target) == len(value)
     alike = len({(getattr(v, "dtype", None), tuple(getattr(v, "shape", ())[1:])) for v in value})
     rows = len(value)
@@ -259,7 +259,7 @@ def _has_rows(value: Any, rows: int) -> bool:
     return isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows
 
 
-def _of_things(target: Any) -> bool:
+def _is_detection_target(target: Any) -> bool:
     """Return whether it holds a mapping for each image, as in object detection."""
     return isinstance(target, (tuple, list)) and all(isinstance(t, Mapping) for t in target)
 

@@ -36,7 +36,7 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
         target = f"{name}[{(rest[0] if goal is None and rest else goal)!r}]"
     elif isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) and batch:
         places = [place for place, value in enumerate(batch) if not is_text(value)] or [0]
-        if _of_things(batch[places[-1]]) and len(places) > 1:
+        if _is_detection_target(batch[places[-1]]) and len(places) > 1:
             return "sum(model(*batch).values())"
         if not with_loss_fn:
             arguments = ", ".join(f"batch[{place}]" for place in places)
@@ -70,6 +70,6 @@ def _first_tensor(output: Any) -> str:
     return ".logits" if isinstance(getattr(output, "logits", None), torch.Tensor) else ""
 
 
-def _of_things(value: Any) -> bool:
+def _is_detection_target(value: Any) -> bool:
     """Return whether it is a list with a mapping for each image, as in object detection."""
     return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], Mapping)
