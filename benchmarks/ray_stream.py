@@ -1,4 +1,4 @@
-"""What the stream of sweeps on a Ray cluster costs the driver: bytes, messages, CPU time.
+"""Cost of the stream of sweeps on a Ray cluster for the driver: bytes, messages, CPU time.
 
 python -m benchmarks.ray_stream [SWEEPS]
 

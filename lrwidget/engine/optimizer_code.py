@@ -1,4 +1,4 @@
-"""How a swept optimizer is made again, as Python source: for the page's snippets."""
+"""The Python source that constructs a swept optimizer, for the page's code snippets."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ def optimizer_code(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     if defaults is None:
         return None
     settings = meta.get("optimizer_settings", {})
-    # A file keeps no tuples.
+    # JSON files have lists in place of tuples.
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
     changed = {
         name: value
@@ -34,7 +34,7 @@ def optimizer_code(meta: Mapping[str, Any]) -> dict[str, Any] | None:
 
 @functools.cache
 def _defaults(name: str) -> dict[str, Any] | None:
-    """The arguments of one of torch's optimizers, and their defaults."""
+    """Return the arguments of one of torch's optimizers with their defaults; None for others."""
     module, _, name = name.rpartition(".")
     if module != "torch.optim":
         return None

@@ -1,4 +1,4 @@
-"""The results of a check: the records of a few steps at each of some rates, and the best rate."""
+"""The results of a check: the records of a few steps at each rate, and the best rate."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -10,17 +10,18 @@ import pandas as pd
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 
-# The last fifth of a trial stands for where it led: single batches are too noisy to compare.
+# The final loss is the mean of the last fifth of a trial: single batches are too noisy to compare.
 TAIL = 0.2
 
 
 class CheckResults:
-    """What a few steps of training at each of some rates came to.
+    """The records of a check, which trains a few steps at each of several rates.
 
     Args:
-        lrs: the rates, each once, in rising order.
+        lrs: the rates to try, in any order; duplicates count once.
 
     Attributes:
+        lrs: the rates, ascending.
         trials: the records of each rate, which grow while the check runs.
     """
 
@@ -30,8 +31,10 @@ class CheckResults:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The raw losses, one row a step: columns lr, step (from 1), loss, and those measured on
-        `val_data` where the task has it (val_loss, metric; NaN in the rows between)."""
+        """The raw losses, one row a step: columns lr, step (from 1) and loss.
+
+        If the task has `val_data`, also val_loss and metric; NaN in rows without a measurement.
+        """
         frames = [trial.frame for trial in self.trials]
         whole = pd.concat(
             [frame.assign(step=np.arange(1, len(frame) + 1)) for frame in frames],
@@ -42,10 +45,10 @@ class CheckResults:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a rate: lr, final_loss (mean of the last fifth, NaN if it broke), stop_reason.
+        """One row a rate: columns lr, final_loss (mean of the last fifth) and stop_reason.
 
-        Where the task has `val_data`, also val_loss, the last one that was measured: at the first
-        step and then every `val_every`. NaN for a trial that did not come to its end.
+        If the task has `val_data`, also val_loss, the last measured validation loss. Both losses
+        are NaN for a trial that did not finish.
         """
         summary = pd.DataFrame(
             {
@@ -62,10 +65,10 @@ class CheckResults:
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest final loss; None where no trial came to its end.
+        """The rate with the lowest final training loss; None if no trial finished.
 
-        It goes by the training loss, also where a validation loss was measured: that is of a few
-        batches every so many steps. Where data can be learned by heart, look at val_loss.
+        The validation loss is not used, because it is measured on a few batches only. If the model
+        can memorize the data, compare `val_loss` in `summary`.
         """
         finals = self.summary.dropna(subset="final_loss")
         return None if finals.empty else float(finals.lr.to_numpy()[finals.final_loss.argmin()])
@@ -73,7 +76,7 @@ class CheckResults:
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, str]:
-        """What a notebook shows: picture, words and table; see `lrwidget.records.display`."""
+        """Return the display of a notebook: picture, text and table; see `records.display`."""
         from lrwidget.records.display import show_check
 
         return show_check(self, include, exclude)
@@ -88,7 +91,7 @@ class CheckResults:
 
 
 def final_loss(trial: LRRecords) -> float:
-    """The mean loss of the last steps; NaN for a trial that did not come to its end."""
+    """Return the mean loss of the last fifth of the steps; NaN for a trial that did not finish."""
     if trial.stop_reason is not StopReason.FINISHED:
         return math.nan
     loss = trial.loss
@@ -96,7 +99,7 @@ def final_loss(trial: LRRecords) -> float:
 
 
 def last_val_loss(trial: LRRecords) -> float:
-    """The last validation loss; NaN for a trial that has none or did not come to its end."""
+    """Return the last validation loss; NaN for a trial that has none or did not finish."""
     frame = trial.frame
     if trial.stop_reason is not StopReason.FINISHED or "val_loss" not in frame:
         return math.nan
@@ -115,7 +118,7 @@ def _rates(lrs: Any) -> list[float]:
 def _rate(lr: Any) -> float:
     try:
         rate = float(lr)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
         rate = math.nan
     if not math.isfinite(rate) or rate <= 0:
         raise ValueError(f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3")

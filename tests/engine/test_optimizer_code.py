@@ -1,4 +1,4 @@
-"""A swept optimizer as Python source: what is made of it is the same optimizer."""
+"""The Python source of a swept optimizer constructs the same optimizer."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from tests.tasks import problem
 
 
 def meta(make: Any, **settings: Any) -> dict[str, Any]:
-    """The meta of a sweep of it, as a file keeps them."""
+    """Return the meta of a sweep of the optimizer, as read from a file."""
     return json.loads(json.dumps(meta_of(TrainingTask(*problem(make, **settings)), SweepOptions())))
 
 
@@ -46,7 +46,7 @@ def test_what_is_written_makes_the_same_optimizer(
     assert found["arguments"].count("=") == len(settings)
 
 
-def test_an_optimizer_of_somebody_elses_has_none() -> None:
+def test_an_optimizer_of_another_library_has_none() -> None:
     class Adam(torch.optim.Adam):
         pass
 
