@@ -10,10 +10,10 @@ from lrwidget.stream.protocol import (
     Command,
     Export,
     Hello,
-    Message,
     Pick,
     Resync,
     RunCommand,
+    exported_message,
     parse,
     rows_message,
     saved,
@@ -117,7 +117,7 @@ class Page:
                         self.send_rows(run, offset=start)
             case Export(name):
                 ok, text = self._attempt(lambda: str(export_rate(name, widget.lr)))
-                widget.send({"type": "exported", "ok": ok, "text": text})
+                widget.send(exported_message(ok, text))
             case Pick(lr):
                 self._attempt(lambda: setattr(widget, "lr", lr))
             case Command("apply"):
@@ -167,17 +167,16 @@ class Page:
         end = run.outcome
         if run is self._runs.active and end is not None and not self.state.picked:
             more["lr"] = self.state.clamp(end.suggestion)
-        self._send(rows_message(run.status(), run.records, offset, kind=kind, detail=True, **more))
+        self._widget.send(
+            *rows_message(run.status(), run.records, offset, kind=kind, detail=True, **more)
+        )
 
     def send_check(self, offset: int = 0) -> None:
         """Send the rows of the check from `offset` on, and its status; nothing if there is none."""
         check = self._runs.check
         if check is not None:
             status, table = check.status(), check.records
-            self._send(rows_message(status, table, offset, kind="check", detail=True))
-
-    def _send(self, message: Message) -> None:
-        self._widget.send(*message)
+            self._widget.send(*rows_message(status, table, offset, kind="check", detail=True))
 
     def send_rows_without_page(self) -> None:
         """Send all rows in the state where no page has said hello.
