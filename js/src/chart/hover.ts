@@ -7,13 +7,13 @@ import { formatLoss, formatRate } from "../text/format";
 import type { Chart } from "./figure";
 import { across, type Place, rateOf } from "./place";
 
-export interface Pointed {
+export interface HoveredRow {
   lr: number;
   /** What there is to say of it, by line. */
   lines: string[];
 }
 
-interface Row extends Pointed {
+interface Row extends HoveredRow {
   /** The losses that are drawn there. */
   losses: number[];
 }
@@ -38,30 +38,32 @@ export function rowAt(lr: number, run: Run, session: Session, chart: Chart): Row
 }
 
 /** Null where there is no row at all. */
-export function pointedAt(
+export function hoveredRow(
   x: number,
   y: number,
   session: Session,
   chart: Chart,
   place: Place,
-): Pointed | null {
-  const { runs, others, shown } = session;
-  const lr = rateOf(x, shown, place);
+): HoveredRow | null {
+  const { runs, others, visibleSpan } = session;
+  const lr = rateOf(x, visibleSpan, place);
   const { min, max } = chart.range;
   const several = others.length > 0;
-  const found = [runs.active, ...others].flatMap((run: Run): (Pointed & { distance: number })[] => {
-    const row = rowAt(lr, run, session, chart);
-    if (!row) return [];
-    const height = (loss: number): number =>
-      place.bottom - ((chart.heightOf(loss) - min) / (max - min)) * (place.bottom - place.top);
-    const away = row.losses.map((loss) =>
-      Math.hypot(across(row.lr, shown, place) - x, height(loss) - y),
-    );
-    // Where a line is broken it is far away, but it is there.
-    const distance = Math.min(...away.map((d) => (Number.isFinite(d) ? d : 1e9)));
-    const { lines } = row;
-    return [{ lr: row.lr, distance, lines: several ? [run.label, ...lines] : lines }];
-  });
+  const found = [runs.active, ...others].flatMap(
+    (run: Run): (HoveredRow & { distance: number })[] => {
+      const row = rowAt(lr, run, session, chart);
+      if (!row) return [];
+      const height = (loss: number): number =>
+        place.bottom - ((chart.heightOf(loss) - min) / (max - min)) * (place.bottom - place.top);
+      const away = row.losses.map((loss) =>
+        Math.hypot(across(row.lr, visibleSpan, place) - x, height(loss) - y),
+      );
+      // Where a line is broken it is far away, but it is there.
+      const distance = Math.min(...away.map((d) => (Number.isFinite(d) ? d : 1e9)));
+      const { lines } = row;
+      return [{ lr: row.lr, distance, lines: several ? [run.label, ...lines] : lines }];
+    },
+  );
   return found.sort((a, b) => a.distance - b.distance)[0] ?? null;
 }
 
@@ -91,11 +93,11 @@ export function describeSweeps(
 /** The row whose rate is nearest on a logarithmic axis. */
 export function nearest(rates: Float64Array, lr: number): number {
   let best = 0;
-  let least = Infinity;
+  let minDistance = Infinity;
   for (let i = 0; i < rates.length; i++) {
     const distance = Math.abs(Math.log(rates[i]! / lr));
-    if (distance < least) {
-      least = distance;
+    if (distance < minDistance) {
+      minDistance = distance;
       best = i;
     }
   }

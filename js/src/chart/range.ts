@@ -45,30 +45,31 @@ export class RangeBand {
       });
       // What assistive technology sets without keys.
       on(slider, "input", () => {
-        this.move(end, Number(slider.value) - fractionOf(this.range[end], session.shown));
+        this.move(end, Number(slider.value) - fractionOf(this.range[end], session.visibleSpan));
       });
       return slider;
     });
   }
 
   update(place: Place | null): void {
-    const { lrRange, shown, mode } = this.session;
+    const { lrRange, visibleSpan } = this.session;
+    const { mode } = this.session.view;
     const range = this.range;
     this.sliders.forEach((slider, end) => {
       slider.hidden = mode !== "range";
-      slider.value = String(fractionOf(range[end]!, shown));
+      slider.value = String(fractionOf(range[end]!, visibleSpan));
       const text = lrRange ? `learning rate ${formatRate(range[end]!)}` : "no range chosen";
       setAttribute(slider, "aria-valuetext", text);
       if (place) placeTwin(slider, place);
     });
     this.shade.hidden = !lrRange || !place;
     if (!lrRange || !place) return;
-    const [from, to] = lrRange.map((lr) => across(clampRate(lr, shown), shown, place));
+    const [from, to] = lrRange.map((lr) => across(clampRate(lr, visibleSpan), visibleSpan, place));
     const { top, bottom } = place;
     this.shade.style.cssText = `left:${from!}px;width:${to! - from!}px;top:${top}px;height:${bottom - top}px`;
     lrRange.forEach((lr, end) => {
       // An end that lies outside of what is shown has no handle there.
-      setClass(this.shade, ["no-low", "no-high"][end]!, clampRate(lr, shown) !== lr);
+      setClass(this.shade, ["no-low", "no-high"][end]!, clampRate(lr, visibleSpan) !== lr);
     });
   }
 
@@ -78,6 +79,6 @@ export class RangeBand {
   }
 
   private move(end: 0 | 1, by: number): void {
-    this.session.setRange(movedEnd(this.range, end, by, this.session.shown));
+    this.session.setRange(movedEnd(this.range, end, by, this.session.visibleSpan));
   }
 }

@@ -48,7 +48,7 @@ export function describeRegion({ low, high, meaning }: Region): string {
   return `${formatRate(low)} to ${formatRate(high)}: ${meaning}`;
 }
 
-interface Shown {
+interface RegionElements {
   region: Region;
   shade: HTMLElement;
   name: HTMLElement;
@@ -59,8 +59,8 @@ export class Regions {
   readonly shades = h("div.shades", { "aria-hidden": "true" });
   /** Goes over the figure. */
   readonly names = h("div", { role: "list", "aria-label": "Regions of the curve" });
-  private shown: Shown[] = [];
-  private state = "";
+  private regions: RegionElements[] = [];
+  private shownRegions = "";
 
   constructor(private readonly session: Session) {}
 
@@ -68,8 +68,8 @@ export class Regions {
     const { detail, span } = this.session;
     const regions = regionsOf(detail.landmarks, span);
     const now = JSON.stringify(regions);
-    if (now !== this.state) {
-      this.state = now;
+    if (now !== this.shownRegions) {
+      this.shownRegions = now;
       this.rebuild(regions);
     }
     this.shades.hidden = this.names.hidden = !place || regions.length === 0;
@@ -77,7 +77,7 @@ export class Regions {
   }
 
   private rebuild(regions: Region[]): void {
-    this.shown = regions.map((region): Shown => {
+    this.regions = regions.map((region): RegionElements => {
       const meaning = describeRegion(region);
       return {
         region,
@@ -90,22 +90,22 @@ export class Regions {
         ),
       };
     });
-    this.shades.replaceChildren(...this.shown.map(({ shade }) => shade));
-    this.names.replaceChildren(...this.shown.map(({ name }) => name));
+    this.shades.replaceChildren(...this.regions.map(({ shade }) => shade));
+    this.names.replaceChildren(...this.regions.map(({ name }) => name));
   }
 
   private arrange(place: Place): void {
-    const { shown } = this.session;
-    const edges = this.shown.map(({ region }) =>
-      [region.low, region.high].map((lr) => across(clampRate(lr, shown), shown, place)),
+    const { visibleSpan } = this.session;
+    const edges = this.regions.map(({ region }) =>
+      [region.low, region.high].map((lr) => across(clampRate(lr, visibleSpan), visibleSpan, place)),
     );
-    this.shown.forEach(({ shade, name }, i) => {
+    this.regions.forEach(({ shade, name }, i) => {
       shade.hidden = name.hidden = edges[i]![0] === edges[i]![1];
     });
-    const widths = this.shown.map(({ name }) => name.offsetWidth);
+    const widths = this.regions.map(({ name }) => name.offsetWidth);
     const wanted = edges.map(([from, to]) => (from! + to!) / 2);
     const middles = dodged(wanted, widths, place.left, place.right);
-    this.shown.forEach(({ shade, name }, i) => {
+    this.regions.forEach(({ shade, name }, i) => {
       const [from, to] = edges[i]!;
       shade.style.left = `${from!}px`;
       shade.style.width = `${to! - from!}px`;

@@ -81,7 +81,7 @@ export class RuleTicks {
   private readonly feet = h("div");
   private readonly buttons = h("div");
   private ticks: Tick[] = [];
-  private shown = "";
+  private shownRules = "";
   private pointed: Tick | null = null;
   private place: Place | null = null;
 
@@ -94,8 +94,8 @@ export class RuleTicks {
     const { detail, span, lr } = this.session;
     const rules = rulesOf(detail.suggestions, span);
     const now = JSON.stringify(rules);
-    if (now !== this.shown) {
-      this.shown = now;
+    if (now !== this.shownRules) {
+      this.shownRules = now;
       this.rebuild(rules);
     }
     for (const { rule, button } of this.ticks) {
@@ -105,11 +105,11 @@ export class RuleTicks {
     this.el.hidden = this.over.hidden = !place;
     this.under.toggleAttribute("hidden", !place);
     if (place) this.arrange(place);
-    if (this.pointed) this.point(this.pointed);
+    if (this.pointed) this.showTip(this.pointed);
   }
 
   private rebuild(rules: Rule[]): void {
-    this.point(null);
+    this.showTip(null);
     this.ticks = rules.map((rule) => this.tick(rule));
     this.under.replaceChildren(...this.ticks.map((tick) => tick.leader));
     this.feet.replaceChildren(...this.ticks.map((tick) => tick.foot));
@@ -134,24 +134,26 @@ export class RuleTicks {
     });
     for (const type of ["pointerenter", "focus"] as const) {
       on(button, type, () => {
-        this.point(tick);
+        this.showTip(tick);
       });
     }
     for (const type of ["pointerleave", "blur"] as const) {
       on(button, type, () => {
-        if (this.pointed === tick) this.point(null);
+        if (this.pointed === tick) this.showTip(null);
       });
     }
     on(button, "keydown", (event) => {
-      if (event.key === "Escape") this.point(null);
+      if (event.key === "Escape") this.showTip(null);
     });
     return tick;
   }
 
   /** Puts ticks where their rates are, and names below them where there is room. */
   private arrange(place: Place): void {
-    const { shown } = this.session;
-    const at = this.ticks.map(({ rule }) => across(clampRate(rule.lr, shown), shown, place));
+    const { visibleSpan } = this.session;
+    const at = this.ticks.map(({ rule }) =>
+      across(clampRate(rule.lr, visibleSpan), visibleSpan, place),
+    );
     this.el.classList.remove("lrw-narrow");
     let widths = this.ticks.map(({ button }) => button.offsetWidth);
     const room = this.el.offsetWidth;
@@ -164,7 +166,7 @@ export class RuleTicks {
     this.ticks.forEach(({ rule, button, foot, leader }, i) => {
       const x = at[i]!;
       // One that lies outside of what is shown waits at that end of the axis.
-      foot.hidden = clampRate(rule.lr, shown) !== rule.lr;
+      foot.hidden = clampRate(rule.lr, visibleSpan) !== rule.lr;
       const middle = middles[i]!;
       button.style.left = `${middle - widths[i]! / 2}px`;
       foot.style.left = `${x}px`;
@@ -179,17 +181,17 @@ export class RuleTicks {
   }
 
   /** Says name and rate of a tick and shows where it leads to; nothing for null. */
-  private point(tick: Tick | null): void {
+  private showTip(tick: Tick | null): void {
     const { place } = this;
     this.pointed = tick;
     this.guide.hidden = this.tip.hidden = !tick || !place;
     if (!tick || !place) return;
     const { rule } = tick;
-    const { shown } = this.session;
+    const { visibleSpan } = this.session;
     const act = rule.lr === this.session.lr ? "chosen" : "click to choose it";
     const lines = [nameOf(rule), rule.meaning, rule.inside ? act : ""];
     setText(this.tip, lines.filter(Boolean).join("\n"));
-    const at = across(clampRate(rule.lr, shown), shown, place);
+    const at = across(clampRate(rule.lr, visibleSpan), visibleSpan, place);
     this.guide.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const width = this.tip.offsetWidth;
     const left = Math.min(Math.max(at - width / 2, 0), this.el.offsetWidth - width);

@@ -11,14 +11,14 @@ export interface Ticks {
 }
 
 /** Powers of ten, at most `most` of them; 1, 2 and 5 times powers of ten where fewer than two fit. */
-export function rateTicks({ low, high }: Span, most = 10): Ticks {
+export function rateTicks({ low, high }: Span, max = 10): Ticks {
   const inside = (value: number): boolean =>
     value >= low * (1 - 1e-12) && value <= high * (1 + 1e-12);
   const exponents: number[] = [];
   for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
     exponents.push(e);
   const decades = exponents.filter((e) => inside(power(e)));
-  const stride = Math.ceil(decades.length / most);
+  const stride = Math.ceil(decades.length / max);
   let values = decades.filter((e) => e % stride === 0).map(power);
   if (values.length < 2) {
     values = exponents.flatMap((e) => [1, 2, 5].map((m) => Number(`${m}e${e}`))).filter(inside);

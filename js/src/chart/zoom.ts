@@ -1,5 +1,5 @@
 // Zooming by button or key.
-import { rateAt, scaled } from "../numeric/axis";
+import { rateAt, zoomed } from "../numeric/axis";
 import type { Session } from "../state/session";
 
 /** What one press of a zoom button or key does. */
@@ -9,9 +9,9 @@ const FACTORS: Record<string, number> = { "+": 0.5, "-": 2, "0": Infinity };
 export function zoomBy(session: Session, key: string): boolean {
   const factor = FACTORS[key === "=" ? "+" : key];
   if (factor === undefined) return false;
-  const { lr, shown, whole } = session;
-  const seen = lr !== null && lr >= shown.low && lr <= shown.high;
-  const part = scaled(shown, factor, seen ? lr : rateAt(0.5, shown), whole);
-  session.setZoom(part.low === whole.low && part.high === whole.high ? null : part);
+  const { lr, visibleSpan, fullSpan } = session;
+  const visible = lr !== null && lr >= visibleSpan.low && lr <= visibleSpan.high;
+  const part = zoomed(visibleSpan, factor, visible ? lr : rateAt(0.5, visibleSpan), fullSpan);
+  session.view.setZoom(part.low === fullSpan.low && part.high === fullSpan.high ? null : part);
   return true;
 }

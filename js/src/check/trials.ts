@@ -30,7 +30,7 @@ export function trialCurves(
 }
 
 /** How far the range reaches above the calmest curve, in heights of that curve. */
-const ABOVE = 0.5;
+const HEADROOM = 0.5;
 
 /** A range of loss that shows the calmest curve whole and the others as far as they do not dwarf it. */
 export function curvesRange(curves: readonly Float64Array[]): Range {
@@ -38,17 +38,17 @@ export function curvesRange(curves: readonly Float64Array[]): Range {
   let high = -Infinity;
   let calmest = Infinity;
   for (const curve of curves) {
-    let most = -Infinity;
+    let highest = -Infinity;
     for (const loss of curve) {
       if (!Number.isFinite(loss)) continue;
       low = Math.min(low, loss);
-      most = Math.max(most, loss);
+      highest = Math.max(highest, loss);
     }
-    high = Math.max(high, most);
-    if (most > -Infinity) calmest = Math.min(calmest, most);
+    high = Math.max(high, highest);
+    if (highest > -Infinity) calmest = Math.min(calmest, highest);
   }
   if (low > high) return { min: 0, max: 1 };
-  const top = Math.min(high, calmest + ABOVE * (calmest - low));
+  const top = Math.min(high, calmest + HEADROOM * (calmest - low));
   // Never so thin, nor so wide, that arithmetic on it gives up.
   const room = Math.max(0.06 * (top - low), Math.abs(top) * 1e-6, 1e-9);
   return { min: Math.max(low - room, -1e300), max: Math.min(top + room, 1e300) };

@@ -49,7 +49,8 @@ export class RunBar {
   }
 
   update(): void {
-    const { standing: status, connected, lr, check, span, detail } = this.session;
+    const { displayedStatus: status, lr, check, span, detail } = this.session;
+    const { connected } = this.session.connection;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
     const shown = BUTTONS[status.state];

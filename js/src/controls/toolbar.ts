@@ -30,7 +30,7 @@ export class Toolbar {
       tool(
         MODES[mode].name,
         () => {
-          session.setMode(mode);
+          session.view.setMode(mode);
         },
         MODES[mode].hint,
       );
@@ -43,7 +43,7 @@ export class Toolbar {
     };
     this.zooms = h("div.tools", {}, zoom("Zoom in", "+", "+"), zoom("Zoom out", "-", "−"));
     this.reset = tool("Reset zoom", () => {
-      session.setZoom(null);
+      session.view.setZoom(null);
     });
     this.clear = tool("Clear range", () => {
       session.setRange(null);
@@ -61,7 +61,8 @@ export class Toolbar {
   }
 
   update(): void {
-    const { mode, zoom, lrRange } = this.session;
+    const { lrRange } = this.session;
+    const { mode, zoom } = this.session.view;
     for (const [name, button] of Object.entries(this.modes)) {
       setAttribute(button, "aria-pressed", String(name === mode));
     }

@@ -8,5 +8,5 @@ export async function copyText(session: Session, text: string, name = text): Pro
   } catch {
     copied = false;
   }
-  session.say(copied, copied ? `Copied: ${name}` : `The browser refuses to copy: ${text}`);
+  session.view.notify(copied, copied ? `Copied: ${name}` : `The browser refuses to copy: ${text}`);
 }

@@ -59,7 +59,7 @@ export class SaveMenu {
       const item = button("tool", name);
       on(item, "click", () => {
         void Promise.resolve(act()).catch((error: unknown) => {
-          session.say(false, `${name} failed: ${String(error)}`);
+          session.view.notify(false, `${name} failed: ${String(error)}`);
         });
         close();
         opener.focus();

@@ -22,7 +22,7 @@ export function snippetsFor(
   const snippets: Snippet[] = [];
   const scheduler = "scheduler = torch.optim.lr_scheduler.";
   // One that has no momentum must not get one from its schedule.
-  const still = optimizer?.momentum ? "" : ", cycle_momentum=False";
+  const noMomentum = optimizer?.momentum ? "" : ", cycle_momentum=False";
   if (lr !== null) {
     const rest = optimizer?.arguments ? `, ${optimizer.arguments}` : "";
     const code = optimizer
@@ -30,10 +30,10 @@ export function snippetsFor(
       : `for group in optimizer.param_groups:\n    group["lr"] = ${pythonRate(lr)}`;
     snippets.push({ name: "optimizer", code });
   }
-  const most = range?.[1] ?? lr;
-  if (most !== null) {
+  const maxRate = range?.[1] ?? lr;
+  if (maxRate !== null) {
     const start = range ? `, div_factor=${Number((range[1] / range[0]).toPrecision(3))}` : "";
-    const code = `${scheduler}OneCycleLR(\n    optimizer, max_lr=${pythonRate(most)}${start},\n    total_steps=1000${still},  # all steps of the training\n)`;
+    const code = `${scheduler}OneCycleLR(\n    optimizer, max_lr=${pythonRate(maxRate)}${start},\n    total_steps=1000${noMomentum},  # all steps of the training\n)`;
     snippets.push({ name: "OneCycleLR", code });
   }
   if (range) {

@@ -39,23 +39,23 @@ export function union(spans: readonly Span[]): Span {
 }
 
 /** The narrowest part worth showing, as the ratio of its ends. */
-const NARROWEST = 1.05;
+const MIN_RATIO = 1.05;
 
 /** The part of the whole between two rates; null where it is too narrow to be meant. */
-export function partBetween(a: number, b: number, whole: Span): Span | null {
-  const low = clampRate(Math.min(a, b), whole);
-  const high = clampRate(Math.max(a, b), whole);
-  return high / low < NARROWEST ? null : { low, high };
+export function partBetween(a: number, b: number, full: Span): Span | null {
+  const low = clampRate(Math.min(a, b), full);
+  const high = clampRate(Math.max(a, b), full);
+  return high / low < MIN_RATIO ? null : { low, high };
 }
 
 /** The part narrowed or widened by a factor around a rate, which keeps its place in it if it can. */
-export function scaled(part: Span, factor: number, around: number, whole: Span): Span {
-  const [from, to] = [fractionOf(part.low, whole), fractionOf(part.high, whole)];
-  const least = Math.log(NARROWEST) / Math.log(whole.high / whole.low);
-  const width = Math.min(Math.max((to - from) * factor, least), 1);
+export function zoomed(part: Span, factor: number, around: number, full: Span): Span {
+  const [from, to] = [fractionOf(part.low, full), fractionOf(part.high, full)];
+  const minWidth = Math.log(MIN_RATIO) / Math.log(full.high / full.low);
+  const width = Math.min(Math.max((to - from) * factor, minWidth), 1);
   // All of it is exactly that, whatever the logarithms round.
-  if (width > 1 - 1e-9) return whole;
+  if (width > 1 - 1e-9) return full;
   const at = fractionOf(clampRate(around, part), part);
   const low = Math.min(Math.max(from + at * (to - from - width), 0), 1 - width);
-  return { low: rateAt(low, whole), high: rateAt(low + width, whole) };
+  return { low: rateAt(low, full), high: rateAt(low + width, full) };
 }

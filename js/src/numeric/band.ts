@@ -1,5 +1,5 @@
 // The area between two lines, as the closed outline that a bqplot line with its inside filled draws.
-import { type Columns, type Points, thinned } from "./decimation";
+import { type Columns, type Points, decimated } from "./decimation";
 
 /**
  * The outline of the band between two curves; a gap in both, at the same places, parts it.
@@ -14,8 +14,8 @@ export function outline(
   high: Float64Array,
   columns: Columns,
 ): Points {
-  const upper = pieces(thinned(lr, high, columns));
-  const lower = pieces(thinned(lr, low, columns));
+  const upper = pieces(decimated(lr, high, columns));
+  const lower = pieces(decimated(lr, low, columns));
   const x: number[] = [];
   const y: number[] = [];
   upper.forEach((there, i) => {

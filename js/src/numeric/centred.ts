@@ -1,8 +1,8 @@
 import { smoothed } from "./smoothing";
 
 /** Losses whose sums and quotients are still numbers, and a spread that can divide them. */
-const LARGEST = 1e150;
-const LEAST_SPREAD = 1e-100;
+const MAX_LOSS = 1e150;
+const MIN_SPREAD = 1e-100;
 /** Of a curve without any fall or noise: so much of its level counts as its spread. */
 const SPREAD_SHARE = 1e-6;
 /** Of many losses a sample tells enough. */
@@ -23,7 +23,7 @@ export function centred(loss: Float64Array, beta: number): Float64Array<ArrayBuf
   const result = Float64Array.from(loss, (value) => (Number.isFinite(value) ? value : NaN));
   const finite = result.filter((value) => !Number.isNaN(value));
   if (beta === 0 || finite.length < 3) return result;
-  const values = finite.map((value) => Math.max(-LARGEST, Math.min(value, LARGEST)));
+  const values = finite.map((value) => Math.max(-MAX_LOSS, Math.min(value, MAX_LOSS)));
   const { highest, spread } = normal(values, smoothed(finite, beta));
   let low = Infinity;
   let high = -Infinity;
@@ -69,8 +69,8 @@ function normal(values: Float64Array, average: Float64Array): Normal {
   const stride = Math.ceil(values.length / SAMPLE);
   const sample = values.filter((_, i) => i % stride === 0).sort();
   const quarter = sample[Math.floor((sample.length - 1) / 4)]!;
-  const least = Math.max(SPREAD_SHARE * Math.abs(highest), LEAST_SPREAD);
-  return { highest, spread: Math.max(highest - lowest, quarter - lowest, least) };
+  const minSpread = Math.max(SPREAD_SHARE * Math.abs(highest), MIN_SPREAD);
+  return { highest, spread: Math.max(highest - lowest, quarter - lowest, minSpread) };
 }
 
 function median(a: number, b: number, c: number): number {
@@ -78,16 +78,16 @@ function median(a: number, b: number, c: number): number {
 }
 
 /** A local linear fit at each value, with weights keep**distance to both sides. */
-function fitted(values: Float64Array, keep: number): Float64Array {
+function fitted(values: Float64Array, decay: number): Float64Array {
   const { length } = values;
   // Sums over the values behind, and over them times their distance; then the same ahead.
   const behind = new Float64Array(length);
   const behindByDistance = new Float64Array(length);
   for (let i = 1; i < length; i++) {
-    behind[i] = keep * (behind[i - 1]! + values[i - 1]!);
-    behindByDistance[i] = keep * behindByDistance[i - 1]! + behind[i]!;
+    behind[i] = decay * (behind[i - 1]! + values[i - 1]!);
+    behindByDistance[i] = decay * behindByDistance[i - 1]! + behind[i]!;
   }
-  const weights = weightsOf(length, keep);
+  const weights = weightsOf(length, decay);
   const result = new Float64Array(length);
   let ahead = 0;
   let aheadByDistance = 0;
@@ -99,8 +99,8 @@ function fitted(values: Float64Array, keep: number): Float64Array {
     const t0 = values[i]! + behind[i]! + ahead;
     const t1 = aheadByDistance - behindByDistance[i]!;
     result[i] = (s2 * t0 - s1 * t1) / (s0 * s2 - s1 * s1);
-    ahead = keep * (ahead + values[i]!);
-    aheadByDistance = keep * aheadByDistance + ahead;
+    ahead = decay * (ahead + values[i]!);
+    aheadByDistance = decay * aheadByDistance + ahead;
   }
   return result;
 }
@@ -108,14 +108,14 @@ function fitted(values: Float64Array, keep: number): Float64Array {
 /** The sums of keep**d, of that times d, and of that times d squared, for d from 1 to each count. */
 function weightsOf(
   length: number,
-  keep: number,
+  decay: number,
 ): { sum: Float64Array; byDistance: Float64Array; bySquare: Float64Array } {
   const sum = new Float64Array(length);
   const byDistance = new Float64Array(length);
   const bySquare = new Float64Array(length);
   let weight = 1;
   for (let d = 1; d < length; d++) {
-    weight *= keep;
+    weight *= decay;
     sum[d] = sum[d - 1]! + weight;
     byDistance[d] = byDistance[d - 1]! + weight * d;
     bySquare[d] = bySquare[d - 1]! + weight * d * d;
@@ -126,7 +126,7 @@ function weightsOf(
 /** The drawn line of each sweep. Those that are done stay; the one in hand changes as rows come. */
 export class Centred {
   private values = new Float64Array(256);
-  private done = 0;
+  private rowsDone = 0;
 
   /** @param beta how much is smoothed, 0 <= beta < 1 */
   constructor(readonly beta: number) {}
@@ -143,12 +143,13 @@ export class Centred {
       larger.set(this.values);
       this.values = larger;
     }
-    if (loss.length > this.done) {
+    if (loss.length > this.rowsDone) {
       starts.forEach((start, i) => {
         const end = Math.min(starts[i + 1] ?? loss.length, loss.length);
-        if (end > this.done) this.values.set(centred(loss.subarray(start, end), this.beta), start);
+        if (end > this.rowsDone)
+          this.values.set(centred(loss.subarray(start, end), this.beta), start);
       });
-      this.done = loss.length;
+      this.rowsDone = loss.length;
     }
     return this.values.subarray(0, loss.length);
   }

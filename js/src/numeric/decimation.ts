@@ -44,23 +44,23 @@ export class Columns {
 }
 
 /** The points to draw for one line. */
-export class Thinner {
+export class Decimator {
   private readonly x = new Numbers();
   private readonly y = new Numbers();
-  private done: number;
-  private next = 0;
-  private dense = false;
+  private rowsDone: number;
+  private nextStart = 0;
+  private decimating = false;
   private column = NaN;
   // The rows to be drawn of the column in hand; -1 where it has none yet.
-  private one = -1;
-  private other = -1;
+  private minRow = -1;
+  private maxRow = -1;
 
   /** @param first the row with which the line begins */
   constructor(
     private readonly columns: Columns,
     readonly first = 0,
   ) {
-    this.done = first;
+    this.rowsDone = first;
   }
 
   /**
@@ -72,11 +72,11 @@ export class Thinner {
    */
   extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Points {
     const { count } = this.columns;
-    if (!this.dense && lr.length - this.first > 2 * count) this.thinOut();
+    if (!this.decimating && lr.length - this.first > 2 * count) this.startDecimating();
     const columns = this.columns.of(lr);
-    for (let i = this.done; i < lr.length; i++) {
-      if (i === starts[this.next]) {
-        this.next++;
+    for (let i = this.rowsDone; i < lr.length; i++) {
+      if (i === starts[this.nextStart]) {
+        this.nextStart++;
         this.breakLine(lr, values);
       }
       const column = columns[i]!;
@@ -85,43 +85,43 @@ export class Thinner {
         this.breakLine(lr, values);
         continue;
       }
-      const here = this.dense ? column : i;
-      if (here !== this.column) {
+      const group = this.decimating ? column : i;
+      if (group !== this.column) {
         this.flush(lr, values);
-        this.column = here;
+        this.column = group;
       }
-      if (this.one < 0) this.one = this.other = i;
+      if (this.minRow < 0) this.minRow = this.maxRow = i;
       // Beside the axis only the line's way in and out is worth anything.
-      else if (here < 0 || here > count) this.other = i;
-      else if (value < values[this.one]!) this.one = i;
-      else if (value > values[this.other]!) this.other = i;
+      else if (group < 0 || group > count) this.maxRow = i;
+      else if (value < values[this.minRow]!) this.minRow = i;
+      else if (value > values[this.maxRow]!) this.maxRow = i;
     }
-    this.done = lr.length;
+    this.rowsDone = lr.length;
     return this.points(lr, values);
   }
 
   /** There are more rows than pixels now: draw extremes instead of all. */
-  private thinOut(): void {
-    this.dense = true;
+  private startDecimating(): void {
+    this.decimating = true;
     this.x.truncate(0);
     this.y.truncate(0);
-    this.done = this.first;
-    this.next = 0;
+    this.rowsDone = this.first;
+    this.nextStart = 0;
     this.column = NaN;
-    this.one = this.other = -1;
+    this.minRow = this.maxRow = -1;
   }
 
   private flush(lr: Float64Array, values: Float64Array): void {
-    if (this.one < 0) return;
-    const first = Math.min(this.one, this.other);
-    const last = Math.max(this.one, this.other);
+    if (this.minRow < 0) return;
+    const first = Math.min(this.minRow, this.maxRow);
+    const last = Math.max(this.minRow, this.maxRow);
     this.x.push(lr[first]!);
     this.y.push(values[first]!);
     if (last > first) {
       this.x.push(lr[last]!);
       this.y.push(values[last]!);
     }
-    this.one = this.other = -1;
+    this.minRow = this.maxRow = -1;
   }
 
   private breakLine(lr: Float64Array, values: Float64Array): void {
@@ -136,18 +136,18 @@ export class Thinner {
 
   /** A copy of what is finished, and the column in hand as it is now. */
   private points(lr: Float64Array, values: Float64Array): Points {
-    const { x, y, one, other } = this;
+    const { x, y, minRow, maxRow } = this;
     const { length } = x;
     this.flush(lr, values);
     const points = { x: x.view.slice(), y: y.view.slice() };
     x.truncate(length);
     y.truncate(length);
-    [this.one, this.other] = [one, other];
+    [this.minRow, this.maxRow] = [minRow, maxRow];
     return points;
   }
 }
 
 /** The points of a line that is thinned once; see `Thinner.extend`. */
-export function thinned(lr: Float64Array, values: Float64Array, columns: Columns): Points {
-  return new Thinner(columns).extend(lr, values, [0]);
+export function decimated(lr: Float64Array, values: Float64Array, columns: Columns): Points {
+  return new Decimator(columns).extend(lr, values, [0]);
 }

@@ -8,7 +8,7 @@ export interface Range {
 }
 
 /** The range to show for an upper limit that somebody chose; null stands for automatic. */
-export function shownRange(auto: Range, limit: number | null): Range {
+export function visibleRange(auto: Range, limit: number | null): Range {
   if (limit === null || !Number.isFinite(limit)) return auto;
   if (limit > auto.min) return ordered(auto.min, limit);
   return ordered(limit - (auto.max - auto.min), limit);
@@ -17,13 +17,15 @@ export function shownRange(auto: Range, limit: number | null): Range {
 /**
  * The range in powers of ten, on a logarithmic axis.
  *
- * @param least the smallest loss above zero
- * @param most the largest loss
+ * @param minPositiveLoss the smallest loss above zero
+ * @param maxLoss the largest loss
  */
-export function logRange({ max }: Range, least: number, most: number): Range {
+export function logRange({ max }: Range, minPositiveLoss: number, maxLoss: number): Range {
   // A limit that leaves nothing to see on this axis counts as none.
-  const top = Math.log10(Math.min(max > least ? max : Math.max(most, 2 * least), 1e300));
-  const low = Math.log10(Math.max(least, 1e-300));
+  const top = Math.log10(
+    Math.min(max > minPositiveLoss ? max : Math.max(maxLoss, 2 * minPositiveLoss), 1e300),
+  );
+  const low = Math.log10(Math.max(minPositiveLoss, 1e-300));
   return ordered(low - 0.05 * (top - low), top);
 }
 
@@ -41,26 +43,26 @@ export function ordered(min: number, max: number): Range {
  * What the slider can reach: from a sliver above the lowest loss to all that was seen, but not so far
  * into the explosion that the useful limits shrink to a corner of the slider.
  *
- * @param most the largest loss that was seen
+ * @param maxLoss the largest loss that was seen
  */
-export function limitSpan(auto: Range, most: number): Range {
+export function limitSpan(auto: Range, maxLoss: number): Range {
   const span = auto.max - auto.min;
-  const top = Math.max(most, auto.min + 4 * span);
+  const top = Math.max(maxLoss, auto.min + 4 * span);
   return ordered(auto.min + 0.05 * span, Math.min(top, auto.min + 100 * span));
 }
 
 /** The limit at a slider position of 0 to 1: equal steps multiply the height above the lowest loss. */
 export function limitAt(position: number, auto: Range, span: Range): number {
-  const least = span.min - auto.min;
-  const most = span.max - auto.min;
-  return auto.min + least * (most / least) ** position;
+  const min = span.min - auto.min;
+  const max = span.max - auto.min;
+  return auto.min + min * (max / min) ** position;
 }
 
 /** The slider position of 0 to 1 that stands for a limit. */
 export function positionOf(limit: number, auto: Range, span: Range): number {
-  const least = span.min - auto.min;
-  const most = span.max - auto.min;
-  const position = Math.log((limit - auto.min) / least) / Math.log(most / least);
+  const min = span.min - auto.min;
+  const max = span.max - auto.min;
+  const position = Math.log((limit - auto.min) / min) / Math.log(max / min);
   return Number.isFinite(position) ? Math.min(Math.max(position, 0), 1) : 0;
 }
 
@@ -73,11 +75,11 @@ export class AutoRange {
   /** Always finite, min < max. */
   range: Range = { min: 0, max: 1 };
   /** The largest loss so far. */
-  most = -Infinity;
+  maxLoss = -Infinity;
   /** The smallest loss above zero so far. */
-  least = Infinity;
-  private done = 0;
-  private next = 0;
+  minPositiveLoss = Infinity;
+  private rowsDone = 0;
+  private nextStart = 0;
   private sweep = new SweepRange();
   // Of the sweeps before the one in hand.
   private low = Infinity;
@@ -85,19 +87,19 @@ export class AutoRange {
 
   /** Takes in further rows; `loss` and `starts` are the same as before and more. */
   extend(loss: Float64Array, starts: readonly number[]): void {
-    if (this.done === loss.length) return;
-    for (let i = this.done; i < loss.length; i++) {
-      if (i === starts[this.next]) {
-        this.next++;
+    if (this.rowsDone === loss.length) return;
+    for (let i = this.rowsDone; i < loss.length; i++) {
+      if (i === starts[this.nextStart]) {
+        this.nextStart++;
         [this.low, this.high] = this.extremes();
         this.sweep = new SweepRange();
       }
       const value = loss[i]!;
-      if (value > this.most) this.most = value;
-      if (value > 0 && value < this.least) this.least = value;
+      if (value > this.maxLoss) this.maxLoss = value;
+      if (value > 0 && value < this.minPositiveLoss) this.minPositiveLoss = value;
       if (Number.isFinite(value)) this.sweep.push(value);
     }
-    this.done = loss.length;
+    this.rowsDone = loss.length;
     const [low, high] = this.extremes();
     if (low <= high) this.range = padded(low, high);
   }
@@ -115,10 +117,10 @@ class SweepRange {
   private average = 0;
   private weight = 1;
   private first = NaN;
-  private leastAverage = Infinity;
+  private minAverage = Infinity;
   /** Where the smoothed loss is lowest. */
   private bottom = 0;
-  private least = Infinity;
+  private min = Infinity;
   /** The lowest loss up to the bottom. */
   private low = Infinity;
 
@@ -129,11 +131,11 @@ class SweepRange {
     const average = this.average / (1 - this.weight);
     const count = this.losses.length;
     if (count === 1) this.first = average;
-    this.least = Math.min(this.least, loss);
-    if (count > 1 && !(average < this.leastAverage)) return;
-    this.leastAverage = average;
+    this.min = Math.min(this.min, loss);
+    if (count > 1 && !(average < this.minAverage)) return;
+    this.minAverage = average;
     this.bottom = count - 1;
-    this.low = this.least;
+    this.low = this.min;
   }
 
   /** Null before there is a loss. */
@@ -152,8 +154,8 @@ class SweepRange {
 }
 
 function padded(low: number, high: number): Range {
-  const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-6;
-  const spread = Math.max(high - low, least);
+  const minSpread = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-6;
+  const spread = Math.max(high - low, minSpread);
   return ordered(low - 0.06 * spread, high + 0.3 * spread);
 }
 

@@ -23,7 +23,7 @@ export class SweepQuartiles {
     high: new Numbers(),
     count: new Numbers(),
   };
-  private done = 0;
+  private rowsDone = 0;
 
   /**
    * Takes in further rows, and looks only at the steps of the sweeps that they belong to.
@@ -34,18 +34,18 @@ export class SweepQuartiles {
    * @param starts offsets where each sweep begins, the same and more; sweeps may end at any step
    */
   extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Quartiles {
-    const { columns, done } = this;
+    const { columns, rowsDone } = this;
     const ends = starts.map((_, i) => Math.min(starts[i + 1] ?? values.length, values.length));
     let changed = 0;
     starts.forEach((start, i) => {
-      if (ends[i]! <= done) return;
+      if (ends[i]! <= rowsDone) return;
       changed = Math.max(changed, ends[i]! - start);
     });
     while (columns.lr.length < changed) {
       for (const column of Object.values(columns)) column.push(NaN);
     }
-    for (let step = 0; step < changed; step++) this.look(step, lr, values, starts, ends);
-    this.done = values.length;
+    for (let step = 0; step < changed; step++) this.computeStep(step, lr, values, starts, ends);
+    this.rowsDone = values.length;
     return {
       lr: columns.lr.view,
       low: columns.low.view,
@@ -55,7 +55,7 @@ export class SweepQuartiles {
     };
   }
 
-  private look(
+  private computeStep(
     step: number,
     lr: Float64Array,
     values: Float64Array,

@@ -2,7 +2,7 @@
 import type { Command, RunAction } from "./protocol";
 
 /** After this long without an answer the kernel counts as busy, in milliseconds. */
-const BUSY_AFTER = 1000;
+const LATE_AFTER = 1000;
 
 export interface Request {
   name: Command | RunAction | "export";
@@ -24,7 +24,7 @@ export class Requests {
     this.timer = setTimeout(() => {
       request.late = true;
       this.onLate();
-    }, BUSY_AFTER);
+    }, LATE_AFTER);
   }
 
   /** Notes that there is an answer, if what waits is one of these, or whatever it is. */

@@ -13,7 +13,7 @@ export interface Rows {
   data: Float64Array;
 }
 
-interface Hole {
+interface Gap {
   from: number;
   to: number;
 }
@@ -29,7 +29,7 @@ export class RunTable {
   private columns = { lr: new Float64Array(256), loss: new Float64Array(256) };
   private end = 0;
   private expected = 0;
-  private holes: Hole[] = [];
+  private gaps: Gap[] = [];
 
   constructor(readonly run: number) {}
 
@@ -55,7 +55,7 @@ export class RunTable {
 
   /** The first row that exists in the kernel and not here; null when nothing is known to be missing. */
   get missing(): number | null {
-    return this.holes[0]?.from ?? (this.end < this.expected ? this.end : null);
+    return this.gaps[0]?.from ?? (this.end < this.expected ? this.end : null);
   }
 
   /** Notes that the kernel holds at least this many rows. */
@@ -64,7 +64,7 @@ export class RunTable {
   }
 
   /** Notes where further sweeps begin. Returns whether that is news. */
-  begin(starts: readonly number[]): boolean {
+  addStarts(starts: readonly number[]): boolean {
     const before = this.starts;
     this.starts = merged(before, starts);
     const added = this.starts.length - before.length;
@@ -79,8 +79,8 @@ export class RunTable {
     const stop = offset + data.length / 2;
     if (stop === offset) return false;
     let changed = false;
-    const holes: Hole[] = [];
-    for (const hole of this.holes) {
+    const holes: Gap[] = [];
+    for (const hole of this.gaps) {
       const from = Math.max(hole.from, offset);
       const to = Math.min(hole.to, stop);
       if (from >= to) {
@@ -104,7 +104,7 @@ export class RunTable {
       this.end = stop;
       changed = true;
     }
-    this.holes = holes;
+    this.gaps = holes;
     if (changed) this.revision++;
     return changed;
   }
@@ -144,16 +144,19 @@ export class RunTable {
 }
 
 /** How long an answer may take before it is asked for again, in milliseconds; doubles each time. */
-const PATIENCE = 1000;
+const RETRY_AFTER = 1000;
 /** A busy kernel answers every one of them, only later: patience grows up to this. */
-const MOST_PATIENCE = 30_000;
+const MAX_RETRY_AFTER = 30_000;
 
 /** The tables of all runs, by number. */
 export class RowStore {
   readonly runs = new Map<number, RunTable>();
   /** The number of the table to look at; null for the newest, which has the highest number. */
   active: number | null = null;
-  private readonly asked = new Map<number, { from: number; until: number; patience: number }>();
+  private readonly requested = new Map<
+    number,
+    { from: number; until: number; retryAfter: number }
+  >();
 
   /** The table to look at; null where there is none. */
   get current(): RunTable | null {
@@ -181,8 +184,8 @@ export class RowStore {
     if (!isCount(run) || !isCount(offset) || data.length % 2 !== 0) return false;
     const isNew = !this.runs.has(run);
     const table = this.table(run);
-    const begun = starts.every(isCount) && table.begin(starts);
-    return table.write(offset, data) || begun || isNew;
+    const newStarts = starts.every(isCount) && table.addStarts(starts);
+    return table.write(offset, data) || newStarts || isNew;
   }
 
   /** What to ask the kernel for at this moment (milliseconds). */
@@ -190,14 +193,14 @@ export class RowStore {
     const asks: Resync[] = [];
     for (const { run, missing: from } of this.runs.values()) {
       if (from === null) {
-        this.asked.delete(run);
+        this.requested.delete(run);
         continue;
       }
-      const before = this.asked.get(run);
+      const before = this.requested.get(run);
       const same = before?.from === from ? before : null;
       if (same && now < same.until) continue;
-      const patience = same ? Math.min(2 * same.patience, MOST_PATIENCE) : PATIENCE;
-      this.asked.set(run, { from, until: now + patience, patience });
+      const retryAfter = same ? Math.min(2 * same.retryAfter, MAX_RETRY_AFTER) : RETRY_AFTER;
+      this.requested.set(run, { from, until: now + retryAfter, retryAfter });
       asks.push({ run, from });
     }
     return asks;
@@ -226,6 +229,6 @@ export function decodeRows(buffer: DataView | ArrayBuffer | Uint8Array | undefin
   const bytes = ArrayBuffer.isView(buffer)
     ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
     : new Uint8Array(buffer);
-  const whole = bytes.length - (bytes.length % 16);
-  return new Float64Array(bytes.slice(0, whole).buffer);
+  const complete = bytes.length - (bytes.length % 16);
+  return new Float64Array(bytes.slice(0, complete).buffer);
 }

@@ -1,6 +1,6 @@
 // What the widget says about a run, in words.
 import type { Span } from "../numeric/axis";
-import type { Kernel } from "../stream/kernel";
+import type { KernelState } from "../stream/kernel";
 import type { Command, Detail, RunAction, Status } from "../stream/protocol";
 import { formatLoss, formatRate, formatTimeLeft } from "./format";
 
@@ -83,7 +83,7 @@ export function describeWaiting(name: keyof typeof LABEL, seen = true): string {
 }
 
 /** What is there where no kernel answers, and what can be done with it. */
-export function describeAlone(kernel: Kernel, cutOff: boolean, recorded: boolean): string {
+export function describeNoKernel(kernel: KernelState, cutOff: boolean, recorded: boolean): string {
   const [lead, curve] =
     kernel === "lost"
       ? ["No kernel can be reached", "this is the curve so far"]
