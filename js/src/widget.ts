@@ -9,6 +9,9 @@ import { View } from "./view";
 import "./widget.css";
 import "./chart/overlays.css";
 import "./controls/toolbar.css";
+import "./chart/drag.css";
+import "./export/save-menu.css";
+import "./export/code-panel.css";
 import "./controls/legend.css";
 
 const NO_HOST =

@@ -1,25 +1,25 @@
-// What pressing and dragging in the plot does: it picks a rate, a range of rates, or what is shown.
+// Pressing and dragging in the plot: picks a rate, selects a range of rates, or zooms.
 import { h, on } from "../dom";
 import { partBetween, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
 import { describeOutside } from "../text/words";
 import { across, type Place, rateOf } from "./place";
 
-/** So far a hand moves in a click, in pixels. */
+/** A pointer that moves no further is a click, in pixels. */
 const CLICK_SLACK = 3;
-/** So near an edge of the range is taken up, in pixels. */
+/** Pressing this near to an end of the range moves that end, in pixels. */
 const GRAB_DISTANCE = 7;
 
 interface Gesture {
-  /** Where it began, in pixels. */
+  /** Where the pointer was pressed, in pixels. */
   x: number;
-  /** The rate from which a range or a part is spanned. */
+  /** The fixed end of the range or of the zoom. */
   anchor: number;
   moved: boolean;
 }
 
 export class Brush {
-  /** The part that is being dragged out. */
+  /** Shows the part to zoom to while it is dragged. */
   readonly el = h("div.brush", { hidden: true, "aria-hidden": "true" });
   private gesture: Gesture | null = null;
 
@@ -48,7 +48,7 @@ export class Brush {
   private begin(event: PointerEvent): void {
     const place = this.place();
     const target = event.target as Element;
-    // bqplot itself drags the marker, in every mode.
+    // bqplot drags the marker itself, in every mode.
     if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
       return;
     const box = this.plot.getBoundingClientRect();
@@ -105,7 +105,7 @@ export class Brush {
     const { session } = this;
     const rate = tidyRate(lr, session.visibleSpan);
     session.pick(rate);
-    // Only another run has been there.
+    // The rate was clamped: only another run has swept it.
     if (session.lr !== rate) session.view.notify(false, describeOutside(rate, session.span));
   }
 

@@ -1,4 +1,4 @@
-// What is under the pointer: a row of the active run, or of another whose line is nearer.
+// The row nearest to the pointer, of any run that is drawn.
 import type { Quartiles } from "../numeric/quartiles";
 import type { Run } from "../state/runs";
 import type { Session } from "../state/session";
@@ -9,16 +9,16 @@ import { across, type Place, rateOf } from "./place";
 
 export interface HoveredRow {
   lr: number;
-  /** What there is to say of it, by line. */
+  /** Lines of text that describe the row. */
   lines: string[];
 }
 
 interface Row extends HoveredRow {
-  /** The losses that are drawn there. */
+  /** The losses drawn at that rate. */
   losses: number[];
 }
 
-/** The row of a run that is nearest to a rate; null where it has none. */
+/** The row of a run nearest to a rate; null if the run has no rows. */
 export function rowAt(lr: number, run: Run, session: Session, chart: Chart): Row | null {
   const { table } = run;
   const { traits, runs } = session;
@@ -31,13 +31,13 @@ export function rowAt(lr: number, run: Run, session: Session, chart: Chart): Row
   const row = nearest(rates, lr);
   return {
     lr: rates[row]!,
-    // Of the active run the raw losses are drawn as well.
+    // Raw losses are drawn of the active run only.
     losses: [values[row]!, ...(run === runs.active && !sweeps ? [table.loss[row]!] : [])],
     lines: sweeps ? describeSweeps(sweeps, row) : describeRow(table, values, row),
   };
 }
 
-/** Null where there is no row at all. */
+/** Null if no run has rows. */
 export function hoveredRow(
   x: number,
   y: number,
@@ -58,7 +58,7 @@ export function hoveredRow(
       const away = row.losses.map((loss) =>
         Math.hypot(across(row.lr, visibleSpan, place) - x, height(loss) - y),
       );
-      // Where a line is broken it is far away, but it is there.
+      // A row without a finite loss counts as far away.
       const distance = Math.min(...away.map((d) => (Number.isFinite(d) ? d : 1e9)));
       const { lines } = row;
       return [{ lr: row.lr, distance, lines: several ? [run.label, ...lines] : lines }];

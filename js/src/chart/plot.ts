@@ -1,5 +1,5 @@
-// One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
-// invitation while there is nothing to see.
+// One view of the chart: the figure with everything that is drawn over it, and a slider over the axis
+// with which the keyboard moves the marker (the "twin").
 import { h, on, setAttribute, setText } from "../dom";
 import { type FigureView, silenceMarks, type RealModel } from "../host";
 import { clampRate, fractionOf, rateAt, tidyRate } from "../numeric/axis";
@@ -16,13 +16,13 @@ import { RuleTicks } from "./rules";
 import { zoomBy } from "./zoom";
 
 export class Plot {
-  /** Where the figure goes. */
+  /** The element for the figure. */
   readonly figure = h("div.figure");
   private readonly empty = h("div.empty");
   private readonly twin = h("input.twin", { type: "range", min: "0", max: "1", step: "0.001" });
   private readonly hairline = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
-  // What these two say is in the twin's value and in the state already.
+  // Hidden from screen readers: the twin's value and the state say the same.
   private readonly chosen = h("div.label", { "aria-hidden": "true" });
   private readonly suggested = h("div.label", { "aria-hidden": "true" });
   private readonly regions: Regions;
@@ -72,7 +72,7 @@ export class Plot {
     on(this.el, "pointermove", (event) => {
       this.hover(event);
     });
-    // A finger cannot hover: what it has tapped stays named when it is lifted.
+    // A finger cannot hover: the tip stays after a tap.
     const touches = (event: PointerEvent): boolean => event.pointerType === "touch";
     on(this.el, "pointerup", (event) => {
       if (touches(event)) this.hover(event);
@@ -82,7 +82,7 @@ export class Plot {
     });
   }
 
-  /** Takes the figure's view once it is drawn, until the signal aborts. */
+  /** Connects the figure's view once its marks are drawn, until the signal aborts. */
   async attach(view: FigureView, signal: AbortSignal): Promise<void> {
     const marks = await silenceMarks(
       view,
@@ -106,7 +106,7 @@ export class Plot {
       this.markerMoved(model);
     };
     model.on("change:x", moved, this);
-    // bqplot settles on a new size a moment after the element has it.
+    // bqplot takes on a new size only a moment after the element has it.
     view.on(
       "margin_updated",
       () => {
@@ -115,7 +115,7 @@ export class Plot {
       this,
     );
     signal.addEventListener("abort", () => {
-      // Of a view that goes away in mid-drag nobody would hear the end.
+      // A view that is removed during a drag sends no "drag_end".
       if (this.session.dragging) this.session.endDrag();
       model.off(null, null, this);
       view.off(null, null, this);
@@ -137,7 +137,7 @@ export class Plot {
     const { lr, visibleSpan, status, store, detail } = this.session;
     const { connected } = this.session.connection;
     this.el.dataset.mode = this.session.view.mode;
-    // bqplot gives the first curve of every mark the same id, which a page may hold only once.
+    // bqplot gives the first curve of every mark the same id; an id must be unique in the page.
     for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
     this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, visibleSpan));
     const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
@@ -152,7 +152,7 @@ export class Plot {
     const doubt = detail.confidence === "low" ? ", low confidence" : "";
     const chosen = lr === null ? "" : formatRate(lr, 3) + (taken ? doubt : "");
     const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}${doubt}`;
-    // Each on its line's far side from the other line.
+    // Each label stands on the side of its line that is away from the other line.
     const first = lr !== null && suggestion !== null && lr < suggestion;
     this.placeLabel(this.chosen, lr, chosen, place, 0, first);
     this.placeLabel(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
@@ -167,7 +167,7 @@ export class Plot {
     return this.twin.matches(":focus-visible");
   }
 
-  /** Without a pointer: names the row at the marker while its twin has the focus. */
+  /** Describes the row at the marker while the twin has the focus, else hides the tip. */
   private describeFocusedRow(): void {
     const { session } = this;
     const { lr, runs, dragging } = session;
@@ -181,7 +181,7 @@ export class Plot {
     this.showTip(row, place);
   }
 
-  /** Writes beside a vertical line, on its other side where there is no room. */
+  /** Places a label beside a vertical line, on its other side if there is no room. */
   private placeLabel(
     element: HTMLElement,
     lr: number | null,
@@ -194,7 +194,7 @@ export class Plot {
     if (lr === null || !place) return;
     const { visibleSpan } = this.session;
     const seen = clampRate(lr, visibleSpan);
-    // Of a line out of sight the label waits at that end and points there.
+    // The label of a line outside of the visible span stands at that end, with an arrow.
     const outside = lr < seen ? `‹ ${text}` : `${text} ›`;
     setText(element, seen === lr ? text : outside);
     const at = across(seen, visibleSpan, place);
@@ -204,15 +204,14 @@ export class Plot {
     element.style.top = `${place.top + row * 20}px`;
   }
 
-  /** The marker was moved by a drag, or by us. */
   private markerMoved(model: RealModel): void {
     if (!this.session.dragging) return;
     const at = (model.get("x") as ArrayLike<number>)[0];
     if (at === undefined) return;
-    // Beyond the end of what a number can hold there is the end of the axis.
+    // A drag far beyond the low end can underflow to 0.
     const lr = at > 0 ? at : this.session.visibleSpan.low;
     this.session.pick(tidyRate(lr, this.session.visibleSpan));
-    // Later: a value put back inside its own change event is no change, and nothing would move.
+    // In a microtask: a value reset inside its own change event triggers no redraw.
     queueMicrotask(() => {
       this.chart.placeMarker(this.session.lr);
     });
@@ -270,7 +269,7 @@ export class Plot {
     this.tip.hidden = this.hairline.hidden = true;
   }
 
-  /** Where the axis lies within this element; null until the figure is drawn. */
+  /** The place of the plot within this element; null until the figure is drawn. */
   private place(): Place | null {
     const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
     if (!this.drawn || !plot?.width) return null;

@@ -1,4 +1,4 @@
-// The chosen range of rates on the chart, with a slider for each end: their keyboard twins.
+// The chosen range of rates on the chart, with a slider for each end for the keyboard.
 import { h, on, setAttribute, setClass } from "../dom";
 import { clampRate, fractionOf, rateAt, type Span, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
@@ -8,14 +8,14 @@ import { across, type Place, placeTwin } from "./place";
 
 type Range = readonly [number, number];
 
-/** A range to begin with where there is none: the decade up to a rate. */
+/** The range from which the keyboard starts if none is chosen: the decade below a rate. */
 export function rangeBelow(lr: number | null, span: Span): Range {
   const high = lr ?? rateAt(0.5, span);
   const low = Math.max(high / 10, span.low);
   return low < high ? [low, high] : [low, rateAt(0.1, span)];
 }
 
-/** The range with one end moved along the axis by a part of it; the ends stay apart and in order. */
+/** The range with one end moved by a fraction of the axis; unchanged if the ends would meet. */
 export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Range {
   const at = rateAt(fractionOf(range[end], shown) + by, shown);
   const moved = Number.isFinite(by) ? tidyRate(at, shown) : at;
@@ -24,7 +24,7 @@ export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Ran
 }
 
 export class RangeBand {
-  /** Goes behind the figure. */
+  /** Lies behind the figure. */
   readonly shade = h("div.range", { hidden: true, "aria-hidden": "true" });
   readonly sliders: HTMLInputElement[];
 
@@ -43,7 +43,7 @@ export class RangeBand {
         event.preventDefault();
         this.move(end, by);
       });
-      // What assistive technology sets without keys.
+      // Assistive technology sets the value without keys.
       on(slider, "input", () => {
         this.move(end, Number(slider.value) - fractionOf(this.range[end], session.visibleSpan));
       });
@@ -68,7 +68,7 @@ export class RangeBand {
     const { top, bottom } = place;
     this.shade.style.cssText = `left:${from!}px;width:${to! - from!}px;top:${top}px;height:${bottom - top}px`;
     lrRange.forEach((lr, end) => {
-      // An end that lies outside of what is shown has no handle there.
+      // An end outside of the visible span has no handle.
       setClass(this.shade, ["no-low", "no-high"][end]!, clampRate(lr, visibleSpan) !== lr);
     });
   }

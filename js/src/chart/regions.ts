@@ -1,5 +1,4 @@
-// The regions of the curve on the chart, from the landmarks that the suggestion was judged by: shaded
-// behind it, named above it.
+// The regions of the curve between its landmarks: shaded behind the figure, named above it.
 import { h } from "../dom";
 import { clampRate, type Span } from "../numeric/axis";
 import { dodged } from "../numeric/dodge";
@@ -12,7 +11,7 @@ export interface Region {
   name: "flat" | "falling" | "exploding";
   low: number;
   high: number;
-  /** What it means, in a line. */
+  /** Its meaning, in one line. */
   meaning: string;
 }
 
@@ -21,10 +20,10 @@ const MEANINGS: Record<Region["name"], string> = {
   falling: "the loss falls: the model learns",
   exploding: "at least half of what was won is lost again: too high a rate",
 };
-/** Where the loss never fell, nothing was won that could be lost. */
+/** The meaning of "exploding" if the loss has never fallen. */
 const CLIMBS = "the loss climbs out of its noise: too high a rate";
 
-/** The regions there are, from low to high; a landmark that is null leaves its region away. */
+/** The regions from low to high; without its landmark a region is left out. */
 export function regionsOf(landmarks: Landmarks | undefined, span: Span): Region[] {
   const { falls_at = null, minimum = null, explodes_at = null } = landmarks ?? {};
   const flat = falls_at ?? explodes_at;
@@ -55,9 +54,9 @@ interface RegionElements {
 }
 
 export class Regions {
-  /** Goes behind the figure. */
+  /** Lie behind the figure. */
   readonly shades = h("div.shades", { "aria-hidden": "true" });
-  /** Goes over the figure. */
+  /** Lie over the figure. */
   readonly names = h("div", { role: "list", "aria-label": "Regions of the curve" });
   private regions: RegionElements[] = [];
   private shownRegions = "";

@@ -1,5 +1,4 @@
-// The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
-// so that keyboard and screen reader have it as well.
+// The rates of the rules as ticks under the curve. Each is a button that picks its rate.
 import { h, on, s, setAttribute, setClass, setText } from "../dom";
 import { clampRate, type Span } from "../numeric/axis";
 import { dodged } from "../numeric/dodge";
@@ -13,9 +12,9 @@ export const DEFAULT_RULE = "auto";
 export interface Rule {
   name: string;
   lr: number;
-  /** Whether the rate lies in the sweep, where alone it can be chosen. */
+  /** Whether the rate lies in the sweep; otherwise it cannot be picked. */
   inside: boolean;
-  /** What there is to know of it, a line each. */
+  /** Lines of text that explain the rule. */
   meaning: string;
 }
 
@@ -27,7 +26,7 @@ const MEANINGS: Record<string, string> = {
   slide: "left of a window that slides down from the explosion (fastai)",
 };
 
-/** The rules that have a rate, by rate; the default comes first among equals. */
+/** The rules that have a rate, by rate; the default comes before others of the same rate. */
 export function rulesOf(
   suggestions: Record<string, number | null> | undefined,
   span: Span,
@@ -58,7 +57,7 @@ function rank({ name }: Rule): number {
   return name === DEFAULT_RULE ? 0 : 1;
 }
 
-/** Height of the lines that lead from the ticks to their names, as in overlays.css, in pixels. */
+/** Height of the lines from the ticks to their names, as in overlays.css, in pixels. */
 const LEADER = 9;
 
 interface Tick {
@@ -70,11 +69,11 @@ interface Tick {
 }
 
 export class RuleTicks {
-  /** The strip below the figure, in the flow of the page. */
+  /** The strip of names below the figure. */
   readonly el: HTMLElement;
-  /** What lies over the figure. */
+  /** Lies over the figure. */
   readonly over = h("div", { "aria-hidden": "true" });
-  /** What lies under it: the lines from the ticks to their names. */
+  /** Lies under the figure: the lines from the ticks to their names. */
   readonly under = s("svg", { class: "lrw-leaders", "aria-hidden": "true" });
   private readonly guide = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
@@ -124,7 +123,7 @@ export class RuleTicks {
       h("span.rule-name", {}, rule.name),
     );
     setClass(button, "default", rule.name === DEFAULT_RULE);
-    // Not `disabled`: what it says is still worth reading.
+    // `disabled` would take away focus and tip.
     if (!rule.inside) setAttribute(button, "aria-disabled", "true");
     const foot = h("div.foot");
     const leader = s("polyline");
@@ -148,7 +147,7 @@ export class RuleTicks {
     return tick;
   }
 
-  /** Puts ticks where their rates are, and names below them where there is room. */
+  /** Places the ticks at their rates, and the names below them as room allows. */
   private arrange(place: Place): void {
     const { visibleSpan } = this.session;
     const at = this.ticks.map(({ rule }) =>
@@ -165,7 +164,7 @@ export class RuleTicks {
     const top = this.el.offsetTop;
     this.ticks.forEach(({ rule, button, foot, leader }, i) => {
       const x = at[i]!;
-      // One that lies outside of what is shown waits at that end of the axis.
+      // The name of a rate outside of the visible span stands at that end of the axis.
       foot.hidden = clampRate(rule.lr, visibleSpan) !== rule.lr;
       const middle = middles[i]!;
       button.style.left = `${middle - widths[i]! / 2}px`;
@@ -180,7 +179,7 @@ export class RuleTicks {
     });
   }
 
-  /** Says name and rate of a tick and shows where it leads to; nothing for null. */
+  /** Shows name and rate of a tick, and a line at its rate; null hides them. */
   private showTip(tick: Tick | null): void {
     const { place } = this;
     this.pointed = tick;

@@ -2,10 +2,10 @@
 import { rateAt, zoomed } from "../numeric/axis";
 import type { Session } from "../state/session";
 
-/** What one press of a zoom button or key does. */
+/** The factor of the visible span by key. */
 const FACTORS: Record<string, number> = { "+": 0.5, "-": 2, "0": Infinity };
 
-/** Zooms around the marker, or the middle where it is out of sight; whether the key means that. */
+/** Zooms around the marker, or around the middle if the marker is not visible. Returns whether the key zooms. */
 export function zoomBy(session: Session, key: string): boolean {
   const factor = FACTORS[key === "=" ? "+" : key];
   if (factor === undefined) return false;

@@ -1,4 +1,4 @@
-// The panel of a check: how it stands in words, its curves, its rates as a table, and the offer.
+// The panel of a check: its state in words, its curves, a table of its rates, and a button for the best.
 import { ErrorBox } from "../controls/error-box";
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import type { Session } from "../state/session";
@@ -54,7 +54,7 @@ export class CheckPanel {
       const best = this.offered;
       if (best === null) return;
       session.pick(best);
-      // The button is about to go away.
+      // The button is about to be hidden.
       this.state.focus();
     });
     this.el.append(
@@ -73,7 +73,7 @@ export class CheckPanel {
     this.el.hidden = table === null || detail.lrs.length === 0;
     if (this.el.hidden || !table) return;
 
-    // In a notebook that was saved in the middle of a check there is nobody to go on with it.
+    // A check whose kernel has ended counts as stopped.
     const shown = status.state === "running" && kernelEnded ? "stopped" : status.state;
     const now = { ...status, state: shown };
     setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));

@@ -1,16 +1,16 @@
-// The runs by name: which are drawn and how, which is the active one; to rename and to remove them.
+// The runs by label: shows and hides them, makes one active, renames and removes them.
 import { button, h, on, s, setAttribute, setClass, setText } from "../dom";
 import type { Run } from "../state/runs";
 import type { Session } from "../state/session";
 
-/** As many characters as the kernel takes. */
+/** The limit of the kernel, in characters. */
 const MAX_LABEL_LENGTH = 80;
 
 export class LegendBar {
   readonly el = h("ul.legend", { hidden: true, "aria-label": "Runs" });
   private readonly entries = new Map<Run, Entry>();
 
-  /** `leave` takes the focus where the legend goes away with it. */
+  /** @param takeFocus takes the focus when the legend is hidden while it has it */
   constructor(
     private readonly session: Session,
     private readonly takeFocus: () => void,
@@ -19,7 +19,7 @@ export class LegendBar {
   update(): void {
     const { list, active } = this.session.runs;
     const held = this.el.contains(document.activeElement);
-    // A single run that is the active one needs no name to be told from others.
+    // The active run alone needs no legend.
     this.el.hidden = list.length < 2 && (list.length === 0 || list[0] === active);
     const focused = [...this.entries.values()].findIndex(({ el }) =>
       el.contains(document.activeElement),
@@ -41,7 +41,7 @@ export class LegendBar {
       entry.update();
     }
     if (held && this.el.hidden) this.takeFocus();
-    // One that goes away hands the focus to the one that took its place.
+    // The focus of a removed entry goes to the entry in its place.
     else if (gone) [...this.entries.values()].at(Math.min(focused, this.entries.size - 1))?.focus();
   }
 }
@@ -127,7 +127,7 @@ class Entry {
     name(this.renameButton, `Rename ${label}`, "Rename");
     name(this.removeButton, `Remove ${label}`, "Remove");
     disable(this.removeButton, !this.canRemove);
-    // Only the kernel can do these.
+    // Both need the kernel.
     this.renameButton.hidden = this.removeButton.hidden = !session.connection.connected;
     setAttribute(this.input, "aria-label", `Label of ${label}`);
   }
@@ -170,7 +170,7 @@ function name(element: HTMLElement, label: string, title: string): void {
   if (element.title !== title) element.title = title;
 }
 
-/** Not `disabled`: it would lose the focus, and what it says is still worth reading. */
+/** Not `disabled`, which would take away the focus and the title. */
 function disable(element: HTMLElement, disabled: boolean): void {
   if (disabled) setAttribute(element, "aria-disabled", "true");
   else element.removeAttribute("aria-disabled");

@@ -1,4 +1,4 @@
-// The bar at the bottom: the chosen rate as a number, and the ways to take it away.
+// The bar at the bottom: the chosen rate as a number; checks, exports and copies it.
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import { copyText } from "../export/clipboard";
 import { clampRate } from "../numeric/axis";
@@ -21,7 +21,7 @@ export class PickBar {
   });
   private readonly stopButton = button("button.primary", "Stop", { hidden: true });
   private readonly copyButton = button("button", "Copy");
-  /** Whether somebody is typing: what is typed must not be overwritten. */
+  /** While the user types, the field is not overwritten. */
   private typing = false;
   private shownRate: number | null = null;
 
@@ -90,7 +90,7 @@ export class PickBar {
     const { lr, traits, underWay, check, detail } = this.session;
     const { connected } = this.session.connection;
     if (lr !== this.shownRate) {
-      // The rate was chosen in some other way: a bad one that still stands here is over and done.
+      // Another rate was chosen elsewhere: drop a rejected input.
       if (this.rate !== document.activeElement) this.showComplaint("");
       this.shownRate = lr;
     }
@@ -102,7 +102,7 @@ export class PickBar {
     setClass(this.exportButton, "primary", !noRate && !underWay);
     this.checkButton.disabled = !connected || noRate || underWay;
     this.stopButton.disabled = !connected;
-    // The one that goes away hands the focus to the other.
+    // A button that is hidden passes the focus to the other.
     const focused =
       document.activeElement === this.checkButton || document.activeElement === this.stopButton;
     this.checkButton.hidden = check.underWay || Boolean(detail.elsewhere);
@@ -124,7 +124,7 @@ export class PickBar {
     this.update();
   }
 
-  /** Says what is wrong with what was typed, which stays to be mended; nothing to say ends that. */
+  /** Says what is wrong with the typed rate, which stays in the field; an empty text clears the complaint. */
   private showComplaint(text: string): void {
     setText(this.complaint, text);
     setAttribute(this.rate, "aria-invalid", String(text !== ""));
@@ -145,7 +145,7 @@ export class PickBar {
   }
 }
 
-/** An id for the page: each widget has a copy of this module, so that a count would repeat itself. */
+/** Unique in the page. Random, since each widget has its own copy of this module. */
 function uniqueId(): string {
   return `lrw-${Math.random().toString(36).slice(2)}`;
 }

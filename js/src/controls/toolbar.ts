@@ -1,4 +1,4 @@
-// The bar above the plot: what the mouse does there, and which part of the rates is shown.
+// The bar above the plot: the mode of the mouse in the plot, and the zoom.
 import { zoomBy } from "../chart/zoom";
 import { button, h, on, setAttribute, setText } from "../dom";
 import type { Session } from "../state/session";
@@ -73,7 +73,7 @@ export class Toolbar {
   }
 }
 
-/** A button that goes away hands the focus to another. */
+/** A button that is hidden passes the focus to `next`. */
 function hide(element: HTMLButtonElement, hidden: boolean, next: HTMLButtonElement): void {
   const focused = element === document.activeElement;
   element.hidden = hidden;

@@ -1,4 +1,4 @@
-// The bar below the chart: how it is looked at. All of it works without the kernel.
+// The bar below the chart: smoothing, the loss axis and the raw losses. It needs no kernel.
 import type { Chart } from "../chart/figure";
 import { h, on, setAttribute, setText } from "../dom";
 import { limitAt, limitSpan, positionOf, visibleRange } from "../numeric/loss-range";

@@ -1,6 +1,6 @@
 import type { Session } from "../state/session";
 
-/** Puts text on the clipboard and says how that went; `name` stands for a long text. */
+/** Copies text and reports the outcome; `name` replaces a long text in the report. */
 export async function copyText(session: Session, text: string, name = text): Promise<void> {
   let copied = true;
   try {

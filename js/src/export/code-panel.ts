@@ -1,4 +1,4 @@
-// The snippets, to unfold and to copy.
+// The code snippets, in a panel that unfolds.
 import { button, h, on } from "../dom";
 import type { Session } from "../state/session";
 import { copyText } from "./clipboard";

@@ -1,16 +1,16 @@
-// The chart as it is seen, as a picture of its own: no style sheet, no variable, nothing outside.
+// The chart as a self-contained SVG: no style sheet, no CSS variables, no external files.
 import { type Attributes, s, setAttributes } from "../dom";
 
 const MARGIN = 12;
 const LINE = 18;
-/** What a style sheet may have said of what is drawn. */
+/** Properties that a style sheet may set, copied as attributes. */
 const STYLES = ["stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "stroke-opacity"];
 const FONT = ["font-family", "font-size", "font-weight"];
 const REMOVED = ["class", "style", "fill", "stroke", "opacity"];
-/** What stands there for the mouse alone. */
+/** Elements that only serve the mouse or the keyboard. */
 const TRANSIENT = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar, input, canvas";
 
-/** The chart's element with lines of text below it. */
+/** A picture of the chart with lines of text below it. */
 export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
   const box = chart.getBoundingClientRect();
   const style = getComputedStyle(chart);
@@ -69,7 +69,7 @@ function drawInto(root: Element, element: Element): void {
     ...paint("fill", style.getPropertyValue(`border-${side}-color`)),
     width: parseFloat(style.getPropertyValue(`border-${side}-width`)),
   });
-  // A ring; what else has edges here has them on the left and on the right.
+  // Round elements are rings; all others have borders only on the left and on the right.
   if (rx)
     root.append(
       s("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
@@ -90,10 +90,10 @@ function drawInto(root: Element, element: Element): void {
   }
 }
 
-/** A copy of what is drawn, which looks the same by itself; null where nothing is seen. */
+/** A copy of an element that looks the same without style sheets; null if it is not visible. */
 function copyOf(element: Element): Element | null {
   const style = getComputedStyle(element);
-  // A clip path is not displayed, and needed all the same.
+  // A clip path is needed although it is not displayed.
   if (style.display === "none" && !element.closest("defs, clipPath")) return null;
   const copy = element.cloneNode(false) as Element;
   for (const name of REMOVED) copy.removeAttribute(name);
@@ -116,7 +116,7 @@ function text(content: string, x: number, middle: number, style: CSSStyleDeclara
   return s("text", { x, y, ...fonts, ...paint("fill", style.color) }, content);
 }
 
-/** A colour of CSS, as it came out on a canvas. */
+/** A CSS colour as rendered on a canvas. */
 interface CanvasColor {
   rgb: string;
   opacity: number;
@@ -125,7 +125,7 @@ interface CanvasColor {
 const colors = new Map<string, CanvasColor>();
 let context: CanvasRenderingContext2D | null = null;
 
-/** Any colour of CSS in words that every program knows: a drop of it, looked at. */
+/** Any CSS colour as rgb() and opacity, which every SVG program knows: read back from a canvas. */
 function paint(name: "fill" | "stroke", color: string, opacity = 1): Attributes {
   if (color === "none") return { [name]: color };
   let known = colors.get(color);

@@ -1,13 +1,13 @@
-// One run as the chart draws it. What was computed for a row stays, so that a redraw costs what is
-// new; it is computed anew only where the view of it changes, or a row in the middle. The smoothed
-// line looks to both sides, so that of the sweep in hand it is computed anew as rows come.
+// The lines of one run. A redraw computes only what new rows add, unless the view or an earlier row has
+// changed. The exception is the smoothed line of the newest sweep: smoothing looks to both sides, so
+// that new rows change all of it.
 import type { Span } from "./axis";
 import { Centred } from "./centred";
 import { Columns, type Points, decimated, Decimator } from "./decimation";
 import { AutoRange } from "./loss-range";
 import { type Quartiles, SweepQuartiles } from "./quartiles";
 
-/** The rows that a curve is drawn from; equal `rewritten` means that rows were only added. */
+/** The rows of a curve; while `rewritten` stays the same, rows are only added. */
 export interface CurveRows {
   readonly lr: Float64Array;
   readonly loss: Float64Array;
@@ -28,21 +28,21 @@ export class Curve {
 
   constructor(readonly table: CurveRows) {}
 
-  /** The automatic range of the loss axis, and the largest loss. */
+  /** The automatic range of the loss axis, with the extreme losses. */
   get autoRange(): AutoRange {
     this.dropStale();
     this.auto.extend(this.table.loss, this.table.starts);
     return this.auto;
   }
 
-  /** The smoothed loss of every row, as it is drawn. A view: read it, do not keep it. */
+  /** The smoothed loss of every row. A view, valid until the next call. */
   smoothed(beta: number): Float64Array {
     this.dropStale();
     if (beta !== this.smoother.beta) this.setSmoothing(beta);
     return this.smoother.extend(this.table.loss, this.table.starts);
   }
 
-  /** The sweeps as one curve. Views: read them, do not keep them. */
+  /** Median and quartiles of the sweeps. Views, valid until the next call. */
   quartiles(beta: number): Quartiles {
     const smoothed = this.smoothed(beta);
     return this.sweepQuartiles.extend(this.table.lr, smoothed, this.table.starts);
@@ -56,7 +56,7 @@ export class Curve {
     return this.rawLine.extend(lr, loss, starts);
   }
 
-  /** The smoothed line of the sweep in hand. */
+  /** The smoothed line of the newest sweep. */
   line(beta: number, span: Span, width: number): Points {
     const smoothed = this.smoothed(beta);
     this.setView(span, width);
@@ -64,14 +64,14 @@ export class Curve {
     return new Decimator(this.columns, starts[sweeps - 1] ?? 0).extend(lr, smoothed, []);
   }
 
-  /** What the run comes to, in one line: the smoothed loss, or the median of several sweeps. */
+  /** The run as one line: the smoothed loss, or the median of several sweeps. */
   summary(beta: number, span: Span, width: number): Points {
     if (this.table.sweeps < 2) return this.line(beta, span, width);
     const { lr, median } = this.quartiles(beta);
     return decimated(lr, median, new Columns(span, width));
   }
 
-  /** A row that was there before has changed: nothing that was computed can stand. */
+  /** Drops all results if an earlier row has changed. */
   private dropStale(): void {
     if (this.rewritten === this.table.rewritten) return;
     this.rewritten = this.table.rewritten;

@@ -1,6 +1,5 @@
-// Drawing more points than the plot has pixels buys nothing and costs much. What is drawn instead is
-// the smallest and the largest value of every pixel column, so a spike of one row is never hidden.
-// Rows that arrive are added to what is there: a redraw costs what is new, not what has been.
+// Lines of more rows than pixels are reduced to the smallest and the largest value in each pixel column,
+// so that a spike of one row stays visible. New rows are added to the result: a redraw costs only them.
 import type { Span } from "./axis";
 import { Numbers } from "./numbers";
 
@@ -9,12 +8,12 @@ export interface Points {
   y: Float64Array<ArrayBuffer>;
 }
 
-/** The pixel column in which a rate falls. */
+/** The pixel column of a rate. */
 export function columnOf(lr: number, span: Span, columns: number): number {
   return Math.floor((Math.log(lr / span.low) / Math.log(span.high / span.low)) * columns);
 }
 
-/** The pixel column of every row, on a logarithmic axis. A logarithm for each is what takes time. */
+/** The pixel column of every row, on a logarithmic axis; kept, since the logarithms are slow. */
 export class Columns {
   private readonly columns = new Numbers();
 
@@ -28,8 +27,8 @@ export class Columns {
   ) {}
 
   /**
-   * By rates, the same as before and more. Beside the axis lie -1 and count + 1; a rate that is not
-   * positive and finite has none (NaN).
+   * The columns of rates: those of the last call, and further ones. Below the axis the column is -1,
+   * above it count + 1; NaN for a rate that is not positive and finite.
    */
   of(lr: Float64Array): Float64Array {
     const { columns, count, span } = this;
@@ -43,7 +42,7 @@ export class Columns {
   }
 }
 
-/** The points to draw for one line. */
+/** The points of one line. */
 export class Decimator {
   private readonly x = new Numbers();
   private readonly y = new Numbers();
@@ -51,11 +50,11 @@ export class Decimator {
   private nextStart = 0;
   private decimating = false;
   private column = NaN;
-  // The rows to be drawn of the column in hand; -1 where it has none yet.
+  // The rows to draw in the current column; -1 if there are none.
   private minRow = -1;
   private maxRow = -1;
 
-  /** @param first the row with which the line begins */
+  /** @param first the first row of the line */
   constructor(
     private readonly columns: Columns,
     readonly first = 0,
@@ -65,10 +64,10 @@ export class Decimator {
 
   /**
    * @param lr rates, ascending within a sweep; a row whose rate is not positive and finite is left out
-   * @param values what is drawn; a non-finite value breaks the line (NaN in the result)
+   * @param values one per row; a non-finite value breaks the line (NaN in the result)
    * @param starts offsets where each sweep begins: the line breaks there
    *
-   * Rates, values and starts are the same as before and more.
+   * All three hold what they held in the last call, and further entries.
    */
   extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Points {
     const { count } = this.columns;
@@ -91,7 +90,7 @@ export class Decimator {
         this.column = group;
       }
       if (this.minRow < 0) this.minRow = this.maxRow = i;
-      // Beside the axis only the line's way in and out is worth anything.
+      // Outside of the axis only the first and the last row matter.
       else if (group < 0 || group > count) this.maxRow = i;
       else if (value < values[this.minRow]!) this.minRow = i;
       else if (value > values[this.maxRow]!) this.maxRow = i;
@@ -100,7 +99,7 @@ export class Decimator {
     return this.points(lr, values);
   }
 
-  /** There are more rows than pixels now: draw extremes instead of all. */
+  /** Starts again, with the extremes of each column instead of all rows. */
   private startDecimating(): void {
     this.decimating = true;
     this.x.truncate(0);
@@ -127,14 +126,14 @@ export class Decimator {
   private breakLine(lr: Float64Array, values: Float64Array): void {
     this.flush(lr, values);
     const last = this.y.length - 1;
-    // A rate of its own keeps the logarithm finite; two breaks in a row are one.
+    // The break needs a positive rate, or the logarithm is not finite; breaks in a row become one.
     if (last >= 0 && !Number.isNaN(this.y.view[last]!)) {
       this.x.push(this.x.view[last]!);
       this.y.push(NaN);
     }
   }
 
-  /** A copy of what is finished, and the column in hand as it is now. */
+  /** A copy of the points, with those of the unfinished column. */
   private points(lr: Float64Array, values: Float64Array): Points {
     const { x, y, minRow, maxRow } = this;
     const { length } = x;
@@ -147,7 +146,7 @@ export class Decimator {
   }
 }
 
-/** The points of a line that is thinned once; see `Thinner.extend`. */
+/** The decimated points of a single sweep; see `Decimator.extend`. */
 export function decimated(lr: Float64Array, values: Float64Array, columns: Columns): Points {
   return new Decimator(columns).extend(lr, values, [0]);
 }

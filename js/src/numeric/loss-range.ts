@@ -1,5 +1,5 @@
-// The range of the loss axis: the automatic one, which an explosion cannot flatten, and that of a limit
-// that somebody chose, with the way a slider stands for such a limit. Clipping is a zoom; no row is dropped.
+// The range of the loss axis: the automatic one, which an explosion does not flatten, and one with an
+// upper limit from the user, with the slider's scale for that limit. All rows stay in the data.
 import { Numbers } from "./numbers";
 
 export interface Range {
@@ -7,7 +7,7 @@ export interface Range {
   max: number;
 }
 
-/** The range to show for an upper limit that somebody chose; null stands for automatic. */
+/** The range to show with an upper limit; null is automatic. */
 export function visibleRange(auto: Range, limit: number | null): Range {
   if (limit === null || !Number.isFinite(limit)) return auto;
   if (limit > auto.min) return ordered(auto.min, limit);
@@ -17,11 +17,9 @@ export function visibleRange(auto: Range, limit: number | null): Range {
 /**
  * The range in powers of ten, on a logarithmic axis.
  *
- * @param minPositiveLoss the smallest loss above zero
- * @param maxLoss the largest loss
  */
 export function logRange({ max }: Range, minPositiveLoss: number, maxLoss: number): Range {
-  // A limit that leaves nothing to see on this axis counts as none.
+  // A limit below every positive loss would show nothing, and is ignored.
   const top = Math.log10(
     Math.min(max > minPositiveLoss ? max : Math.max(maxLoss, 2 * minPositiveLoss), 1e300),
   );
@@ -29,7 +27,7 @@ export function logRange({ max }: Range, minPositiveLoss: number, maxLoss: numbe
   return ordered(low - 0.05 * (top - low), top);
 }
 
-/** Finite and apart, also where doubles are so large or so close that arithmetic gives up. */
+/** A range whose ends are finite and differ, also for doubles at the limits of their precision. */
 export function ordered(min: number, max: number): Range {
   const bound = 1e300;
   const low = Math.max(-bound, Math.min(min, bound));
@@ -40,10 +38,8 @@ export function ordered(min: number, max: number): Range {
 }
 
 /**
- * What the slider can reach: from a sliver above the lowest loss to all that was seen, but not so far
- * into the explosion that the useful limits shrink to a corner of the slider.
- *
- * @param maxLoss the largest loss that was seen
+ * The limits that the slider can reach: from just above the lowest loss to the largest loss, but at most
+ * 100 times the automatic range, so that an explosion does not take up nearly all of the slider.
  */
 export function limitSpan(auto: Range, maxLoss: number): Range {
   const span = auto.max - auto.min;
@@ -51,14 +47,14 @@ export function limitSpan(auto: Range, maxLoss: number): Range {
   return ordered(auto.min + 0.05 * span, Math.min(top, auto.min + 100 * span));
 }
 
-/** The limit at a slider position of 0 to 1: equal steps multiply the height above the lowest loss. */
+/** The limit at a slider position of 0 to 1, logarithmic in the height above the lowest loss. */
 export function limitAt(position: number, auto: Range, span: Range): number {
   const min = span.min - auto.min;
   const max = span.max - auto.min;
   return auto.min + min * (max / min) ** position;
 }
 
-/** The slider position of 0 to 1 that stands for a limit. */
+/** The slider position, 0 to 1, of a limit. */
 export function positionOf(limit: number, auto: Range, span: Range): number {
   const min = span.min - auto.min;
   const max = span.max - auto.min;
@@ -66,9 +62,9 @@ export function positionOf(limit: number, auto: Range, span: Range): number {
   return Number.isFinite(position) ? Math.min(Math.max(position, 0), 1) : 0;
 }
 
-/** The smoothing that the automatic range looks at, whatever the slider says: the axis stays put. */
+/** Smoothing for the automatic range; fixed, so that the smoothing slider does not move the axis. */
 const BETA = 0.8;
-/** Of many values a sample tells enough, and sorting stays cheap while rows stream in. */
+/** Quantiles are taken from at most about this many values, so that sorting stays cheap. */
 const SAMPLE = 1024;
 
 export class AutoRange {
@@ -81,11 +77,11 @@ export class AutoRange {
   private rowsDone = 0;
   private nextStart = 0;
   private sweep = new SweepRange();
-  // Of the sweeps before the one in hand.
+  // The extremes of the sweeps before the newest.
   private low = Infinity;
   private high = -Infinity;
 
-  /** Takes in further rows; `loss` and `starts` are the same as before and more. */
+  /** `loss` and `starts` hold what they held in the last call, and further entries. */
   extend(loss: Float64Array, starts: readonly number[]): void {
     if (this.rowsDone === loss.length) return;
     for (let i = this.rowsDone; i < loss.length; i++) {
@@ -111,14 +107,14 @@ export class AutoRange {
   }
 }
 
-/** Lowest and highest loss worth seeing in one sweep. */
+/** The range of losses to show of one sweep. */
 class SweepRange {
   private readonly losses = new Numbers();
   private average = 0;
   private weight = 1;
   private first = NaN;
   private minAverage = Infinity;
-  /** Where the smoothed loss is lowest. */
+  /** The index of the lowest smoothed loss. */
   private bottom = 0;
   private min = Infinity;
   /** The lowest loss up to the bottom. */
@@ -138,15 +134,15 @@ class SweepRange {
     this.low = this.min;
   }
 
-  /** Null before there is a loss. */
+  /** Null without any loss. */
   range(): Range | null {
     const losses = this.losses.view;
     if (losses.length === 0) return null;
     const { low } = this;
-    // Until the smoothed loss is lowest nothing has exploded: noise there is worth seeing whole.
+    // Before the lowest smoothed loss nothing has exploded: show nearly all of it.
     const before = losses.subarray(0, this.bottom + 1);
     const high = Math.max(quantile(before, 0.98), this.first);
-    // A curve that only rises has next to no "before": show its lower half.
+    // A curve that only rises has almost no such part: show its lower half.
     const half = quantile(losses, 0.5);
     const rises = before.length < losses.length / 10 || half - low < 3 * (high - low);
     return { min: low, max: rises ? Math.max(high, half) : high };

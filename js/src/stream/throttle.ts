@@ -1,4 +1,4 @@
-/** Passes on the last of many calls: at once, then at most one per interval, never losing the last. */
+/** Sends a value at once, then at most one per interval; the last value is always sent. */
 export class Throttle<T> {
   private timer: ReturnType<typeof setTimeout> | null = null;
   private pending: { value: T } | null = null;
@@ -17,7 +17,7 @@ export class Throttle<T> {
     this.startInterval();
   }
 
-  /** Sends what waits, now. */
+  /** Sends the pending value now. */
   flush(): void {
     const { pending } = this;
     this.pending = null;

@@ -10,7 +10,7 @@ interface View {
   width: number;
 }
 
-/** Everything that is drawn of a run; copies, since a curve goes on with its arrays. */
+/** All lines of a run; copies, since a curve reuses its arrays. */
 function all(curve: Curve, { beta, span, width }: View): unknown {
   const { range, maxLoss } = curve.autoRange;
   const { lr, low, median, high, count } = curve.quartiles(beta);
@@ -24,7 +24,7 @@ function all(curve: Curve, { beta, span, width }: View): unknown {
   };
 }
 
-/** What is drawn of the same rows by a curve that has never seen them. */
+/** The lines of a new curve of the same rows. */
 function anew(table: RunTable, view: View): unknown {
   const copy = new RunTable(table.run);
   copy.addStarts(table.starts);
@@ -32,7 +32,7 @@ function anew(table: RunTable, view: View): unknown {
   return all(new Curve(copy), view);
 }
 
-/** A run of several sweeps on one ladder, some of which end early. */
+/** A run of several sweeps of the same ladder, some of which end early. */
 function someRun(random: () => number): { pairs: Float64Array; starts: number[] } {
   const steps = 1 + below(random, random() < 0.3 ? 3000 : 60);
   const starts: number[] = [];
@@ -71,7 +71,7 @@ describe("Curve", () => {
       let view = someView(random);
       const late: [number, number][] = [];
       const write = (from: number, to: number): void => {
-        // Never sent apart; but nothing here relies on that.
+        // In practice starts arrive with their rows, but nothing relies on that.
         if (random() < 0.9) table.addStarts(starts.filter((start) => from <= start && start <= to));
         table.write(from, pairs.subarray(2 * from, 2 * to));
       };
@@ -107,7 +107,7 @@ describe("Curve", () => {
     const draw = (): unknown => [curve.autoRange, curve.raw(view.span, view.width)];
     add(4000);
     draw();
-    // What has been seen is spoilt behind the curve's back: whoever looked again would show it.
+    // Overwrites rows that the curve has read: reading them again would change the lines.
     table.loss.fill(1e6, 0, 3990);
     add(1000);
     const [, raw] = draw() as [unknown, { y: Float64Array }];

@@ -8,7 +8,7 @@ const legend = (active: number, ...numbers: number[]): Legend => ({
   parallel: false,
 });
 
-/** All of a run that has ended after some rows. */
+/** A saved run that has ended. */
 function ended(run: number, losses: number[], more: Partial<SavedRun> = {}): SavedRun {
   const pairs = Float64Array.from(losses.flatMap((loss, i) => [1e-3 * (i + 1), loss]));
   const data = new DataView(pairs.buffer);
@@ -40,7 +40,7 @@ describe("the runs", () => {
     runs.applyLegend(legend(3, 1, 3));
     expect(runs.list.map(({ number }) => number)).toEqual([1, 3]);
     expect([...runs.store.runs.keys()].sort()).toEqual([1, 3]);
-    // What was on its way when it was removed comes too late.
+    // A message that was sent before the removal arrives after it.
     expect(take(runs, ended(2, [1, 2]))).toBeNull();
     expect([...runs.store.runs.keys()].sort()).toEqual([1, 3]);
   });

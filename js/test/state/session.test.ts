@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Session } from "../../src/state/session";
 import type { Detail, Legend, Model, RowsMessage, Traits } from "../../src/stream/protocol";
 
-/** A widget model as the host gives it to us, with the kernel's end in the test's hands. */
+/** A widget model whose kernel the test controls. */
 class FakeModel {
   sent: Record<string, unknown>[] = [];
   saved: Partial<Traits>[] = [];
@@ -100,7 +100,7 @@ describe("the range", () => {
     expect(model.saved).toEqual([{ lr_range: [1e-6, 1e-3] }]);
     model.change({ lr_range: [1e-4, 1e-2] });
     expect(session.lrRange).toEqual([1e-4, 1e-2]);
-    session.setRange([2, 3]); // beyond the sweep there is none
+    session.setRange([2, 3]); // outside of the sweep
     expect(session.lrRange).toEqual([1e-4, 1e-2]);
   });
   it("is not pulled back by the echo of its own drag", () => {
@@ -244,7 +244,7 @@ describe("the marker", () => {
     session.pick(0.3);
     model.rows({ state: "finished", step: 1, lr: 0.02 });
     expect(session.lr).toBe(0.3);
-    // The kernel takes the pick, and forgets it with everything else.
+    // The kernel receives the pick, and forgets it in a reset.
     model.change({ _picked: true });
     model.change({ _picked: false, _legend: { active: 2, runs: [], parallel: false } });
     model.rows({ run: 2, state: "idle", step: 0 });
@@ -266,7 +266,7 @@ describe("the marker", () => {
     model.change({ state: "finished", suggestion: 0.02, lr: 0.02 });
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
     expect(session.lr).toBe(0.3);
-    // The cell ends: the pick arrives, and comes back as its echo.
+    // The cell ends: the kernel receives the pick, and its echo arrives.
     model.change({ _picked: true });
     model.change({ lr: 0.3 });
     expect(session.lr).toBe(0.3);
@@ -275,7 +275,7 @@ describe("the marker", () => {
   it("goes where Python or a linked widget sends it, whatever was picked before", () => {
     const { model, session } = open();
     session.pick(0.3);
-    model.change({ lr: 0.04 }); // by jslink, of which the kernel has not heard either
+    model.change({ lr: 0.04 }); // by jslink, not yet known to the kernel
     expect(session.lr).toBe(0.04);
     model.change({ _picked: true, suggestion: 0.05, lr: 0.05 });
     expect(session.lr).toBe(0.05);

@@ -4,7 +4,7 @@ import { type KernelState, kernelState, KernelWatch } from "../../src/stream/ker
 const connected = (status: string): unknown => ({
   kernel: { status, connectionStatus: "connected", isDisposed: false },
 });
-/** A comm as Jupyter's manager wraps it. */
+/** A comm as Jupyter's widget manager wraps it. */
 const comm = (isDisposed: boolean, kernel?: unknown): unknown => ({
   jsServicesComm: { isDisposed, _kernel: kernel },
 });
@@ -57,7 +57,7 @@ describe("the watch", () => {
     kernel = "lost";
     vi.advanceTimersByTime(1500);
     expect(told).not.toHaveBeenCalledWith("lost");
-    kernel = "alive"; // a moment without a connection is over
+    kernel = "alive"; // the connection is back in time
     vi.advanceTimersByTime(500);
     kernel = "lost";
     vi.advanceTimersByTime(1500);
