@@ -17,7 +17,7 @@ describe("partBetween", () => {
   });
 });
 
-describe("scaled", () => {
+describe("zoomed", () => {
   const decades = ({ low, high }: { low: number; high: number }): number => Math.log10(high / low);
 
   it("halves the decades around a rate that keeps its place", () => {

@@ -20,7 +20,7 @@ describe("columnOf", () => {
   });
 });
 
-describe("thinned", () => {
+describe("decimated", () => {
   it("draws every row where there are few", () => {
     const lr = ladder(100);
     const loss = lr.map((x) => Math.log(x));

@@ -36,7 +36,7 @@ describe("the ranges of a picture that Python draws", () => {
   });
 });
 
-describe("shownRange", () => {
+describe("visibleRange", () => {
   const auto = { min: 0, max: 3 };
   it("is the automatic range without a limit", () => {
     expect(visibleRange(auto, null)).toEqual(auto);
