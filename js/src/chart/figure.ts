@@ -4,8 +4,8 @@ import type { RealModel } from "../host";
 import { clampRate, type Span } from "../numeric/axis";
 import { outline } from "../numeric/band";
 import { Curve } from "../numeric/curve";
-import { Columns, type Points, thinned } from "../numeric/decimation";
-import { AutoRange, logRange, type Range, shownRange } from "../numeric/loss-range";
+import { Columns, type Points, decimated } from "../numeric/decimation";
+import { AutoRange, logRange, type Range, visibleRange } from "../numeric/loss-range";
 import type { Quartiles } from "../numeric/quartiles";
 import type { Run } from "../state/runs";
 import type { Session } from "../state/session";
@@ -51,9 +51,9 @@ class Memo {
 
 export class Chart {
   /** What the loss axis should show by itself, and the largest loss. */
-  limits = new AutoRange();
+  autoRange = new AutoRange();
   /** What the loss axis shows. */
-  range: Range = this.limits.range;
+  range: Range = this.autoRange.range;
   private log = false;
   private readonly curves = new WeakMap<RunTable, Curve>();
   private readonly marks: Map<string, RealModel>;
@@ -117,14 +117,14 @@ export class Chart {
     });
     const everyRow = all.flatMap((each) => [each, each.revision]);
     memos.auto.when(everyRow, () => {
-      this.limits = together(
-        all.filter(({ length }) => length > 0).map((each) => this.curveOf(each).limits),
+      this.autoRange = together(
+        all.filter(({ length }) => length > 0).map((each) => this.curveOf(each).autoRange),
       );
     });
-    const { least, most } = this.limits;
-    this.log = traits.log_y.value && least < Infinity;
-    const linear = shownRange(this.limits.range, traits.y_max.value);
-    this.range = this.log ? logRange(linear, least, most) : linear;
+    const { minPositiveLoss, maxLoss } = this.autoRange;
+    this.log = traits.log_y.value && minPositiveLoss < Infinity;
+    const linear = visibleRange(this.autoRange.range, traits.y_max.value);
+    this.range = this.log ? logRange(linear, minPositiveLoss, maxLoss) : linear;
     const { log, range } = this;
     memos.limit.when([range.min, range.max, drawn, log], () => {
       this.setRange(range, drawn);
@@ -181,8 +181,8 @@ export class Chart {
 
   /** Whether a logarithmic loss axis has anything to show, as far as is known. */
   get canBeLog(): boolean {
-    const { least, most } = this.limits;
-    return least < Infinity || most === -Infinity;
+    const { minPositiveLoss, maxLoss } = this.autoRange;
+    return minPositiveLoss < Infinity || maxLoss === -Infinity;
   }
 
   /** Where a loss lies on the loss axis; NaN where it cannot. */
@@ -197,7 +197,7 @@ export class Chart {
 
   /** Median and quartiles of several sweeps. */
   private setSweeps(all: Quartiles | null, columns: Columns): void {
-    const median = all ? thinned(all.lr, all.median, columns) : NO_POINTS;
+    const median = all ? decimated(all.lr, all.median, columns) : NO_POINTS;
     this.mark("median").set({ ...this.scaled(median) });
     // Of a single sweep there are no quartiles.
     const edge = (values: Float64Array): Float64Array =>
@@ -236,8 +236,8 @@ function together(limits: readonly AutoRange[]): AutoRange {
     min: Math.min(...limits.map(({ range }) => range.min)),
     max: Math.max(...limits.map(({ range }) => range.max)),
   };
-  all.most = Math.max(...limits.map(({ most }) => most));
-  all.least = Math.min(...limits.map(({ least }) => least));
+  all.maxLoss = Math.max(...limits.map(({ maxLoss }) => maxLoss));
+  all.minPositiveLoss = Math.min(...limits.map(({ minPositiveLoss }) => minPositiveLoss));
   return all;
 }
 

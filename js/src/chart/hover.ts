@@ -1,4 +1,4 @@
-// What is under the pointer: a row of the active run, or of another whose line is nearer.
+// The row nearest to the pointer, of any run that is drawn.
 import type { Quartiles } from "../numeric/quartiles";
 import type { Run } from "../state/runs";
 import type { Session } from "../state/session";
@@ -7,18 +7,18 @@ import { formatLoss, formatRate } from "../text/format";
 import type { Chart } from "./figure";
 import { across, type Place, rateOf } from "./place";
 
-export interface Pointed {
+export interface HoveredRow {
   lr: number;
-  /** What there is to say of it, by line. */
+  /** Lines of text that describe the row. */
   lines: string[];
 }
 
-interface Row extends Pointed {
-  /** The losses that are drawn there. */
+interface Row extends HoveredRow {
+  /** The losses drawn at that rate. */
   losses: number[];
 }
 
-/** The row of a run that is nearest to a rate; null where it has none. */
+/** The row of a run nearest to a rate; null if the run has no rows. */
 export function rowAt(lr: number, run: Run, session: Session, chart: Chart): Row | null {
   const { table } = run;
   const { traits, runs } = session;
@@ -31,37 +31,39 @@ export function rowAt(lr: number, run: Run, session: Session, chart: Chart): Row
   const row = nearest(rates, lr);
   return {
     lr: rates[row]!,
-    // Of the active run the raw losses are drawn as well.
+    // Raw losses are drawn of the active run only.
     losses: [values[row]!, ...(run === runs.active && !sweeps ? [table.loss[row]!] : [])],
     lines: sweeps ? describeSweeps(sweeps, row) : describeRow(table, values, row),
   };
 }
 
-/** Null where there is no row at all. */
-export function pointedAt(
+/** Null if no run has rows. */
+export function hoveredRow(
   x: number,
   y: number,
   session: Session,
   chart: Chart,
   place: Place,
-): Pointed | null {
-  const { runs, others, shown } = session;
-  const lr = rateOf(x, shown, place);
+): HoveredRow | null {
+  const { runs, others, visibleSpan } = session;
+  const lr = rateOf(x, visibleSpan, place);
   const { min, max } = chart.range;
   const several = others.length > 0;
-  const found = [runs.active, ...others].flatMap((run: Run): (Pointed & { distance: number })[] => {
-    const row = rowAt(lr, run, session, chart);
-    if (!row) return [];
-    const height = (loss: number): number =>
-      place.bottom - ((chart.heightOf(loss) - min) / (max - min)) * (place.bottom - place.top);
-    const away = row.losses.map((loss) =>
-      Math.hypot(across(row.lr, shown, place) - x, height(loss) - y),
-    );
-    // Where a line is broken it is far away, but it is there.
-    const distance = Math.min(...away.map((d) => (Number.isFinite(d) ? d : 1e9)));
-    const { lines } = row;
-    return [{ lr: row.lr, distance, lines: several ? [run.label, ...lines] : lines }];
-  });
+  const found = [runs.active, ...others].flatMap(
+    (run: Run): (HoveredRow & { distance: number })[] => {
+      const row = rowAt(lr, run, session, chart);
+      if (!row) return [];
+      const height = (loss: number): number =>
+        place.bottom - ((chart.heightOf(loss) - min) / (max - min)) * (place.bottom - place.top);
+      const away = row.losses.map((loss) =>
+        Math.hypot(across(row.lr, visibleSpan, place) - x, height(loss) - y),
+      );
+      // A row without a finite loss counts as far away.
+      const distance = Math.min(...away.map((d) => (Number.isFinite(d) ? d : 1e9)));
+      const { lines } = row;
+      return [{ lr: row.lr, distance, lines: several ? [run.label, ...lines] : lines }];
+    },
+  );
   return found.sort((a, b) => a.distance - b.distance)[0] ?? null;
 }
 
@@ -91,11 +93,11 @@ export function describeSweeps(
 /** The row whose rate is nearest on a logarithmic axis. */
 export function nearest(rates: Float64Array, lr: number): number {
   let best = 0;
-  let least = Infinity;
+  let minDistance = Infinity;
   for (let i = 0; i < rates.length; i++) {
     const distance = Math.abs(Math.log(rates[i]! / lr));
-    if (distance < least) {
-      least = distance;
+    if (distance < minDistance) {
+      minDistance = distance;
       best = i;
     }
   }

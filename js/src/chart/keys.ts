@@ -1,4 +1,4 @@
-/** Keys that move along the range of rates, and how far: 1% of it, with Shift or Page keys 10%. */
+/** How far a key moves along the axis: 1% of it, with Shift or Page keys 10%; null for other keys. */
 export function strideOf(event: KeyboardEvent): number | null {
   if (event.ctrlKey || event.altKey || event.metaKey) return null;
   const stride = event.shiftKey ? 0.1 : 0.01;

@@ -1,4 +1,4 @@
-// Where the plot lies within the chart's element.
+// The place of the plot within the chart's element.
 import { fractionOf, rateAt, type Span } from "../numeric/axis";
 
 /** Edges of the x axis' range and of the plot, in pixels. */
@@ -9,20 +9,20 @@ export interface Place {
   bottom: number;
 }
 
-/** How far to the right a rate lies. */
+/** The x coordinate of a rate, in pixels. */
 export function across(lr: number, span: Span, place: Place): number {
   return place.left + fractionOf(lr, span) * (place.right - place.left);
 }
 
-/** The rate at so many pixels from the left; beyond the ends of the axis the ends. */
+/** The rate at an x coordinate, clamped to the ends of the axis. */
 export function rateOf(x: number, span: Span, { left, right }: Place): number {
   return rateAt((x - left) / (right - left), span);
 }
 
-/** Width of a slider's thumb as set in widget.css, in pixels. */
+/** Width of a slider's thumb, in pixels. */
 const THUMB = 16;
 
-/** Puts a slider that stands for rates over the axis. */
+/** Lays a slider of rates over the axis, for the keyboard. */
 export function placeTwin(twin: HTMLElement, { left, right, bottom }: Place): void {
   twin.style.left = `${left - THUMB / 2}px`;
   twin.style.width = `${right - left + THUMB}px`;

@@ -1,13 +1,13 @@
-// One view of the chart: the figure, the marker's keyboard twin, what is under the mouse, and the
-// invitation while there is nothing to see.
+// One view of the chart: the figure with everything that is drawn over it, and a slider over the axis
+// with which the keyboard moves the marker (the "twin").
 import { h, on, setAttribute, setText } from "../dom";
-import { type FigureView, quietMarks, type RealModel } from "../host";
+import { type FigureView, silenceMarks, type RealModel } from "../host";
 import { clampRate, fractionOf, rateAt, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
 import { formatRate } from "../text/format";
 import { Brush } from "./drag";
 import type { Chart } from "./figure";
-import { type Pointed, pointedAt, rowAt } from "./hover";
+import { type HoveredRow, hoveredRow, rowAt } from "./hover";
 import { strideOf } from "./keys";
 import { across, type Place, placeTwin } from "./place";
 import { RangeBand } from "./range";
@@ -16,13 +16,13 @@ import { RuleTicks } from "./rules";
 import { zoomBy } from "./zoom";
 
 export class Plot {
-  /** Where the figure goes. */
+  /** The element for the figure. */
   readonly figure = h("div.figure");
   private readonly empty = h("div.empty");
   private readonly twin = h("input.twin", { type: "range", min: "0", max: "1", step: "0.001" });
   private readonly hairline = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
-  // What these two say is in the twin's value and in the state already.
+  // Hidden from screen readers: the twin's value and the state say the same.
   private readonly chosen = h("div.label", { "aria-hidden": "true" });
   private readonly suggested = h("div.label", { "aria-hidden": "true" });
   private readonly regions: Regions;
@@ -59,37 +59,37 @@ export class Plot {
     this.figure.append(new Brush(this.el, session, () => this.place()).el);
     setAttribute(this.twin, "aria-label", "Chosen learning rate");
     on(this.twin, "input", () => {
-      session.pick(rateAt(Number(this.twin.value), session.shown));
+      session.pick(rateAt(Number(this.twin.value), session.visibleSpan));
     });
     on(this.twin, "keydown", (event) => {
-      this.step(event);
+      this.handleKey(event);
     });
     for (const type of ["focus", "blur"] as const) {
       on(this.twin, type, () => {
-        this.tell();
+        this.describeFocusedRow();
       });
     }
     on(this.el, "pointermove", (event) => {
       this.hover(event);
     });
-    // A finger cannot hover: what it has tapped stays named when it is lifted.
+    // A finger cannot hover: the tip stays after a tap.
     const touches = (event: PointerEvent): boolean => event.pointerType === "touch";
     on(this.el, "pointerup", (event) => {
       if (touches(event)) this.hover(event);
     });
     on(this.el, "pointerleave", (event) => {
-      if (!touches(event)) this.tell();
+      if (!touches(event)) this.describeFocusedRow();
     });
   }
 
-  /** Takes the figure's view once it is drawn, until the signal aborts. */
+  /** Connects the figure's view once its marks are drawn, until the signal aborts. */
   async attach(view: FigureView, signal: AbortSignal): Promise<void> {
-    const marks = await quietMarks(
+    const marks = await silenceMarks(
       view,
       (mark, event) => {
         if (mark.model !== this.chart.mark("marker")) return;
         if (event === "drag_start") {
-          this.leave();
+          this.hideTip();
           this.session.startDrag();
         } else if (event === "drag_end") this.session.endDrag();
       },
@@ -106,21 +106,21 @@ export class Plot {
       this.markerMoved(model);
     };
     model.on("change:x", moved, this);
-    // bqplot settles on a new size a moment after the element has it.
+    // bqplot takes on a new size only a moment after the element has it.
     view.on(
       "margin_updated",
       () => {
-        this.session.changed();
+        this.session.view.changed();
       },
       this,
     );
     signal.addEventListener("abort", () => {
-      // Of a view that goes away in mid-drag nobody would hear the end.
+      // A view that is removed during a drag sends no "drag_end".
       if (this.session.dragging) this.session.endDrag();
       model.off(null, null, this);
       view.off(null, null, this);
     });
-    this.session.changed();
+    this.session.view.changed();
   }
 
   /** Width of the plot in pixels. */
@@ -134,11 +134,12 @@ export class Plot {
   }
 
   update(): void {
-    const { lr, shown, status, store, detail, mode, connected } = this.session;
-    this.el.dataset.mode = mode;
-    // bqplot gives the first curve of every mark the same id, which a page may hold only once.
+    const { lr, visibleSpan, status, store, detail } = this.session;
+    const { connected } = this.session.connection;
+    this.el.dataset.mode = this.session.view.mode;
+    // bqplot gives the first curve of every mark the same id; an id must be unique in the page.
     for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
-    this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, shown));
+    this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, visibleSpan));
     const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
     setAttribute(this.twin, "aria-valuetext", text);
     const place = this.place();
@@ -151,37 +152,37 @@ export class Plot {
     const doubt = detail.confidence === "low" ? ", low confidence" : "";
     const chosen = lr === null ? "" : formatRate(lr, 3) + (taken ? doubt : "");
     const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}${doubt}`;
-    // Each on its line's far side from the other line.
+    // Each label stands on the side of its line that is away from the other line.
     const first = lr !== null && suggestion !== null && lr < suggestion;
-    this.label(this.chosen, lr, chosen, place, 0, first);
-    this.label(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
+    this.placeLabel(this.chosen, lr, chosen, place, 0, first);
+    this.placeLabel(this.suggested, suggestion, suggested, place, 1, lr !== null && !first);
     this.empty.hidden = Boolean(store.current?.length) || this.session.others.length > 0;
     const inviting = status.state === "idle" && connected;
     const waiting = inviting ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
-    if (this.focused) this.tell();
+    if (this.focused) this.describeFocusedRow();
   }
 
   private get focused(): boolean {
     return this.twin.matches(":focus-visible");
   }
 
-  /** Without a pointer: names the row at the marker while its twin has the focus. */
-  private tell(): void {
+  /** Describes the row at the marker while the twin has the focus, else hides the tip. */
+  private describeFocusedRow(): void {
     const { session } = this;
     const { lr, runs, dragging } = session;
     const row = this.focused && lr !== null && rowAt(lr, runs.active, session, this.chart);
     const place = this.place();
     if (!row || !place || dragging) {
-      this.leave();
+      this.hideTip();
       return;
     }
     setAttribute(this.twin, "aria-description", row.lines.join(", "));
-    this.point(row, place);
+    this.showTip(row, place);
   }
 
-  /** Writes beside a vertical line, on its other side where there is no room. */
-  private label(
+  /** Places a label beside a vertical line, on its other side if there is no room. */
+  private placeLabel(
     element: HTMLElement,
     lr: number | null,
     text: string,
@@ -191,38 +192,38 @@ export class Plot {
   ): void {
     element.hidden = lr === null || !place;
     if (lr === null || !place) return;
-    const { shown } = this.session;
-    const seen = clampRate(lr, shown);
-    // Of a line out of sight the label waits at that end and points there.
+    const { visibleSpan } = this.session;
+    const seen = clampRate(lr, visibleSpan);
+    // The label of a line outside of the visible span stands at that end, with an arrow.
     const outside = lr < seen ? `‹ ${text}` : `${text} ›`;
     setText(element, seen === lr ? text : outside);
-    const at = across(seen, shown, place);
+    const at = across(seen, visibleSpan, place);
     const width = element.offsetWidth + 6;
     const toLeft = left ? at - width >= place.left : at + width > place.right;
     element.style.left = `${toLeft ? at - width : at + 6}px`;
     element.style.top = `${place.top + row * 20}px`;
   }
 
-  /** The marker was moved by a drag, or by us. */
   private markerMoved(model: RealModel): void {
     if (!this.session.dragging) return;
     const at = (model.get("x") as ArrayLike<number>)[0];
     if (at === undefined) return;
-    // Beyond the end of what a number can hold there is the end of the axis.
-    const lr = at > 0 ? at : this.session.shown.low;
-    this.session.pick(tidyRate(lr, this.session.shown));
-    // Later: a value put back inside its own change event is no change, and nothing would move.
+    // A drag far beyond the low end can underflow to 0.
+    const lr = at > 0 ? at : this.session.visibleSpan.low;
+    this.session.pick(tidyRate(lr, this.session.visibleSpan));
+    // In a microtask: a value reset inside its own change event triggers no redraw.
     queueMicrotask(() => {
       this.chart.placeMarker(this.session.lr);
     });
   }
 
-  private step(event: KeyboardEvent): void {
+  private handleKey(event: KeyboardEvent): void {
     const { session } = this;
-    const { lr, shown } = session;
+    const { lr, visibleSpan } = session;
     const by = strideOf(event);
     const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
-    if (by !== null) session.pick(rateAt((lr === null ? 0.5 : fractionOf(lr, shown)) + by, shown));
+    if (by !== null)
+      session.pick(rateAt((lr === null ? 0.5 : fractionOf(lr, visibleSpan)) + by, visibleSpan));
     else if (!plain || !zoomBy(session, event.key)) return;
     event.preventDefault();
   }
@@ -242,20 +243,20 @@ export class Plot {
       y < place.top ||
       y > place.bottom
     ) {
-      this.leave();
+      this.hideTip();
       return;
     }
-    const pointed = pointedAt(x, y, session, chart, place);
+    const pointed = hoveredRow(x, y, session, chart, place);
     if (!pointed) {
-      this.leave();
+      this.hideTip();
       return;
     }
-    this.point(pointed, place);
+    this.showTip(pointed, place);
   }
 
-  private point(pointed: Pointed, place: Place): void {
-    const { shown } = this.session;
-    const at = across(clampRate(pointed.lr, shown), shown, place);
+  private showTip(pointed: HoveredRow, place: Place): void {
+    const { visibleSpan } = this.session;
+    const at = across(clampRate(pointed.lr, visibleSpan), visibleSpan, place);
     setText(this.tip, pointed.lines.join("\n"));
     this.tip.hidden = this.hairline.hidden = false;
     this.hairline.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
@@ -264,11 +265,11 @@ export class Plot {
     this.tip.style.top = `${place.top + 8}px`;
   }
 
-  private leave(): void {
+  private hideTip(): void {
     this.tip.hidden = this.hairline.hidden = true;
   }
 
-  /** Where the axis lies within this element; null until the figure is drawn. */
+  /** The place of the plot within this element; null until the figure is drawn. */
   private place(): Place | null {
     const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
     if (!this.drawn || !plot?.width) return null;

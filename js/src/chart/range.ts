@@ -1,4 +1,4 @@
-// The chosen range of rates on the chart, with a slider for each end: their keyboard twins.
+// The chosen range of rates on the chart, with a slider for each end for the keyboard.
 import { h, on, setAttribute, setClass } from "../dom";
 import { clampRate, fractionOf, rateAt, type Span, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
@@ -8,14 +8,14 @@ import { across, type Place, placeTwin } from "./place";
 
 type Range = readonly [number, number];
 
-/** A range to begin with where there is none: the decade up to a rate. */
+/** The range from which the keyboard starts if none is chosen: the decade below a rate. */
 export function rangeBelow(lr: number | null, span: Span): Range {
   const high = lr ?? rateAt(0.5, span);
   const low = Math.max(high / 10, span.low);
   return low < high ? [low, high] : [low, rateAt(0.1, span)];
 }
 
-/** The range with one end moved along the axis by a part of it; the ends stay apart and in order. */
+/** The range with one end moved by a fraction of the axis; unchanged if the ends would meet. */
 export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Range {
   const at = rateAt(fractionOf(range[end], shown) + by, shown);
   const moved = Number.isFinite(by) ? tidyRate(at, shown) : at;
@@ -24,7 +24,7 @@ export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Ran
 }
 
 export class RangeBand {
-  /** Goes behind the figure. */
+  /** Lies behind the figure. */
   readonly shade = h("div.range", { hidden: true, "aria-hidden": "true" });
   readonly sliders: HTMLInputElement[];
 
@@ -43,32 +43,33 @@ export class RangeBand {
         event.preventDefault();
         this.move(end, by);
       });
-      // What assistive technology sets without keys.
+      // Assistive technology sets the value without keys.
       on(slider, "input", () => {
-        this.move(end, Number(slider.value) - fractionOf(this.range[end], session.shown));
+        this.move(end, Number(slider.value) - fractionOf(this.range[end], session.visibleSpan));
       });
       return slider;
     });
   }
 
   update(place: Place | null): void {
-    const { lrRange, shown, mode } = this.session;
+    const { lrRange, visibleSpan } = this.session;
+    const { mode } = this.session.view;
     const range = this.range;
     this.sliders.forEach((slider, end) => {
       slider.hidden = mode !== "range";
-      slider.value = String(fractionOf(range[end]!, shown));
+      slider.value = String(fractionOf(range[end]!, visibleSpan));
       const text = lrRange ? `learning rate ${formatRate(range[end]!)}` : "no range chosen";
       setAttribute(slider, "aria-valuetext", text);
       if (place) placeTwin(slider, place);
     });
     this.shade.hidden = !lrRange || !place;
     if (!lrRange || !place) return;
-    const [from, to] = lrRange.map((lr) => across(clampRate(lr, shown), shown, place));
+    const [from, to] = lrRange.map((lr) => across(clampRate(lr, visibleSpan), visibleSpan, place));
     const { top, bottom } = place;
     this.shade.style.cssText = `left:${from!}px;width:${to! - from!}px;top:${top}px;height:${bottom - top}px`;
     lrRange.forEach((lr, end) => {
-      // An end that lies outside of what is shown has no handle there.
-      setClass(this.shade, ["no-low", "no-high"][end]!, clampRate(lr, shown) !== lr);
+      // An end outside of the visible span has no handle.
+      setClass(this.shade, ["no-low", "no-high"][end]!, clampRate(lr, visibleSpan) !== lr);
     });
   }
 
@@ -78,6 +79,6 @@ export class RangeBand {
   }
 
   private move(end: 0 | 1, by: number): void {
-    this.session.setRange(movedEnd(this.range, end, by, this.session.shown));
+    this.session.setRange(movedEnd(this.range, end, by, this.session.visibleSpan));
   }
 }

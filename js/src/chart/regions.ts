@@ -1,5 +1,4 @@
-// The regions of the curve on the chart, from the landmarks that the suggestion was judged by: shaded
-// behind it, named above it.
+// The regions of the curve between its landmarks: shaded behind the figure, named above it.
 import { h } from "../dom";
 import { clampRate, type Span } from "../numeric/axis";
 import { dodged } from "../numeric/dodge";
@@ -12,7 +11,7 @@ export interface Region {
   name: "flat" | "falling" | "exploding";
   low: number;
   high: number;
-  /** What it means, in a line. */
+  /** Its meaning, in one line. */
   meaning: string;
 }
 
@@ -21,10 +20,10 @@ const MEANINGS: Record<Region["name"], string> = {
   falling: "the loss falls: the model learns",
   exploding: "at least half of what was won is lost again: too high a rate",
 };
-/** Where the loss never fell, nothing was won that could be lost. */
+/** The meaning of "exploding" if the loss has never fallen. */
 const CLIMBS = "the loss climbs out of its noise: too high a rate";
 
-/** The regions there are, from low to high; a landmark that is null leaves its region away. */
+/** The regions from low to high; without its landmark a region is left out. */
 export function regionsOf(landmarks: Landmarks | undefined, span: Span): Region[] {
   const { falls_at = null, minimum = null, explodes_at = null } = landmarks ?? {};
   const flat = falls_at ?? explodes_at;
@@ -48,19 +47,19 @@ export function describeRegion({ low, high, meaning }: Region): string {
   return `${formatRate(low)} to ${formatRate(high)}: ${meaning}`;
 }
 
-interface Shown {
+interface RegionElements {
   region: Region;
   shade: HTMLElement;
   name: HTMLElement;
 }
 
 export class Regions {
-  /** Goes behind the figure. */
+  /** Lie behind the figure. */
   readonly shades = h("div.shades", { "aria-hidden": "true" });
-  /** Goes over the figure. */
+  /** Lie over the figure. */
   readonly names = h("div", { role: "list", "aria-label": "Regions of the curve" });
-  private shown: Shown[] = [];
-  private state = "";
+  private regions: RegionElements[] = [];
+  private shownRegions = "";
 
   constructor(private readonly session: Session) {}
 
@@ -68,8 +67,8 @@ export class Regions {
     const { detail, span } = this.session;
     const regions = regionsOf(detail.landmarks, span);
     const now = JSON.stringify(regions);
-    if (now !== this.state) {
-      this.state = now;
+    if (now !== this.shownRegions) {
+      this.shownRegions = now;
       this.rebuild(regions);
     }
     this.shades.hidden = this.names.hidden = !place || regions.length === 0;
@@ -77,7 +76,7 @@ export class Regions {
   }
 
   private rebuild(regions: Region[]): void {
-    this.shown = regions.map((region): Shown => {
+    this.regions = regions.map((region): RegionElements => {
       const meaning = describeRegion(region);
       return {
         region,
@@ -90,22 +89,22 @@ export class Regions {
         ),
       };
     });
-    this.shades.replaceChildren(...this.shown.map(({ shade }) => shade));
-    this.names.replaceChildren(...this.shown.map(({ name }) => name));
+    this.shades.replaceChildren(...this.regions.map(({ shade }) => shade));
+    this.names.replaceChildren(...this.regions.map(({ name }) => name));
   }
 
   private arrange(place: Place): void {
-    const { shown } = this.session;
-    const edges = this.shown.map(({ region }) =>
-      [region.low, region.high].map((lr) => across(clampRate(lr, shown), shown, place)),
+    const { visibleSpan } = this.session;
+    const edges = this.regions.map(({ region }) =>
+      [region.low, region.high].map((lr) => across(clampRate(lr, visibleSpan), visibleSpan, place)),
     );
-    this.shown.forEach(({ shade, name }, i) => {
+    this.regions.forEach(({ shade, name }, i) => {
       shade.hidden = name.hidden = edges[i]![0] === edges[i]![1];
     });
-    const widths = this.shown.map(({ name }) => name.offsetWidth);
+    const widths = this.regions.map(({ name }) => name.offsetWidth);
     const wanted = edges.map(([from, to]) => (from! + to!) / 2);
     const middles = dodged(wanted, widths, place.left, place.right);
-    this.shown.forEach(({ shade, name }, i) => {
+    this.regions.forEach(({ shade, name }, i) => {
       const [from, to] = edges[i]!;
       shade.style.left = `${from!}px`;
       shade.style.width = `${to! - from!}px`;

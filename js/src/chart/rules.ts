@@ -1,5 +1,4 @@
-// The rules' rates as small ticks under the curve. Each is a button that takes its rate: a real one,
-// so that keyboard and screen reader have it as well.
+// The rates of the rules as ticks under the curve. Each is a button that picks its rate.
 import { h, on, s, setAttribute, setClass, setText } from "../dom";
 import { clampRate, type Span } from "../numeric/axis";
 import { dodged } from "../numeric/dodge";
@@ -13,9 +12,9 @@ export const DEFAULT_RULE = "auto";
 export interface Rule {
   name: string;
   lr: number;
-  /** Whether the rate lies in the sweep, where alone it can be chosen. */
+  /** Whether the rate lies in the sweep; otherwise it cannot be picked. */
   inside: boolean;
-  /** What there is to know of it, a line each. */
+  /** Lines of text that explain the rule. */
   meaning: string;
 }
 
@@ -27,7 +26,7 @@ const MEANINGS: Record<string, string> = {
   slide: "left of a window that slides down from the explosion (fastai)",
 };
 
-/** The rules that have a rate, by rate; the default comes first among equals. */
+/** The rules that have a rate, by rate; the default comes before others of the same rate. */
 export function rulesOf(
   suggestions: Record<string, number | null> | undefined,
   span: Span,
@@ -58,7 +57,7 @@ function rank({ name }: Rule): number {
   return name === DEFAULT_RULE ? 0 : 1;
 }
 
-/** Height of the lines that lead from the ticks to their names, as in overlays.css, in pixels. */
+/** Height of the lines from the ticks to their names, as in overlays.css, in pixels. */
 const LEADER = 9;
 
 interface Tick {
@@ -70,18 +69,18 @@ interface Tick {
 }
 
 export class RuleTicks {
-  /** The strip below the figure, in the flow of the page. */
+  /** The strip of names below the figure. */
   readonly el: HTMLElement;
-  /** What lies over the figure. */
+  /** Lies over the figure. */
   readonly over = h("div", { "aria-hidden": "true" });
-  /** What lies under it: the lines from the ticks to their names. */
+  /** Lies under the figure: the lines from the ticks to their names. */
   readonly under = s("svg", { class: "lrw-leaders", "aria-hidden": "true" });
   private readonly guide = h("div.hairline", { hidden: true });
   private readonly tip = h("div.tip", { hidden: true });
   private readonly feet = h("div");
   private readonly buttons = h("div");
   private ticks: Tick[] = [];
-  private shown = "";
+  private shownRules = "";
   private pointed: Tick | null = null;
   private place: Place | null = null;
 
@@ -94,8 +93,8 @@ export class RuleTicks {
     const { detail, span, lr } = this.session;
     const rules = rulesOf(detail.suggestions, span);
     const now = JSON.stringify(rules);
-    if (now !== this.shown) {
-      this.shown = now;
+    if (now !== this.shownRules) {
+      this.shownRules = now;
       this.rebuild(rules);
     }
     for (const { rule, button } of this.ticks) {
@@ -105,11 +104,11 @@ export class RuleTicks {
     this.el.hidden = this.over.hidden = !place;
     this.under.toggleAttribute("hidden", !place);
     if (place) this.arrange(place);
-    if (this.pointed) this.point(this.pointed);
+    if (this.pointed) this.showTip(this.pointed);
   }
 
   private rebuild(rules: Rule[]): void {
-    this.point(null);
+    this.showTip(null);
     this.ticks = rules.map((rule) => this.tick(rule));
     this.under.replaceChildren(...this.ticks.map((tick) => tick.leader));
     this.feet.replaceChildren(...this.ticks.map((tick) => tick.foot));
@@ -124,7 +123,7 @@ export class RuleTicks {
       h("span.rule-name", {}, rule.name),
     );
     setClass(button, "default", rule.name === DEFAULT_RULE);
-    // Not `disabled`: what it says is still worth reading.
+    // `disabled` would take away focus and tip.
     if (!rule.inside) setAttribute(button, "aria-disabled", "true");
     const foot = h("div.foot");
     const leader = s("polyline");
@@ -134,24 +133,26 @@ export class RuleTicks {
     });
     for (const type of ["pointerenter", "focus"] as const) {
       on(button, type, () => {
-        this.point(tick);
+        this.showTip(tick);
       });
     }
     for (const type of ["pointerleave", "blur"] as const) {
       on(button, type, () => {
-        if (this.pointed === tick) this.point(null);
+        if (this.pointed === tick) this.showTip(null);
       });
     }
     on(button, "keydown", (event) => {
-      if (event.key === "Escape") this.point(null);
+      if (event.key === "Escape") this.showTip(null);
     });
     return tick;
   }
 
-  /** Puts ticks where their rates are, and names below them where there is room. */
+  /** Places the ticks at their rates, and the names below them as room allows. */
   private arrange(place: Place): void {
-    const { shown } = this.session;
-    const at = this.ticks.map(({ rule }) => across(clampRate(rule.lr, shown), shown, place));
+    const { visibleSpan } = this.session;
+    const at = this.ticks.map(({ rule }) =>
+      across(clampRate(rule.lr, visibleSpan), visibleSpan, place),
+    );
     this.el.classList.remove("lrw-narrow");
     let widths = this.ticks.map(({ button }) => button.offsetWidth);
     const room = this.el.offsetWidth;
@@ -163,8 +164,8 @@ export class RuleTicks {
     const top = this.el.offsetTop;
     this.ticks.forEach(({ rule, button, foot, leader }, i) => {
       const x = at[i]!;
-      // One that lies outside of what is shown waits at that end of the axis.
-      foot.hidden = clampRate(rule.lr, shown) !== rule.lr;
+      // The name of a rate outside of the visible span stands at that end of the axis.
+      foot.hidden = clampRate(rule.lr, visibleSpan) !== rule.lr;
       const middle = middles[i]!;
       button.style.left = `${middle - widths[i]! / 2}px`;
       foot.style.left = `${x}px`;
@@ -178,18 +179,18 @@ export class RuleTicks {
     });
   }
 
-  /** Says name and rate of a tick and shows where it leads to; nothing for null. */
-  private point(tick: Tick | null): void {
+  /** Shows name and rate of a tick, and a line at its rate; null hides them. */
+  private showTip(tick: Tick | null): void {
     const { place } = this;
     this.pointed = tick;
     this.guide.hidden = this.tip.hidden = !tick || !place;
     if (!tick || !place) return;
     const { rule } = tick;
-    const { shown } = this.session;
+    const { visibleSpan } = this.session;
     const act = rule.lr === this.session.lr ? "chosen" : "click to choose it";
     const lines = [nameOf(rule), rule.meaning, rule.inside ? act : ""];
     setText(this.tip, lines.filter(Boolean).join("\n"));
-    const at = across(clampRate(rule.lr, shown), shown, place);
+    const at = across(clampRate(rule.lr, visibleSpan), visibleSpan, place);
     this.guide.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const width = this.tip.offsetWidth;
     const left = Math.min(Math.max(at - width / 2, 0), this.el.offsetWidth - width);

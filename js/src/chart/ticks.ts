@@ -1,30 +1,30 @@
-// Where the axes have ticks and what stands there. bqplot's own choice for a logarithmic axis mixes
-// powers of ten with 2 and 5 times them and writes 1e+0; its labels for a linear axis can be cut off.
+// Ticks of the axes and their labels. bqplot's own ticks of a logarithmic axis mix powers of ten with 2
+// and 5 times powers of ten, and read "1e+0"; its labels of a linear axis can be cut off.
 import type { Span } from "../numeric/axis";
 import type { Range } from "../numeric/loss-range";
 import { formatLoss } from "../text/format";
 
 export interface Ticks {
   values: number[];
-  /** Text by the number as JavaScript writes it: bqplot looks labels up that way. */
+  /** Text by `String(value)`, which is how bqplot looks it up. */
   labels: Record<string, string>;
 }
 
-/** Powers of ten, at most `most` of them; 1, 2 and 5 times powers of ten where fewer than two fit. */
-export function rateTicks({ low, high }: Span, most = 10): Ticks {
+/** At most `max` powers of ten; 1, 2 and 5 times powers of ten if fewer than two are in the span. */
+export function rateTicks({ low, high }: Span, max = 10): Ticks {
   const inside = (value: number): boolean =>
     value >= low * (1 - 1e-12) && value <= high * (1 + 1e-12);
   const exponents: number[] = [];
   for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
     exponents.push(e);
   const decades = exponents.filter((e) => inside(power(e)));
-  const stride = Math.ceil(decades.length / most);
+  const stride = Math.ceil(decades.length / max);
   let values = decades.filter((e) => e % stride === 0).map(power);
   if (values.length < 2) {
     values = exponents.flatMap((e) => [1, 2, 5].map((m) => Number(`${m}e${e}`))).filter(inside);
   }
   if (values.length < 2) values = [low, high];
-  // As many digits as it takes to tell the labels apart, and each from where it does not stand.
+  // Enough digits that no label is off by more than 2% of the axis.
   let digits = 1;
   const off = (value: number): number => Math.abs(Number(value.toExponential(digits)) - value);
   while (digits < 15 && values.some((value) => off(value) > 0.02 * (high - low))) digits++;
@@ -38,16 +38,16 @@ export function lossTicks({ min, max }: Range, count = 6): Ticks {
   const step = unit * ([1, 2, 5, 10].find((m) => m * unit >= rough * (1 - 1e-9)) ?? 10);
   let values: number[] = [];
   for (let i = Math.ceil(min / step); i * step <= max && values.length < 20; i++) {
-    // Through text, so that 3 * 0.1 is 0.3.
+    // Rounded, so that 3 * 0.1 is 0.3.
     values.push(Number((i * step).toPrecision(12)));
   }
   if (values.length < 2) values = [min, max];
   return { values, labels: labelled(values, formatLoss) };
 }
 
-/** Powers of ten, or round numbers where those are too few, on a logarithmic axis in powers of ten. */
+/** Powers of ten, or round numbers within less than a decade; the range is in powers of ten. */
 export function logTicks({ min, max }: Range): Ticks {
-  // Below the least that a number can hold there is none to write.
+  // Above the smallest double, or it would underflow to 0.
   const [low, high] = [Math.max(10 ** min, 1e-320), 10 ** max];
   const { values } =
     max - min < 1 ? lossTicks({ min: low, max: high }) : rateTicks({ low, high }, 8);

@@ -1,4 +1,4 @@
-// The panel of a check: how it stands in words, its curves, its rates as a table, and the offer.
+// The panel of a check: its state in words, its curves, a table of its rates, and a button for the best.
 import { ErrorBox } from "../controls/error-box";
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import type { Session } from "../state/session";
@@ -19,7 +19,7 @@ const NOTHING = new Float64Array(0);
 export class CheckPanel {
   private readonly state = h("div", { tabIndex: -1, "aria-live": "polite" });
   private readonly facts = h("div.facts");
-  private readonly use = button("button");
+  private readonly useButton = button("button");
   private readonly error: ErrorBox;
   private readonly plot = new TrialsPlot();
   private readonly picture = h("div.trials-box", {}, this.plot.el);
@@ -41,8 +41,8 @@ export class CheckPanel {
     this.rows,
   );
   readonly el = h("div.trials-panel", { hidden: true, role: "group" });
-  private tabled = "";
-  private reasons: readonly unknown[] = [];
+  private shownRows = "";
+  private drawnFrom: readonly unknown[] = [];
 
   constructor(private readonly session: Session) {
     this.error = new ErrorBox(() => {
@@ -50,44 +50,45 @@ export class CheckPanel {
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
     setAttribute(this.el, "aria-label", "Check");
-    on(this.use, "click", () => {
+    on(this.useButton, "click", () => {
       const best = this.offered;
       if (best === null) return;
       session.pick(best);
-      // The button is about to go away.
+      // The button is about to be hidden.
       this.state.focus();
     });
     this.el.append(
-      h("div.bar.trials-head", {}, this.state, this.facts, this.use),
+      h("div.bar.trials-head", {}, this.state, this.facts, this.useButton),
       this.error.el,
       h("div.trials-body", {}, this.picture, this.side()),
     );
   }
 
   update(): void {
-    const { check, lr, span, orphaned, traits } = this.session;
+    const { check, lr, span, traits } = this.session;
+    const { kernelEnded } = this.session.connection;
     const smoothing = traits.smoothing.value;
     const { status, detail } = check;
     const table = check.store.current;
     this.el.hidden = table === null || detail.lrs.length === 0;
     if (this.el.hidden || !table) return;
 
-    // In a notebook that was saved in the middle of a check there is nobody to go on with it.
-    const shown = status.state === "running" && orphaned ? "stopped" : status.state;
+    // A check whose kernel has ended counts as stopped.
+    const shown = status.state === "running" && kernelEnded ? "stopped" : status.state;
     const now = { ...status, state: shown };
     setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
     const { notice = "" } = detail;
     setText(this.facts, notice === "" ? describeCheckProgress(now) : notice);
     const offered = this.offered;
-    this.use.hidden = offered === null;
-    if (offered !== null) setText(this.use, `Use ${formatRate(offered)}`);
+    this.useButton.hidden = offered === null;
+    if (offered !== null) setText(this.useButton, `Use ${formatRate(offered)}`);
     this.error.update();
 
     const steps = status.steps / detail.lrs.length;
     const width = this.picture.clientWidth;
     const reasons = [table, table.revision, smoothing, width, status.state, status.suggestion];
-    if (reasons.every((reason, i) => reason === this.reasons[i])) return;
-    this.reasons = reasons;
+    if (reasons.every((reason, i) => reason === this.drawnFrom[i])) return;
+    this.drawnFrom = reasons;
     const curves = trialCurves(table.loss, table.starts, smoothing);
     const last = curves.map((curve) => curve[lastFinite(curve)] ?? NaN);
     const picture: TrialsPicture = {
@@ -123,8 +124,8 @@ export class CheckPanel {
 
   private fill(rows: string[][]): void {
     const text = JSON.stringify(rows);
-    if (text === this.tabled) return;
-    this.tabled = text;
+    if (text === this.shownRows) return;
+    this.shownRows = text;
     this.rows.replaceChildren(
       ...rows.map(([rate = "", loss = "", outcome = ""], i) => {
         const row = h(

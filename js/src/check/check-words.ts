@@ -1,9 +1,9 @@
-// What the widget says about a check, in words.
+// The texts about a check.
 import type { Span } from "../numeric/axis";
 import type { CheckDetail, Status } from "../stream/protocol";
 import { formatLoss, formatRate, formatTimeLeft } from "../text/format";
 
-/** How a check stands: short while it runs, with what it came to at its end. */
+/** The state of a check: short while it runs, with the outcome at its end. */
 export function describeCheck(
   status: Status,
   detail: CheckDetail,
@@ -56,7 +56,7 @@ function describeBest(
   return sentences.join(" ");
 }
 
-/** The rate that is offered for the marker; null where there is none, or it is there already. */
+/** The rate to offer for the marker; null if there is none or the marker has it. */
 export function offer(best: number | null, lr: number | null, span: Span): number | null {
   return best === null || best === lr || !isInside(best, span) ? null : best;
 }
@@ -65,14 +65,14 @@ function isInside(lr: number, span: Span): boolean {
   return lr >= span.low && lr <= span.high;
 }
 
-/** The numbers of the step in hand: "step 43 of 300 · 12 s left"; empty once it has ended. */
+/** The progress: "step 43 of 300 · 12 s left"; empty after the end. */
 export function describeCheckProgress({ state, step, steps, elapsed }: Status): string {
   if (state !== "running") return "";
   const left = formatTimeLeft(elapsed, step, steps);
   return [`step ${step} of ${steps}`, left].filter(Boolean).join(" · ");
 }
 
-/** How the trial of one rate stands or ended. */
+/** The state or the outcome of the trial of one rate. */
 export function describeTrial(
   trial: number,
   begun: number,
@@ -91,7 +91,7 @@ export function describeTrial(
   return `${words[reason] ?? reason} at step ${length}`;
 }
 
-/** The picture in one sentence, for those who do not see it. */
+/** The curves in one sentence, for screen readers. */
 export function describeCurves(steps: number, lrs: readonly number[], last: number[]): string {
   const curves = lrs
     .slice(0, last.length)

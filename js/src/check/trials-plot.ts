@@ -1,4 +1,4 @@
-// The picture of a check: the smoothed loss of each rate over its steps, as an SVG of our own.
+// The plot of a check: the smoothed loss of each rate over its steps, as SVG.
 import { lossTicks } from "../chart/ticks";
 import { s, setAttribute, setClass } from "../dom";
 import { formatRate } from "../text/format";
@@ -13,7 +13,6 @@ import {
   spreadLabels,
 } from "./trials";
 
-/** What is to be drawn. */
 export interface TrialsPicture {
   curves: Float64Array[];
   lrs: readonly number[];
@@ -26,13 +25,12 @@ export interface TrialsPicture {
 
 const HEIGHT = 210;
 const MARGIN = { left: 60, right: 64, top: 10, bottom: 40 };
-/** Colours beyond these are used again, with another dash. */
+/** Further trials use the same colours again. */
 const COLOURS = 6;
 
 export class TrialsPlot {
   readonly el = s("svg", { role: "img", class: "lrw-trials", height: HEIGHT });
 
-  /** Draws everything anew: some dozens of elements, once per frame at most. */
   draw({ curves, lrs, best, steps, width }: TrialsPicture, summary: string): void {
     const frame: Frame = {
       left: MARGIN.left,
@@ -66,7 +64,7 @@ export class TrialsPlot {
       upright("smoothed loss", 14, frame.top + frame.height / 2),
     );
 
-    // An inner svg cuts off what leaves the frame.
+    // An inner svg clips to the frame.
     const lines = s("svg", {
       role: "presentation",
       x: String(frame.left),
@@ -99,7 +97,7 @@ export class TrialsPlot {
   }
 }
 
-/** A piece of a trial's line for a table, as it looks in the picture. */
+/** A sample of a trial's line, for the table. */
 export function swatch(trial: number): SVGElement {
   const shape = line(trial, "M0 5H34", false);
   return s("svg", { class: "lrw-trial-swatch", "aria-hidden": "true" }, shape);
@@ -116,7 +114,7 @@ function coloured<T extends SVGElement>(element: T, trial: number): T {
   return element;
 }
 
-/** The first and the last step, and round ones between them. */
+/** The first and the last step, and round numbers between. */
 function stepTicks(steps: number, width: number): number[] {
   const between = lossTicks({ min: 0, max: steps }, Math.max(2, Math.floor(width / 90))).values;
   const apart = (steps / width) * 40;

@@ -1,4 +1,4 @@
-// The curves of a check as numbers and paths: one curve for each rate, loss over step.
+// The curves of a check: loss over step, one curve for each rate.
 import type { Range } from "../numeric/loss-range";
 import { smoothed } from "../numeric/smoothing";
 
@@ -15,7 +15,7 @@ export interface Point {
   y: number;
 }
 
-/** Texts this close would touch, in pixels. */
+/** Height of a label, in pixels. */
 export const LINE_HEIGHT = 15;
 
 /** The smoothed losses of each trial; `starts` has an entry for each trial that has begun. */
@@ -29,32 +29,32 @@ export function trialCurves(
   );
 }
 
-/** How far the range reaches above the calmest curve, in heights of that curve. */
-const ABOVE = 0.5;
+/** How far the range reaches above the curve with the lowest maximum, in heights of that curve. */
+const HEADROOM = 0.5;
 
-/** A range of loss that shows the calmest curve whole and the others as far as they do not dwarf it. */
+/** A range that shows all of the curve with the lowest maximum, and the others as far as HEADROOM allows. */
 export function curvesRange(curves: readonly Float64Array[]): Range {
   let low = Infinity;
   let high = -Infinity;
   let calmest = Infinity;
   for (const curve of curves) {
-    let most = -Infinity;
+    let highest = -Infinity;
     for (const loss of curve) {
       if (!Number.isFinite(loss)) continue;
       low = Math.min(low, loss);
-      most = Math.max(most, loss);
+      highest = Math.max(highest, loss);
     }
-    high = Math.max(high, most);
-    if (most > -Infinity) calmest = Math.min(calmest, most);
+    high = Math.max(high, highest);
+    if (highest > -Infinity) calmest = Math.min(calmest, highest);
   }
   if (low > high) return { min: 0, max: 1 };
-  const top = Math.min(high, calmest + ABOVE * (calmest - low));
-  // Never so thin, nor so wide, that arithmetic on it gives up.
+  const top = Math.min(high, calmest + HEADROOM * (calmest - low));
+  // Keeps the ends finite and apart.
   const room = Math.max(0.06 * (top - low), Math.abs(top) * 1e-6, 1e-9);
   return { min: Math.max(low - room, -1e300), max: Math.min(top + room, 1e300) };
 }
 
-/** Where step 1, 2, … of a curve lies; a loss beyond the range lies beyond the frame. */
+/** The place of a loss at an index from 0; outside of the frame if the loss is outside of the range. */
 export function place(index: number, loss: number, steps: number, range: Range, to: Frame): Point {
   const along = steps > 1 ? index / (steps - 1) : 0;
   const up = (loss - range.min) / (range.max - range.min);
@@ -62,8 +62,8 @@ export function place(index: number, loss: number, steps: number, range: Range, 
 }
 
 /**
- * The `d` of a curve's path, with gaps where a loss is not finite and no more points than there are
- * pixels; always with its last one.
+ * The `d` of a curve's path, with a gap at each loss that is not finite. It has at most one point per
+ * pixel, and always the last point.
  */
 export function curvePath(curve: Float64Array, steps: number, range: Range, to: Frame): string {
   const stride = Math.max(1, Math.ceil(steps / Math.max(to.width, 1)));
@@ -77,7 +77,7 @@ export function curvePath(curve: Float64Array, steps: number, range: Range, to: 
       pen = "M";
       continue;
     }
-    // An explosion to 1e30 only has to leave the frame: renderers choke on such numbers.
+    // Renderers fail on coordinates as large as 1e30.
     const near = Math.min(Math.max(y, to.top - far), to.top + to.height + far);
     path += `${pen}${x.toFixed(1)} ${near.toFixed(1)}`;
     pen = "L";
@@ -85,14 +85,14 @@ export function curvePath(curve: Float64Array, steps: number, range: Range, to: 
   return path;
 }
 
-/** Where the last finite value is; -1 where there is none. */
+/** The index of the last finite value; -1 if there is none. */
 export function lastFinite(curve: Float64Array): number {
   let last = curve.length - 1;
   while (last >= 0 && !Number.isFinite(curve[last])) last--;
   return last;
 }
 
-/** The end of what can be seen of a curve, within the frame; null where there is nothing. */
+/** The end of the visible part of a curve, within the frame; null if it has no finite value. */
 export function curveEnd(
   curve: Float64Array,
   steps: number,
@@ -101,15 +101,15 @@ export function curveEnd(
 ): Point | null {
   let last = lastFinite(curve);
   if (last < 0) return null;
-  // Of a curve that has left for good, the place where it did.
+  // If the curve has left the frame for good: where it did.
   while (last > 0 && curve[last]! > range.max && !(curve[last - 1]! <= range.max)) last--;
   const { x, y } = place(last, curve[last]!, steps, range, to);
   return { x, y: Math.min(Math.max(y, to.top), to.top + to.height) };
 }
 
 /**
- * Heights for texts that want to stand at these points, moved apart where they would touch: texts
- * are `width` pixels wide, LINE_HEIGHT high, and stay between `top` and `bottom` if there is room.
+ * The y coordinates of labels at these points, moved apart where they would overlap. Labels are `width`
+ * pixels wide and LINE_HEIGHT high, and stay between `top` and `bottom` if there is room.
  */
 export function spreadLabels(
   wanted: readonly Point[],
@@ -139,7 +139,7 @@ export function spreadLabels(
 
 const DASHES = ["7 4", "", "2 3", "11 3 2 3", "16 4", "2 6"] as const;
 
-/** How the curve of a trial is dashed, so that no colour is needed to tell it. */
+/** The dashes of a trial's curve, which tell it apart without colour. */
 export function dashOf(trial: number): string {
   return DASHES[trial % DASHES.length]!;
 }

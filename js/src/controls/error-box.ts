@@ -1,15 +1,13 @@
-// What made a run or a check fail.
+// The exception that ended a run or a check.
 import { h, setText } from "../dom";
 import { splitError } from "../text/words";
 
-/** What ended a run or a check. */
 export interface Failure {
   /** "Type: message" */
   error: string | null;
   traceback?: string | null;
 }
 
-/** Type and message of the exception that ended a run, and its traceback to unfold. */
 export class ErrorBox {
   private readonly type = h("strong");
   private readonly message = h("span");

@@ -1,25 +1,25 @@
-// The runs by name: which are drawn and how, which is the active one; to rename and to remove them.
+// The runs by label: shows and hides them, makes one active, renames and removes them.
 import { button, h, on, s, setAttribute, setClass, setText } from "../dom";
 import type { Run } from "../state/runs";
 import type { Session } from "../state/session";
 
-/** As many characters as the kernel takes. */
-const LONGEST = 80;
+/** The limit of the kernel, in characters. */
+const MAX_LABEL_LENGTH = 80;
 
 export class LegendBar {
   readonly el = h("ul.legend", { hidden: true, "aria-label": "Runs" });
   private readonly entries = new Map<Run, Entry>();
 
-  /** `leave` takes the focus where the legend goes away with it. */
+  /** @param takeFocus takes the focus when the legend is hidden while it has it */
   constructor(
     private readonly session: Session,
-    private readonly leave: () => void,
+    private readonly takeFocus: () => void,
   ) {}
 
   update(): void {
     const { list, active } = this.session.runs;
     const held = this.el.contains(document.activeElement);
-    // A single run that is the active one needs no name to be told from others.
+    // The active run alone needs no legend.
     this.el.hidden = list.length < 2 && (list.length === 0 || list[0] === active);
     const focused = [...this.entries.values()].findIndex(({ el }) =>
       el.contains(document.activeElement),
@@ -40,8 +40,8 @@ export class LegendBar {
       }
       entry.update();
     }
-    if (held && this.el.hidden) this.leave();
-    // One that goes away hands the focus to the one that took its place.
+    if (held && this.el.hidden) this.takeFocus();
+    // The focus of a removed entry goes to the entry in its place.
     else if (gone) [...this.entries.values()].at(Math.min(focused, this.entries.size - 1))?.focus();
   }
 }
@@ -50,13 +50,13 @@ class Entry {
   readonly el: HTMLElement;
   private readonly text = h("span.run-label");
   private readonly line = s("line", { x1: 0, y1: 6, x2: 32, y2: 6 });
-  private readonly use = button("use");
-  private readonly show = button("show");
-  private readonly renaming = button("rename");
-  private readonly removing = button("remove");
+  private readonly useButton = button("use");
+  private readonly showButton = button("show");
+  private readonly renameButton = button("rename");
+  private readonly removeButton = button("remove");
   private readonly input = h("input.run-name", {
     type: "text",
-    maxLength: LONGEST,
+    maxLength: MAX_LABEL_LENGTH,
     spellcheck: false,
     autocomplete: "off",
     hidden: true,
@@ -66,30 +66,38 @@ class Entry {
     private readonly session: Session,
     private readonly run: Run,
   ) {
-    this.show.append(s("svg", { "aria-hidden": "true" }, this.line), this.text);
-    on(this.use, "click", () => {
+    this.showButton.append(s("svg", { "aria-hidden": "true" }, this.line), this.text);
+    on(this.useButton, "click", () => {
       if (!this.isActive && session.canActivate) session.activate(run);
     });
-    on(this.show, "click", () => {
+    on(this.showButton, "click", () => {
       if (!this.isActive) session.setHidden(run, !session.isHidden(run));
     });
-    on(this.renaming, "click", () => {
-      this.edit();
+    on(this.renameButton, "click", () => {
+      this.startEditing();
     });
-    on(this.removing, "click", () => {
-      if (this.canRemove) session.ask("remove", run);
+    on(this.removeButton, "click", () => {
+      if (this.canRemove) session.requestRunAction("remove", run);
     });
     on(this.input, "keydown", (event) => {
       if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
       event.preventDefault();
       event.stopPropagation();
-      this.settle(event.key === "Enter");
-      this.renaming.focus();
+      this.endEditing(event.key === "Enter");
+      this.renameButton.focus();
     });
     on(this.input, "blur", () => {
-      this.settle(true);
+      this.endEditing(true);
     });
-    this.el = h("li.entry", {}, this.use, this.show, this.input, this.renaming, this.removing);
+    this.el = h(
+      "li.entry",
+      {},
+      this.useButton,
+      this.showButton,
+      this.input,
+      this.renameButton,
+      this.removeButton,
+    );
   }
 
   update(): void {
@@ -102,26 +110,30 @@ class Entry {
     const style = isActive ? "active" : String(run.style);
     if (this.line.dataset.style !== style) this.line.dataset.style = style;
 
-    name(this.use, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
-    if (isActive) setAttribute(this.use, "aria-current", "true");
-    else this.use.removeAttribute("aria-current");
-    disable(this.use, !isActive && !session.canActivate);
+    name(this.useButton, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
+    if (isActive) setAttribute(this.useButton, "aria-current", "true");
+    else this.useButton.removeAttribute("aria-current");
+    disable(this.useButton, !isActive && !session.canActivate);
 
-    name(this.show, `Show ${label}`, isActive ? label : `${hidden ? "Show" : "Hide"} ${label}`);
-    setAttribute(this.show, "aria-pressed", String(!hidden));
+    name(
+      this.showButton,
+      `Show ${label}`,
+      isActive ? label : `${hidden ? "Show" : "Hide"} ${label}`,
+    );
+    setAttribute(this.showButton, "aria-pressed", String(!hidden));
     // The active run is always drawn.
-    disable(this.show, isActive);
+    disable(this.showButton, isActive);
 
-    name(this.renaming, `Rename ${label}`, "Rename");
-    name(this.removing, `Remove ${label}`, "Remove");
-    disable(this.removing, !this.canRemove);
-    // Only the kernel can do these.
-    this.renaming.hidden = this.removing.hidden = !session.connected;
+    name(this.renameButton, `Rename ${label}`, "Rename");
+    name(this.removeButton, `Remove ${label}`, "Remove");
+    disable(this.removeButton, !this.canRemove);
+    // Both need the kernel.
+    this.renameButton.hidden = this.removeButton.hidden = !session.connection.connected;
     setAttribute(this.input, "aria-label", `Label of ${label}`);
   }
 
   focus(): void {
-    this.show.focus();
+    this.showButton.focus();
   }
 
   private get isActive(): boolean {
@@ -129,26 +141,27 @@ class Entry {
   }
 
   private get canRemove(): boolean {
-    return !this.session.busy;
+    return !this.session.underWay;
   }
 
-  private edit(): void {
+  private startEditing(): void {
     this.input.value = this.run.label;
-    this.swap(true);
+    this.setEditing(true);
     this.input.focus();
     this.input.select();
   }
 
-  private settle(take: boolean): void {
+  private endEditing(take: boolean): void {
     if (this.input.hidden) return;
-    this.swap(false);
+    this.setEditing(false);
     const label = this.input.value.trim();
-    if (take && label && label !== this.run.label) this.session.ask("rename", this.run, label);
+    if (take && label && label !== this.run.label)
+      this.session.requestRunAction("rename", this.run, label);
   }
 
-  private swap(editing: boolean): void {
+  private setEditing(editing: boolean): void {
     this.input.hidden = !editing;
-    this.show.hidden = editing;
+    this.showButton.hidden = editing;
   }
 }
 
@@ -157,7 +170,7 @@ function name(element: HTMLElement, label: string, title: string): void {
   if (element.title !== title) element.title = title;
 }
 
-/** Not `disabled`: it would lose the focus, and what it says is still worth reading. */
+/** Not `disabled`, which would take away the focus and the title. */
 function disable(element: HTMLElement, disabled: boolean): void {
   if (disabled) setAttribute(element, "aria-disabled", "true");
   else element.removeAttribute("aria-disabled");

@@ -1,4 +1,4 @@
-// The bar at the bottom: the chosen rate as a number, and the ways to take it away.
+// The bar at the bottom: the chosen rate as a number; checks, exports and copies it.
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import { copyText } from "../export/clipboard";
 import { clampRate } from "../numeric/axis";
@@ -14,16 +14,16 @@ export class PickBar {
   private readonly rate = textField("Learning rate", "rate");
   private readonly variable = textField("Variable", "variable");
   private readonly complaint = h("div.complaint", { id: uniqueId(), role: "alert" });
-  private readonly exporting = button("button", "Export");
-  private readonly checking = button("button", "Check", {
+  private readonly exportButton = button("button", "Export");
+  private readonly checkButton = button("button", "Check", {
     title:
       "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
   });
-  private readonly stopping = button("button.primary", "Stop", { hidden: true });
-  private readonly copying = button("button", "Copy");
-  /** Whether somebody is typing: what is typed must not be overwritten. */
+  private readonly stopButton = button("button.primary", "Stop", { hidden: true });
+  private readonly copyButton = button("button", "Copy");
+  /** While the user types, the field is not overwritten. */
   private typing = false;
-  private shown: number | null = null;
+  private shownRate: number | null = null;
 
   constructor(private readonly session: Session) {
     const { rate, variable } = this;
@@ -44,16 +44,16 @@ export class PickBar {
     onEnter(variable, () => {
       this.export();
     });
-    on(this.exporting, "click", () => {
+    on(this.exportButton, "click", () => {
       this.export();
     });
-    on(this.copying, "click", () => {
+    on(this.copyButton, "click", () => {
       void this.copy();
     });
-    on(this.checking, "click", () => {
+    on(this.checkButton, "click", () => {
       session.command("check");
     });
-    on(this.stopping, "click", () => {
+    on(this.stopButton, "click", () => {
       session.command("stop");
     });
     this.el = h(
@@ -62,8 +62,20 @@ export class PickBar {
       h(
         "div.bar",
         {},
-        h("div.field", {}, h("label", {}, "Learning rate", rate), this.checking, this.stopping),
-        h("div.field", {}, h("label", {}, "Variable", variable), this.exporting, this.copying),
+        h(
+          "div.field",
+          {},
+          h("label", {}, "Learning rate", rate),
+          this.checkButton,
+          this.stopButton,
+        ),
+        h(
+          "div.field",
+          {},
+          h("label", {}, "Variable", variable),
+          this.exportButton,
+          this.copyButton,
+        ),
       ),
       this.complaint,
       h(
@@ -75,44 +87,45 @@ export class PickBar {
   }
 
   update(): void {
-    const { lr, traits, connected, busy, check, detail } = this.session;
-    if (lr !== this.shown) {
-      // The rate was chosen in some other way: a bad one that still stands here is over and done.
-      if (this.rate !== document.activeElement) this.complain("");
-      this.shown = lr;
+    const { lr, traits, underWay, check, detail } = this.session;
+    const { connected } = this.session.connection;
+    if (lr !== this.shownRate) {
+      // Another rate was chosen elsewhere: drop a rejected input.
+      if (this.rate !== document.activeElement) this.showComplaint("");
+      this.shownRate = lr;
     }
     if (!this.typing) this.rate.value = lr === null ? "" : formatRate(lr, 3);
     if (document.activeElement !== this.variable) this.variable.value = traits.variable.value;
-    const idle = lr === null;
-    this.exporting.disabled = !connected || idle;
-    this.copying.disabled = idle;
-    setClass(this.exporting, "primary", !idle && !busy);
-    this.checking.disabled = !connected || idle || busy;
-    this.stopping.disabled = !connected;
-    // The one that goes away hands the focus to the other.
+    const noRate = lr === null;
+    this.exportButton.disabled = !connected || noRate;
+    this.copyButton.disabled = noRate;
+    setClass(this.exportButton, "primary", !noRate && !underWay);
+    this.checkButton.disabled = !connected || noRate || underWay;
+    this.stopButton.disabled = !connected;
+    // A button that is hidden passes the focus to the other.
     const focused =
-      document.activeElement === this.checking || document.activeElement === this.stopping;
-    this.checking.hidden = check.underWay || Boolean(detail.elsewhere);
-    this.stopping.hidden = !check.underWay;
-    if (focused) (check.underWay ? this.stopping : this.checking).focus();
+      document.activeElement === this.checkButton || document.activeElement === this.stopButton;
+    this.checkButton.hidden = check.underWay || Boolean(detail.elsewhere);
+    this.stopButton.hidden = !check.underWay;
+    if (focused) (check.underWay ? this.stopButton : this.checkButton).focus();
   }
 
   private applyRate(): void {
     if (!this.typing) return;
     const lr = parseRate(this.rate.value);
     if (typeof lr === "string") {
-      this.complain(lr);
+      this.showComplaint(lr);
       return;
     }
     const { span } = this.session;
-    this.complain(clampRate(lr, span) === lr ? "" : describeOutside(lr, span));
+    this.showComplaint(clampRate(lr, span) === lr ? "" : describeOutside(lr, span));
     this.typing = false;
     this.session.pick(lr);
     this.update();
   }
 
-  /** Says what is wrong with what was typed, which stays to be mended; nothing to say ends that. */
-  private complain(text: string): void {
+  /** Says what is wrong with the typed rate, which stays in the field; an empty text clears the complaint. */
+  private showComplaint(text: string): void {
     setText(this.complaint, text);
     setAttribute(this.rate, "aria-invalid", String(text !== ""));
     if (text === "") this.typing = false;
@@ -120,8 +133,8 @@ export class PickBar {
 
   private export(): void {
     const { session } = this;
-    if (!this.exporting.disabled) session.export(this.variable.value);
-    else session.say(false, session.lr === null ? NO_RATE : NO_VARIABLE);
+    if (!this.exportButton.disabled) session.export(this.variable.value);
+    else session.view.notify(false, session.lr === null ? NO_RATE : NO_VARIABLE);
   }
 
   private async copy(): Promise<void> {
@@ -132,7 +145,7 @@ export class PickBar {
   }
 }
 
-/** An id for the page: each widget has a copy of this module, so that a count would repeat itself. */
+/** Unique in the page. Random, since each widget has its own copy of this module. */
 function uniqueId(): string {
   return `lrw-${Math.random().toString(36).slice(2)}`;
 }

@@ -1,11 +1,11 @@
-// The bar on top: the buttons that make a run go, its progress, and what went wrong.
+// The bar on top: the buttons that control a run, and its progress.
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import type { Session } from "../state/session";
 import type { Command, RunState } from "../stream/protocol";
 import { formatRate } from "../text/format";
 import { describeProgress } from "../text/words";
 
-/** Which buttons there are in which state; the first one is the one to press. */
+/** The buttons in each state; the first one is the primary one. */
 const BUTTONS: Record<RunState, Command[]> = {
   idle: ["start"],
   running: ["stop", "pause", "extend"],
@@ -49,7 +49,8 @@ export class RunBar {
   }
 
   update(): void {
-    const { standing: status, connected, lr, check, span, detail } = this.session;
+    const { displayedStatus: status, lr, check, span, detail } = this.session;
+    const { connected } = this.session.connection;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
     const shown = BUTTONS[status.state];
@@ -58,12 +59,12 @@ export class RunBar {
       const can = command !== "extend" || detail.extends !== false;
       button.hidden = !shown.includes(command) || !can;
       button.disabled = !connected || (command === "start" && check.underWay);
-      // At the end of a run the thing to do is to take the rate, unless there is none.
+      // After a run with a rate, Export is the primary button instead of Start.
       const primary = shown[0] === command && (command !== "start" || lr === null);
       setClass(button, "primary", primary);
     }
-    // A button that goes away hands the focus to another: not to Stop, where a second Enter would end
-    // what the first one has started.
+    // A button that is hidden passes the focus to another: not to Stop, where a second Enter would stop
+    // the run that the first one has started.
     if (focused?.hidden) this.buttons.get(shown.find((name) => name !== "stop")!)!.focus();
 
     const { step, steps } = status;

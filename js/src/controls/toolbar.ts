@@ -1,4 +1,4 @@
-// The bar above the plot: what the mouse does there, and which part of the rates is shown.
+// The bar above the plot: the mode of the mouse in the plot, and the zoom.
 import { zoomBy } from "../chart/zoom";
 import { button, h, on, setAttribute, setText } from "../dom";
 import type { Session } from "../state/session";
@@ -30,7 +30,7 @@ export class Toolbar {
       tool(
         MODES[mode].name,
         () => {
-          session.setMode(mode);
+          session.view.setMode(mode);
         },
         MODES[mode].hint,
       );
@@ -43,7 +43,7 @@ export class Toolbar {
     };
     this.zooms = h("div.tools", {}, zoom("Zoom in", "+", "+"), zoom("Zoom out", "-", "−"));
     this.reset = tool("Reset zoom", () => {
-      session.setZoom(null);
+      session.view.setZoom(null);
     });
     this.clear = tool("Clear range", () => {
       session.setRange(null);
@@ -61,7 +61,8 @@ export class Toolbar {
   }
 
   update(): void {
-    const { mode, zoom, lrRange } = this.session;
+    const { lrRange } = this.session;
+    const { mode, zoom } = this.session.view;
     for (const [name, button] of Object.entries(this.modes)) {
       setAttribute(button, "aria-pressed", String(name === mode));
     }
@@ -72,7 +73,7 @@ export class Toolbar {
   }
 }
 
-/** A button that goes away hands the focus to another. */
+/** A button that is hidden passes the focus to `next`. */
 function hide(element: HTMLButtonElement, hidden: boolean, next: HTMLButtonElement): void {
   const focused = element === document.activeElement;
   element.hidden = hidden;

@@ -1,7 +1,7 @@
-// The bar below the chart: how it is looked at. All of it works without the kernel.
+// The bar below the chart: smoothing, the loss axis and the raw losses. It needs no kernel.
 import type { Chart } from "../chart/figure";
 import { h, on, setAttribute, setText } from "../dom";
-import { limitAt, limitSpan, positionOf, shownRange } from "../numeric/loss-range";
+import { limitAt, limitSpan, positionOf, visibleRange } from "../numeric/loss-range";
 import type { Session } from "../state/session";
 import { formatLoss } from "../text/format";
 
@@ -29,20 +29,20 @@ export class ViewBar {
       session.traits.smoothing.set(Number(this.smoothing.value));
     });
     on(this.limit, "input", () => {
-      const { range, most } = chart.limits;
-      const limit = limitAt(Number(this.limit.value), range, limitSpan(range, most));
+      const { range, maxLoss } = chart.autoRange;
+      const limit = limitAt(Number(this.limit.value), range, limitSpan(range, maxLoss));
       session.traits.y_max.set(Number(limit.toPrecision(3)));
     });
     on(this.auto, "change", () => {
       session.traits.y_max.set(
-        this.auto.checked ? null : Number(chart.limits.range.max.toPrecision(3)),
+        this.auto.checked ? null : Number(chart.autoRange.range.max.toPrecision(3)),
       );
     });
     on(this.log, "change", () => {
       session.traits.log_y.set(this.log.checked);
     });
     on(this.raw, "change", () => {
-      session.setShowRaw(this.raw.checked);
+      session.view.setShowRaw(this.raw.checked);
     });
     this.el = h(
       "div.bar.view",
@@ -68,14 +68,14 @@ export class ViewBar {
   }
 
   update(): void {
-    const { traits, showRaw, store } = this.session;
+    const { traits, store, view } = this.session;
     const smoothing = traits.smoothing.value;
     const limit = traits.y_max.value;
-    const { range, most } = this.chart.limits;
+    const { range, maxLoss } = this.chart.autoRange;
     setValue(this.smoothing, smoothing);
     setText(this.smoothingText, `${smoothing.toFixed(2)}, both sides`);
-    const { max } = shownRange(range, limit);
-    setValue(this.limit, positionOf(max, range, limitSpan(range, most)));
+    const { max } = visibleRange(range, limit);
+    setValue(this.limit, positionOf(max, range, limitSpan(range, maxLoss)));
     const empty = !store.current?.length;
     const text = empty && limit === null ? "" : formatLoss(Number(max.toPrecision(3)));
     setText(this.limitText, text);
@@ -89,7 +89,7 @@ export class ViewBar {
     this.log.checked = traits.log_y.value && canBeLog;
     this.log.disabled = !canBeLog;
     this.log.title = canBeLog ? "" : "no loss is above 0";
-    this.raw.checked = showRaw;
+    this.raw.checked = view.showRaw;
     const sweeps = store.current?.sweeps ?? 0;
     this.key.hidden = sweeps < 2;
     setText(this.repeats, `median and quartiles of ${sweeps} sweeps`);

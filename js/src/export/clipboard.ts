@@ -1,6 +1,6 @@
 import type { Session } from "../state/session";
 
-/** Puts text on the clipboard and says how that went; `name` stands for a long text. */
+/** Copies text and reports the outcome; `name` replaces a long text in the report. */
 export async function copyText(session: Session, text: string, name = text): Promise<void> {
   let copied = true;
   try {
@@ -8,5 +8,5 @@ export async function copyText(session: Session, text: string, name = text): Pro
   } catch {
     copied = false;
   }
-  session.say(copied, copied ? `Copied: ${name}` : `The browser refuses to copy: ${text}`);
+  session.view.notify(copied, copied ? `Copied: ${name}` : `The browser refuses to copy: ${text}`);
 }

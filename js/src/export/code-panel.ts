@@ -1,4 +1,4 @@
-// The snippets, to unfold and to copy.
+// The code snippets, in a panel that unfolds.
 import { button, h, on } from "../dom";
 import type { Session } from "../state/session";
 import { copyText } from "./clipboard";
@@ -7,7 +7,7 @@ import { snippetsFor } from "./snippets";
 export class CodePanel {
   private readonly list = h("div");
   readonly el = h("details.code", { hidden: true }, h("summary", {}, "Use it in code"), this.list);
-  private shown = "";
+  private shownSnippets = "";
 
   constructor(private readonly session: Session) {}
 
@@ -16,8 +16,8 @@ export class CodePanel {
     const { detail, lr, lrRange } = session;
     const snippets = snippetsFor(detail.optimizer, lr, lrRange);
     const now = JSON.stringify(snippets);
-    if (now === this.shown) return;
-    this.shown = now;
+    if (now === this.shownSnippets) return;
+    this.shownSnippets = now;
     this.el.hidden = snippets.length === 0;
     const rows = snippets.map(({ name, code }) => {
       const pre = h("pre", { tabIndex: 0, role: "group", "aria-label": name }, code);

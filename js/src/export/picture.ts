@@ -1,16 +1,16 @@
-// The chart as it is seen, as a picture of its own: no style sheet, no variable, nothing outside.
+// The chart as a self-contained SVG: no style sheet, no CSS variables, no external files.
 import { type Attributes, s, setAttributes } from "../dom";
 
 const MARGIN = 12;
 const LINE = 18;
-/** What a style sheet may have said of what is drawn. */
+/** Properties that a style sheet may set, copied as attributes. */
 const STYLES = ["stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "stroke-opacity"];
 const FONT = ["font-family", "font-size", "font-weight"];
-const GIVEN_UP = ["class", "style", "fill", "stroke", "opacity"];
-/** What stands there for the mouse alone. */
-const PASSING = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar, input, canvas";
+const REMOVED = ["class", "style", "fill", "stroke", "opacity"];
+/** Elements that only serve the mouse or the keyboard. */
+const TRANSIENT = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar, input, canvas";
 
-/** The chart's element with lines of text below it. */
+/** A picture of the chart with lines of text below it. */
 export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
   const box = chart.getBoundingClientRect();
   const style = getComputedStyle(chart);
@@ -54,7 +54,7 @@ export function sourceOf(picture: SVGSVGElement): string {
 
 function drawInto(root: Element, element: Element): void {
   const style = getComputedStyle(element);
-  if (style.display === "none" || element.matches(PASSING)) return;
+  if (style.display === "none" || element.matches(TRANSIENT)) return;
   if (element instanceof SVGSVGElement) {
     const { left, top } = element.getBoundingClientRect();
     const copies = [...element.children].flatMap((child) => copyOf(child) ?? []);
@@ -69,7 +69,7 @@ function drawInto(root: Element, element: Element): void {
     ...paint("fill", style.getPropertyValue(`border-${side}-color`)),
     width: parseFloat(style.getPropertyValue(`border-${side}-width`)),
   });
-  // A ring; what else has edges here has them on the left and on the right.
+  // Round elements are rings; all others have borders only on the left and on the right.
   if (rx)
     root.append(
       s("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
@@ -90,13 +90,13 @@ function drawInto(root: Element, element: Element): void {
   }
 }
 
-/** A copy of what is drawn, which looks the same by itself; null where nothing is seen. */
+/** A copy of an element that looks the same without style sheets; null if it is not visible. */
 function copyOf(element: Element): Element | null {
   const style = getComputedStyle(element);
-  // A clip path is not displayed, and needed all the same.
+  // A clip path is needed although it is not displayed.
   if (style.display === "none" && !element.closest("defs, clipPath")) return null;
   const copy = element.cloneNode(false) as Element;
-  for (const name of GIVEN_UP) copy.removeAttribute(name);
+  for (const name of REMOVED) copy.removeAttribute(name);
   const styles = element.tagName === "text" ? [...STYLES, ...FONT, "text-anchor"] : STYLES;
   for (const name of styles) copy.setAttribute(name, style.getPropertyValue(name));
   for (const name of ["fill", "stroke"] as const) {
@@ -116,27 +116,27 @@ function text(content: string, x: number, middle: number, style: CSSStyleDeclara
   return s("text", { x, y, ...fonts, ...paint("fill", style.color) }, content);
 }
 
-/** A colour of CSS, as it came out on a canvas. */
-interface Ink {
+/** A CSS colour as rendered on a canvas. */
+interface CanvasColor {
   rgb: string;
   opacity: number;
 }
 
-const inks = new Map<string, Ink>();
-let ink: CanvasRenderingContext2D | null = null;
+const colors = new Map<string, CanvasColor>();
+let context: CanvasRenderingContext2D | null = null;
 
-/** Any colour of CSS in words that every program knows: a drop of it, looked at. */
+/** Any CSS colour as rgb() and opacity, which every SVG program knows: read back from a canvas. */
 function paint(name: "fill" | "stroke", color: string, opacity = 1): Attributes {
   if (color === "none") return { [name]: color };
-  let known = inks.get(color);
+  let known = colors.get(color);
   if (!known) {
-    ink ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
-    ink.clearRect(0, 0, 1, 1);
-    ink.fillStyle = color;
-    ink.fillRect(0, 0, 1, 1);
-    const [red, green, blue, alpha] = ink.getImageData(0, 0, 1, 1).data;
+    context ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = color;
+    context.fillRect(0, 0, 1, 1);
+    const [red, green, blue, alpha] = context.getImageData(0, 0, 1, 1).data;
     known = { rgb: `rgb(${red}, ${green}, ${blue})`, opacity: alpha! / 255 };
-    inks.set(color, known);
+    colors.set(color, known);
   }
   return { [name]: known.rgb, [`${name}-opacity`]: known.opacity * opacity };
 }

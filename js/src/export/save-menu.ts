@@ -1,11 +1,11 @@
-// The menu of what can be saved and copied. It needs no kernel.
+// The menu to save and copy picture, rows and summary. It needs no kernel.
 import { button, h, on } from "../dom";
 import type { Session } from "../state/session";
 import { copyText } from "./clipboard";
 import { pictureOf, pngOf, sourceOf } from "./picture";
 import { csvOf, type Fact, fileName, markdownOf, summaryOf } from "./summary";
 
-/** What of the summary stands below the picture. */
+/** The facts of the summary that stand below the picture. */
 const CAPTION = ["run", "range", "chosen rate", "suggested rate"];
 
 interface Action {
@@ -59,7 +59,7 @@ export class SaveMenu {
       const item = button("tool", name);
       on(item, "click", () => {
         void Promise.resolve(act()).catch((error: unknown) => {
-          session.say(false, `${name} failed: ${String(error)}`);
+          session.view.notify(false, `${name} failed: ${String(error)}`);
         });
         close();
         opener.focus();
@@ -79,11 +79,11 @@ function download(kind: string, content: Blob | string | null, type = "", label 
   if (content === null) throw new Error("the browser cannot make the picture");
   const href = URL.createObjectURL(new Blob([content], { type }));
   const link = h("a", { href, download: fileName(kind, label), hidden: true });
-  // Some hosts, such as VS Code, see only the clicks that reach the body.
+  // Some hosts, such as VS Code, intercept clicks at the body.
   document.body.append(link);
   link.click();
   link.remove();
-  // The browser may not have begun to read it yet.
+  // The browser may start to read it later.
   setTimeout(() => {
     URL.revokeObjectURL(href);
   }, 10_000);

@@ -1,22 +1,22 @@
-// What is taken away in a file or on the clipboard: the rows, and a summary.
+// The rows as CSV, and a summary of a run as Markdown.
 import type { Run } from "../state/runs";
 import type { RunTable } from "../stream/rows";
 import { formatRate } from "../text/format";
 import { describeSpread } from "../text/words";
 
-/** What the file of a run is called: its label without what file systems do not like. */
+/** The file name of a run: its label without characters that file systems reject. */
 export function fileName(kind: string, label = ""): string {
   const words = ["lr-sweep", ...(label.match(/[\p{L}\p{N}.=_]+/gu) ?? [])];
   return `${words.join("-").replace(/\.+$/, "")}.${kind}`;
 }
 
-/** The rows as CSV, the numbers exact: lr, loss, and where there are several the sweep (from 0). */
+/** The rows as CSV with all digits: lr, loss, and with several sweeps the sweep (from 0). */
 export function csvOf({ lr, loss, starts, sweeps }: RunTable): string {
   const lines = [`lr,loss${sweeps > 1 ? ",sweep" : ""}`];
   let sweep = -1;
   lr.forEach((rate, i) => {
     if (i === starts[sweep + 1]) sweep++;
-    // A row that has not arrived.
+    // The row is missing.
     if (Number.isNaN(rate)) return;
     lines.push(`${rate},${number(loss[i]!)}${sweeps > 1 ? `,${sweep}` : ""}`);
   });
@@ -34,7 +34,7 @@ export interface Fact {
   text: string;
 }
 
-/** What a run came to, line by line; what there is nothing to say of is left out. */
+/** The facts of a run; facts without a value are left out. */
 export function summaryOf(
   run: Run,
   lr: number | null,

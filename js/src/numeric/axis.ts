@@ -1,4 +1,4 @@
-// The axis of learning rates: its span, where a rate lies on it, and the part that is shown.
+// The logarithmic axis of learning rates: its span, the place of a rate on it, and zooming.
 
 export interface Span {
   low: number;
@@ -9,7 +9,7 @@ export function clampRate(lr: number, span: Span): number {
   return Math.min(Math.max(lr, span.low), span.high);
 }
 
-/** A rate placed by hand, without the digits that no hand can place; the ends of the axis stay exact. */
+/** A rate from a pointer, rounded to the digits that a pointer can place; the ends of the axis stay exact. */
 export function tidyRate(lr: number, span: Span): number {
   const inside = clampRate(lr, span);
   if (inside === span.low || inside === span.high) return inside;
@@ -23,14 +23,14 @@ export function fractionOf(lr: number, span: Span): number {
   return Math.log(lr / span.low) / Math.log(span.high / span.low);
 }
 
-/** The rate at a place on the axis; the ends are exact. */
+/** The rate at a fraction of the axis; the ends are exact. */
 export function rateAt(fraction: number, span: Span): number {
   if (fraction <= 0) return span.low;
   if (fraction >= 1) return span.high;
   return span.low * (span.high / span.low) ** fraction;
 }
 
-/** The rates that any of these ranges has. */
+/** The smallest span that contains all of these. */
 export function union(spans: readonly Span[]): Span {
   return {
     low: Math.min(...spans.map(({ low }) => low)),
@@ -38,24 +38,24 @@ export function union(spans: readonly Span[]): Span {
   };
 }
 
-/** The narrowest part worth showing, as the ratio of its ends. */
-const NARROWEST = 1.05;
+/** The smallest ratio of the ends of a zoomed span. */
+const MIN_RATIO = 1.05;
 
-/** The part of the whole between two rates; null where it is too narrow to be meant. */
-export function partBetween(a: number, b: number, whole: Span): Span | null {
-  const low = clampRate(Math.min(a, b), whole);
-  const high = clampRate(Math.max(a, b), whole);
-  return high / low < NARROWEST ? null : { low, high };
+/** The part of a span between two rates; null if it is too narrow. */
+export function partBetween(a: number, b: number, full: Span): Span | null {
+  const low = clampRate(Math.min(a, b), full);
+  const high = clampRate(Math.max(a, b), full);
+  return high / low < MIN_RATIO ? null : { low, high };
 }
 
-/** The part narrowed or widened by a factor around a rate, which keeps its place in it if it can. */
-export function scaled(part: Span, factor: number, around: number, whole: Span): Span {
-  const [from, to] = [fractionOf(part.low, whole), fractionOf(part.high, whole)];
-  const least = Math.log(NARROWEST) / Math.log(whole.high / whole.low);
-  const width = Math.min(Math.max((to - from) * factor, least), 1);
-  // All of it is exactly that, whatever the logarithms round.
-  if (width > 1 - 1e-9) return whole;
+/** A part of the span narrowed or widened by a factor around a rate, which keeps its place if possible. */
+export function zoomed(part: Span, factor: number, around: number, full: Span): Span {
+  const [from, to] = [fractionOf(part.low, full), fractionOf(part.high, full)];
+  const minWidth = Math.log(MIN_RATIO) / Math.log(full.high / full.low);
+  const width = Math.min(Math.max((to - from) * factor, minWidth), 1);
+  // Returns the exact ends in spite of rounding.
+  if (width > 1 - 1e-9) return full;
   const at = fractionOf(clampRate(around, part), part);
   const low = Math.min(Math.max(from + at * (to - from - width), 0), 1 - width);
-  return { low: rateAt(low, whole), high: rateAt(low + width, whole) };
+  return { low: rateAt(low, full), high: rateAt(low + width, full) };
 }

@@ -1,11 +1,12 @@
-// The area between two lines, as the closed outline that a bqplot line with its inside filled draws.
-import { type Columns, type Points, thinned } from "./decimation";
+// The area between two lines as a closed outline, which a bqplot line with `fill: "inside"` draws.
+import { type Columns, type Points, decimated } from "./decimation";
 
 /**
- * The outline of the band between two curves; a gap in both, at the same places, parts it.
+ * The outline of the band between two curves. Both have their gaps at the same places, where the band
+ * is split.
  *
  * @param lr rates, ascending
- * @param low, high the edges of the band; NaN where there is none
+ * @param low, high the edges of the band; NaN at a gap
  * @param columns the pixel columns of the rates
  */
 export function outline(
@@ -14,16 +15,16 @@ export function outline(
   high: Float64Array,
   columns: Columns,
 ): Points {
-  const upper = pieces(thinned(lr, high, columns));
-  const lower = pieces(thinned(lr, low, columns));
+  const upper = pieces(decimated(lr, high, columns));
+  const lower = pieces(decimated(lr, low, columns));
   const x: number[] = [];
   const y: number[] = [];
   upper.forEach((there, i) => {
     const back = [...(lower[i] ?? [])].reverse();
-    // There, back, and to where it began: each part of the path is closed by itself.
+    // Each piece of the path is closed by itself.
     const path = [...there, ...back, there[0]!];
     if (i > 0) {
-      // A break needs a rate of its own that keeps the logarithm finite.
+      // The break needs a positive rate, or the logarithm is not finite.
       x.push(path[0]!.rate);
       y.push(NaN);
     }

@@ -1,13 +1,13 @@
-// One run as the chart draws it. What was computed for a row stays, so that a redraw costs what is
-// new; it is computed anew only where the view of it changes, or a row in the middle. The smoothed
-// line looks to both sides, so that of the sweep in hand it is computed anew as rows come.
+// The lines of one run. A redraw computes only what new rows add, unless the view or an earlier row has
+// changed. The exception is the smoothed line of the newest sweep: smoothing looks to both sides, so
+// that new rows change all of it.
 import type { Span } from "./axis";
 import { Centred } from "./centred";
-import { Columns, type Points, thinned, Thinner } from "./decimation";
+import { Columns, type Points, decimated, Decimator } from "./decimation";
 import { AutoRange } from "./loss-range";
 import { type Quartiles, SweepQuartiles } from "./quartiles";
 
-/** The rows that a curve is drawn from; equal `rewritten` means that rows were only added. */
+/** The rows of a curve; while `rewritten` stays the same, rows are only added. */
 export interface CurveRows {
   readonly lr: Float64Array;
   readonly loss: Float64Array;
@@ -21,78 +21,78 @@ export interface CurveRows {
 export class Curve {
   private auto = new AutoRange();
   private columns = new Columns({ low: 0, high: 0 }, 0);
-  private rawLine = new Thinner(this.columns);
+  private rawLine = new Decimator(this.columns);
   private smoother = new Centred(0);
-  private across = new SweepQuartiles();
+  private sweepQuartiles = new SweepQuartiles();
   private rewritten = 0;
 
   constructor(readonly table: CurveRows) {}
 
-  /** The automatic range of the loss axis, and the largest loss. */
-  get limits(): AutoRange {
-    this.look();
+  /** The automatic range of the loss axis, with the extreme losses. */
+  get autoRange(): AutoRange {
+    this.dropStale();
     this.auto.extend(this.table.loss, this.table.starts);
     return this.auto;
   }
 
-  /** The smoothed loss of every row, as it is drawn. A view: read it, do not keep it. */
+  /** The smoothed loss of every row. A view, valid until the next call. */
   smoothed(beta: number): Float64Array {
-    this.look();
-    if (beta !== this.smoother.beta) this.smoothWith(beta);
+    this.dropStale();
+    if (beta !== this.smoother.beta) this.setSmoothing(beta);
     return this.smoother.extend(this.table.loss, this.table.starts);
   }
 
-  /** The sweeps as one curve. Views: read them, do not keep them. */
+  /** Median and quartiles of the sweeps. Views, valid until the next call. */
   quartiles(beta: number): Quartiles {
     const smoothed = this.smoothed(beta);
-    return this.across.extend(this.table.lr, smoothed, this.table.starts);
+    return this.sweepQuartiles.extend(this.table.lr, smoothed, this.table.starts);
   }
 
   /** The line of the raw losses, with a gap between sweeps; `width` of the plot is in pixels. */
   raw(span: Span, width: number): Points {
-    this.look();
-    this.lookAt(span, width);
+    this.dropStale();
+    this.setView(span, width);
     const { lr, loss, starts } = this.table;
     return this.rawLine.extend(lr, loss, starts);
   }
 
-  /** The smoothed line of the sweep in hand. */
+  /** The smoothed line of the newest sweep. */
   line(beta: number, span: Span, width: number): Points {
     const smoothed = this.smoothed(beta);
-    this.lookAt(span, width);
+    this.setView(span, width);
     const { lr, starts, sweeps } = this.table;
-    return new Thinner(this.columns, starts[sweeps - 1] ?? 0).extend(lr, smoothed, []);
+    return new Decimator(this.columns, starts[sweeps - 1] ?? 0).extend(lr, smoothed, []);
   }
 
-  /** What the run comes to, in one line: the smoothed loss, or the median of several sweeps. */
+  /** The run as one line: the smoothed loss, or the median of several sweeps. */
   summary(beta: number, span: Span, width: number): Points {
     if (this.table.sweeps < 2) return this.line(beta, span, width);
     const { lr, median } = this.quartiles(beta);
-    return thinned(lr, median, new Columns(span, width));
+    return decimated(lr, median, new Columns(span, width));
   }
 
-  /** A row that was there before has changed: nothing that was computed can stand. */
-  private look(): void {
+  /** Drops all results if an earlier row has changed. */
+  private dropStale(): void {
     if (this.rewritten === this.table.rewritten) return;
     this.rewritten = this.table.rewritten;
     this.auto = new AutoRange();
-    this.smoothWith(this.smoother.beta);
-    this.seeThrough(new Columns(this.columns.span, this.columns.count));
+    this.setSmoothing(this.smoother.beta);
+    this.setColumns(new Columns(this.columns.span, this.columns.count));
   }
 
-  private lookAt(span: Span, width: number): void {
+  private setView(span: Span, width: number): void {
     const { low, high } = this.columns.span;
     if (span.low === low && span.high === high && width === this.columns.count) return;
-    this.seeThrough(new Columns(span, width));
+    this.setColumns(new Columns(span, width));
   }
 
-  private seeThrough(columns: Columns): void {
+  private setColumns(columns: Columns): void {
     this.columns = columns;
-    this.rawLine = new Thinner(columns);
+    this.rawLine = new Decimator(columns);
   }
 
-  private smoothWith(beta: number): void {
+  private setSmoothing(beta: number): void {
     this.smoother = new Centred(beta);
-    this.across = new SweepQuartiles();
+    this.sweepQuartiles = new SweepQuartiles();
   }
 }

@@ -1,6 +1,5 @@
-// Drawing more points than the plot has pixels buys nothing and costs much. What is drawn instead is
-// the smallest and the largest value of every pixel column, so a spike of one row is never hidden.
-// Rows that arrive are added to what is there: a redraw costs what is new, not what has been.
+// Lines of more rows than pixels are reduced to the smallest and the largest value in each pixel column,
+// so that a spike of one row stays visible. New rows are added to the result: a redraw costs only them.
 import type { Span } from "./axis";
 import { Numbers } from "./numbers";
 
@@ -9,12 +8,12 @@ export interface Points {
   y: Float64Array<ArrayBuffer>;
 }
 
-/** The pixel column in which a rate falls. */
+/** The pixel column of a rate. */
 export function columnOf(lr: number, span: Span, columns: number): number {
   return Math.floor((Math.log(lr / span.low) / Math.log(span.high / span.low)) * columns);
 }
 
-/** The pixel column of every row, on a logarithmic axis. A logarithm for each is what takes time. */
+/** The pixel column of every row, on a logarithmic axis; kept, since the logarithms are slow. */
 export class Columns {
   private readonly columns = new Numbers();
 
@@ -28,8 +27,8 @@ export class Columns {
   ) {}
 
   /**
-   * By rates, the same as before and more. Beside the axis lie -1 and count + 1; a rate that is not
-   * positive and finite has none (NaN).
+   * The columns of rates: those of the last call, and further ones. Below the axis the column is -1,
+   * above it count + 1; NaN for a rate that is not positive and finite.
    */
   of(lr: Float64Array): Float64Array {
     const { columns, count, span } = this;
@@ -43,40 +42,40 @@ export class Columns {
   }
 }
 
-/** The points to draw for one line. */
-export class Thinner {
+/** The points of one line. */
+export class Decimator {
   private readonly x = new Numbers();
   private readonly y = new Numbers();
-  private done: number;
-  private next = 0;
-  private dense = false;
+  private rowsDone: number;
+  private nextStart = 0;
+  private decimating = false;
   private column = NaN;
-  // The rows to be drawn of the column in hand; -1 where it has none yet.
-  private one = -1;
-  private other = -1;
+  // The rows to draw in the current column; -1 if there are none.
+  private minRow = -1;
+  private maxRow = -1;
 
-  /** @param first the row with which the line begins */
+  /** @param first the first row of the line */
   constructor(
     private readonly columns: Columns,
     readonly first = 0,
   ) {
-    this.done = first;
+    this.rowsDone = first;
   }
 
   /**
    * @param lr rates, ascending within a sweep; a row whose rate is not positive and finite is left out
-   * @param values what is drawn; a non-finite value breaks the line (NaN in the result)
+   * @param values one per row; a non-finite value breaks the line (NaN in the result)
    * @param starts offsets where each sweep begins: the line breaks there
    *
-   * Rates, values and starts are the same as before and more.
+   * All three hold what they held in the last call, and further entries.
    */
   extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Points {
     const { count } = this.columns;
-    if (!this.dense && lr.length - this.first > 2 * count) this.thinOut();
+    if (!this.decimating && lr.length - this.first > 2 * count) this.startDecimating();
     const columns = this.columns.of(lr);
-    for (let i = this.done; i < lr.length; i++) {
-      if (i === starts[this.next]) {
-        this.next++;
+    for (let i = this.rowsDone; i < lr.length; i++) {
+      if (i === starts[this.nextStart]) {
+        this.nextStart++;
         this.breakLine(lr, values);
       }
       const column = columns[i]!;
@@ -85,69 +84,69 @@ export class Thinner {
         this.breakLine(lr, values);
         continue;
       }
-      const here = this.dense ? column : i;
-      if (here !== this.column) {
+      const group = this.decimating ? column : i;
+      if (group !== this.column) {
         this.flush(lr, values);
-        this.column = here;
+        this.column = group;
       }
-      if (this.one < 0) this.one = this.other = i;
-      // Beside the axis only the line's way in and out is worth anything.
-      else if (here < 0 || here > count) this.other = i;
-      else if (value < values[this.one]!) this.one = i;
-      else if (value > values[this.other]!) this.other = i;
+      if (this.minRow < 0) this.minRow = this.maxRow = i;
+      // Outside of the axis only the first and the last row matter.
+      else if (group < 0 || group > count) this.maxRow = i;
+      else if (value < values[this.minRow]!) this.minRow = i;
+      else if (value > values[this.maxRow]!) this.maxRow = i;
     }
-    this.done = lr.length;
+    this.rowsDone = lr.length;
     return this.points(lr, values);
   }
 
-  /** There are more rows than pixels now: draw extremes instead of all. */
-  private thinOut(): void {
-    this.dense = true;
+  /** Starts again, with the extremes of each column instead of all rows. */
+  private startDecimating(): void {
+    this.decimating = true;
     this.x.truncate(0);
     this.y.truncate(0);
-    this.done = this.first;
-    this.next = 0;
+    this.rowsDone = this.first;
+    this.nextStart = 0;
     this.column = NaN;
-    this.one = this.other = -1;
+    this.minRow = this.maxRow = -1;
   }
 
   private flush(lr: Float64Array, values: Float64Array): void {
-    if (this.one < 0) return;
-    const first = Math.min(this.one, this.other);
-    const last = Math.max(this.one, this.other);
+    if (this.minRow < 0) return;
+    const first = Math.min(this.minRow, this.maxRow);
+    const last = Math.max(this.minRow, this.maxRow);
     this.x.push(lr[first]!);
     this.y.push(values[first]!);
     if (last > first) {
       this.x.push(lr[last]!);
       this.y.push(values[last]!);
     }
-    this.one = this.other = -1;
+    this.minRow = this.maxRow = -1;
   }
 
   private breakLine(lr: Float64Array, values: Float64Array): void {
     this.flush(lr, values);
     const last = this.y.length - 1;
-    // A rate of its own keeps the logarithm finite; two breaks in a row are one.
+    // The break needs a positive rate, or the logarithm is not finite; breaks in a row become one.
     if (last >= 0 && !Number.isNaN(this.y.view[last]!)) {
       this.x.push(this.x.view[last]!);
       this.y.push(NaN);
     }
   }
 
-  /** A copy of what is finished, and the column in hand as it is now. */
+  /** A copy of the points, with those of the unfinished column. */
   private points(lr: Float64Array, values: Float64Array): Points {
-    const { x, y, one, other } = this;
+    const { x, y, minRow, maxRow } = this;
     const { length } = x;
     this.flush(lr, values);
     const points = { x: x.view.slice(), y: y.view.slice() };
     x.truncate(length);
     y.truncate(length);
-    [this.one, this.other] = [one, other];
+    [this.minRow, this.maxRow] = [minRow, maxRow];
     return points;
   }
 }
 
-/** The points of a line that is thinned once; see `Thinner.extend`. */
-export function thinned(lr: Float64Array, values: Float64Array, columns: Columns): Points {
-  return new Thinner(columns).extend(lr, values, [0]);
+/** The decimated points of a single sweep; see `Decimator.extend`. */
+export function decimated(lr: Float64Array, values: Float64Array, columns: Columns): Points {
+  return new Decimator(columns).extend(lr, values, [0]);
 }

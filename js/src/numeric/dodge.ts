@@ -1,11 +1,11 @@
 /**
- * Where labels go that would overlap at the places they belong to: in their order, side by side, and
- * together as near to their places as can be (least squares, by pooling neighbours that clash).
+ * Places labels side by side in their order, as near as possible to the middles they should have (least
+ * squares, by pooling neighbours that overlap).
  *
- * @param wanted the middles they would have, ascending
- * @param widths their widths, gaps included
- * @param low, high the ends of the room; where it is too small they run over its high end
- * @returns the middles they get
+ * @param wanted the middles that the labels should have, ascending
+ * @param widths widths of the labels, gaps included
+ * @param low, high the ends of the available room; labels that do not fit exceed its high end
+ * @returns the middles of the labels
  */
 export function dodged(
   wanted: readonly number[],
@@ -13,7 +13,7 @@ export function dodged(
   low: number,
   high: number,
 ): number[] {
-  // With the widths of those before it taken off each left edge, "apart" is "not descending".
+  // Left edges minus the widths of all labels before: these do not overlap if they never descend.
   const before: number[] = [];
   let total = 0;
   for (const width of widths) {

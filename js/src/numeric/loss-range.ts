@@ -1,5 +1,5 @@
-// The range of the loss axis: the automatic one, which an explosion cannot flatten, and that of a limit
-// that somebody chose, with the way a slider stands for such a limit. Clipping is a zoom; no row is dropped.
+// The range of the loss axis: the automatic one, which an explosion does not flatten, and one with an
+// upper limit from the user, with the slider's scale for that limit. All rows stay in the data.
 import { Numbers } from "./numbers";
 
 export interface Range {
@@ -7,8 +7,8 @@ export interface Range {
   max: number;
 }
 
-/** The range to show for an upper limit that somebody chose; null stands for automatic. */
-export function shownRange(auto: Range, limit: number | null): Range {
+/** The range to show with an upper limit; null is automatic. */
+export function visibleRange(auto: Range, limit: number | null): Range {
   if (limit === null || !Number.isFinite(limit)) return auto;
   if (limit > auto.min) return ordered(auto.min, limit);
   return ordered(limit - (auto.max - auto.min), limit);
@@ -17,17 +17,17 @@ export function shownRange(auto: Range, limit: number | null): Range {
 /**
  * The range in powers of ten, on a logarithmic axis.
  *
- * @param least the smallest loss above zero
- * @param most the largest loss
  */
-export function logRange({ max }: Range, least: number, most: number): Range {
-  // A limit that leaves nothing to see on this axis counts as none.
-  const top = Math.log10(Math.min(max > least ? max : Math.max(most, 2 * least), 1e300));
-  const low = Math.log10(Math.max(least, 1e-300));
+export function logRange({ max }: Range, minPositiveLoss: number, maxLoss: number): Range {
+  // A limit below every positive loss would show nothing, and is ignored.
+  const top = Math.log10(
+    Math.min(max > minPositiveLoss ? max : Math.max(maxLoss, 2 * minPositiveLoss), 1e300),
+  );
+  const low = Math.log10(Math.max(minPositiveLoss, 1e-300));
   return ordered(low - 0.05 * (top - low), top);
 }
 
-/** Finite and apart, also where doubles are so large or so close that arithmetic gives up. */
+/** A range whose ends are finite and differ, also for doubles at the limits of their precision. */
 export function ordered(min: number, max: number): Range {
   const bound = 1e300;
   const low = Math.max(-bound, Math.min(min, bound));
@@ -38,66 +38,64 @@ export function ordered(min: number, max: number): Range {
 }
 
 /**
- * What the slider can reach: from a sliver above the lowest loss to all that was seen, but not so far
- * into the explosion that the useful limits shrink to a corner of the slider.
- *
- * @param most the largest loss that was seen
+ * The limits that the slider can reach: from just above the lowest loss to the largest loss, but at most
+ * 100 times the automatic range, so that an explosion does not take up nearly all of the slider.
  */
-export function limitSpan(auto: Range, most: number): Range {
+export function limitSpan(auto: Range, maxLoss: number): Range {
   const span = auto.max - auto.min;
-  const top = Math.max(most, auto.min + 4 * span);
+  const top = Math.max(maxLoss, auto.min + 4 * span);
   return ordered(auto.min + 0.05 * span, Math.min(top, auto.min + 100 * span));
 }
 
-/** The limit at a slider position of 0 to 1: equal steps multiply the height above the lowest loss. */
+/** The limit at a slider position of 0 to 1, logarithmic in the height above the lowest loss. */
 export function limitAt(position: number, auto: Range, span: Range): number {
-  const least = span.min - auto.min;
-  const most = span.max - auto.min;
-  return auto.min + least * (most / least) ** position;
+  const min = span.min - auto.min;
+  const max = span.max - auto.min;
+  return auto.min + min * (max / min) ** position;
 }
 
-/** The slider position of 0 to 1 that stands for a limit. */
+/** The slider position, 0 to 1, of a limit. */
 export function positionOf(limit: number, auto: Range, span: Range): number {
-  const least = span.min - auto.min;
-  const most = span.max - auto.min;
-  const position = Math.log((limit - auto.min) / least) / Math.log(most / least);
+  const min = span.min - auto.min;
+  const max = span.max - auto.min;
+  const position = Math.log((limit - auto.min) / min) / Math.log(max / min);
   return Number.isFinite(position) ? Math.min(Math.max(position, 0), 1) : 0;
 }
 
-/** The smoothing that the automatic range looks at, whatever the slider says: the axis stays put. */
+/** Smoothing for the automatic range; fixed, so that the smoothing slider does not move the axis. */
 const BETA = 0.8;
-/** Of many values a sample tells enough, and sorting stays cheap while rows stream in. */
+/** Quantiles are taken from at most about this many values, so that sorting stays cheap. */
 const SAMPLE = 1024;
 
 export class AutoRange {
   /** Always finite, min < max. */
   range: Range = { min: 0, max: 1 };
   /** The largest loss so far. */
-  most = -Infinity;
+  maxLoss = -Infinity;
   /** The smallest loss above zero so far. */
-  least = Infinity;
-  private done = 0;
-  private next = 0;
+  minPositiveLoss = Infinity;
+  private rowsDone = 0;
+  private nextStart = 0;
   private sweep = new SweepRange();
-  // Of the sweeps before the one in hand.
+  // The extremes of the sweeps before the newest.
   private low = Infinity;
   private high = -Infinity;
 
-  /** Takes in further rows; `loss` and `starts` are the same as before and more. */
+  /** `loss` and `starts` hold what they held in the last call, and further entries. */
   extend(loss: Float64Array, starts: readonly number[]): void {
-    if (this.done === loss.length) return;
-    for (let i = this.done; i < loss.length; i++) {
-      if (i === starts[this.next]) {
-        this.next++;
+    if (this.rowsDone === loss.length) return;
+    for (let i = this.rowsDone; i < loss.length; i++) {
+      if (i === starts[this.nextStart]) {
+        this.nextStart++;
         [this.low, this.high] = this.extremes();
         this.sweep = new SweepRange();
       }
       const value = loss[i]!;
-      if (value > this.most) this.most = value;
-      if (value > 0 && value < this.least) this.least = value;
+      if (value > this.maxLoss) this.maxLoss = value;
+      if (value > 0 && value < this.minPositiveLoss) this.minPositiveLoss = value;
       if (Number.isFinite(value)) this.sweep.push(value);
     }
-    this.done = loss.length;
+    this.rowsDone = loss.length;
     const [low, high] = this.extremes();
     if (low <= high) this.range = padded(low, high);
   }
@@ -109,16 +107,16 @@ export class AutoRange {
   }
 }
 
-/** Lowest and highest loss worth seeing in one sweep. */
+/** The range of losses to show of one sweep. */
 class SweepRange {
   private readonly losses = new Numbers();
   private average = 0;
   private weight = 1;
   private first = NaN;
-  private leastAverage = Infinity;
-  /** Where the smoothed loss is lowest. */
+  private minAverage = Infinity;
+  /** The index of the lowest smoothed loss. */
   private bottom = 0;
-  private least = Infinity;
+  private min = Infinity;
   /** The lowest loss up to the bottom. */
   private low = Infinity;
 
@@ -129,22 +127,22 @@ class SweepRange {
     const average = this.average / (1 - this.weight);
     const count = this.losses.length;
     if (count === 1) this.first = average;
-    this.least = Math.min(this.least, loss);
-    if (count > 1 && !(average < this.leastAverage)) return;
-    this.leastAverage = average;
+    this.min = Math.min(this.min, loss);
+    if (count > 1 && !(average < this.minAverage)) return;
+    this.minAverage = average;
     this.bottom = count - 1;
-    this.low = this.least;
+    this.low = this.min;
   }
 
-  /** Null before there is a loss. */
+  /** Null without any loss. */
   range(): Range | null {
     const losses = this.losses.view;
     if (losses.length === 0) return null;
     const { low } = this;
-    // Until the smoothed loss is lowest nothing has exploded: noise there is worth seeing whole.
+    // Before the lowest smoothed loss nothing has exploded: show nearly all of it.
     const before = losses.subarray(0, this.bottom + 1);
     const high = Math.max(quantile(before, 0.98), this.first);
-    // A curve that only rises has next to no "before": show its lower half.
+    // A curve that only rises has almost no such part: show its lower half.
     const half = quantile(losses, 0.5);
     const rises = before.length < losses.length / 10 || half - low < 3 * (high - low);
     return { min: low, max: rises ? Math.max(high, half) : high };
@@ -152,8 +150,8 @@ class SweepRange {
 }
 
 function padded(low: number, high: number): Range {
-  const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-6;
-  const spread = Math.max(high - low, least);
+  const minSpread = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-6;
+  const spread = Math.max(high - low, minSpread);
   return ordered(low - 0.06 * spread, high + 0.3 * spread);
 }
 

@@ -1,4 +1,4 @@
-/** A list of numbers that grows in place: adding one costs the same however many there are. */
+/** A growing list of numbers in one typed array. */
 export class Numbers {
   private store = new Float64Array(256);
   private count = 0;
@@ -7,7 +7,7 @@ export class Numbers {
     return this.count;
   }
 
-  /** All of them. A view: read it, do not keep it. */
+  /** A view, valid until the next change. */
   get view(): Float64Array<ArrayBuffer> {
     return this.store.subarray(0, this.count);
   }
@@ -25,7 +25,7 @@ export class Numbers {
     this.store[index] = value;
   }
 
-  /** Forgets all but the first so many. */
+  /** Keeps only the first `length` numbers. */
   truncate(length: number): void {
     this.count = length;
   }

@@ -1,20 +1,20 @@
-// Several sweeps of the same task as one curve: the median of their losses at each step, and the
-// quartiles around it. All sweeps climb the same ladder, so a step is the same rate in each.
+// Several sweeps as one curve: median and quartiles of their losses at each step. All sweeps have the
+// same ladder of rates, so a step has the same rate in each.
 import { Numbers } from "./numbers";
 
-/** One entry for each step of the ladder. Views: read them, do not keep them. */
+/** One entry for each step of the ladder. Views, valid until the next call. */
 export interface Quartiles {
-  /** The step's rate; NaN where no sweep has it. */
+  /** The rate of the step; NaN if no sweep has reached it. */
   lr: Float64Array<ArrayBuffer>;
-  /** First quartile, median and third quartile; NaN where no sweep has a finite value. */
+  /** First quartile, median and third quartile; NaN if no sweep has a finite value. */
   low: Float64Array<ArrayBuffer>;
   median: Float64Array<ArrayBuffer>;
   high: Float64Array<ArrayBuffer>;
-  /** How many sweeps have a finite value there. */
+  /** How many sweeps have a finite value at the step. */
   count: Float64Array<ArrayBuffer>;
 }
 
-/** The quartiles over those sweeps that have reached a step, interpolated as numpy does by default. */
+/** The quartiles of the sweeps that have reached a step, interpolated as by `numpy.quantile`. */
 export class SweepQuartiles {
   private readonly columns = {
     lr: new Numbers(),
@@ -23,29 +23,29 @@ export class SweepQuartiles {
     high: new Numbers(),
     count: new Numbers(),
   };
-  private done = 0;
+  private rowsDone = 0;
 
   /**
-   * Takes in further rows, and looks only at the steps of the sweeps that they belong to.
+   * Takes in further rows; computes only the steps of the sweeps that they belong to.
    *
-   * @param lr rates of all rows, the same as before and more
-   * @param values what is compared, one for each row; one that is not finite is left out. Those of
-   *   a sweep may change as long as rows are added to it.
-   * @param starts offsets where each sweep begins, the same and more; sweeps may end at any step
+   * @param lr rates of all rows: those of the last call, and further ones
+   * @param values one per row; a value that is not finite is left out. The values of a sweep may
+   *   change when rows are added to it.
+   * @param starts offsets where each sweep begins; sweeps may end at any step
    */
   extend(lr: Float64Array, values: Float64Array, starts: readonly number[]): Quartiles {
-    const { columns, done } = this;
+    const { columns, rowsDone } = this;
     const ends = starts.map((_, i) => Math.min(starts[i + 1] ?? values.length, values.length));
     let changed = 0;
     starts.forEach((start, i) => {
-      if (ends[i]! <= done) return;
+      if (ends[i]! <= rowsDone) return;
       changed = Math.max(changed, ends[i]! - start);
     });
     while (columns.lr.length < changed) {
       for (const column of Object.values(columns)) column.push(NaN);
     }
-    for (let step = 0; step < changed; step++) this.look(step, lr, values, starts, ends);
-    this.done = values.length;
+    for (let step = 0; step < changed; step++) this.computeStep(step, lr, values, starts, ends);
+    this.rowsDone = values.length;
     return {
       lr: columns.lr.view,
       low: columns.low.view,
@@ -55,7 +55,7 @@ export class SweepQuartiles {
     };
   }
 
-  private look(
+  private computeStep(
     step: number,
     lr: Float64Array,
     values: Float64Array,
@@ -79,7 +79,7 @@ export class SweepQuartiles {
   }
 }
 
-/** NaN of nothing. */
+/** NaN of an empty list. */
 function quantile(sorted: readonly number[], q: number): number {
   const place = q * (sorted.length - 1);
   const below = Math.floor(place);

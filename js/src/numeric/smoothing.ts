@@ -1,8 +1,8 @@
 /**
  * The bias-corrected exponential average of a sweep: m = beta*m + (1-beta)*loss, given as
- * m / (1 - beta**i) where i counts the finite losses so far. A non-finite loss is a gap: NaN at its
- * place, and the average does not see it. The Python package computes the same values; both are held
- * to tests/vectors/smoothing.json.
+ * m / (1 - beta**i) where i counts the finite losses so far. A non-finite loss gives NaN and does not
+ * enter the average. The Python package computes the same values; both are tested against
+ * tests/vectors/smoothing.json.
  *
  * @param loss raw losses of one sweep
  * @param beta weight of the past, 0 <= beta < 1; 0 gives the losses themselves

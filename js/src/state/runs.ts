@@ -1,4 +1,4 @@
-// The runs of a widget: which there are, how each stands, and which of them is the active one.
+// The runs of a widget, the status of each, and which one is active.
 import type { Span } from "../numeric/axis";
 import {
   type Detail,
@@ -14,7 +14,7 @@ import { decodeRows, isCount, RowStore, type RunTable } from "../stream/rows";
 
 export class Run {
   label = "";
-  /** Which way of drawing it is its own, where it is not the active run. */
+  /** Index of the colour and dashes in which it is drawn while it is not the active run. */
   style = 0;
   status: Status = NOT_STARTED;
   detail: Detail = {};
@@ -24,24 +24,24 @@ export class Run {
     readonly table: RunTable,
   ) {}
 
-  /** The rates at the ends of its sweep; null before the kernel has said. */
+  /** The rates at the ends of its sweep; null until the kernel has sent them. */
   get span(): Span | null {
     const [low, high] = this.detail.span ?? [];
     return low === undefined || high === undefined ? null : { low, high };
   }
 
-  take(news: Partial<Status>): void {
+  updateStatus(changes: Partial<Status>): void {
     const status = { ...this.status };
     for (const key of Object.keys(status) as (keyof Status)[]) {
-      if (news[key] !== undefined) Object.assign(status, { [key]: news[key] });
+      if (changes[key] !== undefined) Object.assign(status, { [key]: changes[key] });
     }
-    // A step for each row at least: traits may be older than the rows.
+    // Traits may be older than the rows, and each row is a step.
     status.step = Math.max(status.step, this.table.length);
     this.status = status;
     if (hasEnded(status.state)) this.table.expect(status.step);
   }
 
-  /** All of it, as the saved state carries it. */
+  /** Status, detail and rows, as saved with the notebook. */
   saved(): SavedRun {
     return { type: "rows", ...this.table.saved(), ...this.status, detail: this.detail };
   }
@@ -49,40 +49,41 @@ export class Run {
 
 export class Runs {
   readonly store = new RowStore();
-  private readonly known = new Map<number, Run>();
-  private listed: Run[] = [];
-  /** The highest number that a legend has named: what is not named any more up to it is gone. */
-  private top = 0;
+  private readonly byNumber = new Map<number, Run>();
+  private listedRuns: Run[] = [];
+  /** The highest number in a legend so far; a run up to it that no legend names has been removed. */
+  private highestNumber = 0;
   active: Run;
 
   constructor(legend: Legend) {
     this.active = this.run(legend.active);
-    this.takeLegend(legend);
+    this.applyLegend(legend);
   }
 
-  /** Those that were started or added, in that order. */
+  /** The runs that were started or added, in that order. */
   get list(): readonly Run[] {
-    return this.listed;
+    return this.listedRuns;
   }
 
-  /** Whether any of them is under way. */
+  /** Whether any run is under way. */
   get underWay(): boolean {
-    return [this.active, ...this.listed].some((run) => isUnderWay(run.status.state));
+    return [this.active, ...this.listedRuns].some((run) => isUnderWay(run.status.state));
   }
 
-  /** Takes over which runs there are; the others are forgotten. */
-  takeLegend({ active, runs }: Legend): void {
-    this.listed = runs.map(([number, label, style]) => {
+  /** Takes over the list of runs; all others are dropped. */
+  applyLegend({ active, runs }: Legend): void {
+    this.listedRuns = runs.map(([number, label, style]) => {
       const run = this.run(number);
       run.label = label;
       run.style = style;
       return run;
     });
     this.activate(active);
-    this.top = Math.max(this.top, active, ...runs.map(([number]) => number));
-    for (const [number, run] of this.known) {
-      if (run === this.active || this.listed.includes(run) || number > this.top) continue;
-      this.known.delete(number);
+    this.highestNumber = Math.max(this.highestNumber, active, ...runs.map(([number]) => number));
+    for (const [number, run] of this.byNumber) {
+      if (run === this.active || this.listedRuns.includes(run) || number > this.highestNumber)
+        continue;
+      this.byNumber.delete(number);
       this.store.runs.delete(number);
     }
   }
@@ -92,22 +93,23 @@ export class Runs {
     this.store.active = number;
   }
 
-  /** Takes in what the kernel says of a run; null where that run is gone. */
-  take(message: RowsMessage | SavedRun, data: SavedRun["data"] | undefined): Run | null {
+  /** Takes in a message about a run; null if the run has been removed. */
+  receive(message: RowsMessage | SavedRun, data: SavedRun["data"] | undefined): Run | null {
     const { run: number, offset, starts = [], detail } = message;
-    if (!isCount(number) || (!this.known.has(number) && number <= this.top)) return null;
+    if (!isCount(number) || (!this.byNumber.has(number) && number <= this.highestNumber))
+      return null;
     this.store.accept({ run: number, offset, starts, data: decodeRows(data) });
     const run = this.run(number);
     if (detail) run.detail = detail;
-    run.take(message);
+    run.updateStatus(message);
     return run;
   }
 
   private run(number: number): Run {
-    let run = this.known.get(number);
+    let run = this.byNumber.get(number);
     if (!run) {
       run = new Run(number, this.store.table(number));
-      this.known.set(number, run);
+      this.byNumber.set(number, run);
     }
     return run;
   }

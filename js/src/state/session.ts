@@ -1,5 +1,5 @@
-// One per widget model, shared by all its views: the rows, how the run stands, what the user chose,
-// and the conversation with the kernel. Views read it and are told when it changed.
+// The state of one widget model, shared by all its views: runs, check, and what the user has chosen.
+// Views read it and are called back after every change.
 import { clampRate, partBetween, type Span, union } from "../numeric/axis";
 import type {
   Command,
@@ -16,39 +16,42 @@ import type {
 import type { RowStore } from "../stream/rows";
 import { syncTraits, type SyncedTraits } from "./synced-trait";
 import { Check } from "./check";
-import { Reach } from "./reach";
+import { KernelConnection } from "./kernel-connection";
 import { type Run, Runs } from "./runs";
+import { ViewState } from "./view-state";
 
-/** The traits that say how the active run stands. */
+/** The traits that hold the status of the active run. */
 const STATUS = ["state", "step", "steps", "suggestion", "error"] as const;
 /** The traits that both page and kernel set. */
 const SYNCED = ["lr", "lr_range", "smoothing", "y_max", "log_y", "variable", "_hidden"] as const;
 
-export class Session extends Reach {
+export class Session {
+  readonly view = new ViewState();
+  readonly connection: KernelConnection;
   readonly runs: Runs;
   readonly check = new Check();
   readonly traits: SyncedTraits<(typeof SYNCED)[number]>;
   dragging = false;
-  /** The id of the widget's own model, known once the kernel has spoken. */
+  /** The id of the widget's own model; null until the kernel has sent it. */
   modelId: string | null = null;
 
   private picked = false;
   private retry: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(model: Model) {
-    super(model);
+  constructor(private readonly model: Model) {
+    this.connection = new KernelConnection(model, this.view);
     this.runs = new Runs(model.get("_legend"));
     this.traits = syncTraits(
       model,
       SYNCED,
       (changes) => {
-        this.save(changes);
+        this.connection.saveTraits(changes);
       },
       () => {
-        this.changed();
+        this.view.changed();
       },
       {
-        // What the program chose before it has heard of the user's pick is out of date.
+        // A suggestion that the kernel set before it received the user's pick is outdated.
         lr: (lr) => {
           const outdated = this.picked && !model.get("_picked") && lr === model.get("suggestion");
           return !this.dragging && !outdated;
@@ -56,9 +59,9 @@ export class Session extends Reach {
         lr_range: () => !this.dragging,
       },
     );
-    this.takeSaved(model.get("_runs"));
-    this.takeTraits();
-    this.check.takeSaved(model.get("_check"));
+    this.loadSavedRuns(model.get("_runs"));
+    this.readTraits();
+    this.check.loadSaved(model.get("_check"));
     this.listen();
     model.send({ type: "hello" } satisfies FromPage);
   }
@@ -76,12 +79,10 @@ export class Session extends Reach {
     return this.runs.store;
   }
 
-  /** How the active run stands. */
   get status(): Status {
     return this.runs.active.status;
   }
 
-  /** What else there is to say of the active run. */
   get detail(): Detail {
     return this.runs.active.detail;
   }
@@ -92,26 +93,28 @@ export class Session extends Reach {
     return this.runs.active.span ?? { low, high };
   }
 
-  /** All rates that there are to show. */
-  get whole(): Span {
+  /** The rates of all runs that are drawn. */
+  get fullSpan(): Span {
     return union([this.span, ...this.others.flatMap(({ span }) => span ?? [])]);
   }
 
   /** The rates at the ends of the x axis. */
-  get shown(): Span {
-    const { zoom, whole } = this;
-    return (zoom && partBetween(zoom.low, zoom.high, whole)) ?? whole;
+  get visibleSpan(): Span {
+    const { fullSpan } = this;
+    const { zoom } = this.view;
+    return (zoom && partBetween(zoom.low, zoom.high, fullSpan)) ?? fullSpan;
   }
 
-  /** The status to show: where the kernel has gone in mid-run, nobody goes on with it. */
-  get standing(): Status {
-    const { status, orphaned } = this;
-    const left = orphaned && (status.state === "running" || status.state === "paused");
-    return left ? { ...status, state: "stopped" } : status;
+  /** The status to show: a run whose kernel has ended counts as stopped. */
+  get displayedStatus(): Status {
+    const { status } = this;
+    const { kernelEnded } = this.connection;
+    const leftBehind = kernelEnded && (status.state === "running" || status.state === "paused");
+    return leftBehind ? { ...status, state: "stopped" } : status;
   }
 
   /** Whether a sweep or a check is under way. */
-  get busy(): boolean {
+  get underWay(): boolean {
     return this.runs.underWay || this.check.underWay;
   }
 
@@ -126,14 +129,14 @@ export class Session extends Reach {
 
   /** Whether another run can be made the active one now. */
   get canActivate(): boolean {
-    return !this.connected || !this.busy || this.model.get("_legend").parallel;
+    return !this.connection.connected || !this.underWay || this.model.get("_legend").parallel;
   }
 
   get figure(): string {
     return this.model.get("figure");
   }
 
-  /** What is saved with the notebook as the page knows it; messages tell it more than the traits. */
+  /** The state to save with the notebook; messages have brought more than the traits hold. */
   saved(): Partial<Traits> {
     const { runs, lr, detail, status, check } = this;
     const all = new Set([...runs.list, runs.active]);
@@ -148,35 +151,34 @@ export class Session extends Reach {
   }
 
   command(name: Command): void {
-    this.request(name, { type: "command", name });
+    this.connection.request(name, { type: "command", name });
   }
 
-  /** Draws a run beside the active one, or does not. */
+  /** Hides a run, or draws it beside the active one. */
   setHidden(run: Run, hidden: boolean): void {
     const { _hidden } = this.traits;
     const others = _hidden.value.filter((number) => number !== run.number);
     _hidden.set(hidden ? [...others, run.number] : others);
   }
 
-  /** Makes another run the active one; without a kernel only the page knows of it. */
+  /** Makes another run the active one; without a kernel, only in this page. */
   activate(run: Run): void {
     this.setHidden(run, false);
-    this.look();
-    if (this.connected) {
-      this.ask("activate", run);
+    this.connection.probeKernel();
+    if (this.connection.connected) {
+      this.requestRunAction("activate", run);
       return;
     }
     const { active } = this.runs;
-    const untouched = this.lr === null || this.lr === active.status.suggestion;
+    const unpicked = this.lr === null || this.lr === active.status.suggestion;
     this.runs.activate(run.number);
-    if (untouched) this.traits.lr.value = run.status.suggestion;
-    this.changed();
+    if (unpicked) this.traits.lr.value = run.status.suggestion;
+    this.view.changed();
   }
 
-  /** Asks the kernel to do something with a run. */
-  ask(action: RunAction, { number: run }: Run, label?: string): void {
+  requestRunAction(action: RunAction, { number: run }: Run, label?: string): void {
     const more = label === undefined ? {} : { label };
-    this.request(action, { type: "run", action, run, ...more });
+    this.connection.request(action, { type: "run", action, run, ...more });
   }
 
   /** Asks the kernel to put the chosen rate into a variable of the notebook. */
@@ -185,19 +187,19 @@ export class Session extends Reach {
     lr.flush();
     variable.set(name);
     variable.flush();
-    this.request("export", { type: "export", name });
+    this.connection.request("export", { type: "export", name });
   }
 
-  /** The user chose a rate; from now on only the user moves the marker. */
+  /** Takes the rate that the user has chosen; from now on only the user moves the marker. */
   pick(lr: number): void {
     this.picked = true;
     const clamped = clampRate(lr, this.span);
-    // The same rate would not leave the page; that it was picked must.
+    // An unchanged trait is not sent, but the kernel must learn that the rate was picked.
     if (clamped === this.lr) {
-      if (!this.dragging) this.send({ type: "pick", lr });
+      if (!this.dragging) this.connection.send({ type: "pick", lr });
       return;
     }
-    this.note = null;
+    this.view.note = null;
     this.traits.lr.set(clamped);
   }
 
@@ -225,106 +227,107 @@ export class Session extends Reach {
     model.on("msg:custom", (content: FromKernel, buffers: DataView[]) => {
       switch (content.type) {
         case "exported":
-          this.requests.settle("export");
-          this.say(content.ok, content.text);
+          this.connection.requests.settle("export");
+          this.view.notify(content.ok, content.text);
           break;
         case "check":
           this.modelId ??= content.model_id ?? null;
-          this.check.take(content, buffers[0]);
-          this.heard();
+          this.check.receive(content, buffers[0]);
+          this.afterMessage();
           break;
         case "rows":
         case "sync":
-          this.takeRows(content, buffers[0]);
+          this.receiveRows(content, buffers[0]);
       }
     });
     for (const name of [...STATUS, "_detail"] as const) {
       model.on(`change:${name}`, () => {
-        this.takeTraits();
-        this.changed();
+        this.readTraits();
+        this.view.changed();
       });
     }
     model.on("change:_legend", () => {
-      this.takeTraits();
-      this.requests.settle("activate", "rename", "remove");
-      this.changed();
+      this.readTraits();
+      this.connection.requests.settle("activate", "rename", "remove");
+      this.view.changed();
     });
     model.on("change:_picked", () => {
-      // It has heard of it; where it was told to forget everything, the page does so as well.
+      // True once the kernel has received a pick, false again after a reset.
       this.picked = model.get("_picked");
     });
     model.on("change:_runs", () => {
-      this.takeSaved(model.get("_runs"));
-      this.changed();
+      this.loadSavedRuns(model.get("_runs"));
+      this.view.changed();
     });
     model.on("change:_check", () => {
-      this.check.takeSaved(model.get("_check"));
-      this.changed();
+      this.check.loadSaved(model.get("_check"));
+      this.view.changed();
     });
     model.on("change:_range", () => {
-      this.changed();
+      this.view.changed();
     });
   }
 
-  private takeRows(message: RowsMessage, buffer: DataView | undefined): void {
+  private receiveRows(message: RowsMessage, buffer: DataView | undefined): void {
     this.modelId ??= message.model_id ?? null;
     const before = this.status;
-    const run = this.runs.take(message, buffer);
+    const run = this.runs.receive(message, buffer);
     if (run === this.runs.active) {
       if (typeof message.lr === "number" && !this.picked && !this.dragging)
         this.traits.lr.value = message.lr;
-      this.statusTaken(before);
+      this.afterStatus(before);
     }
-    this.heard();
+    this.afterMessage();
   }
 
-  private heard(): void {
-    if (!this.busy) this.requests.settle("stop");
-    if (!this.connected) this.setKernel("unseen");
-    this.askForMissing();
-    this.changed();
+  private afterMessage(): void {
+    if (!this.underWay) this.connection.requests.settle("stop");
+    if (!this.connection.connected) this.connection.setKernel("unseen");
+    this.requestMissing();
+    this.view.changed();
   }
 
-  private takeSaved(saved: SavedRun[] | null | undefined): void {
-    for (const run of saved ?? []) this.runs.take(run, run.data);
+  private loadSavedRuns(saved: SavedRun[] | null | undefined): void {
+    for (const run of saved ?? []) this.runs.receive(run, run.data);
   }
 
-  /** What the traits say is of the active run. */
-  private takeTraits(): void {
+  /** Reads the traits, which describe the active run. */
+  private readTraits(): void {
     const { model, runs } = this;
-    runs.takeLegend(model.get("_legend"));
+    runs.applyLegend(model.get("_legend"));
     const before = this.status;
     runs.active.detail = model.get("_detail");
-    runs.active.take(this.statusFromTraits());
-    this.statusTaken(before);
+    runs.active.updateStatus(this.statusFromTraits());
+    this.afterStatus(before);
   }
 
-  private statusTaken(before: Status): void {
+  private afterStatus(before: Status): void {
     const { status } = this;
-    // While a run streams, only a new state answers a button; at rest, any message does.
+    // During a run only a change of state answers a request; otherwise any message does.
     const answered = status.state !== before.state || before.state !== "running";
-    const { requests, busy } = this;
-    const waits = requests.waitsFor("export") || (busy && requests.waitsFor("stop"));
-    if (answered && !waits) requests.settle();
+    const { underWay } = this;
+    const { requests } = this.connection;
+    const stillWaiting = requests.waitsFor("export") || (underWay && requests.waitsFor("stop"));
+    if (answered && !stillWaiting) requests.settle();
   }
 
   private statusFromTraits(): Partial<Status> {
     const { model } = this;
-    // The traits know the time only at the end of a run; until then messages tell it.
+    // The traits hold the elapsed time only after the end of a run; until then messages carry it.
     const { elapsed } = model.get("_detail");
     const traits = Object.fromEntries(STATUS.map((name) => [name, model.get(name)]));
     return elapsed ? { ...traits, elapsed } : traits;
   }
 
-  private askForMissing(): void {
+  private requestMissing(): void {
     const now = performance.now();
     for (const ask of [...this.store.resync(now), ...this.check.resync(now)]) {
-      this.send({ type: "resync", ...ask });
+      this.connection.send({ type: "resync", ...ask });
     }
     if (this.retry !== null || !(this.store.missing || this.check.store.missing)) return;
     this.retry = setTimeout(() => {
       this.retry = null;
-      this.askForMissing();
+      this.requestMissing();
     }, 500);
   }
 }

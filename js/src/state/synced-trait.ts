@@ -1,4 +1,4 @@
-// A trait that page and kernel both set, bound to a value of the page's state.
+// A trait that both the page and the kernel set.
 import type { Model, Traits } from "../stream/protocol";
 import { Throttle } from "../stream/throttle";
 
@@ -12,7 +12,7 @@ export class SyncedTrait<Name extends keyof Traits> {
   /**
    * @param save sends changed traits to the kernel
    * @param changed is called after every change of the value
-   * @param accepts whether the page takes over what the kernel or a linked widget has set
+   * @param accepts whether the page takes over a value that the kernel or a linked widget has set
    */
   constructor(
     model: Model,
@@ -40,7 +40,7 @@ export class SyncedTrait<Name extends keyof Traits> {
     this.changed();
   }
 
-  /** Sends a value that waits for its turn. */
+  /** Sends a pending value now. */
   flush(): void {
     this.throttle.flush();
   }

@@ -1,20 +1,19 @@
-// How it is looked at, of which only the page knows; and who is told that something has changed.
+// How the runs are viewed, which only the page knows; and the listeners that are called after changes.
 import type { Span } from "../numeric/axis";
 
 /** What dragging in the plot does. */
 export type Mode = "pick" | "zoom" | "range";
 
-export class Looks {
+export class ViewState {
   showRaw = true;
-  /** What dragging in the plot does. */
   mode: Mode = "pick";
-  /** The part of the rates to show; null is all of them. */
+  /** The rates to show; null shows all of them. */
   zoom: Span | null = null;
-  /** What the last Export or Copy had to say. */
+  /** The outcome of the last Export, Copy or pick. */
   note: { ok: boolean; text: string } | null = null;
   private readonly listeners = new Set<() => void>();
 
-  /** Calls back after every change, until the signal aborts. */
+  /** Calls the listener after every change, until the signal aborts. */
   onChange(listener: () => void, signal: AbortSignal): void {
     this.listeners.add(listener);
     signal.addEventListener("abort", () => this.listeners.delete(listener));
@@ -39,7 +38,7 @@ export class Looks {
     this.changed();
   }
 
-  say(ok: boolean, text: string): void {
+  notify(ok: boolean, text: string): void {
     this.note = { ok, text };
     this.changed();
   }

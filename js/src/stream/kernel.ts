@@ -1,27 +1,27 @@
-// Whether a kernel stands behind the widget, by what the host lets us see of it.
+// The state of the kernel behind the widget, as far as the host shows it.
 
 /**
- * "alive": it is there, perhaps busy. "unseen": this host shows nothing of it. "lost": it cannot be
- * reached, but may go on. "gone": it has ended. "replaced": it has ended, and another one is there.
+ * "alive": connected, perhaps busy. "unseen": this host shows no status. "lost": disconnected, but
+ * perhaps still running. "gone": it has ended. "replaced": it has ended, and another one runs.
  */
-export type Kernel = "alive" | "unseen" | "lost" | "gone" | "replaced";
+export type KernelState = "alive" | "unseen" | "lost" | "gone" | "replaced";
 
-/** What is looked at of a model and of its manager; none of it need be there. */
+/** The fields of a model that tell about its kernel; a host may lack any of them. */
 export interface KernelSigns {
   comm_live?: boolean | undefined;
   comm?: unknown;
 }
 
-/** A moment without a connection is nothing to speak of, in milliseconds. */
-const PATIENCE = 2000;
-const LOOK_EVERY = 500;
-const DEAD: ReadonlySet<unknown> = new Set(["dead", "terminating"]);
+/** A connection that is missing for a shorter time is not reported, in milliseconds. */
+const LOST_AFTER = 2000;
+const POLL_EVERY = 500;
+const ENDED: ReadonlySet<unknown> = new Set(["dead", "terminating"]);
 
-/** How things stand at this moment. A kernel that is only busy has a living status. */
-export function kernelBehind({ comm_live, comm }: KernelSigns, manager: unknown): Kernel {
+/** The state at this moment; a busy kernel is alive. */
+export function kernelState({ comm_live, comm }: KernelSigns, manager: unknown): KernelState {
   const services = field(comm, "jsServicesComm") ?? comm;
   const now = field(manager, "kernel");
-  // A kernel's end and its restart close the comms of Jupyter's services, whoever caused them.
+  // JupyterLab disposes a kernel's comms when the kernel ends or restarts.
   if (comm_live === false || field(services, "isDisposed") === true) {
     return statusOf(now) === "alive" ? "replaced" : "gone";
   }
@@ -29,10 +29,10 @@ export function kernelBehind({ comm_live, comm }: KernelSigns, manager: unknown)
   return own === "gone" && statusOf(now) === "alive" ? "replaced" : own;
 }
 
-function statusOf(kernel: unknown): Exclude<Kernel, "replaced"> {
+function statusOf(kernel: unknown): Exclude<KernelState, "replaced"> {
   const status = field(kernel, "status");
   const connection = field(kernel, "connectionStatus");
-  if (field(kernel, "isDisposed") === true || DEAD.has(status)) return "gone";
+  if (field(kernel, "isDisposed") === true || ENDED.has(status)) return "gone";
   if (connection === "connecting" || connection === "disconnected") return "lost";
   return typeof status === "string" && status !== "unknown" ? "alive" : "unseen";
 }
@@ -42,32 +42,32 @@ function field(object: unknown, name: string): unknown {
   return (object as Record<string, unknown>)[name];
 }
 
-/** Looks again and again, and at once when asked to, until the signal aborts. */
+/** Polls the state of the kernel until the signal aborts. */
 export class KernelWatch {
   private lostSince: number | null = null;
 
   constructor(
-    private readonly read: () => Kernel,
-    private readonly tell: (kernel: Kernel) => void,
+    private readonly read: () => KernelState,
+    private readonly report: (kernel: KernelState) => void,
     signal: AbortSignal,
   ) {
     const timer = setInterval(() => {
-      this.look();
-    }, LOOK_EVERY);
+      this.poll();
+    }, POLL_EVERY);
     signal.addEventListener("abort", () => {
       clearInterval(timer);
     });
-    this.look();
+    this.poll();
   }
 
-  look(): void {
+  poll(): void {
     const kernel = this.read();
     if (kernel !== "lost") this.lostSince = null;
     else {
       const now = performance.now();
       this.lostSince ??= now;
-      if (now - this.lostSince < PATIENCE) return;
+      if (now - this.lostSince < LOST_AFTER) return;
     }
-    this.tell(kernel);
+    this.report(kernel);
   }
 }

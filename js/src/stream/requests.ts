@@ -1,8 +1,8 @@
-// What the kernel was asked to do and has not answered yet: one thing at a time, and whether it is late.
+// The request that the kernel has not answered yet, and whether the answer is late.
 import type { Command, RunAction } from "./protocol";
 
-/** After this long without an answer the kernel counts as busy, in milliseconds. */
-const BUSY_AFTER = 1000;
+/** An answer is late after this many milliseconds. */
+const LATE_AFTER = 1000;
 
 export interface Request {
   name: Command | RunAction | "export";
@@ -10,13 +10,12 @@ export interface Request {
 }
 
 export class Requests {
-  /** What waits for the kernel. */
   pending: Request | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly onLate: () => void) {}
 
-  /** Notes what has been asked for; it takes the place of what was asked before. */
+  /** Notes a request, which replaces the pending one. */
   expect(name: Request["name"]): void {
     this.settle();
     const request: Request = { name, late: false };
@@ -24,17 +23,17 @@ export class Requests {
     this.timer = setTimeout(() => {
       request.late = true;
       this.onLate();
-    }, BUSY_AFTER);
+    }, LATE_AFTER);
   }
 
-  /** Notes that there is an answer, if what waits is one of these, or whatever it is. */
+  /** Notes the answer to the pending request if it is one of these; without names, to any request. */
   settle(...names: Request["name"][]): void {
     if (names.length && !this.waitsFor(...names)) return;
     clearTimeout(this.timer);
     this.pending = null;
   }
 
-  /** Whether one of these waits. */
+  /** Whether one of these is pending. */
   waitsFor(...names: Request["name"][]): boolean {
     return this.pending !== null && names.includes(this.pending.name);
   }

@@ -1,39 +1,39 @@
-// The stream of rows from the kernel: what has arrived, what is missing, what to ask for again.
-// Nothing here knows of a page; a row is (learning rate, raw loss).
+// The rows from the kernel: which have arrived, which are missing and must be requested again.
+// A row is (learning rate, raw loss).
 import type { MissingRows } from "./protocol";
 
-/** Rows of one run as a message or the saved state carries them. */
+/** Rows of one run, from a message or from the saved notebook. */
 export interface Rows {
   run: number;
   /** Index of the first row in `data`. */
   offset: number;
   /** Offsets where sweeps of the run begin, ascending: those from `offset` to the end of `data`. */
   starts: readonly number[];
-  /** Pairs lr, loss, one after the other. */
+  /** lr and loss of each row in turn. */
   data: Float64Array;
 }
 
-interface Hole {
+interface Gap {
   from: number;
   to: number;
 }
 
-/** The table of one run. Rows never change once written; a place not yet filled holds NaN. */
+/** The rows of one run. A row never changes once written; a missing row is NaN. */
 export class RunTable {
   /** Offsets where each sweep begins, ascending, the first one 0. */
   starts: readonly number[] = [0];
   /** Grows with every change; equal revisions mean equal rows. */
   revision = 0;
-  /** Grows when a row that was there, or what it belongs to, changes: apart from that, rows are added. */
+  /** Grows when a row before the end, or the sweep that it belongs to, changes. */
   rewritten = 0;
   private columns = { lr: new Float64Array(256), loss: new Float64Array(256) };
   private end = 0;
   private expected = 0;
-  private holes: Hole[] = [];
+  private gaps: Gap[] = [];
 
   constructor(readonly run: number) {}
 
-  /** One past the last row held, holes included. */
+  /** One past the last row that has arrived, missing rows included. */
   get length(): number {
     return this.end;
   }
@@ -53,9 +53,9 @@ export class RunTable {
     return this.columns.loss.subarray(0, this.end);
   }
 
-  /** The first row that exists in the kernel and not here; null when nothing is known to be missing. */
+  /** The first row that exists in the kernel and not here; null if none is known to be missing. */
   get missing(): number | null {
-    return this.holes[0]?.from ?? (this.end < this.expected ? this.end : null);
+    return this.gaps[0]?.from ?? (this.end < this.expected ? this.end : null);
   }
 
   /** Notes that the kernel holds at least this many rows. */
@@ -63,8 +63,8 @@ export class RunTable {
     this.expected = Math.max(this.expected, count);
   }
 
-  /** Notes where further sweeps begin. Returns whether that is news. */
-  begin(starts: readonly number[]): boolean {
+  /** Adds offsets where sweeps begin. Returns whether any of them is new. */
+  addStarts(starts: readonly number[]): boolean {
     const before = this.starts;
     this.starts = merged(before, starts);
     const added = this.starts.length - before.length;
@@ -74,13 +74,13 @@ export class RunTable {
     return true;
   }
 
-  /** Writes rows at their offset; what is already held is skipped. Returns whether anything is new. */
+  /** Writes rows at their offset, except those that are here already. Returns whether any is new. */
   write(offset: number, data: Float64Array): boolean {
     const stop = offset + data.length / 2;
     if (stop === offset) return false;
     let changed = false;
-    const holes: Hole[] = [];
-    for (const hole of this.holes) {
+    const holes: Gap[] = [];
+    for (const hole of this.gaps) {
       const from = Math.max(hole.from, offset);
       const to = Math.min(hole.to, stop);
       if (from >= to) {
@@ -104,12 +104,12 @@ export class RunTable {
       this.end = stop;
       changed = true;
     }
-    this.holes = holes;
+    this.gaps = holes;
     if (changed) this.revision++;
     return changed;
   }
 
-  /** The rows as pairs lr, loss in a buffer of their own. */
+  /** A copy of the rows: lr and loss of each row in turn. */
   pairs(): Float64Array<ArrayBuffer> {
     const pairs = new Float64Array(2 * this.end);
     for (let i = 0; i < this.end; i++) {
@@ -119,7 +119,7 @@ export class RunTable {
     return pairs;
   }
 
-  /** All of it, as the saved state carries it. */
+  /** All rows, as saved with the notebook. */
   saved(): { run: number; offset: 0; starts: number[]; data: DataView } {
     const data = new DataView(this.pairs().buffer);
     return { run: this.run, offset: 0, starts: [...this.starts], data };
@@ -143,19 +143,22 @@ export class RunTable {
   }
 }
 
-/** How long an answer may take before it is asked for again, in milliseconds; doubles each time. */
-const PATIENCE = 1000;
-/** A busy kernel answers every one of them, only later: patience grows up to this. */
-const MOST_PATIENCE = 30_000;
+/** Missing rows are requested again after this many milliseconds; doubles each time. */
+const RETRY_AFTER = 1000;
+/** The interval grows up to this, since a busy kernel answers every request in the end. */
+const MAX_RETRY_AFTER = 30_000;
 
 /** The tables of all runs, by number. */
 export class RowStore {
   readonly runs = new Map<number, RunTable>();
-  /** The number of the table to look at; null for the newest, which has the highest number. */
+  /** The number of the current table; null for the newest, which has the highest number. */
   active: number | null = null;
-  private readonly asked = new Map<number, { from: number; until: number; patience: number }>();
+  private readonly requested = new Map<
+    number,
+    { from: number; until: number; retryAfter: number }
+  >();
 
-  /** The table to look at; null where there is none. */
+  /** The table of the active run; null if there is none. */
   get current(): RunTable | null {
     return this.runs.get(this.active ?? Math.max(...this.runs.keys())) ?? null;
   }
@@ -165,7 +168,7 @@ export class RowStore {
     return [...this.runs.values()].some((table) => table.missing !== null);
   }
 
-  /** The table of a run; a new number makes a new table. */
+  /** The table of a run, created if there is none. */
   table(run: number): RunTable {
     let table = this.runs.get(run);
     if (!table) {
@@ -175,36 +178,36 @@ export class RowStore {
     return table;
   }
 
-  /** Takes rows in. Returns whether anything changed; rows that cannot be right are refused. */
+  /** Takes in rows. Returns whether anything changed; malformed rows are refused. */
   accept(rows: Rows): boolean {
     const { run, offset, starts, data } = rows;
     if (!isCount(run) || !isCount(offset) || data.length % 2 !== 0) return false;
     const isNew = !this.runs.has(run);
     const table = this.table(run);
-    const begun = starts.every(isCount) && table.begin(starts);
-    return table.write(offset, data) || begun || isNew;
+    const newStarts = starts.every(isCount) && table.addStarts(starts);
+    return table.write(offset, data) || newStarts || isNew;
   }
 
-  /** What to ask the kernel for at this moment (milliseconds). */
+  /** The missing rows to request at this time (milliseconds). */
   resync(now: number): MissingRows[] {
     const asks: MissingRows[] = [];
     for (const { run, missing: from } of this.runs.values()) {
       if (from === null) {
-        this.asked.delete(run);
+        this.requested.delete(run);
         continue;
       }
-      const before = this.asked.get(run);
+      const before = this.requested.get(run);
       const same = before?.from === from ? before : null;
       if (same && now < same.until) continue;
-      const patience = same ? Math.min(2 * same.patience, MOST_PATIENCE) : PATIENCE;
-      this.asked.set(run, { from, until: now + patience, patience });
+      const retryAfter = same ? Math.min(2 * same.retryAfter, MAX_RETRY_AFTER) : RETRY_AFTER;
+      this.requested.set(run, { from, until: now + retryAfter, retryAfter });
       asks.push({ run, from });
     }
     return asks;
   }
 }
 
-/** All of two ascending lists. One may say twice where a sweep begins: the first of them had no row. */
+/** The union of two ascending lists. A list may hold an offset twice: the first of those sweeps has no row. */
 function merged(one: readonly number[], other: readonly number[]): readonly number[] {
   const result: number[] = [];
   for (let i = 0, j = 0; i < one.length || j < other.length;) {
@@ -220,12 +223,12 @@ export function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** The pairs in a buffer from the wire (little-endian float64, alignment not guaranteed). */
+/** The numbers in the buffer of a message: little-endian float64, perhaps not aligned. */
 export function decodeRows(buffer: DataView | ArrayBuffer | Uint8Array | undefined): Float64Array {
   if (!buffer) return new Float64Array(0);
   const bytes = ArrayBuffer.isView(buffer)
     ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
     : new Uint8Array(buffer);
-  const whole = bytes.length - (bytes.length % 16);
-  return new Float64Array(bytes.slice(0, whole).buffer);
+  const complete = bytes.length - (bytes.length % 16);
+  return new Float64Array(bytes.slice(0, complete).buffer);
 }

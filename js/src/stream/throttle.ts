@@ -1,7 +1,7 @@
-/** Passes on the last of many calls: at once, then at most one per interval, never losing the last. */
+/** Sends a value at once, then at most one per interval; the last value is always sent. */
 export class Throttle<T> {
   private timer: ReturnType<typeof setTimeout> | null = null;
-  private waiting: { value: T } | null = null;
+  private pending: { value: T } | null = null;
 
   constructor(
     private readonly send: (value: T) => void,
@@ -10,26 +10,26 @@ export class Throttle<T> {
 
   push(value: T): void {
     if (this.timer !== null) {
-      this.waiting = { value };
+      this.pending = { value };
       return;
     }
     this.send(value);
-    this.rest();
+    this.startInterval();
   }
 
-  /** Sends what waits, now. */
+  /** Sends the pending value now. */
   flush(): void {
-    const { waiting } = this;
-    this.waiting = null;
-    if (waiting) this.send(waiting.value);
+    const { pending } = this;
+    this.pending = null;
+    if (pending) this.send(pending.value);
   }
 
-  private rest(): void {
+  private startInterval(): void {
     this.timer = setTimeout(() => {
       this.timer = null;
-      if (!this.waiting) return;
+      if (!this.pending) return;
       this.flush();
-      this.rest();
+      this.startInterval();
     }, this.interval);
   }
 }

@@ -20,7 +20,7 @@ export function formatLoss(loss: number): string {
   return String(Number(loss.toPrecision(4)));
 }
 
-/** The time left, in words; empty before the first step tells anything. */
+/** The time left, in words; empty before the first step. */
 export function formatTimeLeft(elapsed: number, step: number, steps: number): string {
   if (step < 1 || !(elapsed > 0) || steps <= step) return "";
   const seconds = Math.ceil((elapsed / step) * (steps - step));
@@ -30,7 +30,7 @@ export function formatTimeLeft(elapsed: number, step: number, steps: number): st
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min left`;
 }
 
-/** A typed rate, or a sentence that says what is wrong with it. */
+/** The rate that the text means, or a sentence that says why it is none. */
 export function parseRate(text: string): number | string {
   const trimmed = text.trim();
   if (trimmed === "") return "Type a rate, for example 1e-3.";

@@ -1,10 +1,10 @@
-// What the widget says about a run, in words.
+// The texts about a run.
 import type { Span } from "../numeric/axis";
-import type { Kernel } from "../stream/kernel";
+import type { KernelState } from "../stream/kernel";
 import type { Command, Detail, RunAction, Status } from "../stream/protocol";
 import { formatLoss, formatRate, formatTimeLeft } from "./format";
 
-/** The state of a run as the live region says it: short while it runs, with the outcome at its end. */
+/** The state of a run for the live region: short while it runs, with the outcome at its end. */
 export function describeState(status: Status, detail: Detail, span: Span, sweeps = 1): string {
   const { state, step, steps } = status;
   const outcome = describeSuggestion(status, detail, sweeps);
@@ -40,12 +40,12 @@ function describeSuggestion(
   return reason ? `${rate}: ${sentence(reason)}` : `${rate}.`;
 }
 
-/** How far the sweeps' own suggestions lie apart: "spread 0.12 decades over 3 sweeps". */
+/** The spread of the sweeps' own suggestions: "spread 0.12 decades over 3 sweeps". */
 export function describeSpread(spread: number, sweeps: number): string {
   return `spread ${spread.toFixed(2)} decades over ${sweeps} sweeps`;
 }
 
-/** The numbers of the row in hand: "step 43 of 100 · lr 1.2e-3 · loss 0.532 · 12 s left". */
+/** The numbers of the newest row: "step 43 of 100 · lr 1.2e-3 · loss 0.532 · 12 s left". */
 export function describeProgress(status: Status, lr: number, loss: number, sweep = 1): string {
   const { state, step, steps, elapsed } = status;
   if (step === 0) return state === "idle" ? "" : `step 0 of ${steps}`;
@@ -71,7 +71,7 @@ const LABEL: Record<Command | RunAction | "export", string> = {
   remove: "Remove",
 };
 
-/** Why a button that was pressed has had no effect yet; `seen`: that the kernel is there. */
+/** Why a pressed button has had no effect yet. `seen`: whether the host shows the kernel as alive. */
 export function describeWaiting(name: keyof typeof LABEL, seen = true): string {
   if (!seen) {
     return `No answer from the kernel yet: ${LABEL[name]} will act when it is free, if it is still there.`;
@@ -82,8 +82,8 @@ export function describeWaiting(name: keyof typeof LABEL, seen = true): string {
   return `Kernel busy: ${LABEL[name]} will act when the running cell ends.`;
 }
 
-/** What is there where no kernel answers, and what can be done with it. */
-export function describeAlone(kernel: Kernel, cutOff: boolean, recorded: boolean): string {
+/** What the widget shows without a kernel, and what still works. */
+export function describeNoKernel(kernel: KernelState, cutOff: boolean, recorded: boolean): string {
   const [lead, curve] =
     kernel === "lost"
       ? ["No kernel can be reached", "this is the curve so far"]
@@ -96,7 +96,7 @@ export function describeAlone(kernel: Kernel, cutOff: boolean, recorded: boolean
   return join(`${lead}: ${curve}. Smoothing, loss limit, marker and Copy still work.`, anew);
 }
 
-/** Why a rate is not taken as it is. */
+/** Why a rate is clamped to the sweep. */
 export function describeOutside(lr: number, { low, high }: Span): string {
   const ends = `${formatRate(low)} to ${formatRate(high)}`;
   return `${formatRate(lr, 3)} lies outside of the sweep, ${ends}.`;

@@ -35,7 +35,7 @@ describe("the summary", () => {
   it("says what the run came to", () => {
     const run = new Run(1, table([1e-3, 2]));
     run.label = "batch_size=64";
-    run.take({ state: "finished", step: 100, steps: 100, suggestion: 1.2e-3 });
+    run.updateStatus({ state: "finished", step: 100, steps: 100, suggestion: 1.2e-3 });
     run.detail = {
       span: [1e-6, 1],
       reason: "the loss fell | far",

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clampRate, fractionOf, partBetween, rateAt, scaled, union } from "../../src/numeric/axis";
+import { clampRate, fractionOf, partBetween, rateAt, zoomed, union } from "../../src/numeric/axis";
 import { seeded } from "../random";
 
 const whole = { low: 1e-6, high: 1 };
@@ -17,24 +17,24 @@ describe("partBetween", () => {
   });
 });
 
-describe("scaled", () => {
+describe("zoomed", () => {
   const decades = ({ low, high }: { low: number; high: number }): number => Math.log10(high / low);
 
   it("halves the decades around a rate that keeps its place", () => {
-    const part = scaled(whole, 0.5, 1e-2, whole);
+    const part = zoomed(whole, 0.5, 1e-2, whole);
     expect(decades(part)).toBeCloseTo(3, 10);
     expect(Math.log10(1e-2 / part.low) / 3).toBeCloseTo(4 / 6, 10);
   });
   it("comes back to the very ends", () => {
-    const part = scaled({ low: 1e-4, high: 1e-3 }, 0.5, 2e-4, whole);
-    expect(scaled(part, Infinity, 2e-4, whole)).toEqual(whole);
-    expect(scaled(scaled(scaled(part, 8, 1, whole), 8, 1, whole), 8, 1, whole)).toEqual(whole);
+    const part = zoomed({ low: 1e-4, high: 1e-3 }, 0.5, 2e-4, whole);
+    expect(zoomed(part, Infinity, 2e-4, whole)).toEqual(whole);
+    expect(zoomed(zoomed(zoomed(part, 8, 1, whole), 8, 1, whole), 8, 1, whole)).toEqual(whole);
   });
   it("comes back to the very ends from around any rate", () => {
     const random = seeded(1);
     for (let i = 0; i < 2000; i++) {
       const rate = 10 ** (-6 + 6 * random());
-      expect(scaled(scaled(whole, 0.5, rate, whole), 2, rate, whole)).toEqual(whole);
+      expect(zoomed(zoomed(whole, 0.5, rate, whole), 2, rate, whole)).toEqual(whole);
     }
   });
   it.each(Array.from({ length: 100 }, (_, i) => i))(
@@ -44,7 +44,7 @@ describe("scaled", () => {
       const rate = (): number => 10 ** (-7 + 8 * random());
       let part = whole;
       for (let step = 0; step < 30; step++) {
-        part = scaled(part, 4 ** (random() - 0.6), rate(), whole);
+        part = zoomed(part, 4 ** (random() - 0.6), rate(), whole);
         expect(part.low).toBeGreaterThanOrEqual(whole.low);
         expect(part.high).toBeLessThanOrEqual(whole.high);
         expect(part.high / part.low).toBeGreaterThan(1.049);

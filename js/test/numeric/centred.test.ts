@@ -50,7 +50,7 @@ describe("Centred", () => {
     const line = new Centred(0.9);
     const rows = Float64Array.of(...one, ...two);
     line.extend(rows.subarray(0, one.length), [0]);
-    // Whoever looked again at the first sweep would show it.
+    // Reading the first sweep again would change its line.
     rows.fill(1e6, 0, one.length);
     const now = line.extend(rows, [0, one.length]);
     expect(Math.max(...now.subarray(0, 2))).toBeLessThan(10);

@@ -10,13 +10,13 @@ interface View {
   width: number;
 }
 
-/** Everything that is drawn of a run; copies, since a curve goes on with its arrays. */
+/** All lines of a run; copies, since a curve reuses its arrays. */
 function all(curve: Curve, { beta, span, width }: View): unknown {
-  const { range, most } = curve.limits;
+  const { range, maxLoss } = curve.autoRange;
   const { lr, low, median, high, count } = curve.quartiles(beta);
   return {
     range: { ...range },
-    most,
+    maxLoss,
     smoothed: [...curve.smoothed(beta)],
     quartiles: [lr, low, median, high, count].map((column) => [...column]),
     raw: curve.raw(span, width),
@@ -24,15 +24,15 @@ function all(curve: Curve, { beta, span, width }: View): unknown {
   };
 }
 
-/** What is drawn of the same rows by a curve that has never seen them. */
+/** The lines of a new curve of the same rows. */
 function anew(table: RunTable, view: View): unknown {
   const copy = new RunTable(table.run);
-  copy.begin(table.starts);
+  copy.addStarts(table.starts);
   copy.write(0, table.pairs());
   return all(new Curve(copy), view);
 }
 
-/** A run of several sweeps on one ladder, some of which end early. */
+/** A run of several sweeps of the same ladder, some of which end early. */
 function someRun(random: () => number): { pairs: Float64Array; starts: number[] } {
   const steps = 1 + below(random, random() < 0.3 ? 3000 : 60);
   const starts: number[] = [];
@@ -71,8 +71,8 @@ describe("Curve", () => {
       let view = someView(random);
       const late: [number, number][] = [];
       const write = (from: number, to: number): void => {
-        // Never sent apart; but nothing here relies on that.
-        if (random() < 0.9) table.begin(starts.filter((start) => from <= start && start <= to));
+        // In practice starts arrive with their rows, but nothing relies on that.
+        if (random() < 0.9) table.addStarts(starts.filter((start) => from <= start && start <= to));
         table.write(from, pairs.subarray(2 * from, 2 * to));
       };
       for (let from = 0; from < total;) {
@@ -85,7 +85,7 @@ describe("Curve", () => {
         if (random() < 0.3) expect(all(curve, view)).toEqual(anew(table, view));
       }
       for (const [from, to] of late.reverse()) write(from, to);
-      table.begin(starts);
+      table.addStarts(starts);
       expect(table.missing).toBeNull();
       expect(all(curve, view)).toEqual(anew(table, view));
     },
@@ -104,14 +104,14 @@ describe("Curve", () => {
       table.write(rows, data);
       rows += count;
     };
-    const draw = (): unknown => [curve.limits, curve.raw(view.span, view.width)];
+    const draw = (): unknown => [curve.autoRange, curve.raw(view.span, view.width)];
     add(4000);
     draw();
-    // What has been seen is spoilt behind the curve's back: whoever looked again would show it.
+    // Overwrites rows that the curve has read: reading them again would change the lines.
     table.loss.fill(1e6, 0, 3990);
     add(1000);
     const [, raw] = draw() as [unknown, { y: Float64Array }];
-    expect(Math.max(...raw.y, curve.limits.most)).toBeLessThanOrEqual(1);
-    expect(curve.limits.range.max).toBeLessThan(2);
+    expect(Math.max(...raw.y, curve.autoRange.maxLoss)).toBeLessThanOrEqual(1);
+    expect(curve.autoRange.range.max).toBeLessThan(2);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { columnOf, Columns, type Points, thinned, Thinner } from "../../src/numeric/decimation";
+import { columnOf, Columns, type Points, decimated, Decimator } from "../../src/numeric/decimation";
 import { below, seeded } from "../random";
 
 const span = { low: 1e-6, high: 1 };
@@ -9,7 +9,7 @@ function ladder(steps: number): Float64Array {
 }
 
 function drawn(lr: Float64Array, loss: Float64Array, starts = [0], columns = 600): Points {
-  return new Thinner(new Columns(span, columns)).extend(lr, loss, starts);
+  return new Decimator(new Columns(span, columns)).extend(lr, loss, starts);
 }
 
 describe("columnOf", () => {
@@ -20,7 +20,7 @@ describe("columnOf", () => {
   });
 });
 
-describe("thinned", () => {
+describe("decimated", () => {
   it("draws every row where there are few", () => {
     const lr = ladder(100);
     const loss = lr.map((x) => Math.log(x));
@@ -65,7 +65,7 @@ describe("thinned", () => {
         if (u < 0.01) return NaN;
         return u > 0.995 ? 1e6 * random() : random();
       });
-      const points = thinned(lr, loss, new Columns(span, columns));
+      const points = decimated(lr, loss, new Columns(span, columns));
 
       const least = new Map<number, number>();
       const most = new Map<number, number>();
@@ -93,7 +93,7 @@ describe("thinned", () => {
 
   it("draws a bounded number of points however many rows there are", () => {
     const lr = ladder(100_000);
-    const points = thinned(lr, lr.map(Math.sin), new Columns(span, 800));
+    const points = decimated(lr, lr.map(Math.sin), new Columns(span, 800));
     expect(points.x.length).toBeLessThanOrEqual(2 * 801);
   });
 
@@ -101,14 +101,14 @@ describe("thinned", () => {
     const lr = ladder(5000);
     const loss = lr.map((x) => Math.log(x));
     const zoomed = { low: lr[2000]!, high: lr[2100]! };
-    const { x } = thinned(lr, loss, new Columns(zoomed, 200));
+    const { x } = decimated(lr, loss, new Columns(zoomed, 200));
     const shown = lr.subarray(2000, 2101);
     expect([...x]).toEqual([lr[0], lr[1999], ...shown, lr[2101], lr[4999]]);
   });
 
   it("can begin with any row", () => {
     const lr = ladder(10);
-    const line = new Thinner(new Columns(span, 600), 7);
+    const line = new Decimator(new Columns(span, 600), 7);
     expect([...line.extend(lr, lr, []).x]).toEqual([...lr.subarray(7)]);
   });
 });

@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { curvesRange } from "../../src/check/trials";
-import { limitAt, limitSpan, logRange, positionOf, shownRange } from "../../src/numeric/loss-range";
+import {
+  limitAt,
+  limitSpan,
+  logRange,
+  positionOf,
+  visibleRange,
+} from "../../src/numeric/loss-range";
 import { autoRange, rangeTest } from "../curves";
 import { below, seeded } from "../random";
 
@@ -30,17 +36,17 @@ describe("the ranges of a picture that Python draws", () => {
   });
 });
 
-describe("shownRange", () => {
+describe("visibleRange", () => {
   const auto = { min: 0, max: 3 };
   it("is the automatic range without a limit", () => {
-    expect(shownRange(auto, null)).toEqual(auto);
+    expect(visibleRange(auto, null)).toEqual(auto);
   });
   it("ends at the limit", () => {
-    expect(shownRange(auto, 1.5)).toEqual({ min: 0, max: 1.5 });
-    expect(shownRange(auto, 50)).toEqual({ min: 0, max: 50 });
+    expect(visibleRange(auto, 1.5)).toEqual({ min: 0, max: 1.5 });
+    expect(visibleRange(auto, 50)).toEqual({ min: 0, max: 50 });
   });
   it("makes room below a limit that lies under the curve", () => {
-    expect(shownRange(auto, -1)).toEqual({ min: -4, max: -1 });
+    expect(visibleRange(auto, -1)).toEqual({ min: -4, max: -1 });
   });
 });
 
@@ -136,7 +142,7 @@ describe("autoRange", () => {
       const auto = autoRange(loss);
       const most = Math.max(...loss.filter((value) => !Number.isNaN(value)));
       const limit = random() < 0.5 ? null : pool[below(random, 12)]!;
-      for (const { min, max } of [auto, shownRange(auto, limit), limitSpan(auto, most)]) {
+      for (const { min, max } of [auto, visibleRange(auto, limit), limitSpan(auto, most)]) {
         expect(Number.isFinite(min)).toBe(true);
         expect(Number.isFinite(max)).toBe(true);
         expect(min).toBeLessThan(max);

@@ -31,7 +31,7 @@ function saved(losses: number[], more: Partial<CheckMessage> = {}): SavedCheck {
 describe("a check", () => {
   it("is there at once from the saved state", () => {
     const check = new Check();
-    check.takeSaved(saved([3, 2], { state: "finished", step: 2, suggestion: 0.3 }));
+    check.loadSaved(saved([3, 2], { state: "finished", step: 2, suggestion: 0.3 }));
     expect([...check.store.current!.loss]).toEqual([3, 2]);
     expect(check.status).toMatchObject({ state: "finished", suggestion: 0.3 });
     expect(check.detail.lrs).toEqual([0.1, 0.3]);
@@ -39,9 +39,9 @@ describe("a check", () => {
 
   it("grows with the messages and keeps the detail that they leave out", () => {
     const check = new Check();
-    check.take(message({ detail, step: 1 }), data([3]));
+    check.receive(message({ detail, step: 1 }), data([3]));
     expect(check.underWay).toBe(true);
-    check.take(message({ offset: 1, step: 3, starts: [0, 2] }), data([2, 4]));
+    check.receive(message({ offset: 1, step: 3, starts: [0, 2] }), data([2, 4]));
     expect([...check.store.current!.loss]).toEqual([3, 2, 4]);
     expect(check.store.current!.starts).toEqual([0, 2]);
     expect(check.detail).toBe(detail);
@@ -49,30 +49,30 @@ describe("a check", () => {
 
   it("asks again for what it misses, in the middle and at the end", () => {
     const check = new Check();
-    check.take(message({ detail, offset: 2, step: 3 }), data([3]));
+    check.receive(message({ detail, offset: 2, step: 3 }), data([3]));
     expect(check.resync(0)).toEqual([{ run: 1, from: 0, of: "check" }]);
-    check.take(message({ step: 3 }), data([5, 4, 3]));
+    check.receive(message({ step: 3 }), data([5, 4, 3]));
     expect(check.resync(1)).toEqual([]);
-    check.take(message({ state: "finished", offset: 4, step: 4 }), undefined);
+    check.receive(message({ state: "finished", offset: 4, step: 4 }), undefined);
     expect(check.resync(2)).toEqual([{ run: 1, from: 3, of: "check" }]);
   });
 
   it("forgets the one before it, and everything where the kernel has none", () => {
     const check = new Check();
-    check.take(message({ detail, state: "finished", step: 2 }), data([3, 2]));
-    check.take(message({ run: 2, detail: { ...detail, lrs: [0.2, 0.4] } }), undefined);
+    check.receive(message({ detail, state: "finished", step: 2 }), data([3, 2]));
+    check.receive(message({ run: 2, detail: { ...detail, lrs: [0.2, 0.4] } }), undefined);
     expect(check.store.current!.length).toBe(0);
     expect(check.detail.lrs).toEqual([0.2, 0.4]);
-    check.take(message({ state: "failed" }), undefined);
+    check.receive(message({ state: "failed" }), undefined);
     expect(check.status.state).toBe("running");
-    check.takeSaved(null);
+    check.loadSaved(null);
     expect([check.store.current, check.underWay]).toEqual([null, false]);
   });
 
   it("is not taken back by a state that is older than the messages", () => {
     const check = new Check();
-    check.take(message({ detail, state: "finished", step: 2, suggestion: 0.1 }), data([3, 2]));
-    check.takeSaved(saved([3]));
+    check.receive(message({ detail, state: "finished", step: 2, suggestion: 0.1 }), data([3, 2]));
+    check.loadSaved(saved([3]));
     expect(check.status).toMatchObject({ state: "finished", suggestion: 0.1 });
     expect(check.store.current!.length).toBe(2);
   });

@@ -8,7 +8,7 @@ const legend = (active: number, ...numbers: number[]): Legend => ({
   parallel: false,
 });
 
-/** All of a run that has ended after some rows. */
+/** A saved run that has ended. */
 function ended(run: number, losses: number[], more: Partial<SavedRun> = {}): SavedRun {
   const pairs = Float64Array.from(losses.flatMap((loss, i) => [1e-3 * (i + 1), loss]));
   const data = new DataView(pairs.buffer);
@@ -16,8 +16,8 @@ function ended(run: number, losses: number[], more: Partial<SavedRun> = {}): Sav
   return { type: "rows", run, offset: 0, starts: [0], state, step, ...more, data };
 }
 
-function take(runs: Runs, message: SavedRun): ReturnType<Runs["take"]> {
-  return runs.take(message, message.data);
+function take(runs: Runs, message: SavedRun): ReturnType<Runs["receive"]> {
+  return runs.receive(message, message.data);
 }
 
 describe("the runs", () => {
@@ -37,10 +37,10 @@ describe("the runs", () => {
   it("are what the legend names: what it leaves out is forgotten and stays so", () => {
     const runs = new Runs(legend(3, 1, 2, 3));
     for (const number of [1, 2, 3]) take(runs, ended(number, [1]));
-    runs.takeLegend(legend(3, 1, 3));
+    runs.applyLegend(legend(3, 1, 3));
     expect(runs.list.map(({ number }) => number)).toEqual([1, 3]);
     expect([...runs.store.runs.keys()].sort()).toEqual([1, 3]);
-    // What was on its way when it was removed comes too late.
+    // A message that was sent before the removal arrives after it.
     expect(take(runs, ended(2, [1, 2]))).toBeNull();
     expect([...runs.store.runs.keys()].sort()).toEqual([1, 3]);
   });
@@ -50,22 +50,22 @@ describe("the runs", () => {
     expect(take(runs, ended(2, [4, 3]))).not.toBeNull();
     expect(runs.list.map(({ number }) => number)).toEqual([1]);
     expect(runs.active.number).toBe(1);
-    runs.takeLegend(legend(2, 1, 2));
+    runs.applyLegend(legend(2, 1, 2));
     expect([...runs.active.table.loss]).toEqual([4, 3]);
   });
 
   it("have an active one that is in no list before it is started", () => {
     const runs = new Runs(legend(1));
     expect([runs.list.length, runs.active.number, runs.underWay]).toEqual([0, 1, false]);
-    runs.takeLegend(legend(1, 1));
-    runs.active.take({ state: "paused" });
+    runs.applyLegend(legend(1, 1));
+    runs.active.updateStatus({ state: "paused" });
     expect(runs.underWay).toBe(true);
   });
 
   it("keep their identity while labels and the active one change", () => {
     const runs = new Runs(legend(1, 1, 2));
     const [first, second] = runs.list;
-    runs.takeLegend({
+    runs.applyLegend({
       ...legend(2),
       runs: [
         [1, "wide", 5],
@@ -109,7 +109,7 @@ describe("the runs", () => {
       { run: 3, from: 0 },
     ]);
     expect(runs.store.missing).toBe(true);
-    runs.takeLegend(legend(2, 2));
+    runs.applyLegend(legend(2, 2));
     expect([runs.store.resync(1), runs.store.missing]).toEqual([[], false]);
   });
 });

@@ -32,7 +32,7 @@ describe("the range", () => {
     expect(model.saved).toEqual([{ lr_range: [1e-6, 1e-3] }]);
     model.change({ lr_range: [1e-4, 1e-2] });
     expect(session.lrRange).toEqual([1e-4, 1e-2]);
-    session.setRange([2, 3]); // beyond the sweep there is none
+    session.setRange([2, 3]); // outside of the sweep
     expect(session.lrRange).toEqual([1e-4, 1e-2]);
   });
   it("is not pulled back by the echo of its own drag", () => {
@@ -56,13 +56,13 @@ describe("the range", () => {
 describe("what is shown", () => {
   it("is all there is, a part, and never more than there is", () => {
     const { model, session } = open();
-    expect(session.shown).toEqual({ low: 1e-6, high: 1 });
-    session.setZoom({ low: 1e-4, high: 1e-2 });
-    expect(session.shown).toEqual({ low: 1e-4, high: 1e-2 });
+    expect(session.visibleSpan).toEqual({ low: 1e-6, high: 1 });
+    session.view.setZoom({ low: 1e-4, high: 1e-2 });
+    expect(session.visibleSpan).toEqual({ low: 1e-4, high: 1e-2 });
     model.change({ _range: [1e-3, 1] });
-    expect(session.shown).toEqual({ low: 1e-3, high: 1e-2 });
+    expect(session.visibleSpan).toEqual({ low: 1e-3, high: 1e-2 });
     model.change({ _range: [0.1, 1] });
-    expect(session.shown).toEqual({ low: 0.1, high: 1 });
+    expect(session.visibleSpan).toEqual({ low: 0.1, high: 1 });
   });
 });
 
@@ -176,7 +176,7 @@ describe("the marker", () => {
     session.pick(0.3);
     model.rows({ state: "finished", step: 1, lr: 0.02 });
     expect(session.lr).toBe(0.3);
-    // The kernel takes the pick, and forgets it with everything else.
+    // The kernel receives the pick, and forgets it in a reset.
     model.change({ _picked: true });
     model.change({ _picked: false, _legend: { active: 2, runs: [], parallel: false } });
     model.rows({ run: 2, state: "idle", step: 0 });
@@ -198,7 +198,7 @@ describe("the marker", () => {
     model.change({ state: "finished", suggestion: 0.02, lr: 0.02 });
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
     expect(session.lr).toBe(0.3);
-    // The cell ends: the pick arrives, and comes back as its echo.
+    // The cell ends: the kernel receives the pick, and its echo arrives.
     model.change({ _picked: true });
     model.change({ lr: 0.3 });
     expect(session.lr).toBe(0.3);
@@ -207,7 +207,7 @@ describe("the marker", () => {
   it("goes where Python or a linked widget sends it, whatever was picked before", () => {
     const { model, session } = open();
     session.pick(0.3);
-    model.change({ lr: 0.04 }); // by jslink, of which the kernel has not heard either
+    model.change({ lr: 0.04 }); // by jslink, not yet known to the kernel
     expect(session.lr).toBe(0.04);
     model.change({ _picked: true, suggestion: 0.05, lr: 0.05 });
     expect(session.lr).toBe(0.05);
@@ -246,11 +246,11 @@ describe("a button", () => {
     session.command("start");
     expect(model.sent.at(-1)).toEqual({ type: "command", name: "start" });
     vi.advanceTimersByTime(900);
-    expect(session.requests.pending?.late).toBe(false);
+    expect(session.connection.requests.pending?.late).toBe(false);
     vi.advanceTimersByTime(200);
-    expect(session.requests.pending?.late).toBe(true);
+    expect(session.connection.requests.pending?.late).toBe(true);
     model.rows({ state: "running", step: 0 });
-    expect(session.requests.pending).toBeNull();
+    expect(session.connection.requests.pending).toBeNull();
   });
 
   it("pressed during a run is answered by a new state, not by more rows", () => {
@@ -258,9 +258,9 @@ describe("a button", () => {
     model.rows({ state: "running", step: 1 }, [1]);
     session.command("stop");
     model.rows({ state: "running", step: 2 }, [1, 1]);
-    expect(session.requests.pending?.name).toBe("stop");
+    expect(session.connection.requests.pending?.name).toBe("stop");
     model.rows({ state: "stopped", step: 2 });
-    expect(session.requests.pending).toBeNull();
+    expect(session.connection.requests.pending).toBeNull();
   });
 
   it("Export sends the rate first, then the name, and tells what was written", () => {
@@ -271,9 +271,9 @@ describe("a button", () => {
     expect(model.saved).toEqual([{ lr: 0.1 }, { lr: 0.2 }, { variable: "best" }]);
     expect(model.sent.at(-1)).toEqual({ type: "export", name: "best" });
     model.emit("msg:custom", { type: "exported", ok: true, text: "best = 0.2" }, []);
-    expect(session.note).toEqual({ ok: true, text: "best = 0.2" });
+    expect(session.view.note).toEqual({ ok: true, text: "best = 0.2" });
     vi.advanceTimersByTime(5000);
-    expect(session.requests.pending).toBeNull();
+    expect(session.connection.requests.pending).toBeNull();
   });
 });
 
@@ -299,9 +299,9 @@ describe("a check", () => {
     model.rows({ state: "finished", step: 1 }, [5]);
     model.emit("msg:custom", running, row());
     expect([...session.check.store.current!.loss]).toEqual([2]);
-    expect(session.busy).toBe(true);
+    expect(session.underWay).toBe(true);
     model.emit("msg:custom", { ...running, state: "finished", suggestion: 0.1 }, []);
-    expect(session.busy).toBe(false);
+    expect(session.underWay).toBe(false);
     expect([session.lr, session.status.state]).toEqual([0.3, "finished"]);
     expect([...session.store.current!.loss]).toEqual([5]);
   });
@@ -317,9 +317,9 @@ describe("a check", () => {
     model.emit("msg:custom", running, row());
     session.command("stop");
     model.rows({ state: "idle", step: 0 });
-    expect(session.requests.pending?.name).toBe("stop");
+    expect(session.connection.requests.pending?.name).toBe("stop");
     model.emit("msg:custom", { ...running, state: "stopped" }, []);
-    expect(session.requests.pending).toBeNull();
+    expect(session.connection.requests.pending).toBeNull();
   });
 
   it("comes and goes with the state", () => {
@@ -334,10 +334,10 @@ describe("a check", () => {
   it("shows a run as stopped whose kernel has gone, and as it is when a kernel speaks", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2 }, [2, 1]);
-    session.setKernel("gone");
-    expect(session.standing.state).toBe("stopped");
+    session.connection.setKernel("gone");
+    expect(session.displayedStatus.state).toBe("stopped");
     model.rows({ state: "running", step: 3, offset: 2 }, [1]);
-    expect(session.standing.state).toBe("running");
+    expect(session.displayedStatus.state).toBe("running");
   });
 });
 
@@ -345,9 +345,9 @@ describe("a kernel that has ended", () => {
   it("is told nothing more, and what was asked of it waits no longer", () => {
     const { model, session } = open({ lr: 1e-3 });
     session.export("rate");
-    expect(session.requests.pending?.name).toBe("export");
-    session.setKernel("gone");
-    expect(session.requests.pending).toBeNull();
+    expect(session.connection.requests.pending?.name).toBe("export");
+    session.connection.setKernel("gone");
+    expect(session.connection.requests.pending).toBeNull();
     const before = [model.sent.length, model.saved.length];
     session.command("start");
     session.export("rate");
@@ -355,29 +355,42 @@ describe("a kernel that has ended", () => {
     session.pick(1e-2);
     session.traits.smoothing.set(0.5);
     expect([model.sent.length, model.saved.length]).toEqual(before);
-    expect([session.requests.pending, session.lr, model.traits.lr]).toEqual([null, 1e-2, 1e-2]);
+    expect([session.connection.requests.pending, session.lr, model.traits.lr]).toEqual([
+      null,
+      1e-2,
+      1e-2,
+    ]);
   });
   it("is found out by whoever is about to ask it, or by the failure to do so", () => {
     const { model, session } = open();
-    session.look = () => {
-      session.setKernel("gone");
+    session.connection.probeKernel = () => {
+      session.connection.setKernel("gone");
     };
     session.command("start");
-    expect([session.connected, session.requests.pending]).toEqual([false, null]);
+    expect([session.connection.connected, session.connection.requests.pending]).toEqual([
+      false,
+      null,
+    ]);
     const other = open();
     other.model.send = () => {
       throw new Error("Cannot send");
     };
     other.session.command("start");
-    expect([other.session.kernel, other.session.requests.pending]).toEqual(["gone", null]);
+    expect([other.session.connection.kernel, other.session.connection.requests.pending]).toEqual([
+      "gone",
+      null,
+    ]);
     expect(model.sent.length).toBe(1);
   });
   it("goes on with its run where it only cannot be reached, and is asked for all when it can", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2 }, [2, 1]);
-    session.setKernel("lost");
-    expect([session.connected, session.standing.state]).toEqual([false, "running"]);
-    session.setKernel("alive");
+    session.connection.setKernel("lost");
+    expect([session.connection.connected, session.displayedStatus.state]).toEqual([
+      false,
+      "running",
+    ]);
+    session.connection.setKernel("alive");
     expect(model.sent.at(-1)).toEqual({ type: "hello" });
   });
 });
@@ -406,10 +419,10 @@ describe("several runs", () => {
     finish(model);
     const [first, second] = session.runs.list;
     expect(session.others).toEqual([first]);
-    expect(session.whole).toEqual({ low: 1e-8, high: 1 });
+    expect(session.fullSpan).toEqual({ low: 1e-8, high: 1 });
     session.setHidden(first!, true);
     expect(session.others).toEqual([]);
-    expect(session.whole).toEqual({ low: 1e-6, high: 1 });
+    expect(session.fullSpan).toEqual({ low: 1e-6, high: 1 });
     expect(model.saved).toEqual([{ _hidden: [1] }]);
     session.setHidden(first!, false);
     expect(session.others).toEqual([first]);
@@ -423,7 +436,7 @@ describe("several runs", () => {
     session.activate(session.runs.list[0]!);
     expect(model.sent.at(-1)).toEqual({ type: "run", action: "activate", run: 1 });
     expect(session.runs.active.number).toBe(2);
-    expect(session.requests.pending?.name).toBe("activate");
+    expect(session.connection.requests.pending?.name).toBe("activate");
     model.change({
       _legend: { ...two._legend!, active: 1 },
       state: "finished",
@@ -431,7 +444,7 @@ describe("several runs", () => {
       suggestion: 0.1,
       lr: 0.1,
     });
-    expect(session.requests.pending).toBeNull();
+    expect(session.connection.requests.pending).toBeNull();
     expect([session.runs.active.number, session.status.suggestion, session.lr]).toEqual([
       1, 0.1, 0.1,
     ]);
@@ -441,7 +454,7 @@ describe("several runs", () => {
   it("are activated in the page where there is no kernel, and a pick stays", () => {
     const { model, session } = open(two);
     finish(model);
-    session.setKernel("gone");
+    session.connection.setKernel("gone");
     const [first, second] = session.runs.list;
     const sent = model.sent.length;
     session.activate(first!);
@@ -472,9 +485,9 @@ describe("several runs", () => {
 
   it("are renamed and removed by the kernel", () => {
     const { model, session } = open(two);
-    session.ask("rename", session.runs.list[1]!, "wide");
+    session.requestRunAction("rename", session.runs.list[1]!, "wide");
     expect(model.sent.at(-1)).toEqual({ type: "run", action: "rename", run: 2, label: "wide" });
-    session.ask("remove", session.runs.list[0]!);
+    session.requestRunAction("remove", session.runs.list[0]!);
     expect(model.sent.at(-1)).toEqual({ type: "run", action: "remove", run: 1 });
   });
 });

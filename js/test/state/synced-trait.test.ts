@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** The trait `smoothing`, with both of its ends in the test's hands. */
+/** The trait `smoothing`; the test controls both the page and the kernel. */
 function bound(accepts?: (value: number) => boolean) {
   let held = 0.9;
   let onChange = (): void => undefined;

@@ -190,7 +190,10 @@ describe("the page takes", () => {
     const { model, session } = open({ lr: 0.5 });
     session.export("best_lr");
     model.emit("msg:custom", c, []);
-    expect([session.note, session.requests.pending]).toEqual([{ ok: c.ok, text }, null]);
+    expect([session.view.note, session.connection.requests.pending]).toEqual([
+      { ok: c.ok, text },
+      null,
+    ]);
   });
   it.each(wire.saved.map((c) => [c.name, c] as const))("%s that was saved", (_, c) => {
     const value = { ...c.value, data: bytes(c.value.data) };
@@ -240,10 +243,10 @@ describe("the page sends", () => {
       session.activate(session.runs.list[0]!);
     });
     named(({ session }) => {
-      session.ask("rename", session.runs.list[0]!, "wide");
+      session.requestRunAction("rename", session.runs.list[0]!, "wide");
     });
     named(({ session }) => {
-      session.ask("remove", session.runs.list[0]!);
+      session.requestRunAction("remove", session.runs.list[0]!);
     });
     say(
       ({ session }) => {
