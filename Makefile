@@ -54,6 +54,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
@@ -92,7 +93,7 @@ format: $(VENV)/.test $(NODE_MODULES)
 	cd js && npm run format
 
 clean:
-	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # One environment; `test` includes `examples`. The stamp is written last, so that an installation
 # that was cut off is made again. Compiled here and not by each process that the tests start, where

@@ -1,1 +1,1 @@
-"""What lrwidget costs and how well it suggests; `benchmarks/README.md` has the figures."""
+"""Benchmarks of cost and of suggestions; `benchmarks/README.md` has the figures."""

@@ -1,4 +1,4 @@
-"""What a sweep costs on a CUDA device, and how often it waits there: `python -m benchmarks.gpu`.
+"""Cost and synchronizations of a sweep on a CUDA device: `python -m benchmarks.gpu`.
 
 Two bare loops stand beside it: one that reads its loss at each step, as people write it, and so
 waits at each step, and one that never reads any, which is as fast as the device and torch allow.

@@ -1,4 +1,4 @@
-"""Does a long sweep get slower, or big? `python -m benchmarks.length`.
+"""Time and memory of a sweep by its length: `python -m benchmarks.length`.
 
 Two sweeps of the same small network take turns: one that has 100,000 steps behind it, one that
 begins anew and is at its 100th step. And the memory that Python and numpy hold for a row.

@@ -1,4 +1,4 @@
-"""Paired timings: on a busy machine only ratios of neighbours mean anything."""
+"""Paired timings: on a busy machine only ratios of adjacent runs are meaningful."""
 
 import gc
 import statistics

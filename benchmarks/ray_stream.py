@@ -1,4 +1,4 @@
-"""What the stream of sweeps on a Ray cluster costs the driver: bytes, messages, CPU time.
+"""Cost of the stream of sweeps on a Ray cluster for the driver: bytes, messages, CPU time.
 
 python -m benchmarks.ray_stream [SWEEPS]
 
@@ -21,7 +21,7 @@ import torch
 from ray import cloudpickle
 
 from lrwidget.distributed import RayRunner
-from lrwidget.ray import handle
+from lrwidget.ray.handle import JobHandle
 from lrwidget.ray.job import Report
 from lrwidget.ray.source import RaySource
 
@@ -48,17 +48,17 @@ def main() -> None:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     ray.init("local", num_cpus=sweeps, **quiet)
     reports: list[Report] = []
-    accept = handle.JobHandle._accept
+    accept = JobHandle._accept
 
-    def counted(part: handle.JobHandle, report: Report) -> None:
+    def counted(handle: JobHandle, report: Report) -> None:
         reports.append(report)
-        accept(part, report)
+        accept(handle, report)
 
-    handle.JobHandle._accept = counted  # type: ignore[method-assign]
+    JobHandle._accept = counted  # type: ignore[method-assign]
     options = {"steps": STEPS, "repeats": sweeps, "stop_at_divergence": False, "end_lr": 1e-3}
     runner = RaySource(make_task, RayRunner(), **options).runner("")
     runner.start()
-    while sum(len(part.records) > 0 for part in runner._parts) < sweeps:
+    while sum(len(handle.records) > 0 for handle in runner._handles) < sweeps:
         time.sleep(0.1)
     process = psutil.Process()
     began, count, wall = cpu(process), len(reports), time.monotonic()

@@ -1,4 +1,4 @@
-"""What a sweep costs over a bare loop, beside the other finders: `python -m benchmarks.sweep_cost`.
+"""Overhead of a sweep over a bare loop, and of other finders: `python -m benchmarks.sweep_cost`.
 
 In a script: lrwidget without and with its progress bar, and every other finder that is installed.
 Then, in a real Jupyter kernel whose messages are really sent and received: lrwidget with a widget

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
-/** What script and style may have together, each gzipped, in bytes: this much travels to a page. */
+/** The most bytes that script and style may have together, each gzipped: a page downloads both. */
 const LIMIT = 40 * 1024;
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -22,7 +22,7 @@ const options = {
   logLevel: "info",
 };
 
-/** Makes what users get; throws, and leaves all as it is, where that is too large. */
+/** Writes the minified bundle. Throws, and writes nothing, if it is larger than LIMIT. */
 function build() {
   const { outputFiles } = esbuild.buildSync({ ...options, logLevel: "warning", write: false });
   const size = outputFiles.reduce(
@@ -38,11 +38,11 @@ function build() {
 if (process.argv.includes("--watch")) {
   // Inline, since a page gets the module as text and has no address from which to load a file.
   const context = await esbuild.context({ ...options, sourcemap: "inline" });
-  // What is left behind is what users get. Synchronous: a second signal finds it done.
+  // Ends with a minified build, synchronously, so that a second signal cannot interrupt it.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.once(signal, () => {
       build();
-      // Its process would live on for a while, with this one's output open.
+      // Otherwise esbuild's own process keeps our output open for a while.
       void esbuild.stop().finally(() => process.exit());
     });
   }

@@ -7,10 +7,10 @@
 Without a notebook: ``records = lr_find(model, optimizer, loss_fn, train_loader)``.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
+
+from lrwidget.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from lrwidget.curve.suggest import suggest
@@ -42,19 +42,6 @@ _MODULES = {
     "refine": "lrwidget.engine.refine",
     "suggest": "lrwidget.curve.suggest",
 }
-
-
-class _Face(ModuleType):
-    """The package as users see it."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # A module that has a public function's name (`suggest`) does not take the function's place,
-        # whoever imports it first.
-        if not (name in _MODULES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""From what a user gave to a task and the options of its sweep."""
+"""Turn the arguments of `lr_find` and the widget into a task and the options of its sweep."""
 
 import inspect
 from typing import Any
@@ -21,15 +21,15 @@ TASK_OPTIONS = tuple(
 def task_and_options(
     model: Any, optimizer: Any = None, loss_fn: Any = None, data: Any = None, **options: Any
 ) -> tuple[TrainingTask, SweepOptions]:
-    """The task and the options of a sweep, from the arguments of `lr_find` and the widget.
+    """Return the task and the options of a sweep from the arguments of `lr_find` and the widget.
 
     Args:
-        model: a module, with `optimizer`, `loss_fn` and `data`; a TrainingTask, alone; or another
-            framework's object, in one of the forms that `lrwidget.adapters` lists.
-        options: any option of `SweepOptions`, and of `TrainingTask` unless one is given.
+        model: a module, with `optimizer`, `loss_fn` and `data`; a TrainingTask alone; or an object
+            of another framework, in one of the forms that `lrwidget.adapters` lists.
+        options: options of `SweepOptions`, and options of `TrainingTask` if `model` is not one.
 
     Raises:
-        TypeError: an unknown keyword, or arguments beside a TrainingTask that it carries itself.
+        TypeError: an unknown keyword, or arguments that the given TrainingTask already has.
     """
     from lrwidget.adapters.registry import ACCEPTED, adapt
 

@@ -1,4 +1,4 @@
-"""The range test in a script: no widget, a progress bar."""
+"""The range test for scripts: a progress bar instead of a widget."""
 
 import contextlib
 import os
@@ -30,33 +30,34 @@ def lr_find(
     held_out: Any = None,
     **options: Any,
 ) -> LRRecords:
-    """Run a learning rate range test and return its records; the model is afterwards as before.
+    """Run a learning rate range test, restore the model, and return the records.
 
     Args:
-        model: a `torch.nn.Module`, with the three arguments that follow; a TrainingTask, which
-            carries everything; or what a person trains with already, in these forms:
+        model: a `torch.nn.Module`, with the three arguments that follow; a TrainingTask alone; or
+            an object of another framework, in one of these forms:
             `lr_find(lightning_module, trainer=trainer)`, with `data=` or `datamodule=` too;
             `lr_find(transformers_trainer)`; `lr_find(fastai_learner)`;
-            `lr_find(skorch_net, X, y)`; `lr_find(model, optimizer, loss_fn, loader)` as Accelerate
-            prepared them. See `lrwidget.adapters`.
-        optimizer: an optimizer over its parameters, or a class or factory such as torch.optim.Adam.
-        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
+            `lr_find(skorch_net, X, y)`; `lr_find(model, optimizer, loss_fn, loader)` as prepared by
+            Accelerate. See `lrwidget.adapters`.
+        optimizer: an optimizer over the model's parameters, or a class or factory such as
+            torch.optim.Adam.
+        loss_fn: `loss_fn(output, target)`, or None if the model returns its own loss.
         data: a DataLoader, a data set, samples in a list, `(X, y)`, or any iterable of batches.
         progress: show a progress bar (tqdm).
-        log: a file that gets the rows as they come, flushed row by row, in the format of
-            `LRRecords.save`; it can be followed from elsewhere while the sweep runs.
-        refine: try rates around the suggestion in short trainings, judged by data that is held
-            out; see `lrwidget.refine`. The result is in the records' `refinement`.
-        planned_steps, held_out: for that; see there.
+        log: path of a file to which each row is written and flushed at once, in the format of
+            `LRRecords.save`; another process can follow it while the sweep runs.
+        refine: try rates around the suggestion in short trainings, judged by held-out data; see
+            `lrwidget.refine`. The result is the attribute `refinement` of the records.
+        planned_steps, held_out: arguments of `lrwidget.refine`, only with `refine`.
         options: see `SweepOptions` (start_lr, end_lr, steps, ...) and `TrainingTask`
             (accumulate, autocast, also, ...).
 
     Returns:
-        The records, also after KeyboardInterrupt, which ends the sweep and keeps its rows.
+        The records. A KeyboardInterrupt ends the sweep and returns the rows so far.
 
     Raises:
-        TypeError, ValueError: bad input, in words.
-        Exception: whatever the model raises; the rows so far are in its attribute `records`.
+        TypeError, ValueError: an invalid argument; the message says what is expected.
+        Exception: any exception of the model; its attribute `records` holds the rows so far.
     """
     for name, flag in (("progress", progress), ("refine", refine)):
         if not isinstance(flag, bool):
@@ -73,13 +74,13 @@ def lr_find(
     if refine:
         refuse_at_the_door(task, planned_steps, held_out)
         budget = max(BUDGET, sweep_options.steps * sweep_options.repeats + 3 * LENGTH)
-    leads = process_rank() == 0  # of several processes one shows the bar and writes the log
+    leads = process_rank() == 0  # only one of several processes shows the bar and writes the log
     total = budget or sweep_options.steps * sweep_options.repeats
     bar = _progress_bar(total) if progress and leads else None
     try:
         with contextlib.ExitStack() as stack:
             written = None if log is None or not leads else stack.enter_context(Log(log, records))
-            # Not left to the garbage collector: an interrupt between two steps leaves it suspended.
+            # After an interrupt between two steps only the garbage collector would close it.
             stack.enter_context(contextlib.closing(steps))
             for _ in steps:
                 if bar is not None:
@@ -106,7 +107,7 @@ def _progress_bar(total: int) -> Any:
     from tqdm.auto import tqdm
 
     class Bar(tqdm):  # type: ignore[type-arg]
-        # tqdm's monitor is a thread that would stay behind.
+        # tqdm's monitor is a thread that would outlive the sweep.
         monitor_interval = 0
 
     return Bar(total=total, desc="learning rate sweep", unit="step", leave=False)

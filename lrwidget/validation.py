@@ -1,11 +1,11 @@
-"""Checks of single values that users give."""
+"""Validation of single arguments."""
 
 import numbers
 from typing import Any
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an int of at least `least`; a TypeError or ValueError that names it otherwise."""
+    """Return `value` as an int, or raise a TypeError or ValueError if it is not one >= `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{name} is {value!r}, a {type(value).__name__}; "

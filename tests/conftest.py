@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and settings shared by all tests."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import torch
 
 # Before anything imports matplotlib: no window may open, here or in a child process.
 os.environ["MPLBACKEND"] = "agg"
-# Before anything imports Ray: it stays on the loopback interface, and reports to nobody. The tests
+# Set before Ray is imported: it stays on the loopback interface and reports no usage. The tests
 # wait for its workers, so these do not stand back behind everything else, as they do by default.
 os.environ |= {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -1,4 +1,4 @@
-"""Data in the forms in which people hand it in, and what a model meets of it."""
+"""Data in the forms that users pass, and the batches that a model gets from it."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

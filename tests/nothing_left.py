@@ -1,4 +1,4 @@
-"""A fixture for tests in which no file may stay behind."""
+"""A fixture that fails a test which leaves a file behind."""
 
 import gc
 import tempfile

@@ -15,7 +15,7 @@ BUNDLE = ("widget.js", "widget.css")
 
 
 def link(source: str, target: str) -> None:
-    """Thousands of files that nobody changes; where links cannot be made, copies."""
+    """Hard links to thousands of files that no test changes; copies if links are not possible."""
     try:
         os.link(source, target)
     except OSError:

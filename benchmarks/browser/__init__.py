@@ -1,1 +1,1 @@
-"""What the widget costs the page, measured in real JupyterLab under Chromium."""
+"""Cost of the widget for the page, measured in real JupyterLab under Chromium."""

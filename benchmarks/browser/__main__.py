@@ -1,4 +1,4 @@
-"""All of them, one after the other: `python -m benchmarks.browser`."""
+"""Run all browser benchmarks in sequence: `python -m benchmarks.browser`."""
 
 from __future__ import annotations
 

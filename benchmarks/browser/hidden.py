@@ -1,4 +1,4 @@
-"""What a tab that nobody looks at costs while a sweep streams, beside one that is looked at.
+"""Cost of a hidden tab while a sweep streams, compared with a visible one.
 
 python -m benchmarks.browser.hidden
 """

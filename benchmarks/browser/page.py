@@ -103,7 +103,7 @@ class Meter:
         return Cost(after.script - before.script, after.everything - before.everything)
 
     def cost_of_rows(self, index: int, begin: int, end: int, total: int) -> Cost:
-        """What rows [begin, end) cost that come to a finder; `index` counts the outputs."""
+        """Return the cost of rows [begin, end) sent to a finder; `index` counts the outputs."""
         self._lab.page.evaluate("bench.prepareRows", [index, begin, end, total])
         return self.cost("() => bench.give()")
 

@@ -1,4 +1,4 @@
-"""What a sweep costs on the wire, read from the page's websocket.
+"""Bytes and messages of a sweep, read from the page's websocket.
 
 python -m benchmarks.browser.wire
 """

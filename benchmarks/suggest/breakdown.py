@@ -1,4 +1,4 @@
-"""What lies behind the means: by what a curve shows, by task, by confidence, and rule against rule.
+"""The mean regret broken down by curve, by task and by confidence, and rule against rule.
 
 A task counts as one, however many of its sweeps were recorded.
 """

@@ -1,4 +1,4 @@
-"""Training tasks: what every rate really gives, and recorded range tests of the same task.
+"""Training tasks: the result of every rate, and recorded range tests of the same task.
 
 `recorded.json` holds 13 tasks with five sweeps of either length. `made.json` holds 50 more, made to
 guard against fitting those (two sweeps of 100 steps, one of 300), and `very_slow.json` another 10

@@ -52,12 +52,12 @@ export function button(
   props?: Props<HTMLButtonElement>,
 ): HTMLButtonElement {
   const element = h(`button.${classes}`, props, text);
-  // Without it a form that holds the widget would be sent.
+  // The default type, "submit", would send a form around the widget.
   element.type = "button";
   return element;
 }
 
-/** Sets the text only where it differs: a live region speaks at every change. */
+/** Sets the text only if it differs: a screen reader reads a live region at every change. */
 export function setText(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -66,12 +66,11 @@ export function setAttribute(element: Element, name: string, value: string): voi
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
-/** Gives the element one of our classes ("bad" is "lrw-bad"), or takes it away. */
+/** Adds or removes one of our classes ("bad" is "lrw-bad"). */
 export function setClass(element: Element, name: string, has: boolean): void {
   element.classList.toggle(`lrw-${name}`, has);
 }
 
-/** Listens to an element. */
 export function on<T extends keyof HTMLElementEventMap>(
   element: HTMLElement,
   type: T,

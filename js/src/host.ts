@@ -1,23 +1,23 @@
-// The one place that leans on ipywidgets beyond anywidget's typed contract: showing another
-// library's widget, bqplot's figure, inside our own element, and reading its models.
-import { kernelBehind, type Kernel } from "./kernel";
+// The only module that uses more of ipywidgets than anywidget's types describe: it shows bqplot's
+// figure inside our own element and reads its models.
 import type { AnyModel } from "@anywidget/types";
+import { type KernelState, kernelState } from "./stream/kernel";
 
-/** What is used of an ipywidgets model. Unlike the proxy given to us, it knows whether its comm lives. */
+/** The used part of an ipywidgets model. Unlike anywidget's proxy, it knows whether its comm is open. */
 export interface RealModel {
   model_id: string;
   comm_live?: boolean;
   comm?: unknown;
   attributes: Record<string, unknown>;
   get(name: string): unknown;
-  /** What is saved of it with the notebook. */
+  /** The traits that are saved with the notebook. */
   get_state?(dropDefaults?: boolean): Record<string, unknown>;
   set(values: Record<string, unknown>): void;
   on(event: string, callback: (...args: unknown[]) => void, context?: unknown): void;
   off(event: string | null, callback: null, context: unknown): void;
 }
 
-/** What is used of a bqplot mark's view. */
+/** The used part of a bqplot mark's view. */
 export interface MarkView {
   el: Element;
   model: RealModel;
@@ -25,7 +25,7 @@ export interface MarkView {
   touch: () => void;
 }
 
-/** What is used of the view of a bqplot figure. */
+/** The used part of a bqplot figure's view. */
 export interface FigureView {
   el: HTMLElement;
   mark_views?: { views: Promise<MarkView>[] };
@@ -42,7 +42,7 @@ interface Manager {
 
 const PREFIX = "IPY_MODEL_";
 
-/** The model that a serialized reference ("IPY_MODEL_…") or an id stands for; null where there is none. */
+/** The model of a serialized reference ("IPY_MODEL_…") or of an id; null if there is none. */
 export async function realModel(host: AnyModel, reference: string): Promise<RealModel | null> {
   const manager = managerOf(host);
   const id = reference.startsWith(PREFIX) ? reference.slice(PREFIX.length) : reference;
@@ -53,29 +53,29 @@ export async function realModel(host: AnyModel, reference: string): Promise<Real
   }
 }
 
-/** A figure with its marks and axes; null where the front-end cannot show one. */
+/** A figure with its marks and axes; null if the front-end cannot show one. */
 export async function realFigure(host: AnyModel, reference: string): Promise<RealModel | null> {
   if (typeof managerOf(host)?.create_view !== "function") return null;
   const figure = await realModel(host, reference);
   const isModel = (part: unknown): boolean => typeof (part as RealModel | null)?.get === "function";
-  // A manager that knows no other library's models may answer for them, with plain text inside.
-  const whole = ["marks", "axes"].every((name) => {
+  // A manager that has no bqplot may return a figure whose marks are unresolved references.
+  const complete = ["marks", "axes"].every((name) => {
     const parts = figure?.get(name);
     return Array.isArray(parts) && parts.every(isModel);
   });
-  return whole ? figure : null;
+  return complete ? figure : null;
 }
 
-/** How the kernel stands that a model lives in. */
-export function kernelOf(host: AnyModel, model: RealModel): Kernel {
-  return kernelBehind(model, managerOf(host));
+/** The state of the kernel that a model belongs to. */
+export function kernelStateOf(host: AnyModel, model: RealModel): KernelState {
+  return kernelState(model, managerOf(host));
 }
 
 function managerOf(host: AnyModel): Partial<Manager> | undefined {
   return host.widget_manager as unknown as Partial<Manager> | undefined;
 }
 
-/** Shows a figure inside an element until the signal aborts; null where the front-end cannot. */
+/** Shows a figure inside an element until the signal aborts; null if the front-end cannot. */
 export async function showFigure(
   host: AnyModel,
   figure: RealModel,
@@ -93,17 +93,17 @@ export async function showFigure(
     view.remove();
   });
   el.append(view.el);
-  // Figure.render waits for this; nobody but us knows that the element is in the page now.
+  // bqplot's Figure.render waits for this event.
   view.trigger("displayed");
   return view;
 }
 
 /**
- * Waits until a figure's marks are drawn, and keeps their views from writing to the kernel: every move of
- * the mouse would send a message, and nothing there listens to marks. What they meant to say, such
- * as "drag_start" and "drag_end", is told to the listener instead.
+ * Waits until a figure's marks are drawn, and keeps their views from sending messages to the kernel:
+ * they would send one at every move of the mouse, and nothing in the kernel listens. The listener gets
+ * the events instead, such as "drag_start" and "drag_end".
  */
-export async function quietMarks(
+export async function silenceMarks(
   view: FigureView,
   listener: (mark: MarkView, event: string) => void,
   signal: AbortSignal,

@@ -1,31 +1,30 @@
-// One view of the widget: its bars and its chart, kept up to date once per frame at most.
-import type { Chart } from "./chart";
-import { CheckPanel } from "./checkpanel";
-import { CodePanel } from "./codepanel";
+// One view of the widget: its bars, chart and panels, updated at most once per frame.
+import type { Chart } from "./chart/figure";
+import { Plot } from "./chart/plot";
+import { CheckPanel } from "./check/check-panel";
+import { ErrorBox } from "./controls/error-box";
+import { LegendBar } from "./controls/legend";
+import { PickBar } from "./controls/pick-bar";
+import { RunBar } from "./controls/run-bar";
+import { Toolbar } from "./controls/toolbar";
+import { ViewBar } from "./controls/view-bar";
 import { h, setClass, setText } from "./dom";
-import type { RealModel } from "./host";
-import { showFigure } from "./host";
-import { LegendBar } from "./legend";
-import { SaveMenu } from "./savemenu";
-import { Toolbar } from "./toolbar";
-import { PickBar } from "./pickbar";
-import { Plot } from "./plot";
-import type { Model } from "./protocol";
-import { ErrorBox, RunBar } from "./runbar";
-import type { Session } from "./session";
-import { ViewBar } from "./viewbar";
-import { describeAlone, describeState, describeWaiting } from "./words";
+import { CodePanel } from "./export/code-panel";
+import { SaveMenu } from "./export/save-menu";
+import { type RealModel, showFigure } from "./host";
+import type { Session } from "./state/session";
+import type { Model } from "./stream/protocol";
+import { describeNoKernel, describeState, describeWaiting } from "./text/words";
 
-/** A part of the view that shows how things stand. */
-interface Part {
+interface Panel {
   update(): void;
 }
 
 export class View {
   readonly el: HTMLElement;
   readonly plot: Plot;
-  private readonly parts: readonly Part[];
-  // The state comes first and by itself, so that a screen reader hears it and nothing twice.
+  private readonly panels: readonly Panel[];
+  // An element of its own, so that a screen reader reads the state and nothing else.
   private readonly state = h("div.state", { "aria-live": "polite" });
   private readonly note = h("div.note", { "aria-live": "polite" });
 
@@ -47,7 +46,7 @@ export class View {
     const legend = new LegendBar(session, () => {
       this.plot.focus();
     });
-    this.parts = [
+    this.panels = [
       runBar,
       error,
       toolbar,
@@ -77,7 +76,7 @@ export class View {
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
   }
 
-  /** Shows the figure; false where the front-end cannot. */
+  /** Shows the figure; false if the front-end cannot. */
   async show(model: Model, figure: RealModel, signal: AbortSignal): Promise<boolean> {
     const view = await showFigure(model, figure, this.plot.figure, signal);
     if (view) await this.plot.attach(view, signal);
@@ -85,18 +84,19 @@ export class View {
   }
 
   update(): void {
-    const { standing, status, detail, span, store, note, kernel } = this.session;
-    const { connected, others } = this.session;
-    const request = this.session.requests.pending;
-    for (const part of this.parts) part.update();
-    const idle = !connected && standing.state === "idle";
-    const state = describeState(standing, detail, span, store.current?.sweeps);
+    const { displayedStatus, status, detail, span, store, others } = this.session;
+    const { note } = this.session.view;
+    const { kernel, connected } = this.session.connection;
+    const request = this.session.connection.requests.pending;
+    for (const part of this.panels) part.update();
+    const idle = !connected && displayedStatus.state === "idle";
+    const state = describeState(displayedStatus, detail, span, store.current?.sweeps);
     setText(this.state, idle ? "Not started." : state);
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {
       const recorded = Boolean(store.current?.length) || others.length > 0;
-      const alone = describeAlone(kernel, standing !== status, recorded);
+      const alone = describeNoKernel(kernel, displayedStatus !== status, recorded);
       text = [alone, text].filter(Boolean).join(" ");
     }
     setText(this.note, text);
@@ -105,8 +105,8 @@ export class View {
 }
 
 /**
- * JupyterLab binds arrows, Enter and single letters to whatever is focused in a notebook, unless that
- * very element says otherwise. Its chords (save, run the cell) go on working from our controls.
+ * JupyterLab handles arrows, Enter and single letters wherever the focus is in a notebook, unless the
+ * focused element has this attribute. Its shortcuts with modifiers (save, run the cell) keep working.
  */
 function keepKeys(event: Event): void {
   const chord =

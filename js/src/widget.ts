@@ -1,29 +1,32 @@
-// The wiring: one session and one chart per widget model, one view for each place it is shown.
+// The entry point: one session and one chart per widget model, and a view for each output that shows it.
 import type { AnyWidget } from "@anywidget/types";
-import { Chart } from "./chart";
-import { kernelOf, realFigure, realModel, type RealModel } from "./host";
-import { KernelWatch } from "./kernel";
-import { hasEnded, type Model, type Traits } from "./protocol";
-import { Session } from "./session";
+import { Chart } from "./chart/figure";
+import { kernelStateOf, realFigure, type RealModel, realModel } from "./host";
+import { Session } from "./state/session";
+import { KernelWatch } from "./stream/kernel";
+import { hasEnded, type Model, type Traits } from "./stream/protocol";
 import { View } from "./view";
 import "./widget.css";
-import "./overlays.css";
-import "./toolbar.css";
-import "./legend.css";
+import "./chart/overlays.css";
+import "./controls/toolbar.css";
+import "./chart/drag.css";
+import "./export/save-menu.css";
+import "./export/code-panel.css";
+import "./controls/legend.css";
 
 const NO_HOST =
   "This front-end cannot show a bqplot figure inside another widget. " +
   "Use lr_find(...) and records.plot() here, or open the notebook in JupyterLab.";
 
-/** What the views of one model share. */
+/** The state and the chart that all views of one model share. */
 class Shared {
   readonly session: Session;
   private readonly views = new Set<View>();
-  private readonly gone = new AbortController();
+  private readonly disposed = new AbortController();
   private frame: number | null = null;
   private chart: Promise<{ chart: Chart; figure: RealModel } | null> | null = null;
-  private drawn: Chart | null = null;
-  private kept = false;
+  private openChart: Chart | null = null;
+  private savesPageState = false;
 
   constructor(
     private readonly model: Model,
@@ -31,16 +34,16 @@ class Shared {
   ) {
     this.session = new Session(model);
     signal.addEventListener("abort", () => {
-      this.gone.abort();
+      this.disposed.abort();
     });
-    this.session.onChange(() => {
+    this.session.view.onChange(() => {
       const { modelId } = this.session;
-      if (modelId !== null && !this.kept) {
-        this.kept = true;
-        void this.keep(modelId);
+      if (modelId !== null && !this.savesPageState) {
+        this.savesPageState = true;
+        void this.savePageState(modelId);
       }
       this.schedule();
-    }, this.gone.signal);
+    }, this.disposed.signal);
   }
 
   async show(el: HTMLElement, signal: AbortSignal): Promise<void> {
@@ -70,27 +73,27 @@ class Shared {
   private async open(): Promise<{ chart: Chart; figure: RealModel } | null> {
     const figure = await realFigure(this.model, this.session.figure);
     if (!figure) return null;
-    this.drawn = new Chart(figure);
-    // Our own model comes as a proxy that does not tell whether its kernel lives; the figure does.
+    this.openChart = new Chart(figure);
+    // anywidget's proxy of our own model has no `comm_live`; the figure's model has it.
     const watch = new KernelWatch(
-      () => kernelOf(this.model, figure),
+      () => kernelStateOf(this.model, figure),
       (kernel) => {
-        this.session.setKernel(kernel);
+        this.session.connection.setKernel(kernel);
       },
-      this.gone.signal,
+      this.disposed.signal,
     );
     const look = (): void => {
-      watch.look();
+      watch.poll();
     };
-    this.session.look = look;
+    this.session.connection.probeKernel = look;
     figure.on("comm_live_update", look, this);
-    this.gone.signal.addEventListener("abort", () => {
+    this.disposed.signal.addEventListener("abort", () => {
       figure.off(null, null, this);
     });
-    return { chart: this.drawn, figure };
+    return { chart: this.openChart, figure };
   }
 
-  /** Once per frame however much has changed; never in a hidden tab, which has no frames. */
+  /** Draws in the next frame; a hidden tab has no frames. */
   private schedule(): void {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
@@ -99,17 +102,14 @@ class Shared {
   }
 
   private draw(): void {
-    const { session, drawn: chart, views } = this;
+    const { session, openChart: chart, views } = this;
     if (!chart || views.size === 0) return;
     chart.draw({
       table: session.store.current,
       others: session.others,
-      span: session.shown,
-      smoothing: session.smoothing,
-      showRaw: session.showRaw,
-      limit: session.limit,
-      logY: session.logY,
-      lr: session.lr,
+      span: session.visibleSpan,
+      showRaw: session.view.showRaw,
+      traits: session.traits,
       suggestion: session.status.suggestion,
       ended: hasEnded(session.status.state),
       columns: Math.max(...[...views].map((view) => view.plot.columns)),
@@ -118,10 +118,10 @@ class Shared {
   }
 
   /**
-   * The front-end saves into the notebook what the widget's own model holds, which has no rows: they
-   * come by messages. From here on it says what the page knows, whenever it is asked. Nothing is sent.
+   * The front-end saves the model's traits with the notebook, but the rows arrive by messages. This
+   * makes `get_state` return the page's state as well; nothing is sent.
    */
-  private async keep(modelId: string): Promise<void> {
+  private async savePageState(modelId: string): Promise<void> {
     const real = await realModel(this.model, modelId);
     const plain = real?.get_state?.bind(real);
     if (!real || !plain) return;
@@ -129,7 +129,7 @@ class Shared {
   }
 }
 
-/** A widget of its own for every model: the host calls this once for each. */
+/** The host calls this once for each model. */
 export default function lrwidget(): AnyWidget<Traits> {
   let shared: Shared | null = null;
   return {

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
-/** The surface that the lines are drawn on, by theme. */
+/** The surface behind the lines, by theme. */
 const SURFACES = ["#ffffff", "#111111"];
-const styles = ["widget", "legend", "check"]
+const styles = ["widget", "controls/legend", "check/check-panel"]
   .map((name) => readFileSync(new URL(`../src/${name}.css`, import.meta.url), "utf8"))
   .join("\n");
 
-/** The two colours, light and dark, of every line that a variable paints. */
+/** The light and the dark colour of a variable. */
 function colours(variable: string): string[][] {
   const found = styles.matchAll(new RegExp(`${variable}: light-dark\\((#\\w+), (#\\w+)\\)`, "g"));
   return [...found].map(([, light, dark]) => [light!, dark!]);

@@ -1,6 +1,6 @@
 // Curves like those of real sweeps.
-import { AutoRange } from "../src/autorange";
-import type { Range } from "../src/limits";
+import { AutoRange } from "../src/numeric/loss-range";
+import type { Range } from "../src/numeric/loss-range";
 import { seeded } from "./random";
 
 /** Flat at 2.3, a fall to 0.4, then an explosion: the shape of a range test. */

@@ -1,4 +1,4 @@
-/** A seeded generator of numbers in [0, 1): mulberry32, so that a failure can be played again. */
+/** A seeded generator of numbers in [0, 1): mulberry32, so that a failure can be reproduced. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,4 @@
-"""Other frameworks' objects as tasks: what a person already trains with goes straight in.
+"""Make tasks from the objects of other frameworks, so that users pass what they train with.
 
     lr_find(module, trainer=trainer)             a LightningModule; also with data=train_loader or
     lr_find(module, trainer=..., datamodule=...)     a datamodule, with or without a Trainer
@@ -7,10 +7,14 @@
     lr_find(net, X, y)                           a skorch net; also lr_find(net, data=data_set)
     lr_find(model, optimizer, loss_fn, loader)   prepared by Accelerate
 
-Under several processes each rank gives its own: those of Lightning (`strategy="ddp"`, launched by
-torchrun), Hugging Face and Accelerate sweep together; the others are refused.
+In several processes each rank passes its own objects: those of Lightning (`strategy="ddp"`,
+launched by torchrun), Hugging Face and Accelerate sweep together; the others are refused.
 
-`LRFinderWidget` takes the same. Each form also takes the options of a sweep (`start_lr`, ...) and
-`also=`, further objects to put back; everything else that a step needs comes from the object. An
-adapter is loaded only where its framework is imported already.
+`LRFinderWidget` takes the same arguments. Each form also takes the options of a sweep
+(`start_lr`, ...) and `also=`, further objects to restore; the object has everything else that a
+step needs. An adapter is imported only if its framework is imported already.
 """
+
+from lrwidget.adapters.registry import ACCEPTED, adapt
+
+__all__ = ["ACCEPTED", "adapt"]

@@ -1,8 +1,8 @@
-"""Model, optimizer and loader prepared by Accelerate: its precision, accumulation and loss scaling.
+"""Tasks from model, optimizer and loader prepared by Accelerate.
 
-The step is the documented loop: `backward` on the loss divided by the accumulation steps and scaled
-where there is a scaler, gradients synchronized in the last batch of a step, and the prepared
-optimizer's `step`.
+The step is Accelerate's documented loop, with its precision, accumulation and loss scaling:
+`backward` of the loss divided by the accumulation steps, gradients synchronized in the last batch
+of a step, and `step` of the prepared optimizer.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,20 +25,20 @@ from lrwidget.adapters.base import (
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss import outputs_and_loss
 
-# What spreads one model over the processes, each with a loop of its own for backward and step.
-SPREADS = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}
+# Types that shard one model over the processes, with their own training loops.
+SHARDING_TYPES = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}
 
 
 class AccelerateTask(FrameworkTask):
-    """A task from what `accelerator.prepare` returned.
+    """A task from the objects that `accelerator.prepare` returned.
 
     Args:
-        model, optimizer, loader: prepared.
-        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
-        clip_grad_norm: as in `accelerator.clip_grad_norm_`, before each step.
+        model, optimizer, loader: the prepared objects.
+        loss_fn: `loss_fn(output, target)`, or None if the model returns its loss.
+        clip_grad_norm: maximum gradient norm for `accelerator.clip_grad_norm_`; None for no limit.
 
     Raises:
-        TypeError, ValueError: what is missing or cannot be swept, in words.
+        TypeError, ValueError: an argument is missing or cannot be swept.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class AccelerateTask(FrameworkTask):
     ) -> None:
         if loader is None:
             raise TypeError("data is missing; expected the loader that Accelerate prepared")
-        refuse_what_spreads_a_model(optimizer)
+        refuse_sharded_model(optimizer)
         if loss_fn is not None and not callable(loss_fn):
             raise TypeError(f"loss_fn is {loss_fn!r}; expected a function or None")
         self._state = optimizer.gradient_state
@@ -72,7 +72,7 @@ class AccelerateTask(FrameworkTask):
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Put back what Accelerate shares between all its objects, and the loader's place."""
+        """Restore the state that Accelerate shares between its objects, and the loader."""
         with ExitStack() as stack:
             self._reading = loader = self._private_loaders.of(self._loader)
             samplers = samplers_of(loader)
@@ -81,10 +81,10 @@ class AccelerateTask(FrameworkTask):
             generators = [g for g in generators if isinstance(g, torch.Generator)]
             modules = [m for m in (self.model, self.loss_fn) if isinstance(m, nn.Module)]
             stack.enter_context(put_back_after(modules, objects, generators))
-            stack.callback(self._let_go)
+            stack.callback(self._clean_up)
             yield
 
-    def _let_go(self) -> None:
+    def _clean_up(self) -> None:
         self._private_loaders.close()
         self._reading = None
 
@@ -107,7 +107,7 @@ class AccelerateTask(FrameworkTask):
                 (part if self.scaler is None else self.scaler.scale(part)).backward()
             losses.append(loss.detach().reshape(()))
             if not last:
-                self.sync_ranks()  # and where rank 0 reads for all, in the next batch
+                self.sync_ranks()  # also in the next batch, if rank 0 reads for all
         if self.clip_grad_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
@@ -117,13 +117,13 @@ class AccelerateTask(FrameworkTask):
         return mean_of(losses)
 
 
-def refuse_what_spreads_a_model(optimizer: Any) -> None:
-    """Refuse what Accelerate prepared for DeepSpeed, FSDP or Megatron-LM.
+def refuse_sharded_model(optimizer: Any) -> None:
+    """Refuse an optimizer that Accelerate prepared for DeepSpeed, FSDP or Megatron-LM.
 
     Raises:
-        ValueError: in words, with what to give instead.
+        ValueError: the model is sharded; the message says what to give instead.
     """
-    by = SPREADS.get(optimizer.accelerator_state.distributed_type.value)
+    by = SHARDING_TYPES.get(optimizer.accelerator_state.distributed_type.value)
     if by is not None:
         raise ValueError(
             f"Accelerate prepared this with {by}, which spreads a model over the processes and "

@@ -1,4 +1,4 @@
-"""What the tasks made from other frameworks' objects have in common."""
+"""Base class and helpers of the tasks made from other frameworks' objects."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -13,10 +13,10 @@ from lrwidget.task.task import TrainingTask
 
 
 class StepBatches:
-    """The batches of one optimizer step, closed to the engine: moving them is the framework's.
+    """The batches of one optimizer step, opaque to the engine: the framework moves them.
 
-    They may be read only while the step runs, so that reading and training take turns in drawing
-    random numbers as they do in the framework's own loop.
+    They may be read only during the step, so that reading and training draw random numbers in the
+    same order as in the framework's own loop.
     """
 
     __slots__ = ("batches",)
@@ -29,14 +29,14 @@ class StepData:
     """A framework's loader, read one optimizer step at a time.
 
     Args:
-        loader: where the batches come from; tells the batch size and the random generators.
-        steps: gives the steps of one pass over it.
+        loader: the loader; its batch size and random generators are those of this object.
+        steps: returns an iterator of the steps of one pass over the loader.
     """
 
     def __init__(self, loader: Any, steps: Callable[[], Iterator[StepBatches]]) -> None:
         self.loader = loader
         self.batch_size = getattr(loader, "batch_size", None)
-        # Where the engine looks for generators to seed and to put back.
+        # The engine seeds and restores the generators of these attributes.
         self.generator = getattr(loader, "generator", None)
         self.sampler = getattr(loader, "sampler", None)
         self.batch_sampler = getattr(loader, "batch_sampler", None)
@@ -47,15 +47,15 @@ class StepData:
 
 
 class FrameworkTask(TrainingTask):
-    """A task whose step, from the batch to the optimizer, is the framework's own.
+    """A task whose whole step, from the batch to the optimizer, the framework performs.
 
     Args:
-        model: what is swept, in place: the framework's objects hold on to it.
-        optimizer: a torch optimizer over it; the framework's step may drive another one.
-        data: the steps' batches.
-        train: takes one optimizer step on its batches; returns the mean of their losses.
-        device: where the sweep runs.
-        evaluate: the loss of one batch of the loader, without training; None where it is not known.
+        model: the model, swept in place, since the framework's objects refer to it.
+        optimizer: a torch optimizer of the model; the framework's step may use another one.
+        data: the batches of the steps.
+        train: performs one optimizer step; returns the mean of the losses of its batches.
+        device: the device of the sweep.
+        evaluate: returns the loss of one batch of the loader without training; None if unknown.
     """
 
     reads_itself = True
@@ -71,12 +71,12 @@ class FrameworkTask(TrainingTask):
         evaluate: Callable[[Any], Any] | None = None,
     ) -> None:
         if device is not None and device.type == "cpu":
-            device = torch.device("cpu")  # Accelerate's may have an index, which tensors never have
+            device = torch.device("cpu")  # Accelerate's may have an index, unlike that of tensors
         super().__init__(model, optimizer, data=data, step=train, device=device, evaluate=evaluate)
 
     @property
     def loaders(self) -> list[Any]:
-        """The framework's loader, not what cuts it into steps, and the generator beside it."""
+        """The framework's loader and the generator of `data`."""
         return [self.data.loader, self.data.generator]
 
     @property
@@ -86,37 +86,37 @@ class FrameworkTask(TrainingTask):
 
 
 class OptimizerStandIn(torch.optim.Optimizer):
-    """A torch optimizer in the place of one that is no torch optimizer, or does not exist yet.
+    """A torch optimizer in place of one that is not torch's, or does not exist yet.
 
-    The engine sets its rates and watches its step; it changes no parameter.
+    The engine sets its rates and observes its step; it changes no parameter.
     """
 
     def __init__(self, groups: Iterable[tuple[Iterable[torch.Tensor], float]]) -> None:
         super().__init__([{"params": list(p), "lr": lr} for p, lr in groups], {"lr": 0.0})
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Say that the real optimizer has stepped."""
+        """Signal that the real optimizer has stepped."""
 
 
 def grouped(batches: Iterable[Any], size: int) -> Iterator[StepBatches]:
-    """`size` batches a step; the last step of a pass takes what is left."""
+    """Yield steps of `size` batches; the last step of a pass has the remaining batches."""
     reading = iter(batches)
     for first in reading:
         yield StepBatches(chain((first,), islice(reading, size - 1)))
 
 
 class PrivateLoaders:
-    """Loaders over the same data, so that the user's own keep an iteration in progress.
+    """Copies of loaders, so that an iteration in progress of the user's loaders is not reset.
 
-    A DataLoader with persistent workers holds its iterator, which iter() would reset. And the
-    workers of these end with `close`, also where a traceback still holds on to their iterator.
+    A DataLoader with persistent workers keeps its iterator, which iter() would reset. `close` ends
+    the workers of the copies, even if a traceback still refers to their iterator.
     """
 
     def __init__(self) -> None:
         self._opened: list[Any] = []
 
     def of(self, loader: Any) -> Any:
-        """A private copy of a DataLoader; anything else as it is."""
+        """Return a private copy of a DataLoader; any other object unchanged."""
         if not isinstance(loader, DataLoader):
             return loader
         copied: Any = object.__new__(type(loader))
@@ -127,7 +127,7 @@ class PrivateLoaders:
             return iterator
 
         vars(copied).update(vars(loader), _iterator=None, _get_iterator=opened)
-        inner = vars(loader).get("base_dataloader")  # Accelerate's wrap another
+        inner = vars(loader).get("base_dataloader")  # Accelerate's loaders wrap another
         if inner is not None:
             vars(copied)["base_dataloader"] = self.of(inner)
         return copied
@@ -140,10 +140,10 @@ class PrivateLoaders:
 
 
 def expect_tensor(loss: Any, giver: str) -> torch.Tensor:
-    """The loss of a batch, where it is a tensor.
+    """Return the loss of a batch if it is a tensor.
 
     Raises:
-        TypeError: it is none; says what `giver` gave instead.
+        TypeError: it is not a tensor; the message names `giver`, which returned it.
     """
     if isinstance(loss, torch.Tensor):
         return loss
@@ -154,12 +154,12 @@ def expect_tensor(loss: Any, giver: str) -> torch.Tensor:
 
 
 def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:
-    """The mean of scalar losses, without waiting for them."""
+    """Return the mean of scalar losses, without synchronizing with the device."""
     return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
 
 def samplers_of(loader: Any) -> list[Any]:
-    """The samplers behind a loader, which count epochs and draw from generators."""
+    """Return the samplers of a loader, which count epochs and have generators."""
     found: list[Any] = []
     waiting = [loader]
     while waiting and len(found) < 16:

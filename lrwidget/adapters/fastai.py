@@ -1,7 +1,7 @@
-"""A fastai Learner: its own `one_batch`, on a shallow copy with the callbacks that are the step.
+"""Tasks from a fastai Learner: its `one_batch`, on a shallow copy with the callbacks of a step.
 
-In fastai precision, accumulation, clipping and mixup are callbacks. Those take part; all others,
-such as recorders, trackers, loggers and schedulers, do not.
+In fastai, precision, accumulation, clipping and mixup are callbacks, which the copy keeps. It has
+no others, such as recorders, trackers, loggers and schedulers.
 """
 
 import copy
@@ -25,7 +25,7 @@ from lrwidget.adapters.base import (
 )
 from lrwidget.restore.attributes import put_back_after
 
-# Where the callbacks that belong to a training step are; a subclass of one of them belongs too.
+# The callbacks that belong to a training step, by module; their subclasses belong to it, too.
 STEP_CALLBACKS = {
     "fastai.callback.core": ("TrainEvalCallback",),
     "fastai.learner": ("CastToTensor",),
@@ -44,7 +44,7 @@ class FastaiTask(FrameworkTask):
         learn: a `fastai.learner.Learner`.
 
     Raises:
-        TypeError, ValueError: what cannot be swept, in words.
+        TypeError, ValueError: the Learner cannot be swept.
     """
 
     def __init__(self, learn: Any) -> None:
@@ -54,16 +54,16 @@ class FastaiTask(FrameworkTask):
         self._loader: Any = learn.dls.train
         self._reading: Iterator[Any] = iter(())
         self._private_loaders = PrivateLoaders()
-        # Seeded by the engine where a seed is asked for.
+        # The engine seeds it if a seed is given.
         self._seed = torch.Generator()
         self._passes = 0
-        # A Learner makes its optimizer when it fits; until then nothing is known of it.
-        self._unmade = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
-        super().__init__(learn.model, self._unmade, self._data(), self._train)
+        # A Learner creates its optimizer in `fit`; this one stands in before.
+        self._stand_in = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
+        super().__init__(learn.model, self._stand_in, self._data(), self._train)
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Begin a fit on a private Learner; then put all of it back."""
+        """Begin a fit on a private Learner, and restore everything after the block."""
         learn = self._learn
         with ExitStack() as stack:
             self._loader = loader = self._private_loaders.of(learn.dls.train)
@@ -73,14 +73,14 @@ class FastaiTask(FrameworkTask):
             # A copied callback shares the containers of the given one.
             stack.enter_context(put_back_after(modules, [loader, *learn.cbs]))
             stack.enter_context(_same_order(loader))
-            stack.callback(self._let_go)
+            stack.callback(self._clean_up)
             self._private = private = self._private_learner()
             self._begin(private)
             groups = zip(private.opt.param_lists, private.opt.hypers, strict=True)
             self.optimizer = OptimizerStandIn((list(p), float(h["lr"])) for p, h in groups)
             self.device = next(private.model.parameters()).device
             scalers = (getattr(callback, "scaler", None) for callback in private.cbs)
-            self.scaler = next((one for one in scalers if one is not None), None)
+            self.scaler = next((scaler for scaler in scalers if scaler is not None), None)
             yield
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
@@ -94,7 +94,7 @@ class FastaiTask(FrameworkTask):
         if isinstance(held, slice) and held.start:
             rate = slice(lr, lr * held.stop / held.start)
         learn.lr = rate
-        # From there `create_opt` would take the rate again.
+        # `create_opt` would use a rate in `opt_func` instead.
         function = learn.opt_func
         if isinstance(function, partial) and "lr" in function.keywords:
             keywords = {**function.keywords, "lr": rate}
@@ -109,10 +109,10 @@ class FastaiTask(FrameworkTask):
         for callback in learn.cbs:  # each is also an attribute of the Learner
             vars(private).pop(callback.name, None)
         private.cbs = type(learn.cbs)()
-        private.logger, private.create_mbar = _nothing, False
-        kinds = _step_callbacks()
+        private.logger, private.create_mbar = _no_logger, False
+        callback_types = _step_callbacks()
         for callback in learn.cbs:
-            if isinstance(callback, kinds):
+            if isinstance(callback, callback_types):
                 private.add_cb(copy.copy(callback))
         self._watch = _watcher()
         private.add_cb(self._watch)
@@ -126,7 +126,7 @@ class FastaiTask(FrameworkTask):
         return private
 
     def _begin(self, private: Any) -> None:
-        """As `Learner.fit` up to its first batch."""
+        """Prepare the Learner as `Learner.fit` does before its first batch."""
         if private.wd is not None:
             private.opt.set_hypers(wd=private.wd)
         private.opt.set_hypers(lr=private.lr)
@@ -141,9 +141,9 @@ class FastaiTask(FrameworkTask):
         for event in ("before_fit", "before_epoch", "before_train"):
             private(event)
 
-    def _let_go(self) -> None:
+    def _clean_up(self) -> None:
         if self._watch is not None and self._watch.in_forward:
-            # An exception in the model has left fastai's autocast switched on.
+            # An exception in the model left fastai's autocast context open.
             contexts = [getattr(callback, "autocast", None) for callback in self._private.cbs]
             for context in filter(None, contexts):
                 context.__exit__(None, None, None)
@@ -153,7 +153,7 @@ class FastaiTask(FrameworkTask):
         self._reading = iter(())
         self._private_loaders.close()
         self._loader = self._learn.dls.train
-        self.optimizer, self.data, self.scaler = self._unmade, self._data(), None
+        self.optimizer, self.data, self.scaler = self._stand_in, self._data(), None
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class FastaiTask(FrameworkTask):
             yield StepBatches(self._until_step(first))
 
     def _until_step(self, first: Any) -> Iterator[Any]:
-        """Batches until there are samples enough, begun anew where a pass ends in between."""
+        """Yield batches until the step has enough samples, across the end of a pass."""
         wanted = self._samples_in_step()
         batch, have = first, 0
         while True:
@@ -214,7 +214,7 @@ class FastaiTask(FrameworkTask):
 
 
 def _watcher() -> Any:
-    """A callback that keeps the losses and sees the optimizer step."""
+    """Return a callback that records the losses and whether the optimizer has stepped."""
     base: Any = sys.modules["fastai.callback.core"].Callback
 
     class Watcher(base):  # type: ignore[misc]
@@ -252,7 +252,7 @@ def _step_callbacks() -> tuple[type, ...]:
 
 @contextmanager
 def _same_order(loader: Any) -> Iterator[None]:
-    """fastai's loaders shuffle with one of Python's generators, of their own."""
+    """Restore the Python generator with which a fastai loader shuffles."""
     generator = getattr(loader, "rng", None)
     if not isinstance(generator, random.Random):
         yield
@@ -265,5 +265,5 @@ def _same_order(loader: Any) -> Iterator[None]:
         loader.rng = generator
 
 
-def _nothing(*_: Any, **__: Any) -> None:
-    """In the place of the logger."""
+def _no_logger(*_: Any, **__: Any) -> None:
+    """Replace the Learner's logger and do nothing."""

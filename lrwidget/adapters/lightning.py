@@ -1,8 +1,8 @@
-"""A LightningModule with a Trainer or its data: Lightning's own step on one batch at a time.
+"""Tasks from a LightningModule with a Trainer or its data; the step is Lightning's own.
 
-A private Trainer, made like the given one but without callbacks, loggers and checkpoints, is set
-up as `fit` does it, and its training loop is advanced by hand. The given Trainer is not touched.
-Over several processes the private one has the given one's strategy and distributed sampler.
+A private Trainer has the settings of the given one, but no callbacks, loggers and checkpoints. It
+is set up as `fit` does, and its training loop is advanced one batch at a time. The given Trainer is
+not changed. In several processes the private one has its strategy and distributed sampler.
 """
 
 import copy
@@ -27,13 +27,13 @@ from lrwidget.adapters.base import (
 from lrwidget.adapters.lightning_strategy import refuse_processes, strategy_like
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.data.batches import Exhausted, loader_generators
-from lrwidget.process_group.processes import own_weights, unhook
+from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.rates import apply_rate
 
 RATES = ("lr", "learning_rate")
-# Batches in a row without a loss; more than a module passes over on purpose.
-MOST_SKIPPED = 64
+# Batches in a row without a loss; a module skips fewer on purpose.
+MAX_SKIPPED = 64
 
 
 class LightningTask(FrameworkTask):
@@ -48,7 +48,7 @@ class LightningTask(FrameworkTask):
         datamodule: a LightningDataModule, where `data` is none.
 
     Raises:
-        TypeError, ValueError: what is missing or cannot be swept, in words.
+        TypeError, ValueError: an argument is missing or cannot be swept.
     """
 
     def __init__(
@@ -93,29 +93,29 @@ class LightningTask(FrameworkTask):
         self._watch = _Watch(pl.Callback, self)
         self._modes: list[tuple[Any, bool]] = []
         self._passes = 0
-        self._ahead = False  # of the engine, which has yet to begin the pass that is being read
+        self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
         trainable = [p for p in module.parameters() if p.requires_grad]
-        # The optimizer comes into being in a session; until then nothing is known of it.
-        self._unmade = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
-        super().__init__(module, self._unmade, StepData(data, self._steps), self._train)
+        # The optimizer is created in a session; this one stands in before.
+        self._stand_in = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
+        super().__init__(module, self._stand_in, StepData(data, self._steps), self._train)
         self.optimizer_is_ours = True
         if trainer is not None and trainer.world_size > 1:
             self._join_processes()
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Set the module up as `fit` does, on a private Trainer; then put all of it back."""
+        """Set up the module on a private Trainer as `fit` does; restore it after the block."""
         with ExitStack() as stack:
-            wrapped = stack.enter_context(own_weights(self._module))
+            drop_unchanged = stack.enter_context(restored_weights(self._module))
             stack.enter_context(put_back_after([self._module]))
             stack.enter_context(quiet(self._package))
             stack.enter_context(unpatched_loaders())
             trainer = self._private_trainer()
             self._private = trainer
-            stack.callback(self._let_go)
+            stack.callback(self._clean_up)
             self._set_up(trainer, stack)
-            wrapped()
+            drop_unchanged()
             first, *others = trainer.strategy.optimizers
             stack.enter_context(at_initial_rates([first, *others]))
             self.optimizer, self.other_optimizers = first, tuple(others)
@@ -125,31 +125,31 @@ class LightningTask(FrameworkTask):
             yield
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Set `lr` or `learning_rate` wherever the module, its hparams or its data keep it.
+        """Set `lr` or `learning_rate` in the module, the datamodule and the hparams of both.
 
         Raises:
-            ValueError: the module keeps its rate under neither name.
+            ValueError: none of them has either name.
         """
         if optimizer is not None:
             super().apply(lr, optimizer)
             return
-        places = [self._module, getattr(self._module, "hparams", None)]
-        places += [self._datamodule, getattr(self._datamodule, "hparams", None)]
-        name = next((n for n in RATES if any(_holds(p, n) for p in places)), None)
+        owners = [self._module, getattr(self._module, "hparams", None)]
+        owners += [self._datamodule, getattr(self._datamodule, "hparams", None)]
+        name = next((n for n in RATES if any(_holds(p, n) for p in owners)), None)
         if name is None:
             raise ValueError(
                 f"{type(self._module).__name__} has neither lr nor learning_rate, as an attribute "
                 f"or in hparams; let configure_optimizers read self.lr, or use {lr!r} there"
             )
-        for place in places:
-            if _holds(place, name):
-                if isinstance(place, dict):
-                    place[name] = lr
+        for owner in owners:
+            if _holds(owner, name):
+                if isinstance(owner, dict):
+                    owner[name] = lr
                 else:
-                    setattr(place, name, lr)
-        if self._trainer is not None:  # one that has fitted holds its optimizers still
-            for held in self._trainer.optimizers[:1]:
-                apply_rate(held, lr)
+                    setattr(owner, name, lr)
+        if self._trainer is not None:  # after `fit` a Trainer keeps its optimizers
+            for fitted in self._trainer.optimizers[:1]:
+                apply_rate(fitted, lr)
 
     # -- the private Trainer --------------------------------------------------------------------
 
@@ -173,9 +173,9 @@ class LightningTask(FrameworkTask):
                 "accelerator": device.type,
                 "devices": 1 if device.index is None else [device.index],
                 "use_distributed_sampler": given._accelerator_connector.use_distributed_sampler,
-                # A copy, for its loss scaler is a state of the given one.
+                # A copy, since its loss scaler is state of the given Trainer.
                 "plugins": [copy.deepcopy(given.precision_plugin)],
-                # A module that talks to self.logger gets one that keeps nothing.
+                # A module may use self.logger: give it one that discards everything.
                 "logger": loggers.DummyLogger() if given.loggers else False,
                 "log_every_n_steps": 1,
                 "accumulate_grad_batches": _accumulation(pl, given),
@@ -198,12 +198,12 @@ class LightningTask(FrameworkTask):
         return pl.Trainer(**options)
 
     def _join_processes(self) -> None:
-        """Begin the process group, as `fit` would, if the script has not; it stays for `fit`."""
+        """Initialize the process group, as `fit` would, unless done; `fit` uses it later."""
         with quiet(self._package), put_back_after([]):
             self._private_trainer().strategy.setup_environment()
 
     def _set_up(self, trainer: Any, stack: ExitStack) -> None:
-        """As `Trainer.fit` up to its first batch."""
+        """Set up the Trainer as `Trainer.fit` does before its first batch."""
         states = import_module(f"{self._package}.trainer.states")
         call = import_module(f"{self._package}.trainer.call")
         trainer.state.fn = states.TrainerFn.FITTING
@@ -222,7 +222,7 @@ class LightningTask(FrameworkTask):
         trainer.strategy.setup_environment()
         trainer._data_connector.prepare_data()
         call._call_setup_hook(trainer)
-        self._find_loaders(trainer, stack)
+        self._prepare_loaders(trainer, stack)
         call._call_configure_model(trainer)
         trainer._logger_connector.reset_results()
         trainer._logger_connector.reset_metrics()
@@ -232,7 +232,7 @@ class LightningTask(FrameworkTask):
                 f"{type(self._module).__name__}.configure_optimizers returned no optimizer; "
                 "the sweep sets the learning rate of one"
             )
-        # The ladder sets the rate.
+        # The sweep sets the rate, not a scheduler.
         trainer.strategy.lr_scheduler_configs = []
         call._call_lightning_module_hook(trainer, "on_fit_start")
         trainer.fit_loop.epoch_loop.reset()
@@ -240,8 +240,8 @@ class LightningTask(FrameworkTask):
         call._call_lightning_module_hook(trainer, "on_train_start")
         call._call_lightning_module_hook(trainer, "on_train_epoch_start")
 
-    def _find_loaders(self, trainer: Any, stack: ExitStack) -> None:
-        """Get the loaders, but do not begin to read: that is for the engine, after its backup."""
+    def _prepare_loaders(self, trainer: Any, stack: ExitStack) -> None:
+        """Request the loaders without reading: the engine reads after its backup."""
         connectors = f"{self._package}.trainer.connectors.data_connector"
         source = trainer.fit_loop._data_source
         loaders = import_module(connectors)._request_dataloader(source)
@@ -250,24 +250,24 @@ class LightningTask(FrameworkTask):
             loaders = combined(loaders, "max_size_cycle")
         connector = trainer._data_connector
         training = import_module(f"{self._package}.trainer.states").RunningStage.TRAINING
-        for number, one in enumerate(loaders.flattened):
-            # The distributed sampler makes a new loader, which is then private too.
-            own = connector._prepare_dataloader(one, shuffle=True, mode=training)
-            loaders.flattened[number] = self._private_loaders.of(own)
+        for number, loader in enumerate(loaders.flattened):
+            # With a distributed sampler this is a new loader, otherwise the user's own.
+            prepared = connector._prepare_dataloader(loader, shuffle=True, mode=training)
+            loaders.flattened[number] = self._private_loaders.of(prepared)
         source.instance = loaders
-        samplers = [s for one in loaders.flattened for s in samplers_of(one)]
-        found = [generator for one in loaders.flattened for generator in loader_generators(one)]
-        stack.enter_context(put_back_after([], samplers, found))
+        samplers = [s for loader in loaders.flattened for s in samplers_of(loader)]
+        generators = [g for loader in loaders.flattened for g in loader_generators(loader)]
+        stack.enter_context(put_back_after([], samplers, generators))
         self.data = StepData(loaders.flattened[0] if loaders.flattened else None, self._steps)
         self.data.loader = loaders.flattened
 
-    def _let_go(self) -> None:
+    def _clean_up(self) -> None:
         trainer, self._private = self._private, None
-        unhook(trainer.strategy.model)
+        remove_ddp_hooks(trainer.strategy.model)
         self._modes = []
         self._passes = 0
-        self._ahead = self._cut_short = False
-        self.optimizer, self.other_optimizers, self.scaler = self._unmade, (), None
+        self._pass_begun_early = self._cut_short = False
+        self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
         self.data = StepData(self._given_data, self._steps)
         if trainer.fit_loop._data_fetcher is not None:
             trainer.fit_loop._data_fetcher.teardown()
@@ -277,10 +277,10 @@ class LightningTask(FrameworkTask):
     # -- one step -------------------------------------------------------------------------------
 
     def _steps(self) -> Iterator[StepBatches]:
-        """Only says whether there is a step to take: Lightning's loop reads its batches itself."""
-        if not self._ahead or self._pass_is_over():
+        """Yield an empty step while the pass lasts: Lightning's loop reads the batches itself."""
+        if not self._pass_begun_early or self._pass_is_over():
             self._begin_pass()
-        self._ahead = False
+        self._pass_begun_early = False
         this = self._passes
         while self._passes == this and not self._pass_is_over():
             yield StepBatches()
@@ -289,9 +289,9 @@ class LightningTask(FrameworkTask):
         loop = self._private.fit_loop
         set_epoch = import_module(f"{self._package}.loops.fit_loop")._set_sampler_epoch
         if loop._combined_loader is None:
-            loop.setup_data()  # which begins the first pass
-        for one in loop._combined_loader.flattened:
-            set_epoch(one, self._passes)
+            loop.setup_data()  # this begins the first pass
+        for loader in loop._combined_loader.flattened:
+            set_epoch(loader, self._passes)
         if self._passes:
             iter(loop._data_fetcher)
         self._passes += 1
@@ -302,7 +302,7 @@ class LightningTask(FrameworkTask):
         return bool(self._cut_short or self._private.fit_loop._data_fetcher.done)
 
     def _train(self, _step: StepBatches) -> torch.Tensor:
-        for module, training in self._modes:  # a part in eval mode stays so, as in `fit`
+        for module, training in self._modes:  # a submodule in eval mode stays so, as in `fit`
             module.training = training
         self._modes = []
         trainer, losses = self._private, self._watch.losses
@@ -311,14 +311,14 @@ class LightningTask(FrameworkTask):
         skipped = 0
         while True:
             stepped = trainer.global_step
-            skipped += self._window(trainer.accumulate_grad_batches if automatic else 1)
+            skipped += self._train_batches(trainer.accumulate_grad_batches if automatic else 1)
             if self._cut_short and automatic and trainer.global_step == stepped:
-                losses.clear()  # of a step that is never taken
+                losses.clear()  # the step was not completed
             if losses:
                 break
-            # Lightning passes over a batch whose loss is None, and so do we, into the next pass
-            # if need be. Without a loss an optimizer can step in manual optimization only.
-            if skipped >= MOST_SKIPPED or (not automatic and trainer.global_step > stepped):
+            # Lightning skips a batch whose loss is None, and so do we, across the end of a pass.
+            # An optimizer can step without a loss only in manual optimization.
+            if skipped >= MAX_SKIPPED or (not automatic and trainer.global_step > stepped):
                 raise TypeError(
                     f"{type(self._module).__name__}.training_step returned no loss for "
                     f"{skipped if skipped > 1 else 'a'} batch{'es in a row' if skipped > 1 else ''}"
@@ -326,22 +326,22 @@ class LightningTask(FrameworkTask):
                 )
             if self._pass_is_over():
                 self._begin_pass()
-                self._ahead = True
-                if self._pass_is_over():  # it could be read once only
+                self._pass_begun_early = True
+                if self._pass_is_over():  # the loader can be read only once
                     raise Exhausted
-        # Lightning reports a loss divided by the batches that it accumulates.
+        # Lightning divides the loss by the number of accumulated batches.
         mean = mean_of(losses)
         return mean * trainer.accumulate_grad_batches if automatic else mean
 
-    def _window(self, size: int) -> int:
-        """Train on the batches of one optimizer step; returns how many there were."""
+    def _train_batches(self, size: int) -> int:
+        """Train on the batches of one optimizer step; return their number."""
         loop = self._private.fit_loop
         for number in range(1, 1 + size):
             if number > 1:
                 self.sync_ranks()  # the ranks wait for each other at the beginning of each batch
             try:
                 loop.epoch_loop.advance(loop._data_fetcher)
-            except StopIteration:  # on_train_batch_start returned -1: the rest of the pass is left
+            except StopIteration:  # on_train_batch_start returned -1: skip the rest of the pass
                 self._cut_short = True
             if self._pass_is_over():
                 break
@@ -349,25 +349,24 @@ class LightningTask(FrameworkTask):
 
 
 class _Watch:
-    """The only callback of the private Trainer: keeps the losses of a step.
+    """The callback of the private Trainer, which records the losses of a step.
 
-    And where several processes train, all agree before the backward in which they wait for each
-    other.
+    It also synchronizes several processes before the backward pass that synchronizes gradients.
     """
 
     def __init__(self, base: type, task: LightningTask) -> None:
         self.losses: list[torch.Tensor] = []
 
-        def keep(_self: Any, _trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
+        def record_loss(_self: Any, _trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
             if isinstance(loss, torch.Tensor):
                 self.losses.append(loss.detach().reshape(()))
 
-        def agree(_self: Any, trainer: Any, *_: Any) -> None:
+        def sync_ranks(_self: Any, trainer: Any, *_: Any) -> None:
             if not trainer.fit_loop._should_accumulate():
                 task.sync_ranks()
 
-        hooks = {"on_train_batch_end": keep, "on_before_backward": agree}
+        hooks = {"on_train_batch_end": record_loss, "on_before_backward": sync_ranks}
         self.callback: Any = type("Watch", (base,), hooks)()
 
 
@@ -381,14 +380,14 @@ def _has_loader(pl: Any, module: Any) -> bool:
 
 
 def _accumulation(pl: Any, trainer: Any) -> int:
-    """Of the first epoch, where a scheduler changes it later."""
+    """Return the number of accumulated batches; with a scheduler that of the first epoch."""
     for callback in trainer.callbacks:
         if isinstance(callback, pl.callbacks.GradientAccumulationScheduler):
             return int(callback.get_accumulate_grad_batches(0))
     return int(trainer.accumulate_grad_batches)
 
 
-def _holds(place: Any, name: str) -> bool:
-    if isinstance(place, dict):
-        return name in place
-    return place is not None and hasattr(place, name)
+def _holds(owner: Any, name: str) -> bool:
+    if isinstance(owner, dict):
+        return name in owner
+    return owner is not None and hasattr(owner, name)

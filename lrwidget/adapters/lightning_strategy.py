@@ -1,4 +1,4 @@
-"""A Trainer over several processes: which of them can be swept, and its strategy made anew."""
+"""Check which Lightning Trainers of several processes can be swept, and copy their strategy."""
 
 import copy
 import os
@@ -11,14 +11,14 @@ from lrwidget.process_group.processes import process_count
 
 
 def refuse_processes(package: str, trainer: Any) -> None:
-    """Refuse what cannot take part: it does not wrap with DDP, or starts its processes itself.
+    """Refuse a Trainer that does not use DDP, or would start its processes itself.
 
     Args:
         package: `lightning.pytorch` or `pytorch_lightning`.
         trainer: a Trainer, or None.
 
     Raises:
-        ValueError: in words, with the way to launch it.
+        ValueError: the Trainer cannot be swept; the message says how to launch it.
     """
     there = max(process_count(), _launched_by_torchrun())
     wanted = 1 if trainer is None else trainer.world_size
@@ -34,7 +34,7 @@ def refuse_processes(package: str, trainer: Any) -> None:
     strategies = import_module(f"{package}.strategies")
     strategy = trainer.strategy
     name = type(strategy).__name__
-    # DeepSpeed's strategy is made from DDP's, and spreads the model.
+    # DeepSpeedStrategy is a subclass of DDPStrategy, but shards the model.
     spreads = isinstance(strategy, strategies.DeepSpeedStrategy)
     if spreads or not isinstance(strategy, strategies.DDPStrategy):
         raise ValueError(
@@ -55,7 +55,7 @@ def refuse_processes(package: str, trainer: Any) -> None:
 
 
 def strategy_like(given: Any) -> Any:
-    """A DDP strategy with the settings of another one, that has nothing of its Trainer."""
+    """Return a copy of a DDP strategy without the references to its Trainer and model."""
     made = copy.copy(given)
     for name in ("_accelerator", "_precision_plugin", "_checkpoint_io", "_model_averager"):
         setattr(made, name, None)
@@ -66,7 +66,7 @@ def strategy_like(given: Any) -> Any:
 
 
 def _launched_by_torchrun() -> int:
-    """How many processes torchrun has launched; they may not have met yet."""
+    """Return the number of processes that torchrun launched; 1 without torchrun."""
     if dist.is_available() and dist.is_torchelastic_launched():
         return int(os.environ["WORLD_SIZE"])
     return 1

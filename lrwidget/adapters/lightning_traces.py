@@ -1,4 +1,4 @@
-"""What Lightning would leave behind where a private Trainer is made and set up."""
+"""Prevent log messages and patched classes that Lightning leaves when a Trainer is set up."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 @contextmanager
 def quiet(package: str) -> Iterator[None]:
-    """Without the notes that a Trainer logs when it is made: nobody made one."""
+    """Suppress the messages that a Trainer logs at its construction: users did not make it."""
     logger = logging.getLogger(f"{package}.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -21,9 +21,10 @@ def quiet(package: str) -> Iterator[None]:
 
 @contextmanager
 def unpatched_loaders() -> Iterator[None]:
-    """Lightning patches loader classes while it asks for a loader, and leaves inherited methods.
+    """Remove the methods that Lightning leaves on loader classes after patching them.
 
-    What it puts back afterwards it sets on each class, also where the class had inherited it.
+    Lightning patches the classes while it requests a loader. Afterwards it sets the old methods on
+    each class, even on a class that had inherited them.
     """
     classes = list(_with_subclasses(DataLoader)) + list(_with_subclasses(BatchSampler))
     held = [(cls, set(vars(cls))) for cls in classes]

@@ -1,31 +1,121 @@
-"""Which adapter an object of another framework needs; the forms are in `lrwidget.adapters`."""
+"""Which adapter an object of another framework needs: one table, with a row for each framework."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from lrwidget.process_group.processes import process_count
 from lrwidget.task.task import TrainingTask
 
-ACCEPTED = (
-    "a torch.nn.Module (with optimizer, loss_fn and data), a TrainingTask, a LightningModule "
-    "(with trainer= or data), a transformers.Trainer, a fastai Learner, a skorch net (with X and "
-    "y), or a model, optimizer and loader prepared by Accelerate"
+
+@dataclass(frozen=True)
+class Adapter:
+    """A row of the table: how a framework's objects are recognised, and what becomes of them.
+
+    Args:
+        form: what the user gives, as error messages list it.
+        modules: the modules that may define the framework's class. None of them is imported here.
+        class_name: the class; an instance of it has the adapter's form.
+        task: the class of the task, as "module:class"; imported when a task is made.
+        takes: the arguments of `lr_find` beside the model, each with its name in the task.
+        keywords: what the task takes besides.
+        found_in: the argument of `lr_find` that is the instance.
+        is_module: whether the object is a module, and a plain one beside an optimizer or a loss.
+        in_several_processes: whether the ranks of a process group can sweep it together.
+        arrange: the task's arguments from those of `lr_find`, where names do not tell.
+    """
+
+    form: str
+    modules: tuple[str, ...]
+    class_name: str
+    task: str
+    takes: Mapping[str, str] = field(default_factory=dict)
+    keywords: tuple[str, ...] = ()
+    found_in: str = "model"
+    is_module: bool = False
+    in_several_processes: bool = True
+    arrange: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def recognises(self, given: Mapping[str, Any]) -> bool:
+        """Whether `lr_find` was given an object of this framework."""
+        classes = (getattr(sys.modules.get(name), self.class_name, None) for name in self.modules)
+        return any(cls is not None and isinstance(given[self.found_in], cls) for cls in classes)
+
+    def make(self, given: Mapping[str, Any], options: Mapping[str, Any]) -> TrainingTask:
+        """The task; `given` holds the arguments of `lr_find`, `options` its other keywords."""
+        module, _, name = self.task.partition(":")
+        task: type[TrainingTask] = getattr(import_module(module), name)
+        if self.arrange is not None:
+            return task(given["model"], **self.arrange({**given, **options}))
+        arguments = {parameter: given[name] for name, parameter in self.takes.items()}
+        return task(given["model"], **arguments, **options)
+
+
+def _skorch_data(given: Mapping[str, Any]) -> dict[str, Any]:
+    """X and y, from the positions or keywords that they were given in."""
+    data = given["data"]
+    given_x = [v for v in (given["optimizer"], given.get("X"), data) if v is not None]
+    given_y = [v for v in (given["loss_fn"], given.get("y")) if v is not None]
+    if len(given_x) > 1 or len(given_y) > 1:
+        raise TypeError("the data are given twice; expected lr_find(net, X, y)")
+    x, y = given_x[0] if given_x else None, given_y[0] if given_y else None
+    if data is not None and isinstance(data, tuple) and len(data) == 2 and y is None:
+        x, y = data
+    return {"X": x, "y": y}
+
+
+ADAPTERS = (
+    Adapter(
+        form="a LightningModule (with trainer= or data)",
+        modules=("lightning.pytorch", "pytorch_lightning"),
+        class_name="LightningModule",
+        task="lrwidget.adapters.lightning:LightningTask",
+        takes={"data": "data"},
+        keywords=("trainer", "datamodule"),
+        is_module=True,
+    ),
+    Adapter(
+        form="a transformers.Trainer",
+        modules=("transformers.trainer",),
+        class_name="Trainer",
+        task="lrwidget.adapters.transformers:TransformersTask",
+    ),
+    Adapter(
+        form="a fastai Learner",
+        modules=("fastai.learner",),
+        class_name="Learner",
+        task="lrwidget.adapters.fastai:FastaiTask",
+        in_several_processes=False,
+    ),
+    Adapter(
+        form="a skorch net (with X and y)",
+        modules=("skorch.net",),
+        class_name="NeuralNet",
+        task="lrwidget.adapters.skorch:SkorchTask",
+        takes={"optimizer": "X", "loss_fn": "y", "data": "X"},
+        keywords=("X", "y"),
+        in_several_processes=False,
+        arrange=_skorch_data,
+    ),
+    Adapter(
+        form="a model, optimizer and loader prepared by Accelerate",
+        modules=("accelerate.optimizer",),
+        class_name="AcceleratedOptimizer",
+        task="lrwidget.adapters.accelerate:AccelerateTask",
+        takes={"optimizer": "optimizer", "loss_fn": "loss_fn", "data": "loader"},
+        keywords=("clip_grad_norm",),
+        found_in="optimizer",
+    ),
 )
 
-# Framework: the modules that define its class, the name of that, and the keywords of its form.
-_CLASSES = {
-    "lightning": (("lightning.pytorch", "pytorch_lightning"), "LightningModule"),
-    "transformers": (("transformers.trainer",), "Trainer"),
-    "fastai": (("fastai.learner",), "Learner"),
-    "skorch": (("skorch.net",), "NeuralNet"),
-    "accelerate": (("accelerate.optimizer",), "AcceleratedOptimizer"),
-}
-_KEYWORDS = {
-    "lightning": ("trainer", "datamodule"),
-    "skorch": ("X", "y"),
-    "accelerate": ("clip_grad_norm",),
-}
+_FORMS = [
+    "a torch.nn.Module (with optimizer, loss_fn and data)",
+    "a TrainingTask",
+    *(adapter.form for adapter in ADAPTERS),
+]
+ACCEPTED = f"{', '.join(_FORMS[:-1])}, or {_FORMS[-1]}"
 
 
 def adapt(
@@ -40,68 +130,29 @@ def adapt(
     Raises:
         TypeError, ValueError: what such an object does not take, or lacks.
     """
-    framework = _framework_of(model, optimizer, loss_fn)
-    if framework is None:
+    given = {"model": model, "optimizer": optimizer, "loss_fn": loss_fn, "data": data}
+    adapter = next((row for row in ADAPTERS if row.recognises(given)), None)
+    if adapter is None:
         return None
-    keywords = _KEYWORDS.get(framework, ())
+    if adapter.is_module and not (optimizer is None and loss_fn is None):
+        return None
+    keywords = adapter.keywords
     beside = [name for name in options if name not in keywords]
-    if framework in ("transformers", "fastai"):
-        given = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
-        beside += [name for name, value in given.items() if value is not None]
+    beside += [
+        name
+        for name, value in given.items()
+        if value is not None and name != "model" and name not in adapter.takes
+    ]
     if beside:
         takes = f"{', '.join(keywords)} and the options" if keywords else "only the options"
         raise TypeError(
             f"{', '.join(beside)} beside a {type(model).__name__}, which carries what a step "
             f"needs; beside it you may give {takes} of a sweep"
         )
-    if framework in ("fastai", "skorch") and process_count() > 1:
+    if not adapter.in_several_processes and process_count() > 1:
         raise ValueError(
             f"this is one of {process_count()} processes, and a {type(model).__name__} is swept in "
             "one only: its step would not train them together. Wrap its model in "
             "DistributedDataParallel and give that, with its optimizer, loss and loader"
         )
-    if framework == "lightning":
-        from lrwidget.adapters.lightning import LightningTask
-
-        return LightningTask(model, data=data, **options)
-    if framework == "transformers":
-        from lrwidget.adapters.transformers import TransformersTask
-
-        return TransformersTask(model)
-    if framework == "fastai":
-        from lrwidget.adapters.fastai import FastaiTask
-
-        return FastaiTask(model)
-    if framework == "skorch":
-        from lrwidget.adapters.skorch import SkorchTask
-
-        return SkorchTask(model, *_skorch_data(optimizer, loss_fn, data, options))
-    from lrwidget.adapters.accelerate import AccelerateTask
-
-    return AccelerateTask(model, optimizer, loss_fn, data, **options)
-
-
-def _framework_of(model: Any, optimizer: Any, loss_fn: Any) -> str | None:
-    for framework, (modules, name) in _CLASSES.items():
-        subject = optimizer if framework == "accelerate" else model
-        for module in modules:
-            kind = getattr(sys.modules.get(module), name, None)
-            if kind is None or not isinstance(subject, kind):
-                continue
-            # With an optimizer or a loss a LightningModule is a module like any other.
-            if framework == "lightning" and not (optimizer is None and loss_fn is None):
-                return None
-            return framework
-    return None
-
-
-def _skorch_data(first: Any, second: Any, data: Any, options: Mapping[str, Any]) -> tuple[Any, Any]:
-    """X and y, from the positions or keywords that they were given in."""
-    given_x = [value for value in (first, options.get("X"), data) if value is not None]
-    given_y = [value for value in (second, options.get("y")) if value is not None]
-    if len(given_x) > 1 or len(given_y) > 1:
-        raise TypeError("the data are given twice; expected lr_find(net, X, y)")
-    x, y = given_x[0] if given_x else None, given_y[0] if given_y else None
-    if data is not None and isinstance(data, tuple) and len(data) == 2 and y is None:
-        return data[0], data[1]
-    return x, y
+    return adapter.make(given, options)

@@ -1,8 +1,7 @@
-"""A skorch net with its data: its own `train_step`, training split and iterator.
+"""Tasks from a skorch net with its data: its `train_step`, training split and iterator.
 
-A net that is initialized is swept as it stands, one that is not, as `initialize` would make it.
-Either way the step runs on a shallow copy without callbacks; gradient clipping, which skorch has as
-a callback, takes part.
+An initialized net is swept with its weights, any other as `initialize` would make it. The step runs
+on a shallow copy without callbacks, except skorch's callback for gradient clipping.
 """
 
 import sys
@@ -29,10 +28,10 @@ class SkorchTask(FrameworkTask):
 
     Args:
         net: a `skorch.NeuralNet`, initialized or not.
-        X, y: as for `net.fit`; X may be a data set that holds the targets.
+        X, y: the arguments of `net.fit`; X may be a data set with the targets.
 
     Raises:
-        TypeError, ValueError: what is missing or cannot be swept, in words.
+        TypeError, ValueError: the data is missing or cannot be swept.
     """
 
     def __init__(self, net: Any, X: Any, y: Any = None) -> None:  # noqa: N803 - sklearn's name
@@ -42,7 +41,7 @@ class SkorchTask(FrameworkTask):
             )
         self._net = net
         self._private_loaders = PrivateLoaders()
-        # What initializing and splitting draw and set must leave no trace.
+        # Restores the random generators after initializing and splitting.
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
             private.check_data(X, y)
@@ -62,7 +61,7 @@ class SkorchTask(FrameworkTask):
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Nothing to prepare; modules and criteria are put back."""
+        """Restore modules, criteria and rates after the block."""
         with ExitStack() as stack:
             stack.enter_context(put_back_after(self._modules.values()))
             stack.enter_context(at_initial_rates([self.optimizer, *self.other_optimizers]))
@@ -70,7 +69,7 @@ class SkorchTask(FrameworkTask):
             yield
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Set `net.lr`, or `optimizer__lr` where that is set, also in an initialized net."""
+        """Set `net.lr`, `optimizer__lr` if it is set, and the optimizer of an initialized net."""
         if optimizer is not None:
             super().apply(lr, optimizer)
             return
@@ -93,7 +92,7 @@ class SkorchTask(FrameworkTask):
 
 
 def _without_callbacks(net: Any) -> Any:
-    """An initialized copy with the same modules, if there are any; it keeps what skorch sets."""
+    """Return an initialized copy of a net; it shares the modules of an initialized net."""
     private: Any = object.__new__(type(net))
     vars(private).update(vars(net), history_=sys.modules["skorch.history"].History())
     given = net.callbacks

@@ -1,7 +1,7 @@
-"""A Hugging Face Trainer: its own `training_step`, loss scaling, precision, clipping and collation.
+"""Tasks from a Hugging Face Trainer, with its step, precision, clipping and collation.
 
-The step runs on a shallow copy of the Trainer with an empty callback handler and an accelerator of
-its own, so that the given one, subclassed or not, keeps everything it has.
+The step runs on a shallow copy of the Trainer with an empty callback handler and a copied
+accelerator, so that the given Trainer, possibly of a subclass, does not change.
 """
 
 import copy
@@ -20,7 +20,7 @@ from lrwidget.adapters.base import (
     StepBatches,
     StepData,
 )
-from lrwidget.process_group.processes import own_weights, unhook
+from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate
 
@@ -32,7 +32,7 @@ class TransformersTask(FrameworkTask):
         trainer: a `transformers.Trainer` with a training data set.
 
     Raises:
-        TypeError, ValueError: what is missing or cannot be swept, in words.
+        TypeError, ValueError: the Trainer cannot be swept.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -60,67 +60,67 @@ class TransformersTask(FrameworkTask):
             creating = copy.copy(trainer)
             creating.create_optimizer()
             optimizer = creating.optimizer
-        # One that has trained is wrapped by Accelerate.
-        self._raw: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+        # After `train` the optimizer is wrapped by Accelerate.
+        self._inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
         super().__init__(
             trainer.model,
-            self._raw,
+            self._inner,
             StepData(None, self._steps),
             self._train,
             trainer.args.device,
         )
-        # A loss, a teacher: what else takes part in the step is put back too.
+        # Further modules of the step, such as a loss or a teacher, are restored, too.
         self.loss_fn = nn.ModuleList(_other_modules(trainer))
 
     @property
     def batch_size(self) -> int | None:
-        """Samples in a batch."""
+        """Samples per batch."""
         return int(self._trainer._train_batch_size)
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Prepare model, optimizer and loader as `train` does; then put all of it back."""
+        """Prepare model, optimizer and loader as `train` does; restore them after the block."""
         trainer = self._trainer
         with ExitStack() as stack:
             gradient_state = trainer.accelerator.gradient_state
-            wrapped = stack.enter_context(own_weights(trainer.model))
+            drop_unchanged = stack.enter_context(restored_weights(trainer.model))
             modules = [trainer.model, self.loss_fn]
             stack.enter_context(put_back_after(modules, [trainer, gradient_state]))
-            stack.enter_context(same_state_objects(self._raw))
+            stack.enter_context(same_state_objects(self._inner))
             self._clears_all = any(map(_clears_gradients, trainer.callback_handler.callbacks))
             self._private = private = _without_callbacks(trainer)
-            stack.callback(self._let_go)
+            stack.callback(self._clean_up)
             _prepare_model(private)
             self._loader = self._private_loaders.of(private.get_train_dataloader())
-            self._model, private.optimizer = private.accelerator.prepare(private.model, self._raw)
-            wrapped()
-            self._agree_before_backward(private.accelerator)
+            self._model, private.optimizer = private.accelerator.prepare(private.model, self._inner)
+            drop_unchanged()
+            self._sync_before_backward(private.accelerator)
             private.model_wrapped = self._model
             self.scaler = private.accelerator.scaler
             self.data = StepData(self._loader, self._steps)
             yield
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Set `TrainingArguments.learning_rate`, and the optimizer that the Trainer has already."""
+        """Set `TrainingArguments.learning_rate`, and the rate of an existing optimizer."""
         if optimizer is not None:
             super().apply(lr, optimizer)
             return
         self._trainer.args.learning_rate = lr
         if self._trainer.optimizer is not None:
-            apply_rate(self._raw, lr)
+            apply_rate(self._inner, lr)
 
-    def _agree_before_backward(self, accelerator: Any) -> None:
+    def _sync_before_backward(self, accelerator: Any) -> None:
         backward = accelerator.backward
 
-        def agreed(loss: torch.Tensor, **options: Any) -> None:
+        def synchronized(loss: torch.Tensor, **options: Any) -> None:
             if accelerator.sync_gradients:
                 self.sync_ranks()
             backward(loss, **options)
 
-        accelerator.backward = agreed
+        accelerator.backward = synchronized
 
-    def _let_go(self) -> None:
-        unhook(self._model)
+    def _clean_up(self) -> None:
+        remove_ddp_hooks(self._model)
         self._private_loaders.close()
         self._private = self._model = self._loader = self.scaler = None
         self._passes = 0
@@ -130,7 +130,7 @@ class TransformersTask(FrameworkTask):
         private = self._private
         if hasattr(self._loader, "set_epoch"):
             self._loader.set_epoch(self._passes)
-        # Accelerate does not lead it through to a batch sampler that is shared out.
+        # Accelerate's `set_epoch` does not reach the sampler in a BatchSamplerShard.
         shared: Any = getattr(getattr(self._loader, "batch_sampler", None), "batch_sampler", None)
         if hasattr(shared, "set_epoch"):
             shared.set_epoch(self._passes)
@@ -144,7 +144,7 @@ class TransformersTask(FrameworkTask):
             yield StepBatches([group, items])
 
     def _train(self, step: StepBatches) -> torch.Tensor:
-        """As in the Trainer's loop over the batches of one update."""
+        """Train on the batches of one update as the Trainer's loop does."""
         private, model = self._private, self._model
         group, items = step.batches
         private.current_gradient_accumulation_steps = len(group)
@@ -160,7 +160,7 @@ class TransformersTask(FrameworkTask):
         if self._clears_all:
             private.optimizer.zero_grad()
         private.state.global_step += 1
-        # Each loss is already divided, by the number of batches or by all their items.
+        # Each loss is already divided by the number of batches, or by the items of all batches.
         return torch.stack(losses).sum()
 
 
@@ -175,10 +175,10 @@ def _other_modules(trainer: Any) -> list[nn.Module]:
 
 
 def _clip(private: Any, model: Any) -> None:
-    """Through the Trainer's own methods, which a subclass may have replaced."""
+    """Clip the gradients with the Trainer's methods, which a subclass may override."""
     most = private.args.max_grad_norm
     wanted = most is not None and most > 0
-    if not hasattr(private, "_clip_grad_norm"):  # the first of version 5 clip in their loop
+    if not hasattr(private, "_clip_grad_norm"):  # early releases of version 5 clip in their loop
         if wanted:
             private.accelerator.clip_grad_norm_(model.parameters(), most)
         return
@@ -188,10 +188,11 @@ def _clip(private: Any, model: Any) -> None:
 
 
 def _clears_gradients(callback: Any) -> bool:
-    """Whether a callback calls `zero_grad`, which no callback does in a sweep.
+    """Return whether a callback calls `zero_grad`; callbacks do not run in a sweep.
 
-    The Trainer itself clears those of the model only; sentence-transformers those of a loss with
-    parameters in a callback. Where nothing does, they pile up in training, and so in the sweep.
+    The Trainer clears only the gradients of the model; sentence-transformers clears those of a loss
+    with parameters in a callback. Gradients that nothing clears accumulate in training, and
+    therefore in the sweep.
     """
     functions = (f for cls in type(callback).__mro__ for f in vars(cls).values())
     return any(
@@ -200,11 +201,11 @@ def _clears_gradients(callback: Any) -> bool:
 
 
 def _without_callbacks(trainer: Any) -> Any:
-    """A shallow copy that can step: nothing that it sets reaches the given Trainer."""
+    """Return a shallow copy that can step without changing the given Trainer."""
     callbacks = import_module("transformers.trainer_callback")
     private = copy.copy(trainer)
     private.callback_handler = callbacks.CallbackHandler(
-        # This one only says when to log and save, which is asked in the loop that does not run.
+        # It only decides when to log and save, for the loop of `train`, which does not run.
         [callbacks.DefaultFlowCallback],
         trainer.model,
         getattr(trainer, "processing_class", None),
@@ -222,7 +223,7 @@ def _without_callbacks(trainer: Any) -> Any:
 
 
 def _prepare_model(private: Any) -> None:
-    """What `train` switches on in the model first: checkpointed activations, noisy embeddings."""
+    """Enable what `train` enables in the model: checkpointed activations, noisy embeddings."""
     args, model = private.args, private.model
     if getattr(args, "activation_checkpointing", False):
         options = dict(args.activation_checkpointing_kwargs or {})

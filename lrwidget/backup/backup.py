@@ -1,13 +1,12 @@
-"""Remember everything that training changes in a model and its optimizers; put it back bit for bit.
+"""Back up everything that training changes in a model and its optimizers; restore it bit for bit.
 
-Weights and states are kept as copies of their storages, one for each, so that tied weights, views,
-strides and any dtype come back exactly, at the addresses that fused and compiled code holds. The
-memory is that of one copy of the weights, buffers and optimizer states.
+Each storage of weights and states is copied once, so that tied weights, views, strides and any
+dtype are restored exactly, at the addresses that fused and compiled code uses. The copies need the
+memory of the weights, buffers and optimizer states.
 
-What else an object holds is walked: containers, plain objects, numpy arrays, random generators,
-the attributes of tensors, what functions use. Lists, dicts and numbers that only a function holds,
-and those of an object that watches as a hook, are notes that people want to read afterwards: they
-stay as they are.
+Other objects are traversed: containers, plain objects, numpy arrays, random generators, attributes
+of tensors, and the variables that functions use. Lists, dicts and numbers that only a function or
+the object of a hook holds are taken as results that users read after a sweep, and stay unchanged.
 """
 
 import collections
@@ -27,22 +26,22 @@ from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.tensor_copies import Copies, Place, PutBack
 
-# What is walked at most, nearest first, beside modules and tensors: what is larger than that is no
-# state of a model but data that it leads to.
-MOST_OBJECTS = 200_000
+# The number of objects to traverse, nearest first, besides modules and tensors. Beyond it the
+# objects are data that a model refers to, not its state.
+MAX_OBJECTS = 200_000
 
 
 class Backup:
-    """The state of some models and optimizers at one moment; making it changes nothing.
+    """A copy of the state of models and optimizers; making it changes nothing.
 
     Args:
         subjects: models, loss functions, optimizers, and further objects that training changes,
-            such as a GradScaler. Each is remembered with all that is in it: tensors with their
+            such as a GradScaler. Each is backed up with everything in it: tensors with their
             gradients and flags, attributes, containers, arrays, generators.
-        place: where the copies of tensors are kept: on their own device, in CPU memory, or in a
+        place: where the copies of tensors are kept: on the device of each, in CPU memory, or in a
             temporary file.
-        without: ids of tensors whose values are not kept, only what else there is of them.
-        leave: objects that are not remembered, nor what only they lead to.
+        without: ids of tensors whose values are not copied, only their gradients and attributes.
+        leave: objects to leave out, together with what only they refer to.
     """
 
     def __init__(
@@ -56,12 +55,12 @@ class Backup:
         self._of_arrays = 0
         self._without = without
         self._left = {id(value): value for value in leave}
-        # By id, with the objects themselves, so that no id is used again.
+        # The objects are kept alive, so that no id is reused.
         self._seen: dict[int, Any] = {}
         self._put_back: list[PutBack] = []
-        self._ways: dict[type, Remember | None] = {}
-        self._queue: collections.deque[tuple[Remember, Any]] = collections.deque()
-        # Last, so that an interrupt before it leaves no file behind.
+        self._methods: dict[type, BackupMethod | None] = {}
+        self._queue: collections.deque[tuple[BackupMethod, Any]] = collections.deque()
+        # Created last, so that an interrupt before leaves no file open.
         self._copies = Copies(place)
         self._file = self._copies.file
         try:
@@ -74,35 +73,35 @@ class Backup:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the copies."""
+        """The size of the copies in bytes."""
         return self._copies.nbytes + self._of_arrays
 
     def set_gradients_aside(self) -> None:
-        """Take the gradients off the tensors; `restore` puts the same objects back."""
+        """Set the gradients of all leaf tensors to None; `restore` puts the same objects back."""
         for tensor in self.tensors():
             if tensor.is_leaf:
                 tensor.grad = None
 
     def tensors(self) -> list[torch.Tensor]:
-        """The tensors that are remembered."""
+        """Return the tensors that are backed up."""
         return [value for value in self._seen.values() if walk.is_a(value, torch.Tensor)]
 
     def changed(self) -> bool:
-        """Whether the values of any tensor whose values are kept are others now."""
+        """Return whether the values of any copied tensor have changed."""
         return self._copies.changed()
 
     def restore(self) -> None:
-        """Put everything back; may be called again, also when it was broken off in the middle.
+        """Restore everything; may be called repeatedly, also after an interrupted call.
 
         Raises:
-            Exception: what a class raises when one of its attributes is set, after all else is
-                back.
+            Exception: the last error of a class that refused to have an attribute set, after
+                everything else is restored.
         """
         with torch.no_grad():
             finish((*self._put_back, *self._copies.put_back()))
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Release the copies."""
         self._put_back.clear()
         self._seen.clear()
         self._queue.clear()
@@ -115,22 +114,22 @@ class Backup:
 
     def _walk(self) -> None:
         while self._queue:
-            way, value = self._queue.popleft()
-            way(self, value)
+            method, value = self._queue.popleft()
+            method(self, value)
 
     def _remember(self, value: Any) -> None:
         kind = type(value)
         if kind in walk.ATOMS or id(value) in self._seen or id(value) in self._left:
-            return  # tied weights; the optimizer's parameters are the model's
-        if kind not in self._ways:
-            self._ways[kind] = _way_for(kind)
-        way = self._ways[kind]
-        if way is None:
+            return  # such as tied weights, and parameters in an optimizer
+        if kind not in self._methods:
+            self._methods[kind] = _method_for(kind)
+        method = self._methods[kind]
+        if method is None:
             return
-        if len(self._seen) > MOST_OBJECTS and not walk.is_a(value, _OF_TORCH):
+        if len(self._seen) > MAX_OBJECTS and not walk.is_a(value, _OF_TORCH):
             return
         self._seen[id(value)] = value
-        self._queue.append((way, value))
+        self._queue.append((method, value))
 
     def _remember_items(self, value: Iterable[Any]) -> None:
         for item in value:
@@ -144,13 +143,13 @@ class Backup:
             self._remember_slot(slot, value)
 
     def _remember_slot(self, slot: Any, value: Any) -> None:
-        kept = _in(slot, value)
+        kept = _slot_value(slot, value)
         self._remember(kept)
 
         def put_back() -> None:
-            if _in(slot, value) is kept:
+            if _slot_value(slot, value) is kept:
                 return
-            if kept is _NOTHING:
+            if kept is _MISSING:
                 slot.__delete__(value)
             else:
                 slot.__set__(value, kept)
@@ -158,7 +157,7 @@ class Backup:
         self._put_back.append(put_back)
 
     def _remember_with_hooks(self, value: Any) -> None:
-        """A module or an optimizer."""
+        """Back up a module or an optimizer."""
         for name, held in vars(value).items():
             if name.endswith("_hooks") and isinstance(held, dict):
                 self._remember_hooks(held)
@@ -178,7 +177,7 @@ class Backup:
             self._remember_scripted(module)
 
     def _remember_scripted(self, module: torch.jit.ScriptModule) -> None:
-        """What a scripted module holds outside of Python."""
+        """Back up the state that a scripted module has outside of Python."""
         self._remember_items(module.parameters())
         self._remember_items(module.buffers())
         self._remember_items(module.children())
@@ -193,24 +192,24 @@ class Backup:
     def _remember_dict(self, value: dict[Any, Any]) -> None:
         self._keep_items(value)
         self._remember_items(dict.values(value))
-        self._remember_attributes_beside(value)
+        self._remember_subclass_attributes(value)
 
     def _keep_items(self, value: dict[Any, Any]) -> None:
-        # By the methods of the base class: those of a subclass may do more than to set an item.
-        own: Any = collections.OrderedDict
-        own = own if isinstance(value, own) else dict
-        kept = dict(own.items(value))
+        # Use the methods of the base class: those of a subclass may have side effects.
+        base: Any = collections.OrderedDict
+        base = base if isinstance(value, base) else dict
+        kept = dict(base.items(value))
 
         def put_back() -> None:
-            # Never empty in between: another thread may be using the model.
-            for key in [key for key in own.keys(value) if key not in kept]:
-                own.__delitem__(value, key)
+            # The dict is never emptied: another thread may be using the model.
+            for key in [key for key in base.keys(value) if key not in kept]:
+                base.__delitem__(value, key)
             for key, item in kept.items():
-                if dict.get(value, key, _NOTHING) is not item:
-                    own.__setitem__(value, key, item)
-            if list(own.keys(value)) != list(kept):
-                own.clear(value)
-                own.update(value, kept)
+                if dict.get(value, key, _MISSING) is not item:
+                    base.__setitem__(value, key, item)
+            if list(base.keys(value)) != list(kept):
+                base.clear(value)
+                base.update(value, kept)
 
         self._put_back.append(put_back)
 
@@ -226,7 +225,7 @@ class Backup:
                 collections.deque.extend(value, kept)
 
         self._put_back.append(put_back)
-        self._remember_attributes_beside(value)
+        self._remember_subclass_attributes(value)
 
     def _remember_set(self, value: set[Any]) -> None:
         kept = set(walk.items(value))
@@ -237,10 +236,10 @@ class Backup:
             set.update(value, kept)
 
         self._put_back.append(put_back)
-        self._remember_attributes_beside(value)
+        self._remember_subclass_attributes(value)
 
-    def _remember_attributes_beside(self, value: Any) -> None:
-        """Those of an instance of a subclass of a container."""
+    def _remember_subclass_attributes(self, value: Any) -> None:
+        """Back up the attributes of an instance of a container subclass."""
         if hasattr(value, "__dict__"):
             self._remember_object(value)
 
@@ -253,7 +252,7 @@ class Backup:
         self._put_back.append(put_back)
 
     def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
-        if _is_a_file(value) or not value.flags.writeable:
+        if _is_memory_mapped(value) or not value.flags.writeable:
             return
         plain = value.view(np.ndarray)
         kept = plain.copy()
@@ -261,7 +260,7 @@ class Backup:
         if value.dtype.hasobject and not value.dtype.names:
             self._remember_items(kept.flat)
         self._put_back.append(lambda: np.copyto(plain, kept))
-        self._remember_attributes_beside(value)
+        self._remember_subclass_attributes(value)
 
     def _remember_partial(self, value: functools.partial[Any]) -> None:
         self._remember_items((value.func, *value.args))
@@ -272,14 +271,16 @@ class Backup:
         self._remember(value.__func__)
 
     def _remember_function(self, value: types.FunctionType) -> None:
-        self._remember_items(item for item in walk.held_by(value) if type(item) not in _NOTES)
+        self._remember_items(
+            item for item in walk.held_by(value) if type(item) not in _RESULT_TYPES
+        )
 
     def _remember_generator(self, value: torch.Generator) -> None:
         kept = value.get_state()
         self._put_back.append(lambda: value.set_state(kept))
 
     def _remember_python_generator(self, value: random.Random) -> None:
-        with contextlib.suppress(NotImplementedError):  # the system's has no state
+        with contextlib.suppress(NotImplementedError):  # SystemRandom has no state
             kept = value.getstate()
             self._put_back.append(lambda: value.setstate(kept))
 
@@ -297,8 +298,10 @@ class Backup:
         self._put_back.append(lambda: value.set_state(kept))
 
     def _remember_tensor(self, tensor: torch.Tensor) -> None:
-        """Its values, its storage, its flags, its gradient, its attributes."""
-        put_values_back = _nothing if id(tensor) in self._without else self._copies.of(tensor)
+        """Back up the values, storage, flags, gradient, hooks and attributes of a tensor."""
+        put_values_back = (
+            _restore_nothing if id(tensor) in self._without else self._copies.of(tensor)
+        )
         self._remember(vars(tensor))
         hooks = [
             (name, getattr(tensor, name))
@@ -313,12 +316,12 @@ class Backup:
         requires_grad, grad = tensor.requires_grad, tensor.grad
 
         def put_back() -> None:
-            if not tensor.is_leaf:  # a buffer that was updated in place with a graph
+            if not tensor.is_leaf:  # an in-place update gave a buffer a graph
                 tensor.detach_()
             put_values_back()
             if tensor.requires_grad is not requires_grad:
                 tensor.requires_grad_(requires_grad)
-            # The gradient was set aside, not copied: the sweep made gradients of its own.
+            # `set_gradients_aside` removed the gradient from the tensor, so it is unchanged.
             if tensor.grad is not grad:
                 tensor.grad = grad
             for name, held in hooks:
@@ -328,22 +331,22 @@ class Backup:
         self._put_back.append(put_back)
 
 
-def _nothing() -> None:
-    """Puts nothing back."""
+def _restore_nothing() -> None:
+    """Do nothing; restores a tensor whose values are not copied."""
 
 
-_NOTHING: Any = object()
+_MISSING: Any = object()
 
 
-def _in(slot: Any, value: Any) -> Any:
+def _slot_value(slot: Any, value: Any) -> Any:
     try:
         return slot.__get__(value)
     except AttributeError:
-        return _NOTHING
+        return _MISSING
 
 
-def _is_a_file(value: Any) -> bool:
-    """Whether an array is mapped to a file: data, which no training changes."""
+def _is_memory_mapped(value: Any) -> bool:
+    """Return whether an array is mapped to a file, which holds data that training never changes."""
     while isinstance(value, np.ndarray):
         if isinstance(value, np.memmap):
             return True
@@ -351,20 +354,22 @@ def _is_a_file(value: Any) -> bool:
     return False
 
 
-def _way_for(kind: type) -> "Remember | None":
-    """How objects of a type are remembered; None for those that are left as they are."""
-    for base, way in _WAYS:
+def _method_for(kind: type) -> "BackupMethod | None":
+    """Return the method that backs up objects of a type; None if they are left unchanged."""
+    for base, method in _METHODS:
         if issubclass(kind, base):
-            return way
+            return method
     return Backup._remember_object if walk.is_plain(kind) else None
 
 
-Remember = Callable[[Backup, Any], None]
+BackupMethod = Callable[[Backup, Any], None]
 
 _OF_TORCH = (torch.Tensor, nn.Module, torch.optim.Optimizer)
 _STATE = (*_OF_TORCH, *walk.GENERATORS)
-_NOTES = frozenset({dict, list, set, tuple, collections.deque, collections.defaultdict, bytearray})
-_WAYS: tuple[tuple[type | tuple[type, ...], Remember], ...] = (
+_RESULT_TYPES = frozenset(
+    {dict, list, set, tuple, collections.deque, collections.defaultdict, bytearray}
+)
+_METHODS: tuple[tuple[type | tuple[type, ...], BackupMethod], ...] = (
     (torch.Tensor, Backup._remember_tensor),
     (nn.Module, Backup._remember_module),
     (torch.optim.Optimizer, Backup._remember_with_hooks),

@@ -1,13 +1,13 @@
-"""Finish what has to be finished, whatever Ctrl-C says meanwhile."""
+"""Complete clean-up actions despite KeyboardInterrupt (Ctrl-C) and errors."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 
 def uninterrupted(actions: list[Callable[[], Any]]) -> None:
-    """Call all of `actions`, in order, and only then let a KeyboardInterrupt through.
+    """Call all `actions` in order, and raise a KeyboardInterrupt only afterwards.
 
-    An interrupt may also come before this has begun, so that nothing is called. Call it twice::
+    An interrupt may also arrive before the first action. Therefore call this function twice::
 
         finally:
             try:
@@ -16,12 +16,12 @@ def uninterrupted(actions: list[Callable[[], Any]]) -> None:
                 uninterrupted(actions)
 
     Args:
-        actions: without arguments; each is taken from the list when it is done, and called again
-            where it was interrupted.
+        actions: functions without arguments; each is removed from the list when it has returned,
+            and called again if it was interrupted.
 
     Raises:
-        KeyboardInterrupt: one came meanwhile.
-        Exception: what an action raises, at once.
+        KeyboardInterrupt: one arrived during the actions.
+        Exception: the error of an action, at once.
     """
     interrupt: KeyboardInterrupt | None = None
     while actions:
@@ -35,17 +35,17 @@ def uninterrupted(actions: list[Callable[[], Any]]) -> None:
 
 
 def finish(actions: Iterable[Callable[[], Any]]) -> None:
-    """Call all of `actions`, in order, also where one raises.
+    """Call all `actions` in order, even if some raise.
 
     Raises:
-        Exception: what the last of these raised, after all others are done.
+        Exception: the error of the last action that raised, after all actions were called.
         KeyboardInterrupt: at once.
     """
     failed: Exception | None = None
     for action in actions:
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - raised when all else is done
+        except Exception as error:  # noqa: BLE001 - raised after the other actions
             failed = error
     if failed is not None:
         raise failed

@@ -1,8 +1,8 @@
-"""Remember any objects whatever, and put them back: what a loader holds, and what is named `also`.
+"""Back up and restore arbitrary objects: the state of loaders, and the objects named by `also=`.
 
-An object is its attributes, the items of the containers in them, and so on (`backup.reach`);
-random generators, tensors and arrays are put back by value. Where an object keeps state that cannot
-be seen from outside, its own `state_dict` and `load_state_dict` are used.
+The state of an object is its attributes, the items of containers in them, and so on
+(`backup.reach`). Random generators, tensors and arrays are restored by value. If an object has
+state that its attributes do not show, its `state_dict` and `load_state_dict` are used.
 """
 
 import array
@@ -26,28 +26,28 @@ from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
 
 PutBack = Callable[[], object]
 
-# What a loader and the objects behind it hold is remembered up to these bounds; what is larger is
-# data. An order in which samples are read may be larger: whole numbers in one dimension.
-MOST_OBJECTS = 10_000
-MOST_BYTES = 2**20
-MOST_BYTES_OF_ORDER = 2**24
-MOST_BYTES_IN_ALL = 2**26
-_POINTER = 8  # bytes of an item in a list
+# Limits for the objects of a loader; larger ones are data and are not copied. A sampling order, a
+# one-dimensional sequence of integers, may be larger.
+MAX_OBJECTS = 10_000
+MAX_BYTES = 2**20
+MAX_ORDER_BYTES = 2**24
+MAX_TOTAL_BYTES = 2**26
+_POINTER = 8  # bytes per item of a list
 
 
 class ObjectState:
-    """The state of some objects at one moment.
+    """A copy of the state of objects.
 
     Args:
-        subjects: what is remembered, with all that it leads to.
-        leave: ids of objects to leave out: what is put back elsewhere.
-        as_data: the subjects are loaders: only what is small is remembered, and nothing of models
-            and optimizers.
-        only: which of the objects that are found.
+        subjects: the objects to back up, with everything that they refer to.
+        leave: ids of objects to leave out, because they are restored elsewhere.
+        as_data: whether the subjects are loaders: then only small objects are copied, and no
+            models and optimizers.
+        only: a filter on the objects found; None keeps all.
 
     Attributes:
-        generators: the random generators among what was found.
-        tensors: what was found and is for a `Backup` to remember; none of loaders.
+        generators: the random generators among the objects found.
+        tensors: the tensors found, which the caller backs up with `Backup`; empty for loaders.
     """
 
     def __init__(
@@ -60,26 +60,26 @@ class ObjectState:
     ) -> None:
         self.tensors: list[torch.Tensor] = []
         self._as_data = as_data
-        self._bytes_left = MOST_BYTES_IN_ALL
+        self._bytes_left = MAX_TOTAL_BYTES
         self._put_back: list[PutBack] = []
         self._by_state_dict: list[PutBack] = []
-        found = reached(subjects, leave=leave, as_data=MOST_OBJECTS if as_data else None)
+        found = reached(subjects, leave=leave, as_data=MAX_OBJECTS if as_data else None)
         found = found if only is None else list(filter(only, found))
         self.generators = [value for value in found if is_generator(value)]
         for value in found:
             self._remember(value)
 
     def restore(self) -> None:
-        """Put everything back; may be called again, also when it was broken off in the middle.
+        """Restore everything; may be called repeatedly, also after an interrupted call.
 
         Raises:
-            Exception: what an object's own `load_state_dict` raises, after all else is back.
+            Exception: the last error of a `load_state_dict`, after everything else is restored.
         """
         with torch.no_grad():
             finish((*self._put_back, *self._by_state_dict))
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Release the copies."""
         self._put_back.clear()
         self._by_state_dict.clear()
         self.generators.clear()
@@ -108,7 +108,7 @@ class ObjectState:
         if own_slots:
             self._put_back.append(_slots(value, own_slots))
         if _has_state_dict(value) and any(map(_is_hidden, (value, *(held or {}).values()))):
-            with contextlib.suppress(Exception):  # of the user's class, which may have none yet
+            with contextlib.suppress(Exception):  # an error of the user's state_dict
                 self._by_state_dict.append(_state_dict(value))
 
     def _items_of(self, value: Any) -> PutBack | None:
@@ -117,7 +117,7 @@ class ObjectState:
         for kind in _CONTAINERS:
             if is_a(value, kind):
                 size = kind.__len__(value) * _POINTER
-                return _contents(kind, value) if self._takes(value, size) else None
+                return _contents(kind, value) if self._fits_limits(value, size) else None
         return None
 
     def _remember_tensor(self, tensor: torch.Tensor) -> None:
@@ -125,7 +125,7 @@ class ObjectState:
             self.tensors.append(tensor)
             return
         plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided
-        if plain and self._takes(tensor, tensor.nbytes):
+        if plain and self._fits_limits(tensor, tensor.nbytes):
             kept = tensor.detach().clone()
             self._put_back.append(lambda: tensor.copy_(kept) if _differ(tensor, kept) else None)
 
@@ -133,16 +133,16 @@ class ObjectState:
         if (
             not is_a(value, np.memmap)
             and value.flags.writeable
-            and self._takes(value, value.nbytes)
+            and self._fits_limits(value, value.nbytes)
         ):
             kept = value.copy()
             self._put_back.append(lambda: np.copyto(value, kept))
 
-    def _takes(self, value: Any, nbytes: int) -> bool:
-        """Whether so many bytes of `value` may be copied."""
+    def _fits_limits(self, value: Any, nbytes: int) -> bool:
+        """Return whether `value`, of `nbytes` bytes, is small enough to copy; counts the bytes."""
         if not self._as_data:
             return True
-        most = MOST_BYTES_OF_ORDER if _is_order(value) else MOST_BYTES
+        most = MAX_ORDER_BYTES if _is_order(value) else MAX_BYTES
         if nbytes > min(most, self._bytes_left):
             return False
         self._bytes_left -= nbytes
@@ -150,10 +150,10 @@ class ObjectState:
 
 
 def objects_also(also: Any) -> tuple[Any, ...]:
-    """The objects that `also=` names.
+    """Return the objects that `also=` names.
 
     Raises:
-        TypeError: it is no list, or has something in it that has no state.
+        TypeError: `also` is not a list or tuple, or an item of it has no state.
     """
     if not isinstance(also, (list, tuple)):
         raise TypeError(
@@ -172,25 +172,25 @@ def objects_also(also: Any) -> tuple[Any, ...]:
 
 
 def puts_back(value: Any) -> bool:
-    """Whether there is anything in `value` that `ObjectState` could put back."""
+    """Return whether `value` has state that `ObjectState` can restore."""
     if is_a(value, (type, types.ModuleType, types.FunctionType, types.MethodType)):
         return False
     if is_a(value, (torch.Tensor, np.ndarray, *_CONTAINERS)) or _has_state_dict(value):
         return True
     if is_a(value, tuple):
         return any(map(puts_back, value))
-    if is_a(value, GENERATORS):  # those that all share, too: they are put back anyway
+    if is_a(value, GENERATORS):  # including the global ones, which are restored in any case
         return True
     return bool(own_attributes(value)) or bool(slots(type(value)))
 
 
 def remember_own(value: Any) -> PutBack | None:
-    """What puts back the state that a generator, a file or a shared number has inside."""
+    """Return a function that restores a generator, a file position or a shared number, or None."""
     if is_generator(value):
         return remember_generator(value)
     if is_a(value, io.IOBase):
         try:
-            # What was written into a log since is not to be written over.
+            # A file opened for writing keeps its position: new lines of a log must stay.
             at = value.tell() if value.readable() else None
         except (OSError, ValueError):  # a pipe; being iterated; closed
             return None
@@ -207,7 +207,7 @@ def remember_own(value: Any) -> PutBack | None:
     return None
 
 
-# How to refill a container; by its own kind's methods, which a subclass may have overridden.
+# Container types, whose own methods are used, since a subclass may override them.
 _CONTAINERS: tuple[Any, ...] = (
     collections.OrderedDict,
     dict,
@@ -229,10 +229,10 @@ def _contents(kind: Any, value: Any) -> PutBack:
             set.intersection_update(value, kept)
             set.update(value, kept)
         elif kind is collections.deque:
-            if not _are(kind.__iter__(value), kept):
+            if not _identical(kind.__iter__(value), kept):
                 kind.clear(value)
                 kind.extend(value, kept)
-        elif kind is not list or not _are(list.__iter__(value), kept):
+        elif kind is not list or not _identical(list.__iter__(value), kept):
             kind.__setitem__(value, slice(None), kept)
 
     return put_back
@@ -242,7 +242,7 @@ def _entries(kind: Any, value: Any) -> PutBack:
     kept = dict(kind.items(value))
 
     def put_back() -> None:
-        # Never empty in between: another thread may be using it.
+        # The dict is never emptied: another thread may be using it.
         for key in [key for key in kind.__iter__(value) if key not in kept]:
             kind.__delitem__(value, key)
         for key, item in kept.items():
@@ -280,7 +280,10 @@ def _state_dict(value: Any) -> PutBack:
 
 
 def _has_state_dict(value: Any) -> bool:
-    """Whether an object other than torch's own, whose state is all in attributes, has these."""
+    """Return whether an object has `state_dict` and `load_state_dict`.
+
+    False for torch's own classes, whose state is in their attributes.
+    """
     if is_a(value, (nn.Module, torch.optim.Optimizer, torch.utils.data.DataLoader, type)):
         return False
     cls: Any = type(value)
@@ -289,7 +292,7 @@ def _has_state_dict(value: Any) -> bool:
     )
 
 
-_KNOWN: tuple[Any, ...] = (
+_VISIBLE_TYPES: tuple[Any, ...] = (
     bool,
     int,
     float,
@@ -314,8 +317,8 @@ _KNOWN: tuple[Any, ...] = (
 
 
 def _is_hidden(value: Any) -> bool:
-    """Whether an object may have state that nothing but its own methods can reach."""
-    if is_a(value, _KNOWN) or is_generator(value):
+    """Return whether an object may have state that only its own methods can reach."""
+    if is_a(value, _VISIBLE_TYPES) or is_generator(value):
         return False
     return is_a(value, Iterator) or (own_attributes(value) is None and not slots(type(value)))
 
@@ -329,8 +332,8 @@ def _is_order(value: Any) -> bool:
     return is_a(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
 
 
-def _are(items: Iterator[Any], kept: list[Any]) -> bool:
-    """Whether these are the same objects; equal ones may be others."""
+def _identical(items: Iterator[Any], kept: list[Any]) -> bool:
+    """Return whether both have the identical objects in the same order."""
     return all(a is b for a, b in itertools.zip_longest(items, kept, fillvalue=_END))
 
 
@@ -344,7 +347,7 @@ def _differ(tensor: torch.Tensor, kept: torch.Tensor) -> bool:
 
 
 def _same(first: Any, second: Any) -> bool:
-    """Whether two states are equal, in whatever they are nested."""
+    """Return whether two state dicts are equal, including nested containers and tensors."""
     if type(first) is not type(second):
         return False
     if isinstance(first, dict):
@@ -357,5 +360,5 @@ def _same(first: Any, second: Any) -> bool:
         return np.array_equal(first, second)
     try:
         return bool(first == second)
-    except (TypeError, ValueError, RuntimeError):  # then it is not known to be the same
+    except (TypeError, ValueError, RuntimeError):  # not comparable: assume that they differ
         return False

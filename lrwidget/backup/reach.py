@@ -1,4 +1,4 @@
-"""What an object holds, and what that holds in turn: everything whose state training may change."""
+"""Find all objects that a loader or another object refers to, whose state training may change."""
 
 import collections
 import functools
@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.backup.rng import is_generator
-from lrwidget.backup.walk import MOST_NESTED, is_a, is_shared, items, own_attributes, slots
+from lrwidget.backup.walk import MAX_ITEMS, is_a, is_shared, items, own_attributes, slots
 
-# Objects of these packages, and of classes derived from theirs, are left alone: they are tables,
-# pictures and files, which hold data, or things that live on beside the sweep and show it.
-_LEFT_ALONE = frozenset(
+# Objects of these packages, and of subclasses of their classes, are not followed: tables, images
+# and files, which are data, and loggers, displays and processes, which must outlast the sweep.
+_NOT_FOLLOWED = frozenset(
     {
         *("IPython", "PIL", "asyncio", "concurrent", "ctypes", "dask", "enum", "h5py", "ipykernel"),
         *("ipywidgets", "lightning", "lmdb", "logging", "lrwidget", "matplotlib", "pandas"),
@@ -35,7 +35,7 @@ _AT_WORK = frozenset(
         ("threading", "Thread"),
     }
 )
-# Of the standard library's objects those that are plain containers are looked into.
+# Modules of the standard library whose objects are plain containers, and are followed.
 _PLAIN = frozenset(
     (
         "__main__",
@@ -51,7 +51,7 @@ _PLAIN = frozenset(
 )
 # Containers that have no attributes.
 BARE = frozenset((dict, frozenset, list, set, tuple))
-_NOTES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
+_RESULT_TYPES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
 
@@ -62,24 +62,24 @@ def reached(
     as_data: int | None = None,
     functions: bool = True,
 ) -> list[Any]:
-    """`subjects` and everything that they lead to, nearest first, each once.
+    """Return `subjects` and all objects that they refer to, nearest first, each once.
 
-    Followed are the items of containers, attributes (`__slots__` too), the objects that a function
-    has in its closure and defaults, and the random generators among the globals that it, or a
-    method of an object's class, names. Plain lists and dicts that only a function holds are notes
-    that people want to read afterwards.
+    References are items of containers, attributes (with `__slots__`), the closure and defaults of
+    a function, and the random generators among the globals that a function, or a method of an
+    object's class, uses. Plain lists and dicts that only a function holds are left out: they are
+    results that users read after a sweep.
 
     Args:
-        leave: ids of objects to leave out, with what is behind them.
-        as_data: where the subjects are loaders and the like: how many objects to look at, at most.
-            Then models and optimizers are left out, and arrays and tensors that are items of a
-            sequence, since those are samples.
-        functions: whether to follow what functions use.
+        subjects: the objects to begin with.
+        leave: ids of objects to leave out, with what only they refer to.
+        as_data: None, or, if the subjects are loaders, the maximum number of objects. Then models
+            and optimizers are left out, and arrays and tensors in sequences, which are samples.
+        functions: whether to follow the references of functions.
     """
-    subjects = list(subjects) if as_data is None else list(_behind_ours(subjects))
-    # What somebody names is followed, whatever it is.
+    subjects = list(subjects) if as_data is None else list(_unwrapped(subjects))
+    # Objects that the user names in `also=` are followed, whatever their type.
     named = set() if as_data is not None else set(map(id, subjects))
-    found: dict[int, Any] = {}  # the objects too, so that no id is used again
+    found: dict[int, Any] = {}  # keeps the objects alive, so that no id is reused
     followed: dict[type, bool] = {}
     waiting = collections.deque(subjects)
     while waiting and (as_data is None or len(found) < as_data):
@@ -102,7 +102,7 @@ def reached(
 
 
 def is_at_work(attributes: dict[str, Any]) -> bool:
-    """Whether an object has a thread, a process or a queue, which go on beside the sweep."""
+    """Return whether an object has a thread, a process or a queue, which runs during the sweep."""
     return any(
         (base.__module__, base.__name__) in _AT_WORK
         for item in attributes.values()
@@ -111,7 +111,7 @@ def is_at_work(attributes: dict[str, Any]) -> bool:
 
 
 def slot_values(value: Any, descriptors: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """The slots that are filled, with their values."""
+    """Return the slots that have values, as pairs of descriptor and value."""
     filled = []
     for slot in descriptors:
         try:
@@ -121,8 +121,8 @@ def slot_values(value: Any, descriptors: Iterable[Any]) -> list[tuple[Any, Any]]
     return filled
 
 
-def _behind_ours(loaders: Iterable[Any]) -> Iterator[Any]:
-    """Loaders, and of those that were made here what is in them: they keep what they learn."""
+def _unwrapped(loaders: Iterable[Any]) -> Iterator[Any]:
+    """Yield loaders; for our own wrappers their attributes, since the wrappers keep their state."""
     for loader in loaders:
         if type(loader).__module__.startswith("lrwidget."):
             yield from vars(loader).values()
@@ -136,12 +136,12 @@ def _is_followed(kind: type) -> bool:
     roots = [base.__module__.partition(".")[0] for base in kind.__mro__]
     if kind.__module__.startswith("multiprocessing.sharedctypes"):
         return True
-    if any(root in _LEFT_ALONE for root in roots):
-        return issubclass(kind, nn.Module)  # a LightningModule; its Trainer is left alone
-    # What a deep copy takes as it is belongs to no one part of a program.
+    if any(root in _NOT_FOLLOWED for root in roots):
+        return issubclass(kind, nn.Module)  # a LightningModule, but not its Trainer
+    # An object that a deep copy shares is shared by the whole program.
     if is_shared(kind):
         return False
-    # Files are put back to their position.
+    # Files are followed, since their position is restored.
     return roots[0] not in sys.stdlib_module_names or roots[0] in _PLAIN or "_io" in roots
 
 
@@ -159,18 +159,18 @@ def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
     elif is_a(value, functools.partial):
         yield from (value.func, value.args, value.keywords)
     elif is_a(value, types.FunctionType):
-        yield from (item for item in _used_by(value) if type(item) not in _NOTES)
+        yield from (item for item in _used_by(value) if type(item) not in _RESULT_TYPES)
     elif is_a(value, nn.Module):
-        # A scripted module has them in no attribute.
+        # A scripted module does not have them as attributes.
         yield from value.parameters(recurse=False)
         yield from value.buffers(recurse=False)
     else:
         samples = as_data and not is_a(value, dict)
-        held = items(value, MOST_NESTED)
+        held = items(value, MAX_ITEMS)
         yield from (item for item in held if not (samples and _is_array(item)))
     attributes = own_attributes(value)
     if attributes is not None:
-        # The iterator that a loader keeps for its workers is the user's epoch in progress.
+        # `_iterator` of a DataLoader belongs to the user's epoch in progress.
         yield from [item for name, item in list(attributes.items()) if name != "_iterator"]
     for _, item in slot_values(value, slots(type(value))):
         yield item
@@ -192,7 +192,7 @@ def _used_by(function: types.FunctionType) -> Iterator[Any]:
 
 
 def moves_on_its_own(value: Any) -> bool:
-    """Whether this is no note but a part of training: a generator, an Accelerator that counts."""
+    """Return whether `value` changes with each step: a generator or an Accelerator."""
     return is_generator(value) or type(value).__module__ == "accelerate.accelerator"
 
 
@@ -211,7 +211,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _generators_named_by(kind: type) -> Iterator[Any]:
-    """Random generators that are globals of the module where a class was written."""
+    """Yield the random generators that the methods of a class use as globals or attributes."""
     for base in kind.__mro__:
         module = base.__module__.partition(".")[0]
         if module in ("torch", "numpy") or module in sys.stdlib_module_names:

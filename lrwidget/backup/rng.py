@@ -1,4 +1,4 @@
-"""The random generators that training draws from: remember them, seed them, put them back."""
+"""Save, seed and restore the random generators that training draws from."""
 
 import random
 import threading
@@ -14,27 +14,27 @@ from lrwidget.backup.walk import is_a
 
 
 def cuda_in_use() -> bool:
-    """Whether this process has begun to use CUDA; asking does not begin it."""
+    """Return whether this process uses CUDA, without initializing it."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
-# Backends with a generator for each of their devices.
+# Backends with one generator per device.
 _ACCELERATORS: list[Any] = [torch.cuda, torch.xpu]
 
 
 def is_generator(value: Any) -> bool:
-    """Whether `value` is a random generator of somebody's own, of torch, numpy or python.
+    """Return whether `value` is a random generator of torch, numpy or Python, and not a global one.
 
-    The ones that all share are not: `remember_generators` remembers those.
+    `remember_generators` saves the global generators.
     """
     kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
     if not is_a(value, (*kinds, np.random.BitGenerator)):
         return False
     shared = [torch.default_generator, *torch.cuda.default_generators, *_SHARED]
-    return not any(value is one for one in shared)
+    return not any(value is generator for generator in shared)
 
 
-# Python's and numpy's hidden instances, behind the functions of their modules.
+# The hidden global instances behind the module functions of Python and numpy.
 _numpy_shared = np.random.mtrand._rand
 _SHARED = (
     random._inst,
@@ -44,7 +44,7 @@ _SHARED = (
 
 
 def remember_generator(generator: Any) -> Callable[[], object] | None:
-    """What puts one of the kinds that `is_generator` knows back; None where it has no state."""
+    """Return a function that restores a generator (`is_generator`); None if it has no state."""
     if isinstance(generator, torch.Generator):
         held = generator.get_state()
         return lambda: generator.set_state(held)
@@ -62,19 +62,19 @@ def remember_generator(generator: Any) -> Callable[[], object] | None:
         drawn = generator.get_state()
         return lambda: generator.set_state(drawn)
     try:
-        at = generator.getstate()
+        python_state = generator.getstate()
     except NotImplementedError:  # SystemRandom
         return None
-    return lambda: generator.setstate(at)
+    return lambda: generator.setstate(python_state)
 
 
 def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], None]:
-    """Remember torch (CPU and devices in use), numpy, python and the loader's `own` generators.
+    """Save the global generators of torch (CPU, devices in use), numpy and Python, and `own` ones.
 
     Returns:
-        A function that puts all of them back, as often as it is called. Where sweeps of several
-        models overlap, the last one to end puts the shared generators back to where they were
-        before the first.
+        A function that restores all of them; may be called repeatedly. If sweeps of several models
+        overlap, the last one to end restores the global generators to their state before the
+        first.
     """
     loader = [(generator, generator.get_state()) for generator in own]
     this = _Sweep()
@@ -95,7 +95,7 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
 
 @contextmanager
 def unmoved() -> Iterator[None]:
-    """Put torch, numpy and python back after the block to where they are now, sweep or no sweep."""
+    """Restore the global generators after the block to their state before it."""
     put_back = remember_shared()
     try:
         yield
@@ -107,16 +107,16 @@ class _Sweep:
     """One sweep in progress."""
 
 
-# What puts the shared generators back, by the sweeps in progress. The keys are weak, so that one
-# that is broken off before its caller holds it does not count.
+# The function that restores the global generators, by sweep in progress. Keys are weak, so that a
+# sweep that is interrupted before its caller refers to it does not count.
 _sweeps: weakref.WeakKeyDictionary[_Sweep, Callable[[], None]] = weakref.WeakKeyDictionary()
 _sweeps_lock = threading.Lock()
 
 
 def remember_shared() -> Callable[[], None]:
-    """Remember torch (CPU and devices in use), numpy and python; returns what puts them back."""
+    """Save the global generators; return a function that restores them."""
     cpu = torch.get_rng_state()
-    # A device that nobody has used yet has no state to keep, and asking would start it.
+    # Reading the state of an unused device would initialize it.
     devices = [(b, b.get_rng_state_all()) for b in _ACCELERATORS if b.is_initialized()]
     unused = [b for b in _ACCELERATORS if not b.is_initialized()]
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
@@ -128,7 +128,7 @@ def remember_shared() -> Callable[[], None]:
         for backend, states in devices:
             backend.set_rng_state_all(states)
         for backend in unused:
-            if backend.is_initialized():  # by the sweep: its generators stood at their seeds
+            if backend.is_initialized():  # by the sweep; before, they had their initial seeds
                 for generator in backend.default_generators:
                     generator.manual_seed(generator.initial_seed())
         if mps is not None:
@@ -140,9 +140,9 @@ def remember_shared() -> Callable[[], None]:
 
 
 def seed_generators(seed: int, own: Iterable[Any] = ()) -> None:
-    """Seed the generators that `remember_generators` remembers, and `own` ones of any kind.
+    """Seed the global generators and `own` ones of any type.
 
-    Unlike `torch.manual_seed` this leaves nothing queued for devices that are not in use.
+    Unlike `torch.manual_seed`, this queues no seeding for devices that are not in use.
     """
     torch.default_generator.manual_seed(seed)
     for backend in _ACCELERATORS:

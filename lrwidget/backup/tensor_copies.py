@@ -1,7 +1,7 @@
-"""Copies of the values of tensors, to put them back into the same memory.
+"""Copies of the values of tensors, which are restored into the same memory.
 
-One copy for each storage, so that tied weights, views, strides and any dtype come back exactly, at
-the addresses that fused and compiled code holds.
+Each storage is copied once, so that tied weights, views, strides and any dtype are restored
+exactly, at the addresses that fused and compiled code uses.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ PutBack = Callable[[], object]
 
 
 class Copies:
-    """The bytes of some storages at one moment.
+    """Copies of the bytes of storages.
 
     Args:
-        place: where they are kept: on the tensors' own device, in CPU memory, or in a temporary
-            file.
+        place: where the copies are kept: on the device of each tensor, in CPU memory, or in a
+            temporary file.
 
     Attributes:
-        nbytes: bytes of the copies.
-        file: the temporary file, where there is one.
+        nbytes: the size of the copies in bytes.
+        file: the temporary file, or None.
     """
 
     def __init__(self, place: Place) -> None:
@@ -41,7 +41,7 @@ class Copies:
         self._pairs: list[tuple[Any, Any]] = []
 
     def changed(self) -> bool:
-        """Whether any of the bytes are others now; not to be asked of copies in a file."""
+        """Return whether any copied bytes have changed; ignores copies in a file."""
         return any(
             storage.nbytes() != saved.nbytes()
             or not torch.equal(_bytes_of(storage).to(saved.device), _bytes_of(saved))
@@ -49,24 +49,25 @@ class Copies:
         )
 
     def put_back(self) -> list[PutBack]:
-        """What puts the bytes back."""
+        """Return functions that restore the bytes."""
         return list(self._storages.values())
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Release the copies and close the file."""
         self._storages.clear()
         self._pairs.clear()
         if self.file is not None:
             self.file.close()
 
     def of(self, tensor: torch.Tensor) -> PutBack:
-        """Keep the values of a tensor.
+        """Copy the values of a tensor.
 
         Returns:
-            What puts its own way to look at them back; `put_back` has what does so with the values.
+            A function that restores the tensor's view of its storage (address, dtype, shape,
+            strides); the functions of `put_back` restore the values.
 
         Raises:
-            ValueError: it has no values yet.
+            ValueError: the tensor is a lazy parameter without values.
         """
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             raise ValueError(
@@ -128,7 +129,7 @@ class Copies:
 
 
 def _sized(storage: Any, nbytes: int) -> Any:
-    """A storage in the size that it had: tensors may have been resized in place meanwhile."""
+    """Resize a storage to its original size, since tensors may have been resized in place."""
     if storage.nbytes() != nbytes:
         storage.resize_(nbytes)
     return storage

@@ -1,10 +1,10 @@
-"""What objects of any kind hold, as far as it is data: a typed look, one level at a time.
+"""Read what objects of any type hold, one level at a time, as far as it is data.
 
-Objects that are no data are not looked into: modules of Python, classes, files, threads, loggers,
-data sets, and what libraries keep for themselves.
+Not read are Python modules, classes, files, threads, loggers, data sets and the internal objects of
+libraries.
 
-No code of the objects is run: they are told by their own types, since `isinstance` asks a proxy for
-the class of what it stands for, and items are those of the built-in container.
+No code of the objects runs: types are compared with `type`, since `isinstance` asks a proxy for the
+class of its target, and items are read with the methods of the built-in containers.
 """
 
 import collections
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# What cannot change, or is nobody's state.
+# Types whose objects are immutable, or are not the state of anything.
 ATOMS = frozenset(
     {
         *(type(None), bool, int, float, complex, str, bytes, range, slice, type(...), property),
@@ -31,7 +31,7 @@ ATOMS = frozenset(
     }
 )
 
-# An instance of these, or of a class derived from one, works by itself: a thread, a file, a queue.
+# Modules whose classes, and their subclasses, are active: threads, files, sockets, queues.
 _AT_WORK = frozenset(
     {
         *("_io", "_queue", "_socket", "_thread", "asyncio", "concurrent", "ctypes", "io"),
@@ -39,9 +39,9 @@ _AT_WORK = frozenset(
         *("ssl", "subprocess", "tempfile", "threading"),
     }
 )
-# Of those, what an object may well hold and yet be data.
-_HARMLESS = frozenset({"lock", "RLock", "Logger", "LoggerAdapter", "RootLogger", "local"})
-# Packages whose objects are no part of a model: they show, log, schedule or store.
+# Exceptions: a data object may have these as attributes.
+_ALLOWED = frozenset({"lock", "RLock", "Logger", "LoggerAdapter", "RootLogger", "local"})
+# Packages whose objects are not part of a model: they display, log, schedule or store.
 _NOT_DATA = frozenset(
     {
         *("IPython", "bqplot", "comet_ml", "dask", "datasets", "h5py", "ipykernel"),
@@ -64,7 +64,7 @@ _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
 def is_plain(kind: type) -> bool:
-    """Whether objects of this type are data that is held in their attributes."""
+    """Return whether objects of this type are data in their attributes."""
     module, root = _module_of(kind)
     if (module, kind.__qualname__) in _OF_PYTHON:
         return True
@@ -74,31 +74,31 @@ def is_plain(kind: type) -> bool:
         return module.startswith(_OF_TORCH)
     if root in sys.stdlib_module_names or root in _NOT_DATA:
         return False
-    return not any(works_by_itself(base) for base in kind.__mro__) and not is_shared(kind)
+    return not any(is_active_type(base) for base in kind.__mro__) and not is_shared(kind)
 
 
 def is_shared(kind: type) -> bool:
-    """Whether a deep copy of an instance is that instance itself: it belongs to no copy."""
+    """Return whether `copy.deepcopy` of an instance returns the instance itself."""
     method = getattr(kind, "__deepcopy__", None)
     code = getattr(method, "__code__", None)
     return code is not None and code.co_code == _itself.__code__.co_code
 
 
-def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - as `__deepcopy__` is called
+def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - the signature of `__deepcopy__`
     return self
 
 
 def modules_of_class(kind: type) -> Iterator[nn.Module]:
-    """The modules that a class holds for all its objects; other attributes of classes stay."""
+    """Yield the `nn.Module`s among the attributes of a class and its bases."""
     for base in kind.__mro__:
         yield from (held for held in vars(base).values() if isinstance(held, nn.Module))
 
 
-def works_by_itself(kind: type) -> bool:
-    """Whether instances are threads, files, sockets, queues and the like."""
+def is_active_type(kind: type) -> bool:
+    """Return whether instances are threads, files, sockets, queues and the like."""
     module, root = _module_of(kind)
     if root in _AT_WORK:
-        return kind.__name__ not in _HARMLESS
+        return kind.__name__ not in _ALLOWED
     return module.startswith("torch.utils.data")
 
 
@@ -109,20 +109,20 @@ def _module_of(kind: type) -> tuple[str, str]:
 
 
 def is_a(value: Any, kinds: Any) -> bool:
-    """As `isinstance`, but of the object itself where it is a proxy, which may lead nowhere."""
+    """Return `isinstance(value, kinds)` without asking a proxy for the class of its target."""
     return issubclass(type(value), kinds)
 
 
 def attributes(value: Any) -> dict[str, Any] | None:
-    """The `__dict__` of an object, itself; None where it has none, or works by itself."""
+    """Return the `__dict__` of an object, not a copy; None if it has none or has active objects."""
     found = own_attributes(value)
-    if found is None or any(works_by_itself(type(item)) for item in dict.values(found)):
+    if found is None or any(is_active_type(type(item)) for item in dict.values(found)):
         return None
     return found
 
 
 def own_attributes(value: Any) -> dict[str, Any] | None:
-    """The `__dict__` of an object, itself; None where it has none."""
+    """Return the `__dict__` of an object, not a copy; None if it has none."""
     try:
         found = object.__getattribute__(value, "__dict__")
     except Exception:  # noqa: BLE001 - a class may make a property of it
@@ -131,11 +131,11 @@ def own_attributes(value: Any) -> dict[str, Any] | None:
 
 
 def items(value: Any, most: int | None = None) -> list[Any]:
-    """What a container holds, the values of a dict; nothing for any other object.
+    """Return the items of a container, or the values of a dict; an empty list for other objects.
 
     Args:
-        value: anything.
-        most: nothing either of what holds more items.
+        value: any object.
+        most: return an empty list for a container with more items; None for no limit.
     """
     for kind in _CONTAINERS:
         if is_a(value, kind):
@@ -147,12 +147,12 @@ def items(value: Any, most: int | None = None) -> list[Any]:
 
 _CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, collections.deque)
 _TRAINED = (nn.Module, nn.Parameter)
-# A longer container is data, such as a training set: its items are not looked into.
-MOST_NESTED = 1000
+# A longer container is data, such as a training set; its items are not read.
+MAX_ITEMS = 1000
 
 
 def slots(kind: type) -> list[Any]:
-    """The descriptors of the `__slots__` of a class and of its bases."""
+    """Return the descriptors of the `__slots__` of a class and its bases."""
     return [
         member
         for base in kind.__mro__
@@ -166,19 +166,19 @@ _NEVER_PLAIN = (type, BaseException, enum.Enum, weakref.ref, np.generic, nn.Modu
 
 
 def held_by(function: types.FunctionType) -> Iterator[Any]:
-    """What a function can use beside its arguments: closure, defaults, and globals that it names.
+    """Yield what a function uses besides its arguments: closure, defaults and globals.
 
-    The globals of functions of torch and of Python are theirs.
+    Globals of functions of torch, numpy and Python are left out.
     """
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # not filled yet
+        except ValueError:  # not assigned yet
             continue
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
     scope = function.__globals__
-    # Not by `__module__`, which functools.wraps copies from what is wrapped.
+    # Not `__module__`, which functools.wraps copies from the wrapped function.
     if is_from_a_library(scope.get("__name__")):
         return
     for name in names(function.__code__):
@@ -188,7 +188,7 @@ def held_by(function: types.FunctionType) -> Iterator[Any]:
 
 
 def _named_in(space: Any, attributes: Iterable[str]) -> Iterator[Any]:
-    """What a function names of a user's class or module: `Config.crit`, `losses.centre`."""
+    """Yield what a function reads from a user's class or module: `Config.crit`, `losses.centre`."""
     if isinstance(space, type):
         if not is_from_a_library(space.__module__):
             yield from modules_of_class(space)
@@ -199,41 +199,41 @@ def _named_in(space: Any, attributes: Iterable[str]) -> Iterator[Any]:
 
 
 def is_from_a_library(module: Any) -> bool:
-    """Whether a module, given by its name, is of torch or Python, which hold no state of users."""
+    """Return whether the module with this name belongs to torch, numpy or Python."""
     root = str(module).partition(".")[0]
     return root in ("torch", "numpy", "builtins") or root in sys.stdlib_module_names
 
 
 @functools.lru_cache(maxsize=4096)
 def names(code: types.CodeType) -> frozenset[str]:
-    """The names of globals in a piece of code, with those of functions in it."""
+    """Return the names of the globals that a code object and the functions in it read."""
     inner = [names(const) for const in code.co_consts if isinstance(const, types.CodeType)]
-    # Not `co_names`, which has attributes too: `self.model` uses no global `model`.
+    # Not `co_names`, which includes attributes: `self.model` reads no global `model`.
     read = (i.argval for i in dis.get_instructions(code) if i.opname in _READS_A_GLOBAL)
     return frozenset(read).union(*inner)
 
 
 _READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 
-# How far the references of functions are followed: a loss that calls a helper that uses the model.
-_DEPTH = 4
-# How many objects are looked at on the way.
-_MOST = 20_000
+# The depth to which references are followed: a loss calls a helper that uses the model.
+_MAX_DEPTH = 4
+# The maximum number of objects that are followed.
+_MAX_OBJECTS = 20_000
 
 
 def used_by(*values: Any, containers: bool = False) -> Iterator[Any]:
-    """What functions, methods, partials or callable objects can use beside their arguments.
+    """Yield what functions, methods, partials or callable objects use besides their arguments.
 
-    Nearest first, each object once, and what is reached through these in turn; modules are not
-    looked into.
+    References are followed, nearest first, and each object is yielded once; modules are not
+    followed.
 
     Args:
-        values: what is called.
-        containers: whether to look into lists, dicts, tuples and sets on the way.
+        values: the callables.
+        containers: whether to follow the items of lists, dicts, tuples and sets.
     """
     seen: dict[int, Any] = {id(value): value for value in values}
     level = list(values)
-    for _ in range(2 * _DEPTH):  # an object and its attributes are two
+    for _ in range(2 * _MAX_DEPTH):  # an object and its attributes count as two levels
         nearest, level = level, []
         for outer in nearest:
             for item in _inside(outer, containers):
@@ -241,42 +241,42 @@ def used_by(*values: Any, containers: bool = False) -> Iterator[Any]:
                     seen[id(item)] = item
                     level.append(item)
                     yield item
-                if len(seen) > _MOST:
+                if len(seen) > _MAX_OBJECTS:
                     return
 
 
 def is_state(value: Any) -> bool:
-    """Whether what a function uses is state of a training, and not somebody's notes.
+    """Return whether an object that a function uses is training state, not results or counters.
 
-    State is a tensor, an array, a module, an optimizer, a generator, or an object that holds one
-    of these near. Bare containers, and objects of numbers and text alone, are counters and
-    records, which people read afterwards.
+    State is a tensor, an array, a module, an optimizer, a generator, or an object with one of these
+    within a few levels. Plain containers, and objects with only numbers and text, are counters and
+    records, which users read after a sweep.
     """
     level, seen = [value], 0
-    for _ in range(_NEAR):
+    for _ in range(_STATE_DEPTH):
         nearest, level = level, []
         for item in nearest:
             if is_a(item, _STATE):
                 return True
             seen += 1
-            if seen < _FEW and (item is not value or is_plain(type(item))):
+            if seen < _STATE_OBJECTS and (item is not value or is_plain(type(item))):
                 level += _inside(item, containers=True)
     return False
 
 
-# How many levels and objects are looked at to see whether an object holds state.
-_NEAR = 4
-_FEW = 1000
+# The maximum number of levels and objects that `is_state` examines.
+_STATE_DEPTH = 4
+_STATE_OBJECTS = 1000
 
 
 def functions_in(values: Iterable[Any]) -> list[Any]:
-    """The functions, methods and partials that are held in values, containers and plain objects.
+    """Return the functions, methods and partials in values, containers and plain objects.
 
-    A deep copy holds the same functions, with all that they use.
+    A deep copy refers to the same functions, and so to everything that they use.
     """
     seen: dict[int, Any] = {}
     found, level = [], list(values)
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_DEPTH):
         nearest, level = level, []
         for value in nearest:
             if type(value) in ATOMS or id(value) in seen:
@@ -284,7 +284,7 @@ def functions_in(values: Iterable[Any]) -> list[Any]:
             seen[id(value)] = value
             if is_a(value, FUNCTIONS):
                 found.append(value)
-            elif not is_shared(type(value)) and len(seen) < _MOST:
+            elif not is_shared(type(value)) and len(seen) < _MAX_OBJECTS:
                 level += _inside(value, containers=True)
     return found
 
@@ -310,7 +310,7 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
     elif is_a(value, _CONTAINERS):
         if containers:
             held = items(value)
-            long = len(held) > MOST_NESTED
+            long = len(held) > MAX_ITEMS
             yield from (item for item in held if is_a(item, _TRAINED)) if long else held
     elif is_a(value, weakref.ref):
         yield weakref.ref.__call__(value)

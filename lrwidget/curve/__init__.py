@@ -1,1 +1,1 @@
-"""What losses say of learning rates: numpy alone, and nothing else of the project."""
+"""Analysis of range test curves; imports numpy and nothing else of the project."""

@@ -1,4 +1,4 @@
-"""The line that is drawn: an average to both sides, without a lag between loss and rate."""
+"""The smoothed line that is drawn: a two-sided average, which does not lag behind the loss."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from lrwidget.curve.smoothing import smoothed
 
 Floats = NDArray[np.float64]
 
-# Losses whose sums and quotients are still numbers, and a spread that can divide them.
+# Losses are clipped to this, so that sums and quotients stay finite; no spread is smaller than the
+# second value, so that it can be divided by.
 LARGEST = 1e150
 LEAST_SPREAD = 1e-100
-# Of a curve without any fall or noise: so much of its level counts as its spread.
+# The spread of a curve without any fall or noise, as a share of its level.
 SPREAD_SHARE = 1e-6
-# Of many losses a sample tells enough.
+# Quantiles are computed on a sample of at most this many losses, which is accurate enough.
 SAMPLE = 1024
 
 
 def centred(loss: ArrayLike, beta: float) -> Floats:
     """Return the loss curve smoothed to both sides.
 
-    At each finite loss a straight line is fitted to all of them, weighted by ``beta**(2 * d)``
-    where d counts the finite losses between; the value is that of the line there. So the fit is
-    about as smooth as ``smoothed(loss, beta)`` and does not trail it, and the slope keeps it from
-    trailing at the newest loss too. It changes back some way as losses come.
+    Each value is a local linear fit to all finite losses, weighted by ``beta**(2 * d)``, where d
+    counts the finite losses between. The fit is about as smooth as ``smoothed(loss, beta)`` and
+    does not lag; the slope prevents a lag at the newest loss too. New losses change the last part
+    of the line.
 
-    An explosion would smear into all that came before. So losses far above the part of the curve
-    that comes before its lowest (twice as far up as this part is high) count on a logarithmic
-    scale from there on, and the line is taken back from it.
+    An explosion would smear into the losses before it. Losses far above the part of the curve
+    before its minimum (more than one height of that part above its top) are therefore fitted on a
+    logarithmic scale, and the fit is transformed back.
 
     Args:
         loss: raw losses, shape (steps,). A NaN or an infinity is a gap: the result is NaN there,
-            and nothing else sees it.
-        beta: how much is smoothed, ``0 <= beta < 1``; 0 returns the finite losses as they are.
+            and no other value depends on it.
+        beta: strength of the smoothing, ``0 <= beta < 1``; 0 returns the finite losses unchanged.
 
     Returns:
-        float64, shape (steps,). The browser draws the same values; both are held to 1e-12 by
-        ``tests/vectors/centred.json``.
+        float64, shape (steps,). The browser computes the same values;
+        ``tests/vectors/centred.json`` holds both to 1e-12.
 
     Raises:
         ValueError: beta lies outside [0, 1), or loss is not one-dimensional.
@@ -50,11 +51,11 @@ def centred(loss: ArrayLike, beta: float) -> Floats:
         return result
     values = np.clip(result[finite], -LARGEST, LARGEST)
     highest, spread = _normal(values, average[finite])
-    # In units of the spread; above 0 they count on a logarithmic scale.
+    # In units of the spread; values above 0 are put on a logarithmic scale.
     heights = (values - highest) / spread - 1
     high = heights > 0
     heights[high] = np.log1p(heights[high])
-    # A slope that is steep at an end must not lead out of what there is.
+    # A steep slope at an end must not lead out of the range of the data.
     line = np.clip(_fitted(heights, beta * beta), heights.min(), heights.max())
     high = line > 0
     line[high] = np.expm1(line[high])
@@ -63,10 +64,10 @@ def centred(loss: ArrayLike, beta: float) -> Floats:
 
 
 def _normal(values: Floats, average: Floats) -> tuple[float, float]:
-    """Return the highest loss before the curve's lowest, and the spread of losses there.
+    """Return the highest loss before the minimum of the curve, and the spread of losses there.
 
-    Medians of three, so that a single bad batch is not taken for the height of the curve. Of a
-    curve that only rises the lowest quarter tells the spread.
+    Both are computed on running medians of three, so that a single bad batch does not count as the
+    height of the curve. For a curve that only rises, the spread is that of the lowest quarter.
     """
     before = np.concatenate([values[:1], values, values[-1:]])[: int(average.argmin()) + 3]
     medians = np.median(np.lib.stride_tricks.sliding_window_view(before, 3), axis=1)
@@ -91,7 +92,7 @@ def _fitted(values: Floats, keep: float) -> Floats:
 
 
 def _moments(values: Floats, keep: float) -> tuple[Floats, Floats, Floats]:
-    """Return at each value the weighted sums of it and those before, and of them times d and d²."""
+    """Return, at each value, the weighted sums of the values up to it, times 1, d and d²."""
     zeroth, first, second = _decayed(values, keep), np.zeros_like(values), np.zeros_like(values)
     first[1:] = keep * _decayed(zeroth, keep)[:-1]
     second[1:] = keep * _decayed(zeroth + 2 * first, keep)[:-1]
@@ -99,7 +100,7 @@ def _moments(values: Floats, keep: float) -> tuple[Floats, Floats, Floats]:
 
 
 def _decayed(values: Floats, keep: float) -> Floats:
-    """Return the sums of ``keep**(i - j) * values[j]`` over j <= i; a pass doubles their span."""
+    """Return the sums of ``keep**(i - j) * values[j]`` over j <= i; each pass doubles the span."""
     total = values.copy()
     span = 1
     while span < len(total) and keep**span > 0:

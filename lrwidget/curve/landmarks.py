@@ -1,7 +1,7 @@
-"""The landmarks of a range test: where the loss falls, where its floor lies, where it climbs away.
+"""The landmarks of a range test: where the loss falls, where its floor lies, where it climbs.
 
-All rates are handled as decades (log10), all losses in units of the noise of one batch, so that
-neither the number of steps nor scale and offset of the loss change what is found.
+Rates are in decades (log10) and losses in units of the noise of one batch, so that the landmarks
+depend neither on the number of steps nor on the scale and offset of the loss.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import numpy as np
 from lrwidget.curve.local_linear import fitted
 from lrwidget.curve.normalize import Array, scored
 
-# Width (standard deviation) of the smoothing kernel. From 0.15 to 0.3 decade the figures of the
-# benchmark stay the same.
+# Width (standard deviation) of the smoothing kernel; widths from 0.15 to 0.3 decade give the same
+# benchmark scores.
 KERNEL_DECADES = 0.25
-# The ends of the floor are the mean over these widths: a width on its own finds another wave of
-# the noise for each seed.
+# The ends of the floor are averaged over these widths: with a single width they depend on the noise
+# of the seed.
 FLOOR_KERNELS = (0.15, 0.2, KERNEL_DECADES, 0.32, 0.4)
 
-# Losses above the plateau count up to ten times the noise, or as far up as the curve falls down,
-# so that a blow-up cannot smear into the floor; 6 to 20 score the same.
+# Losses above the plateau are capped at ten times the noise, or at the depth of the fall where that
+# is more, so that an explosion cannot smear into the floor; 6 to 20 score the same.
 CAP_NOISE = 10.0
-# The loss has climbed where the smoothed curve stands three standard deviations of one batch above
-# the plateau; of sequential tests and other thresholds this one placed the climb best. Where there
-# is hardly any noise, a fifth of the fall, so that the first trace of a climb does not count.
+# The loss climbs where the smoothed curve is three standard deviations of one batch above the
+# plateau; this placed the climb better than other thresholds and sequential tests. Where there is
+# hardly any noise, the threshold is a fifth of the fall, so that a trace of a climb does not count.
 CLIMB_NOISE = 3.0
 CLIMB_SHARE = 0.2
-# It has exploded where it stands twenty above; 10 to 60 score the same. Losses count up to twice
-# that, so that one of 1e9 does not date the explosion too early.
+# The loss explodes where it is twenty standard deviations above the plateau; 10 to 60 score the
+# same. Losses are capped at twice that, so that a loss of 1e9 does not put the explosion too low.
 EXPLOSION_NOISE = 20.0
-# The floor lies within 5% of the fall from its lowest point, or within two standard errors of the
-# smoothed curve where they are more (a quarter at most): a wave of that height is noise.
+# The floor is the part of the curve within 5% of the fall from the minimum, or within two standard
+# errors of the smoothed curve where they are more (a quarter at most), since that much is noise.
 FLOOR_SHARE = 0.05
 FLOOR_ERRORS = 2.0
 FLOOR_SHARE_MOST = 0.25
@@ -40,23 +40,24 @@ FLOOR_SHARE_MOST = 0.25
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What a range test shows, in decades (log10 of the rate) and in the units of the loss.
+    """The landmarks of a curve: rates in decades (log10), losses in the units of the loss.
 
     Attributes:
         first, last: the first and the last rate of the sweep.
-        level: loss from which the curve falls: that of the plateau.
+        level: loss from which the curve falls: the level of the plateau.
         noise: standard deviation of one batch's loss on the plateau.
         error: standard error of the smoothed loss at its minimum.
         fall: how far the smoothed loss falls below the level; 0 where it does not.
-        begun: where 10% of the fall are done.
-        done: where the loss has reached its floor.
-        minimum: where the smoothed loss is lowest.
-        lost: where the loss leaves the floor again; the last rate where it does not.
-        half_lost: where half of the fall is lost again, None where it is not.
-        climbs: where the loss leaves the plateau upwards, None where it does not.
-        explodes: where it stands twenty times the noise above the plateau, None where it does not.
-        height: by how many decades the explosion is higher than the fall is deep (or than three
-            times the noise, where that is more), None where half of the fall is not lost.
+        begun: rate at which 10% of the fall are done.
+        done: rate at which the loss reaches its floor.
+        minimum: rate at which the smoothed loss is lowest.
+        lost: rate at which the loss leaves the floor again; the last rate if it does not.
+        half_lost: rate at which half of the fall is lost again; None if it is not.
+        climbs: rate at which the loss rises above the plateau; None if it does not.
+        explodes: rate at which the loss is twenty times the noise above the plateau; None if it
+            never is.
+        height: decades by which the explosion is higher than the fall is deep (or than three times
+            the noise, where that is more); None if half of the fall is not lost.
     """
 
     first: float
@@ -76,10 +77,9 @@ class Landmarks:
 
 
 def find_landmarks(decades: Array, losses: Array) -> Landmarks:
-    """Return the landmarks of one or more sweeps of the same task (as `read_sweeps` gives them).
+    """Return the landmarks of one or more sweeps of the same task (as `read_sweeps` returns them).
 
-    Several sweeps are read as one: each is centred on its own plateau, its loss is capped, and the
-    mean of them is taken.
+    Several sweeps are averaged into one, after each is centred on its own plateau and capped.
     """
     first, last = float(decades[0]), float(decades[-1])
     scores, levels, noise = scored(decades, losses)
@@ -91,7 +91,7 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     fall = falls[KERNEL_DECADES]
     floors = [found for found in falls.values() if found.depth > 0] or [fall]
     x, y, _ = fitted(decades, np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
-    # The losses that are told are those of the sweeps that got as far as the minimum.
+    # The reported level is that of the sweeps that reached the minimum.
     nearest = np.abs(decades - fall.minimum).argmin()
     level = float(levels[~np.isnan(scores[:, nearest])].mean())
     return Landmarks(
@@ -113,10 +113,10 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
 
 
 def _height(scores: Array, unit: float) -> float:
-    """Return the highest loss of the sweeps in decades of the unit, mean over the sweeps."""
-    # One that broke off has no loss where the sweeps end, and would have gone higher.
+    """Return the log10 of the highest loss in `unit`, averaged over the sweeps."""
+    # A sweep that was broken off has no loss at the last rate, and would have gone higher.
     highest = np.nanmax(scores[~np.isnan(scores[:, -1])], axis=1)
-    # The logarithm needs a least value, for sweeps that stay below their level.
+    # A lower bound for sweeps that stay below their level, where the logarithm is not defined.
     return float(np.mean(np.log10(np.maximum(highest / unit, 0.01))))
 
 
@@ -136,7 +136,7 @@ class _Fall:
 
 
 def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
-    """Return the landmarks of one curve, as `fitted` gives it.
+    """Return the landmarks of one curve, as `fitted` returns it.
 
     Args:
         x: rates in decades, shape (n,).
@@ -146,11 +146,11 @@ def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
     height = max(CLIMB_NOISE, CLIMB_SHARE * -float(y.min()))
     risen = np.flatnonzero((y[:-1] <= height) & (y[1:] > height))
     before = int(risen[0]) + 1 if len(risen) else len(y)
-    # What comes after the climb is chaos, and may be lower than anything before.
+    # After the climb losses are erratic and may be lower than the floor.
     low = int(y[:before].argmin())
-    # The loss falls from the plateau, but from no more than it has been before the minimum: a curve
-    # that only climbs has its minimum at its start. One that begins above its plateau falls from
-    # its first steps on, and from there.
+    # The fall starts at the plateau, but no higher than the curve was before its minimum: a curve
+    # that only climbs has its minimum at its start. A curve that begins above its plateau falls
+    # from its first steps on, and from that height.
     top = float(y[: low + 1].max())
     if top <= height:
         top = min(0.0, top)
@@ -160,7 +160,7 @@ def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
     def loses(share: float) -> float | None:
         return _crossing(x[low:], y[low:], top + (share - 1) * depth) if depth > 0 else None
 
-    # Seen from the minimum, since noise may reach a tenth of a fall before it begins.
+    # Searched backwards from the minimum, since noise may reach a tenth of the fall before it.
     begun = _crossing(-x[low::-1], y[low::-1], top - 0.1 * depth)
     edge = FLOOR_SHARE
     if depth > 0:
@@ -181,7 +181,7 @@ def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
 
 
 def _crossing(x: Array, y: Array, value: float) -> float | None:
-    """Return where y first exceeds the value, between points by straight lines; None if nowhere."""
+    """Return the x at which y first exceeds the value, linearly interpolated; None if nowhere."""
     above = np.flatnonzero(y > value)
     if not len(above):
         return None

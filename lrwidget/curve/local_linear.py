@@ -1,4 +1,4 @@
-"""A kernel that smooths a range test to both sides, without a lag between loss and rate."""
+"""Local linear regression of a range test: two-sided smoothing, which does not lag."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import numpy as np
 
 from lrwidget.curve.normalize import Array
 
-# A sparse sweep needs a kernel of 1.5 steps to smooth at all.
+# In a sparse sweep the kernel has at least this width in steps; below it nothing is smoothed.
 KERNEL_STEPS = 1.5
-# A grid ten times finer than the kernel loses nothing and keeps 100,000 steps cheap.
+# A grid ten times finer than the kernel is accurate enough and keeps 100,000 steps cheap.
 GRID_DECADES = 0.02
 
 
 def fitted(decades: Array, scores: Array, width: float) -> tuple[Array, Array, Array]:
-    """Return rates, a local linear fit there, and the fit's standard error for scores of noise 1.
+    """Return rates, the local linear fit at them, and its standard error for noise 1.
 
-    The scores have shape (sweeps, steps). Neighbours are weighted by a Gaussian in decades, of the
-    given standard deviation. Looking to both sides it has no lag; the linear term keeps the slope
-    at the ends of the sweep.
+    Args:
+        decades: log10 of the rates, shape (steps,), ascending.
+        scores: losses in units of their noise, shape (sweeps, steps); NaN where there is none.
+        width: standard deviation of the Gaussian weights, in decades.
+
+    Returns:
+        Three arrays of shape (points,), on a grid of at most one point per 0.02 decade. The linear
+        term keeps the slope at the ends of the sweep.
     """
     sweeps = (~np.isnan(scores)).sum(axis=0)
     bins = np.floor((decades - decades[0]) / GRID_DECADES).astype(np.int64)
@@ -33,7 +38,7 @@ def fitted(decades: Array, scores: Array, width: float) -> tuple[Array, Array, A
     moment = weight * offset
     s0, s1, s2 = (m.sum(axis=1, keepdims=True) for m in (weight, moment, moment * offset))
     spread = s0 * s2 - s1**2
-    # A point on its own has no slope; there the fit is the point itself.
+    # A point without neighbours has no slope; there the fit is the point itself.
     alone = spread <= 1e-9 * (s0 * kernel) ** 2
     lever = np.where(alone, weight / s0, (weight * s2 - moment * s1) / np.where(alone, 1.0, spread))
     return x, lever @ y, np.sqrt((lever**2 / count).sum(axis=1))

@@ -1,6 +1,6 @@
-"""The part of the losses that is worth seeing, which an explosion cannot flatten.
+"""The range of a loss axis, chosen so that an explosion does not flatten the curve.
 
-Pictures made here and the page (`autorange.ts`, `trials.ts`, `limits.ts`) show the same part.
+Pictures made here and the page (`numeric/loss-range.ts`, `check/trials.ts`) show the same part.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from lrwidget.curve.smoothing import smoothed
 Floats = NDArray[np.float64]
 Range = tuple[float, float]
 
-# The smoothing that the range looks at, whatever the line's: the axis stays put.
+# Fixed, so that the axis does not move when the user changes the smoothing of the line.
 BETA = 0.8
-# Of many values a sample tells enough.
+# Quantiles are computed on a sample of at most this many losses, which is accurate enough.
 SAMPLE = 1024
-# How far the range of a check reaches above the calmest curve, in heights of that curve.
+# How far the range of a check extends above the curve with the lowest maximum, in its heights.
 ABOVE = 0.5
 
 
 def loss_range(sweeps: Iterable[Floats], limit: float | None = None) -> Range:
-    """Return the lower and the upper end of a loss axis: where each sweep starts, its fall, and a
-    bit of the rise.
+    """Return the ends of a loss axis that shows the start, the fall and a part of the rise.
 
     Args:
-        sweeps: the raw losses of each sweep, shapes (steps,); what is not finite is left out.
-        limit: the upper end where somebody has chosen it, None for an automatic one.
+        sweeps: the raw losses of each sweep, shapes (steps,); values that are not finite are
+            ignored.
+        limit: the upper end that the user has chosen; None for an automatic one.
 
     Returns:
-        Two finite numbers, the first below the second; 0 and 1 where there is no loss.
+        Two finite numbers, the first below the second; 0 and 1 if there is no finite loss.
     """
     ranges = [_sweep_range(finite) for losses in sweeps if (finite := _finite(losses)).size]
     auto = (0.0, 1.0)
@@ -45,8 +45,16 @@ def loss_range(sweeps: Iterable[Floats], limit: float | None = None) -> Range:
 
 
 def trials_range(curves: Iterable[Floats]) -> Range:
-    """Return a loss axis that shows the calmest of the curves whole, and the others as far as they
-    do not dwarf it; otherwise as `loss_range`."""
+    """Return the ends of a loss axis that shows the curve with the lowest maximum in full.
+
+    The other curves are cut off where they would make it too small to read.
+
+    Args:
+        curves: smoothed losses, shapes (steps,); values that are not finite are ignored.
+
+    Returns:
+        Two finite numbers, the first below the second; 0 and 1 if there is no finite loss.
+    """
     seen = [finite for curve in curves if (finite := _finite(curve)).size]
     if not seen:
         return 0.0, 1.0
@@ -63,11 +71,11 @@ def _finite(losses: Floats) -> Floats:
 
 def _sweep_range(losses: Floats) -> Range:
     """Return the lowest and the highest loss worth seeing in one sweep."""
-    # Until the smoothed loss is lowest nothing has exploded: noise there is worth seeing whole.
+    # Nothing explodes before the minimum of the smoothed loss: the noise there is shown in full.
     before = losses[: int(smoothed(losses, BETA).argmin()) + 1]
     low = float(before.min())
     high = max(_quantile(before, 0.98), float(losses[0]))
-    # A curve that only rises has next to no "before": show its lower half.
+    # A curve that only rises has hardly any losses before its minimum: show its lower half.
     half = _quantile(losses, 0.5)
     rises = len(before) < len(losses) / 10 or half - low < 3 * (high - low)
     return low, max(high, half) if rises else high
@@ -80,7 +88,7 @@ def _padded(low: float, high: float) -> Range:
 
 
 def _ordered(low: float, high: float) -> Range:
-    """Return the ends finite and apart, also where doubles are too large or too close for it."""
+    """Return two finite ends in ascending order, even if the given ones overflow or are equal."""
     low, high = (max(-1e300, min(end, 1e300)) for end in (low, high))
     if low < high:
         return low, high

@@ -1,4 +1,4 @@
-"""Sweeps as curves that can be compared: rates in decades, losses in units of their noise."""
+"""Normalize sweeps so that they can be compared: rates in decades, losses in units of noise."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ Array = NDArray[np.float64]
 # The plateau is the first third of the decades swept; 0.25 and 0.4 score the same.
 PLATEAU_SHARE = 1 / 3
 PLATEAU_STEPS = 5
-# A loss that stands this many times the noise above both its neighbours is one bad batch.
+# A loss that is this many times the noise above both neighbours counts as one bad batch.
 SPIKE_NOISE = 3.0
-# A sweep that its stop rule ended stands this share of the range, or more, above its lowest level;
-# a little less is asked for here, since the range is read off another start.
+# A sweep that the stop rule ended is at least this share of the range above its lowest level. The
+# threshold is a little lower here, since the range is measured from another start.
 BROKE_OFF_BELOW = DivergenceRule.RANGES_SUSTAINED - 0.1
 
 
 def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
-    """Return rates in decades, ascending, and the losses that belong to them.
+    """Return the rates in decades, ascending, and the losses at them.
 
     Args:
-        lr: learning rates, shape (steps,), in any order. One that is not a positive number is
-            left out with its losses.
+        lr: learning rates, shape (steps,), in any order. A rate that is not a positive number is
+            dropped with its losses.
         loss: losses, shape (steps,) or (sweeps, steps). An infinity is an explosion; a NaN is a
-            gap, or, at the end of a sweep, where the sweep ended.
+            gap, or, at the end of a sweep, a step that was not taken.
 
     Returns:
-        decades of shape (n,) and losses of shape (sweeps, n), where each rate has at least one loss
-        that is a number and each sweep has at least one.
+        Decades of shape (n,) and losses of shape (sweeps, n). Each rate and each sweep has at least
+        one loss that is not NaN.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -45,7 +45,7 @@ def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
     usable = (rates > 0) & (rates < 1e300)  # beyond it, 10**log10(rate) may overflow
     order = np.flatnonzero(usable)[np.argsort(rates[usable], kind="stable")]
     losses = losses[:, order]
-    # An explosion is as high as numbers go whose differences and squares are still numbers.
+    # Clipped so that differences and squares stay finite.
     losses = np.clip(np.where(losses == -np.inf, np.nan, losses), -1e150, 1e150)
     seen = ~np.isnan(losses)
     losses, order = losses[:, seen.any(axis=0)], order[seen.any(axis=0)]
@@ -53,9 +53,10 @@ def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
 
 
 def scored(decades: Array, losses: Array) -> tuple[Array, Array, float]:
-    """Return the losses above their own plateau in units of the noise, the levels, and the noise.
+    """Return the losses above their plateau in units of the noise, their plateaus, and the noise.
 
-    NaN is where a sweep has no loss. Every sweep has a row but those that broke off on the plateau.
+    A NaN marks a rate at which a sweep has no loss. Sweeps that were broken off on the plateau have
+    no row.
     """
     plateau = decades <= decades[0] + PLATEAU_SHARE * (decades[-1] - decades[0])
     plateau[:PLATEAU_STEPS] = True
@@ -63,8 +64,8 @@ def scored(decades: Array, losses: Array) -> tuple[Array, Array, float]:
     whole = ~np.isnan(filled[:, plateau]).any(axis=1)
     filled = filled[whole]
     levels, noises = np.transpose([_plateau(sweep[plateau]) for sweep in filled])
-    # Where the plateau is free of noise, rounding is what remains of it; never so little that a
-    # quotient would overflow.
+    # The noise of a noise-free plateau is that of rounding, with a bound against overflow of the
+    # quotient.
     rounding = 1e-12 * float(np.nanmedian(np.abs(filled))) + 1e-140
     noise = max(float(np.sqrt(np.mean(noises**2))), rounding)
     scores = (filled - levels[:, None]) / noise
@@ -74,10 +75,10 @@ def scored(decades: Array, losses: Array) -> tuple[Array, Array, float]:
 
 
 def broke_off(sweep: Array) -> bool:
-    """Return whether a sweep ended early without an explosion, as when it was stopped by hand.
+    """Return whether a sweep ended early without an explosion, as when a user stops it.
 
     Args:
-        sweep: losses at ascending rates, NaN where there is none.
+        sweep: losses at ascending rates, shape (steps,); NaN where there is none.
     """
     seen = sweep[~np.isnan(sweep)]
     if np.isfinite(sweep[-1]) or len(seen) < PLATEAU_STEPS:
@@ -89,9 +90,9 @@ def broke_off(sweep: Array) -> bool:
 
 
 def _filled(decades: Array, sweep: Array) -> Array:
-    """Return the sweep without gaps; where it has exploded it stays as high as it was at its end.
+    """Return the sweep with gaps interpolated and the steps after an explosion at its last height.
 
-    One that broke off has no losses beyond its end.
+    A sweep that was broken off stays NaN after its end.
     """
     seen = np.flatnonzero(~np.isnan(sweep))
     filled = np.interp(decades, decades[seen], sweep[seen])
@@ -100,10 +101,10 @@ def _filled(decades: Array, sweep: Array) -> Array:
 
 
 def _plateau(losses: Array) -> tuple[float, float]:
-    """Return the mean loss of the plateau and the standard deviation of one loss about it."""
+    """Return the mean loss of the plateau and the standard deviation of one loss around it."""
     steps = np.abs(np.diff(losses))
-    # The mean difference of two normal losses is 2/sqrt(pi) = 1.128 standard deviations. It follows
-    # heavy tails where the median does not; five medians bound what one bad batch adds.
+    # The mean difference of two normal losses is 2/sqrt(pi) = 1.128 standard deviations. The mean
+    # follows heavy tails, which the median does not; the bound limits the effect of one bad batch.
     bound = 5 * np.median(steps) or np.inf
     noise = float(np.mean(np.minimum(steps, bound))) / 1.128
     middle = float(np.median(losses))

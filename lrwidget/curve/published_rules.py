@@ -1,7 +1,7 @@
-"""The learning rate rules that other finders publish, by the names people know them under.
+"""The learning rate rules that other finders publish, under their usual names.
 
-They are here to be compared with ``suggest``, which does better (see ``benchmarks/suggest``). Each
-answers None where it cannot: no loss that can be read, too few points, nothing that falls.
+They are here for comparison with ``suggest``, which scores better (see ``benchmarks/suggest``). A
+rule returns None if there is no usable loss, there are too few points, or no loss falls.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lrwidget.curve.suggest import Suggestion, suggest
 Curve = NDArray[np.float64]
 
 # The constants of fastai 2.8 (`LRFinder`, `Learner.lr_find`): weight of the running loss, the
-# multiple of its lowest value at which the sweep ends, and what no rule looks at: one part in ten
-# at the start, five points at the end.
+# multiple of its lowest value at which the sweep ends, and the points that no rule looks at: the
+# first tenth and the last five.
 FASTAI_BETA = 0.98
 FASTAI_DIVERGED = 4.0
 FASTAI_SKIP_START = 10
@@ -52,18 +52,18 @@ def minimum_over_ten(lr: ArrayLike, loss: ArrayLike) -> float | None:
 def steepest(lr: ArrayLike, loss: ArrayLike) -> float | None:
     """Return the rate at which the smoothed loss falls fastest per decade.
 
-    torch-lr-finder's suggestion (``LRFinder.plot``): each new loss enters the running loss with
+    The rule of torch-lr-finder (``LRFinder.plot``): each new loss enters the running loss with
     weight 0.05, the first 10 and the last 5 points are left out, and the most negative central
-    difference wins. It differentiates by step, which on its exponential ladder is the same as by
-    log-rate; here it is by log-rate, so that a linear ladder gives the same answer. Losses count up
-    to the first that is not finite; torch-lr-finder's own answer is that place itself.
+    difference wins. torch-lr-finder differentiates by step, which on its exponential schedule is
+    the same as by log-rate; here it is by log-rate, so that a linear schedule gives the same rate.
+    Losses from the first non-finite one on are left out; torch-lr-finder returns that point itself.
 
     Args:
         lr: learning rates, shape (steps,), in any order.
         loss: raw losses, shape (steps,).
 
     Returns:
-        The rate, or None where there are fewer than two points or nothing falls.
+        The rate, or None if there are fewer than two points or no loss falls.
     """
     rates, losses = _in_order(lr, loss)
     end = _first(~np.isfinite(losses), len(losses))
@@ -82,11 +82,12 @@ def steepest(lr: ArrayLike, loss: ArrayLike) -> float | None:
 def valley(lr: ArrayLike, loss: ArrayLike) -> float | None:
     """Return the rate in the middle of the longest fall.
 
-    fastai's default, given to it by ESRI (``fastai/callback/schedule.py``, ``valley``): the longest
+    fastai's default, contributed by ESRI (``fastai/callback/schedule.py``, ``valley``): the longest
     strictly decreasing subsequence of the smoothed loss, gaps allowed, of length d and ending at
-    point m. The answer is point ``m - d + d // 3 + d // 6``; fastai's documentation calls that two
-    thirds of the way, it is about half. As in fastai, a curve that never falls gives its first
-    rate, and one that only falls from its first point to its second gives its last (point -1).
+    point m. The result is the rate at point ``m - d + d // 3 + d // 6``, which is about half of the
+    way (fastai's documentation says two thirds). As in fastai, a curve that never falls gives its
+    first rate, and one that only falls from its first point to its second gives its last (point
+    -1).
 
     Args:
         lr: learning rates, shape (steps,), in any order.
@@ -111,19 +112,19 @@ def valley(lr: ArrayLike, loss: ArrayLike) -> float | None:
 
 
 def slide(lr: ArrayLike, loss: ArrayLike) -> float | None:
-    """Return the rate at the left of a window that slides down from the explosion.
+    """Return the rate at the left end of a window that slides down from the explosion.
 
-    Novetta's rule as fastai has it (``fastai/callback/schedule.py``, ``slide``): a window of 15
-    steps moves left from the last point while the slopes per step at its two ends differ by more
-    than 0.005; the left end of its last such place is the answer. Both numbers are absolute, so
-    the rule depends on the number of steps and on the scale of the loss.
+    Novetta's rule as fastai implements it (``fastai/callback/schedule.py``, ``slide``): a window of
+    15 steps moves left from the last point while the slopes per step at its two ends differ by more
+    than 0.005; the result is the rate at the left end of the last such window. Both numbers are
+    absolute, so the rule depends on the number of steps and on the scale of the loss.
 
     Args:
         lr: learning rates, shape (steps,), in any order.
         loss: raw losses, shape (steps,).
 
     Returns:
-        The rate, or None where fastai's curve is no longer than the window.
+        The rate, or None if fastai's curve is no longer than the window.
     """
     width, threshold = 15, 0.005
     rates, losses = _fastai_curve(lr, loss)
@@ -147,16 +148,17 @@ RULES: dict[str, Callable[[ArrayLike, ArrayLike], float | None]] = {
 def suggestions(
     lr: ArrayLike, loss: ArrayLike, auto: Suggestion | None = None
 ) -> dict[str, float | None]:
-    """Return what every rule says: "auto" (``suggest``) first, then the published rules.
+    """Return the rate of every rule: "auto" (``suggest``) first, then the published rules.
 
     Args:
         lr: learning rates, shape (steps,).
         loss: raw losses, shape (steps,) or (sweeps, steps) with NaN where a sweep ended early. The
-            published rules know one sweep; of several, the median of their rates is returned.
-        auto: what ``suggest`` says of them, where that is known already.
+            published rules are defined for one sweep; for several, the geometric median of the
+            sweeps' rates is returned.
+        auto: the result of ``suggest`` for this curve; computed by default.
 
     Returns:
-        The rate by name, None where a rule has none.
+        The rate by name of the rule; None where the rule has none.
     """
     named = {"auto": (suggest(lr, loss) if auto is None else auto).lr}
     sweeps = np.atleast_2d(np.asarray(loss, dtype=np.float64))
@@ -167,29 +169,30 @@ def suggestions(
 
 
 def _in_order(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
-    """Return the sweep in the order of its rates, each rate once.
+    """Return the sweep in ascending order of its rates, each rate once.
 
-    Nothing is left of a sweep whose losses are all the same: it has no slope but that of rounding.
+    A sweep whose finite losses are all equal is returned empty: its only slope is rounding.
     """
     rates = np.asarray(lr, dtype=np.float64).ravel()
     losses = np.asarray(loss, dtype=np.float64).ravel()
     usable = np.isfinite(rates) & (rates > 0)
     rates, losses = rates[usable], losses[usable]
-    rates, first = np.unique(rates, return_index=True)  # two at one rate have no slope between them
+    rates, first = np.unique(rates, return_index=True)  # the slope between equal rates is undefined
     losses = losses[first]
     finite = losses[: _first(~np.isfinite(losses), len(losses))]
     return (rates, losses) if len(finite) and np.ptp(finite) > 0 else (rates[:0], losses[:0])
 
 
 def _fastai_curve(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
-    """Return what fastai's rules get to see of a sweep (``Learner.lr_find``).
+    """Return the curve that fastai passes to its rules (``Learner.lr_find``).
 
-    The running average with beta 0.98, up to where it exceeds four times its lowest value (at once,
-    where that is below zero); of these points not the first tenth and not the last five. A NaN does
-    not end fastai's sweep, so the points before it count all, unless they are among the last five.
+    It is the running average with beta 0.98, up to where it exceeds four times its lowest value (at
+    once, if that is negative), without the first tenth and the last five of these points. A NaN
+    does not end fastai's sweep, so all points before it are kept unless they are among the last
+    five.
 
-    How many steps were asked for cannot be known from the rows. The tenth is that of the rows, and
-    a sweep whose last row is a NaN, as ours end, counts as one that would have gone on.
+    The rows do not say how many steps were planned. The tenth is therefore a tenth of the rows, and
+    a sweep whose last row is a NaN, as our sweeps end, counts as one that would have continued.
     """
     rates, losses = _in_order(lr, loss)
     end = _first(~np.isfinite(losses), len(losses))
@@ -207,11 +210,11 @@ def _fastai_curve(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
 
 
 def _ended(running: Curve, multiple: float) -> int:
-    """Return how many points a finder records that stops above a multiple of the lowest loss."""
+    """Return the number of points up to where the running loss exceeds `multiple` of its lowest."""
     lowest = np.minimum.accumulate(running)
     return _first(running > multiple * lowest, len(running) - 1) + 1
 
 
 def _first(where: NDArray[np.bool_], otherwise: int) -> int:
-    """Return the index of the first True."""
+    """Return the index of the first True, or `otherwise`."""
     return int(where.argmax()) if where.any() else otherwise

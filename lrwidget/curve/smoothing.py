@@ -15,12 +15,12 @@ def smoothed(loss: ArrayLike, beta: float) -> NDArray[np.float64]:
 
     Args:
         loss: raw losses, shape (steps,). A NaN or an infinity is a gap: the result is NaN there,
-            the average does not see it, and i does not count it.
-        beta: weight of the past, ``0 <= beta < 1``; 0 returns the finite losses as they are.
+            the average skips it, and i does not count it.
+        beta: weight of the past, ``0 <= beta < 1``; 0 returns the finite losses unchanged.
 
     Returns:
-        float64, shape (steps,). The browser draws the same values; both are held to 1e-12 by
-        ``tests/vectors/smoothing.json``.
+        float64, shape (steps,). The browser computes the same values;
+        ``tests/vectors/smoothing.json`` holds both to 1e-12.
 
     Raises:
         ValueError: beta lies outside [0, 1), or loss is not one-dimensional.
@@ -32,8 +32,8 @@ def smoothed(loss: ArrayLike, beta: float) -> NDArray[np.float64]:
         raise ValueError(f"loss must be one-dimensional, got shape {values.shape}")
     finite = np.isfinite(values)
     average = (1 - beta) * values[finite]
-    # m_i is the sum of beta**(i - j) * (1 - beta) * loss_j over j <= i. Each pass doubles the span
-    # that every entry has summed, so a curve of n losses takes log2(n) array operations.
+    # m_i is the sum of beta**(i - j) * (1 - beta) * loss_j over j <= i. Each pass doubles the terms
+    # in every entry, so a curve of n losses takes log2(n) array operations.
     span = 1
     while span < len(average) and beta**span > 0:
         average[span:] += beta**span * average[:-span]

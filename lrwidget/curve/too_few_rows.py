@@ -1,4 +1,4 @@
-"""Why a sweep that ended early has too few rows to suggest a rate from."""
+"""The reason why a sweep that ended early has too few rows for a suggestion."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,13 @@ from lrwidget.curve.suggest import LEAST_STEPS
 def ended_early(
     lr: "np.ndarray[Any, Any]", loss: "np.ndarray[Any, Any]", meta: Mapping[str, Any], reason: Any
 ) -> str | None:
-    """In words why there are so few rows, where that is not for want of steps asked for.
+    """Return why there are too few rows, as a sentence; None if the sweep was not cut short.
 
     Args:
         lr: rates, shape (steps,).
         loss: raw losses, shape (steps,) or (sweeps, steps).
-        meta: of the records; its options say how many steps were asked for.
-        reason: a StopReason, or None while it goes on.
+        meta: the records' meta, whose options hold the planned number of steps.
+        reason: the StopReason; None while the sweep runs.
     """
     options = meta.get("options")
     asked = options.get("steps") if isinstance(options, Mapping) else None

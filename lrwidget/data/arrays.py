@@ -1,4 +1,4 @@
-"""Whole data in arrays, `(X, y)`, as a data set."""
+"""Make a data set of data in arrays, `(X, y)`."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from torch.utils.data import TensorDataset
 
 
 def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | None:
-    """A data set of the rows of arrays, where `data` is a tuple or list of at least two of these.
+    """Return a data set of the rows of arrays, if `data` is a tuple or list of two or more arrays.
 
-    A list of tensors that are all alike is a list of batches, and not for here; neither is a tuple
-    of such for a step of one's own, or of more than two.
+    Returns None otherwise. Tensors of one shape and dtype are a list of batches, except as a tuple
+    of two without a custom step.
 
     Args:
-        data: what was given; arrays are tensors, and what numpy makes numbers of.
-        name: of the argument that it was given as.
-        own_step: whether the batches go to a step of the user's own.
+        data: the data given by the user; arrays are tensors and whatever numpy reads as numbers.
+        name: name of the argument that it was given as.
+        own_step: whether the batches go to a custom step.
 
     Raises:
-        ValueError: arrays of different numbers of rows.
+        ValueError: the arrays have different numbers of rows.
     """
     if not isinstance(data, (tuple, list)) or len(data) < 2 or hasattr(data, "batch_sizes"):
         return None
@@ -51,26 +51,26 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
 
 
 def _is_array(part: Any) -> bool:
-    """An array of numpy, or a table or column with `to_numpy`."""
+    """Return whether `part` is a numpy array, or a table or column with `to_numpy`."""
     return isinstance(part, np.ndarray) or callable(getattr(part, "to_numpy", None))
 
 
 def _numbers(part: Any) -> "np.ndarray[Any, Any] | None":
-    if not (_is_array(part) or (isinstance(part, (list, range)) and _flat(part))):
+    if not (_is_array(part) or (isinstance(part, (list, range)) and _holds_numbers(part))):
         return None
     array = np.asarray(part)
     return array if array.dtype.kind in "fiub" else None
 
 
-def _flat(part: Any) -> bool:
+def _holds_numbers(part: Any) -> bool:
     return len(part) > 0 and isinstance(part[0], (bool, int, float))
 
 
 def _as_tensor(part: Any) -> torch.Tensor:
-    """A tensor as it is; numbers of numpy as models and losses take them.
+    """Return an array as a tensor with a dtype that models and losses expect.
 
-    Floats in torch's default precision, in which models are made, and counts and classes, also
-    those in fewer bits, as int64. Pictures in bytes stay bytes: scaling them is the user's.
+    Floats get torch's default dtype, as models have; integers become int64, as class labels need.
+    Images in uint8 and tensors keep their dtype: users scale images themselves.
     """
     if isinstance(part, torch.Tensor):
         return part
@@ -82,7 +82,7 @@ def _as_tensor(part: Any) -> torch.Tensor:
 
 
 def _made_of(array: Any, dtype: Any) -> torch.Tensor:
-    """A tensor over the array's own memory, where that is of this type and may be written to."""
+    """Return a tensor of this dtype; it shares the memory of a writable array of that dtype."""
     return torch.from_numpy(np.require(array, dtype, ["C", "W"]))
 
 

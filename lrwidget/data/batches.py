@@ -1,4 +1,4 @@
-"""Batches: where they come from, how they reach the device."""
+"""Make loaders of data, read batches from them, and move batches to the device."""
 
 import copy
 import dataclasses
@@ -12,14 +12,20 @@ from lrwidget.data.arrays import arrays_as_data_set
 from lrwidget.data.collation import collate_at_once, collation_of, put_together
 from lrwidget.data.known_datasets import as_tensors, holds_a_loader, known_kind
 from lrwidget.data.no_data import refuse_several, refuse_what_is_no_data
-from lrwidget.data.reading import OPTIONS_OF_SAMPLES, Asked, IndexedLoader, Iterated, StreamLoader
+from lrwidget.data.reading import (
+    OPTIONS_OF_SAMPLES,
+    BatchRequest,
+    IndexedLoader,
+    Iterated,
+    StreamLoader,
+)
 from lrwidget.data.samples import kind_of_list
 from lrwidget.data.structure import describe
 from lrwidget.validation import whole_number
 
 
 class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is
-    """The data ended for good: a generator, or an iterable that can be read only once."""
+    """The data has ended and cannot be read again, such as a generator."""
 
 
 def as_loader(
@@ -31,23 +37,24 @@ def as_loader(
     own_step: bool = False,
     name: str = "data",
 ) -> Any:
-    """`data` as something that iterates batches: samples are put into batches by a DataLoader.
+    """Return an iterable of batches of `data`; a DataLoader collates samples into batches.
 
-    Samples are what a data set gives, torch's, Hugging Face's or any that indexes like one, and
-    what a list or an iterable holds where that can be told. Loaders and batches stay as they are.
+    Samples are the items of a data set (of torch, Hugging Face, or any with integer indices), and
+    the items of a list or an iterable if their structure shows it. Loaders and batches are returned
+    unchanged.
 
     Args:
         data: a DataLoader, a data set, `(X, y)` in tensors or arrays, samples or batches.
-        batch_size: samples in a batch, where batches are made.
-        loader_options: for the DataLoader, where one is made; shuffled unless they say otherwise.
-        given: whether the user gave `batch_size`: a ready loader is then made anew in this size.
-        own_step: whether the batches go to a step of the user's own, which may want anything: lists
-            and iterables, other than data sets, are then read as they are.
-        name: of the argument that `data` was given as.
+        batch_size: samples per batch, if batches are made here.
+        loader_options: options of the DataLoader, if one is made; it shuffles by default.
+        given: whether the user gave `batch_size`; then a loader is recreated with this size.
+        own_step: whether the batches go to a custom step, which may expect anything; then lists
+            and iterables that are not data sets are read unchanged.
+        name: name of the argument that `data` was given as.
 
     Raises:
-        TypeError: `data` is none of these, it cannot be told whether it gives samples or batches,
-            or `batch_size` or options are given for batches that are not ours to make.
+        TypeError: `data` is none of these, its structure does not show whether it has samples or
+            batches, or `batch_size` or options are given for data that already has batches.
         ValueError: `data` is known to be empty.
     """
     options = dict(loader_options or {})
@@ -60,7 +67,7 @@ def as_loader(
         return data
     kind = known_kind(data)
     given = given or any(option in options for option in OPTIONS_OF_SAMPLES)
-    asked = Asked(name, batch_size, given, kind)
+    asked = BatchRequest(name, batch_size, given, kind)
     if kind == "batch" and (given or (options and holds_a_loader(data))):
         raise asked.batched_already(data)
     if isinstance(data, IterableDataset):
@@ -68,21 +75,21 @@ def as_loader(
     if isinstance(data, Dataset):
         refuse_empty(data, name)
         options.setdefault("collate_fn", collation_of(data))
-        return DataLoader(data, **_of_samples(options, batch_size))
+        return DataLoader(data, **_options_of_samples(options, batch_size))
     refuse_what_is_no_data(data, name)
     refuse_empty(data, name)
     if not own_step:
         refuse_several(data, name)
     arrays = arrays_as_data_set(data, name, own_step)
     if arrays is not None:
-        return DataLoader(arrays, **_of_samples(options, batch_size))
+        return DataLoader(arrays, **_options_of_samples(options, batch_size))
     if isinstance(data, (list, tuple)):
         if _are_samples(data, asked, own_step and not options):
             options.setdefault("collate_fn", put_together)
-            return DataLoader(list(data), **_of_samples(options, batch_size))  # type: ignore[arg-type]
+            return DataLoader(list(data), **_options_of_samples(options, batch_size))  # type: ignore[arg-type]
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         options.setdefault("collate_fn", put_together)
-        return IndexedLoader(as_tensors(data), asked, _of_samples(options, None))
+        return IndexedLoader(as_tensors(data), asked, _options_of_samples(options, None))
     if options:
         raise _options_need_samples(options, data, name)
     if given:
@@ -95,10 +102,10 @@ def as_loader(
 def asked_size(
     batch_size: int | None, loader_options: Mapping[str, Any] | None
 ) -> tuple[int | None, dict[str, Any]]:
-    """The batch size, which may be among the options of the loader too, and the other options.
+    """Return the batch size, which `loader_options` may contain, and the other options.
 
     Raises:
-        ValueError: two sizes, or a size beside a sampler that makes the batches itself.
+        ValueError: two different sizes are given, or a size together with a batch sampler.
     """
     options = dict(loader_options or {})
     if "batch_size" in options:
@@ -116,7 +123,7 @@ def asked_size(
     return batch_size, options
 
 
-def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
+def _are_samples(items: Sequence[Any], asked: BatchRequest, own_step: bool) -> bool:
     if own_step and not asked.given:
         return False
     kinds = {isinstance(item, torch.Tensor) for item in items}
@@ -135,8 +142,8 @@ def _are_samples(items: Sequence[Any], asked: Asked, own_step: bool) -> bool:
     return kind != "batch"
 
 
-def _of_samples(options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
-    """The options of a DataLoader over what is indexed."""
+def _options_of_samples(options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
+    """Return the options of a DataLoader over a data set with indices."""
     full = dict(options)
     if "batch_sampler" not in full:
         if batch_size is not None:
@@ -154,10 +161,10 @@ def _options_need_samples(options: Mapping[str, Any], data: Any, name: str) -> T
 
 
 def in_batches_of(data: Any, batch_size: int, name: str = "data") -> Any:
-    """A DataLoader made anew, to give the same data in batches of another size.
+    """Return a copy of a DataLoader with another batch size.
 
     Raises:
-        TypeError: `data` comes in batches that are not ours to make.
+        TypeError: `data` is not a plain DataLoader with a batch size.
     """
     if type(data) is not DataLoader or data.batch_size is None:
         own = " with a batch_sampler of its own" if type(data) is DataLoader else ""
@@ -187,7 +194,7 @@ _LOADER_OPTIONS = (
 
 
 def refuse_empty(data: Any, name: str = "data") -> None:
-    """Raise a ValueError where `data` says that it has no batch."""
+    """Raise a ValueError if `len(data)` is 0."""
     try:
         length = len(data)
     except TypeError:
@@ -204,7 +211,7 @@ def _no_batches(data: Any, name: str = "data") -> ValueError:
 
 
 def loader_generators(data: Any) -> list[torch.Generator]:
-    """The random generators that belong to a loader: its own and its samplers'."""
+    """Return the random generators of a loader and its samplers."""
     sampler = getattr(data, "sampler", None)
     batch_sampler = getattr(data, "batch_sampler", None)
     owners = (data, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
@@ -217,21 +224,21 @@ def loader_generators(data: Any) -> list[torch.Generator]:
 
 
 class BatchSource:
-    """Batches without end from a loader, epoch after epoch.
+    """An endless iterator of batches of a loader, epoch after epoch.
 
     Args:
-        data: what `as_loader` returned.
-        on_epoch: called each time the loader is begun anew after its first pass.
+        data: a loader from `as_loader`.
+        on_epoch: called at the beginning of each epoch after the first.
 
     Raises (from `next`):
-        ValueError: the loader gives no batch at all.
-        Exhausted: it gave some, and cannot be read again.
+        ValueError: the loader has no batches.
+        Exhausted: the loader cannot be read again after its first pass.
     """
 
     def __init__(self, data: Any, on_epoch: Callable[[], None]) -> None:
         if isinstance(data, DataLoader):
-            # A private shallow copy: the user's loader may keep persistent workers and an epoch in
-            # progress in its `_iterator`, which iter() would reset and leave behind.
+            # A shallow copy, since the user's loader may have persistent workers and an epoch in
+            # progress in its `_iterator`, which iter() would reset.
             data = copy.copy(data)
             data._iterator = None
             collate_at_once(data)
@@ -253,7 +260,7 @@ class BatchSource:
         if self._fresh:
             raise Exhausted
         self._fresh = True
-        # With persistent workers this is the same iterator, wound back.
+        # With persistent workers this is the same iterator, reset.
         self._batches = iter(self._data)
         for batch in self._batches:
             self._fresh = False
@@ -262,14 +269,14 @@ class BatchSource:
         raise Exhausted
 
     def close(self) -> None:
-        """End worker processes and pinning threads that the loader started for this source."""
+        """End the worker processes and pinning threads that this source started."""
         batches, self._batches = self._batches, iter(())
         self._data = None
         end_workers(batches)
 
 
 def end_workers(iterator: Any) -> None:
-    """End the worker processes and threads of a DataLoader iterator, where it has any."""
+    """End the worker processes and threads of a DataLoader iterator, if it has any."""
     shutdown = getattr(iterator, "_shutdown_workers", None)
     if shutdown is None:
         return
@@ -283,11 +290,14 @@ def end_workers(iterator: Any) -> None:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """`value` with every tensor in it on `device`: nested tuples, lists, mappings, dataclasses and
-    objects with a `to` of their own; anything else is passed on as it is."""
+    """Return `value` with every tensor in it moved to `device`.
+
+    Tensors are found in nested tuples, lists, mappings and dataclasses; objects with a method `to`
+    are moved with it; any other object is returned unchanged.
+    """
     if isinstance(value, torch.Tensor):
         return value if value.device == device else value.to(device, non_blocking=True)
-    if type(value) is list:  # what a loader gives, before the questions that take longer
+    if type(value) is list:  # the usual batch; tested first for speed
         return [to_device(item, device) for item in value]
     if isinstance(value, (str, bytes, int, float)) or value is None:
         return value

@@ -1,8 +1,8 @@
-"""Samples put together to batches: those of a tensor data set in one piece.
+"""Collate samples into batches; the batches of a TensorDataset with one indexing operation.
 
-For a batch of 32 a DataLoader asks a TensorDataset for 32 items, two small views each, and copies
-the 64 views together again: about a tenth of the time of a step of a small network. Indexing the
-tensors once gives the same batch.
+For a batch of 32 a DataLoader reads 32 items of a TensorDataset, two small views each, and stacks
+the 64 views: about a tenth of the time of a step of a small network. Indexing the tensors once
+gives the same batch.
 """
 
 from collections.abc import Mapping
@@ -16,28 +16,30 @@ from lrwidget.data.structure import describe, plain_shape
 
 
 def collate_at_once(loader: DataLoader[Any]) -> None:
-    """Make `loader`, a private copy, take its batches in one piece where nothing but time changes.
+    """Make `loader`, a private copy, index its tensors once per batch, if the batches stay equal.
 
-    Nothing but time: values, strides and order of the batches, the random numbers drawn, what is
-    pinned. So only where torch's own classes do the work, in this process, on dense CPU tensors;
-    any other loader stays as it is. The sampler and the iterator remain the loader's own.
+    Equal in values, strides and order, with the same random numbers drawn and memory pinned. So it
+    applies only to torch's own classes, in this process, on dense CPU tensors; any other loader is
+    left unchanged. The sampler and the iterator remain those of the loader.
     """
     if (
         type(loader) is DataLoader
         and loader.num_workers == 0
         and loader.batch_sampler is not None
         and loader.collate_fn is default_collate
-        # torch documents that this table may be changed by the user.
+        # torch documents that users may change this table.
         and collate.default_collate_fn_map.get(torch.Tensor) is collate.collate_tensor_fn
         and (tensors := _tensors_of(loader.dataset)) is not None
     ):
-        # A DataLoader refuses a new data set by name: its sampler would not know. This one has the
-        # same items under the same indices.
-        vars(loader).update(dataset=_InOnePiece(loader.dataset, tensors), collate_fn=_unchanged)
+        # Set through `vars`, since DataLoader refuses a new `dataset`, which its sampler might not
+        # fit. This one has the same items under the same indices.
+        vars(loader).update(
+            dataset=_BatchIndexedDataset(loader.dataset, tensors), collate_fn=_identity
+        )
 
 
-class _InOnePiece(Dataset[Any]):
-    """A data set that gives collated batches in place of lists of items."""
+class _BatchIndexedDataset(Dataset[Any]):
+    """A data set whose `__getitems__` returns a collated batch instead of a list of items."""
 
     def __init__(self, dataset: Any, tensors: tuple[torch.Tensor, ...]) -> None:
         self._dataset = dataset
@@ -55,11 +57,11 @@ class _InOnePiece(Dataset[Any]):
         if type(indices) is list and (rows := self._rows(indices)) is not None:
             at = torch.tensor(rows, device="cpu")
             return [tensor.index_select(0, at) for tensor in self._tensors]
-        # A sampler of the user's own may give anything that indexes a tensor.
+        # A custom sampler may yield anything that indexes a tensor.
         return default_collate([self._dataset[index] for index in indices])
 
     def _rows(self, indices: list[Any]) -> list[int] | None:
-        """The rows of the tensors under `indices`; None unless all are plain and in range."""
+        """Return the rows of the tensors for `indices`; None unless all are ints in range."""
         for subset in self._subsets:
             if not _plain(indices, len(subset)):
                 return None
@@ -71,12 +73,12 @@ def _plain(indices: list[Any], size: int) -> bool:
     return set(map(type, indices)) == {int} and min(indices) >= 0 and max(indices) < size
 
 
-def _unchanged(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
 def _tensors_of(dataset: Any) -> tuple[torch.Tensor, ...] | None:
-    """The tensors under a TensorDataset or subsets of one; None where it may be more than that."""
+    """Return the tensors of a TensorDataset or of a subset of one; None for other data sets."""
     while type(dataset) is Subset:  # what random_split returns
         dataset = dataset.dataset
     if type(dataset) is not TensorDataset or hasattr(dataset, "__getitems__"):
@@ -98,15 +100,15 @@ def _dense(tensor: torch.Tensor) -> bool:
 
 
 def put_together(samples: list[Any]) -> Any:
-    """As torch's `default_collate`, which makes a list of vectors of what is a vector in a list."""
+    """Collate samples as `default_collate` does, but lists of numbers as vectors."""
     return collate_in_words([_with_tensors(sample) for sample in samples])
 
 
 def collate_in_words(samples: list[Any]) -> Any:
-    """As torch's `default_collate`.
+    """Collate samples with torch's `default_collate`.
 
     Raises:
-        RuntimeError, TypeError: as torch, with a note that tells the structure of a sample.
+        RuntimeError, TypeError: the error of torch, with a note on the structure of a sample.
     """
     try:
         return default_collate(samples)
@@ -120,12 +122,12 @@ def collate_in_words(samples: list[Any]) -> Any:
 
 
 def collation_of(dataset: Any) -> Any:
-    """The function for a data set without one of its own: torch's where that may be left out."""
+    """Return the collate function of a data set: torch's own if `collate_at_once` may apply."""
     return collate_in_words if _tensors_of(dataset) is None else default_collate
 
 
 def _with_tensors(sample: Any) -> Any:
-    """A sample with tensors in place of its lists of numbers."""
+    """Return a sample with its lists of numbers replaced by tensors."""
     if isinstance(sample, Mapping):
         return {name: _with_tensors(value) for name, value in sample.items()}
     if type(sample) is tuple:

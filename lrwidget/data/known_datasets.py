@@ -1,4 +1,4 @@
-"""What is known of libraries' data sets, told by what they are: none of them is imported."""
+"""Recognize the data sets of libraries by their class names, without importing the libraries."""
 
 from typing import Any
 
@@ -6,13 +6,12 @@ from torch.utils.data import DataLoader
 
 from lrwidget.data.samples import Kind
 
-# Formats of Hugging Face's data sets whose rows torch puts together as they are, or that are the
-# user's own transform.
+# Formats of Hugging Face data sets whose rows torch can collate, or that are custom transforms.
 _FIT_TO_COLLATE = ("torch", "numpy", "np", "custom")
 
 
 def known_kind(data: Any) -> Kind | None:
-    """What the data gives, where a library's own object says it; None for all else."""
+    """Return whether a library's data set yields samples or batches; None if it is unknown."""
     if isinstance(data, DataLoader):
         return known_kind(data.dataset) if data.batch_size is None else "batch"
     kind: Kind | None = None
@@ -30,13 +29,13 @@ def known_kind(data: Any) -> Kind | None:
 
 
 def holds_a_loader(data: Any) -> bool:
-    """Whether it is a loader by another name, as webdataset's WebLoader: it begins with one."""
+    """Return whether `data` is a pipeline around a DataLoader, such as webdataset's WebLoader."""
     stages = _stages(data)
     return bool(stages) and isinstance(stages[0], DataLoader) and known_kind(data) == "batch"
 
 
 def as_tensors(data: Any) -> Any:
-    """A data set of Hugging Face whose rows are lists, or tables, as one that gives tensors."""
+    """Return a Hugging Face data set with its format set to torch; other data unchanged."""
     if _is_hugging_face(data, "Dataset"):
         return data if data.format["type"] in _FIT_TO_COLLATE else data.with_format("torch")
     if _is_hugging_face(data, "IterableDataset"):
@@ -62,7 +61,7 @@ def _is_hugging_face(data: Any, name: str) -> bool:
 
 
 def _batched_by_hugging_face(data: Any) -> bool:
-    """Whether its last step, but for what keeps rows whole, is that of `batch`."""
+    """Return whether the last transform of a Hugging Face data set is that of `batch`."""
     step = getattr(data, "_ex_iterable", None)
     while step is not None:
         function = getattr(step, "function", None)

@@ -1,4 +1,4 @@
-"""What is handed in as data and is none: what to give instead."""
+"""Refuse arguments that are not data, with the argument to give instead."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -15,20 +15,20 @@ EXPECTED = (
 
 
 def refuse_what_is_no_data(data: Any, name: str) -> None:
-    """Raise a TypeError for a single thing that can be mistaken for data.
+    """Raise a TypeError for an object that users may mistake for data.
 
     Args:
-        data: what was given.
-        name: of the argument that it was given as.
+        data: the object given.
+        name: name of the argument that it was given as.
     """
-    instead = _instead(data, name)
+    instead = _advice(data, name)
     if instead is None:
         return
     raise TypeError(f"{name} is a {_name_of(data)}; {EXPECTED}{instead and '; '}{instead}")
 
 
 def refuse_several(data: Any, name: str) -> None:
-    """Raise a TypeError for a list or tuple of loaders or data sets, as `random_split` returns."""
+    """Raise a TypeError for a list or tuple of loaders or data sets, as from `random_split`."""
     if not isinstance(data, (list, tuple)):
         return
     if all(isinstance(item, (DataLoader, Dataset)) for item in data):
@@ -38,8 +38,8 @@ def refuse_several(data: Any, name: str) -> None:
         )
 
 
-def _instead(data: Any, name: str) -> str | None:
-    """What to give in its place, empty where there is nothing to say; None where it may do."""
+def _advice(data: Any, name: str) -> str | None:
+    """Return advice on what to give instead, possibly empty; None if `data` may be data."""
     if isinstance(data, type):
         return f"this is the class: make one, {data.__name__}(...)"
     names = {base.__name__ for base in type(data).__mro__}
@@ -55,7 +55,7 @@ def _instead(data: Any, name: str) -> str | None:
             "names of its columns"
         )
     if isinstance(data, Mapping) and not _is_graph(data):
-        return _of_mapping(data, name)
+        return _advice_for_mapping(data, name)
     if callable(getattr(data, "train_dataloader", None)):
         return f"give its loader: {name}={name}.train_dataloader()"
     if "DataLoaders" in names:  # fastai's pair of a training and a validation loader
@@ -76,7 +76,7 @@ def _instead(data: Any, name: str) -> str | None:
     return None
 
 
-def _of_mapping(data: Mapping[Any, Any], name: str) -> str:
+def _advice_for_mapping(data: Mapping[Any, Any], name: str) -> str:
     keys = list(data)[:6]
     if keys and all(_is_data(data[key]) for key in keys):
         chosen = "train" if "train" in keys else keys[0]
@@ -96,7 +96,7 @@ def _is_data(value: Any) -> bool:
 
 
 def _is_graph(data: Any) -> bool:
-    """A graph of PyTorch Geometric or DGL: attributes that nothing else has."""
+    """Return whether `data` is a graph of PyTorch Geometric or DGL, by its attributes."""
     if isinstance(data, (list, tuple)):
         return False
     look = inspect.getattr_static

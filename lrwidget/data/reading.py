@@ -1,7 +1,7 @@
-"""Data that shows only when it is read whether it gives samples or batches.
+"""Loaders for data whose first item shows whether it yields samples or batches.
 
-The first item tells, and it is no item lost: the data is not begun twice for it. What gives samples
-is put into batches as torch's DataLoader does it; what gives batches is read as it is.
+The first item is not lost, and the data is not read twice for it. Samples are collated into batches
+as torch's DataLoader does; batches are passed on unchanged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,14 +20,14 @@ from lrwidget.data.structure import describe, plain_shape
 OPTIONS_OF_SAMPLES = ("batch_sampler", "collate_fn", "drop_last", "sampler", "shuffle")
 
 
-class Asked:
-    """How a user wants batches to be made, and what has been seen of the data meanwhile.
+class BatchRequest:
+    """The user's request for batches, and whether the data yields samples or batches.
 
     Args:
-        name: of the argument that gave the data.
-        batch_size: samples in a batch.
-        given: whether the user gave that number, or options that only make sense for samples.
-        kind: what the data gives, where that is known.
+        name: name of the argument that the data was given as.
+        batch_size: samples per batch.
+        given: whether the user gave the batch size, or options that only apply to samples.
+        kind: whether the data yields samples or batches; None if it is not known yet.
     """
 
     def __init__(self, name: str, batch_size: int, given: bool, kind: Kind | None = None) -> None:
@@ -36,11 +36,16 @@ class Asked:
         self.given = given
         self.kind = kind
 
-    def tell(self, data: Any, item: Any, kind: Kind | None) -> Kind:
-        """Settle what the data gives, as its first item shows.
+    def resolve_kind(self, data: Any, item: Any, kind: Kind | None) -> Kind:
+        """Set and return whether the data yields samples or batches.
+
+        Args:
+            data: the data.
+            item: its first item.
+            kind: what the structure of the item shows; None if it shows nothing.
 
         Raises:
-            TypeError: it cannot be told, or is not what was asked for.
+            TypeError: the item does not show it, or contradicts the user's request.
         """
         if kind == "batch" and self.given:
             raise self.batched_already(data, item)
@@ -54,7 +59,7 @@ class Asked:
         return self.kind
 
     def batched_already(self, data: Any, item: Any = None) -> TypeError:
-        """The refusal of what makes batches beside data that gives batches."""
+        """Return the error for a batch size or options of samples with data of batches."""
         shown = "" if item is None else f" ({describe(item)})"
         return TypeError(
             f"batch_size={self.batch_size} needs samples to put together, but {self.name} is a "
@@ -64,18 +69,18 @@ class Asked:
 
 
 def batch_size_of(data: Any) -> int | None:
-    """Samples in a batch, where the loader says so."""
+    """Return the number of samples per batch of a loader, or None if it is unknown."""
     asked = getattr(data, "asked", None)
-    if isinstance(asked, Asked) and asked.kind == "batch":
+    if isinstance(asked, BatchRequest) and asked.kind == "batch":
         return None
     size = getattr(data, "batch_size", None)
     return size if isinstance(size, int) else None
 
 
 class _Batches(Iterator[Any]):
-    """One pass over the batches; what reads it further may change after its first item.
+    """One pass over the batches of an inner iterator, which may be replaced after its first item.
 
-    What else is asked of it, as ending its workers, is asked of the iterator that it reads.
+    Other attributes, such as `_shutdown_workers`, are those of the inner iterator.
     """
 
     def __init__(self, inner: Iterator[Any]) -> None:
@@ -91,19 +96,18 @@ class _Batches(Iterator[Any]):
 
 
 class Iterated:
-    """An iterable that is no torch data set: batches as it gives them, or its samples in batches.
+    """Batches of an iterable that is not a torch data set; its samples are collated.
 
-    Nothing is drawn from a random generator for it. Anything else that is asked of this object is
-    asked of the iterable.
+    It draws no random numbers. Other attributes are those of the iterable.
     """
 
-    def __init__(self, data: Iterable[Any], asked: Asked) -> None:
+    def __init__(self, data: Iterable[Any], asked: BatchRequest) -> None:
         self.data = data
         self.asked = asked
 
     def __iter__(self) -> Iterator[Any]:
         items = iter(self.data)
-        return items if self.asked.kind == "batch" else _Looked(items, self.asked)
+        return items if self.asked.kind == "batch" else _IteratedBatches(items, self.asked)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "asked"):
@@ -111,10 +115,10 @@ class Iterated:
         return getattr(self.data, name)
 
 
-class _Looked(_Batches):
-    def __init__(self, items: Iterator[Any], asked: Asked) -> None:
+class _IteratedBatches(_Batches):
+    def __init__(self, items: Iterator[Any], asked: BatchRequest) -> None:
         super().__init__(items)
-        self._asked: Asked | None = asked
+        self._asked: BatchRequest | None = asked
 
     def __next__(self) -> Any:
         if self._asked is None:
@@ -134,22 +138,22 @@ def _grouped(samples: Iterator[Any], size: int) -> Iterator[Any]:
 
 
 class StreamLoader(DataLoader[Any]):
-    """A DataLoader over an iterable data set that may give batches already."""
+    """A DataLoader over an iterable data set that may yield batches already."""
 
     def __init__(
-        self, dataset: IterableDataset[Any], asked: Asked, options: Mapping[str, Any]
+        self, dataset: IterableDataset[Any], asked: BatchRequest, options: Mapping[str, Any]
     ) -> None:
         super().__init__(dataset, batch_size=asked.batch_size, **options)
         self.asked = asked
         self._options = dict(options)
-        self._made: DataLoader[Any] | None = None
+        self._inner_loader: DataLoader[Any] | None = None
 
     def __iter__(self) -> Any:
-        return _Streamed(self)
+        return _StreamedBatches(self)
 
-    def opened(self) -> Any:
-        """An iterator of the loader that does the work, which is made once."""
-        if self._made is None:
+    def open_inner(self) -> Any:
+        """Return an iterator of the inner loader, which is created once."""
+        if self._inner_loader is None:
             options, asked = dict(self._options), self.asked
             dataset: Any = self.dataset
             size: int | None = asked.batch_size
@@ -158,34 +162,36 @@ class StreamLoader(DataLoader[Any]):
                 for name in OPTIONS_OF_SAMPLES:
                     options.pop(name, None)
             elif asked.kind is None and self.num_workers == 0:
-                dataset = _Telling(dataset, asked)
-            elif asked.kind is None:  # in a worker a user's function may ask for the data set
-                options["collate_fn"] = _TellingCollate(self.collate_fn, asked)
-            self._made = DataLoader(dataset, batch_size=size, **options)
-        return iter(self._made)
+                dataset = _KindCheckingDataset(dataset, asked)
+            elif (
+                asked.kind is None
+            ):  # a worker_init_fn may access the data set, so it is not wrapped
+                options["collate_fn"] = _KindCheckingCollate(self.collate_fn, asked)
+            self._inner_loader = DataLoader(dataset, batch_size=size, **options)
+        return iter(self._inner_loader)
 
-    def closed(self) -> None:
-        """Make another loader for the next pass: it is known now what the data gives."""
-        self._made = None
+    def drop_inner(self) -> None:
+        """Drop the inner loader; the next pass creates one for the kind that is known now."""
+        self._inner_loader = None
 
 
-class _Streamed(_Batches):
+class _StreamedBatches(_Batches):
     def __init__(self, loader: StreamLoader) -> None:
         self._loader = loader
         self._state = _state_of(loader.generator)
-        super().__init__(loader.opened())
+        super().__init__(loader.open_inner())
 
     def __next__(self) -> Any:
         try:
             batch = next(self._inner)
         except _GivesBatches as found:
             self._loader.asked.kind = "batch"
-            self._loader.closed()
+            self._loader.drop_inner()
             if self._loader.num_workers:
-                # The workers read copies of the data set, so that nothing of it is lost.
+                # The workers read copies of the data set, so no item is lost.
                 self._inner._shutdown_workers()  # type: ignore[attr-defined]
                 _state_to(self._loader.generator, self._state)
-                self._inner = self._loader.opened()
+                self._inner = self._loader.open_inner()
             else:
                 convert = default_convert
                 if self._loader.pin_memory and torch.cuda.is_available():
@@ -193,30 +199,30 @@ class _Streamed(_Batches):
                 self._inner = map(convert, chain((found.first,), found.rest))
             return next(self._inner)
         if self._loader.asked.kind is None:
-            self._loader.asked.kind = "sample"  # said by a worker, which raised nothing
+            self._loader.asked.kind = "sample"  # a worker has checked it without an error
         return batch
 
 
-class _GivesBatches(Exception):  # noqa: N818 - a finding, not a fault
+class _GivesBatches(Exception):  # noqa: N818 - a result, not an error
     first: Any
     rest: Iterator[Any]
 
 
-class _Telling(IterableDataset[Any]):
-    """A data set that raises `_GivesBatches`, and leaves its iterator there, where it gives any."""
+class _KindCheckingDataset(IterableDataset[Any]):
+    """A data set that raises `_GivesBatches`, with its iterator, if its first item is a batch."""
 
-    def __init__(self, dataset: Any, asked: Asked) -> None:
+    def __init__(self, dataset: Any, asked: BatchRequest) -> None:
         self._dataset = dataset
         self._asked = asked
 
     def __iter__(self) -> Iterator[Any]:
-        return self._told(iter(self._dataset))
+        return self._checked(iter(self._dataset))
 
-    def _told(self, items: Iterator[Any]) -> Iterator[Any]:
+    def _checked(self, items: Iterator[Any]) -> Iterator[Any]:
         for first in items:
             kind = self._asked.kind
             if kind is None:
-                kind = self._asked.tell(self._dataset, first, _of_a_stream(first))
+                kind = self._asked.resolve_kind(self._dataset, first, _kind_of_streamed(first))
             if kind == "batch":
                 found = _GivesBatches()
                 found.first, found.rest = first, items
@@ -226,8 +232,8 @@ class _Telling(IterableDataset[Any]):
         yield from items
 
 
-class _TellingCollate:
-    def __init__(self, collate: Callable[[Any], Any], asked: Asked) -> None:
+class _KindCheckingCollate:
+    def __init__(self, collate: Callable[[Any], Any], asked: BatchRequest) -> None:
         self._collate = collate
         self._asked = asked
 
@@ -235,14 +241,16 @@ class _TellingCollate:
         if self._asked.kind is None:
             data = torch.utils.data.get_worker_info()
             first = samples[0]
-            told = self._asked.tell(None if data is None else data.dataset, first, kind_of(first))
-            if told == "batch":
+            kind = self._asked.resolve_kind(
+                None if data is None else data.dataset, first, kind_of(first)
+            )
+            if kind == "batch":
                 raise _GivesBatches
         return self._collate(samples)
 
 
-def _of_a_stream(item: Any) -> Kind | None:
-    """As `kind_of`; an iterable data set that gives one vector or number gives samples."""
+def _kind_of_streamed(item: Any) -> Kind | None:
+    """Return `kind_of(item)`; a single vector or number of an iterable data set is a sample."""
     shape = plain_shape(item)
     return "sample" if shape is not None and len(shape) < 2 else kind_of(item)
 
@@ -263,9 +271,9 @@ def _state_to(generator: torch.Generator | None, state: torch.Tensor) -> None:
 
 
 class IndexedLoader(DataLoader[Any]):
-    """A DataLoader over what indexes like a data set and may give batches under its indices."""
+    """A DataLoader over an object with integer indices, whose items may be batches already."""
 
-    def __init__(self, dataset: Any, asked: Asked, options: Mapping[str, Any]) -> None:
+    def __init__(self, dataset: Any, asked: BatchRequest, options: Mapping[str, Any]) -> None:
         options = dict(options)
         if "batch_sampler" not in options:
             options["batch_size"] = asked.batch_size
@@ -276,7 +284,7 @@ class IndexedLoader(DataLoader[Any]):
         data = self.dataset
         if self.asked.kind is None:
             with unmoved():
-                self.asked.tell(data, *self._first(data))
+                self.asked.resolve_kind(data, *self._first(data))
         if self.asked.kind == "sample":
             return super().__iter__()
         return iter(data) if hasattr(data, "__iter__") else _in_order(data)
@@ -291,13 +299,13 @@ class IndexedLoader(DataLoader[Any]):
         kind = kind_of(item)
         if kind == "batch" or not hasattr(data, "__iter__"):
             return item, kind
-        # It may be a loader that also shows its samples by index.
+        # It may be a loader whose samples can also be indexed.
         given = next(iter(data), item)
         return (item, kind) if describe(given) == describe(item) else (given, kind_of_given(given))
 
 
 def kind_of_given(item: Any) -> Kind:
-    """What an object iterates that is not what it indexes: batches, unless that is a sample too."""
+    """Return the kind of an item of an object whose iteration and indices yield different items."""
     return "sample" if kind_of(item) == "sample" else "batch"
 
 

@@ -1,4 +1,4 @@
-"""The structure of a batch in words: types and shapes, never what is in it."""
+"""Describe the structure of a batch: types and shapes, never its values."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,24 +15,24 @@ _WIDTH = 6
 
 
 def describe(value: Any, depth: int = _DEPTH) -> str:
-    """What `value` is, as in "a tuple of 2 (tensor float32 (32, 3, 8, 8), tensor int64 (32,))"."""
+    """Describe `value`, as "a tuple of 2 (tensor float32 (32, 3, 8, 8), tensor int64 (32,))"."""
     return f"a {_structure(value, depth)}"
 
 
 def plain_shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of a tensor, an array, a number, or a list of numbers; None for anything else."""
+    """Return the shape of a tensor, array, number or list of numbers; None for other objects."""
     if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
         return tuple(value.shape)
     if isinstance(value, (bool, int, float, complex)):
         return ()
-    if type(value) is list and value:  # as data sets give vectors that are not made tensors
+    if type(value) is list and value:  # data sets may yield vectors as lists
         inner = plain_shape(value[0]) if isinstance(value[0], (bool, int, float, list)) else None
         return None if inner is None else (len(value), *inner)
     return None
 
 
 def named_fields(value: Any) -> dict[str, Any] | None:
-    """The fields of a mapping, a dataclass or an object that holds a target; None for others."""
+    """Return the fields of a mapping or a dataclass by name; None for other objects."""
     if isinstance(value, Mapping):
         return {str(name): item for name, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -73,7 +73,7 @@ def _named(fields: Mapping[str, Any], depth: int) -> str:
 
 
 def is_text(value: Any) -> bool:
-    """Whether it says something about a batch to people only: text, or nothing but text."""
+    """Return whether `value` is None, text, or a container of only such values."""
     if value is None or isinstance(value, (str, bytes)):
         return True
     if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""The range test: one training step after the other, at rising rates."""
+"""The range test: training steps at rising learning rates."""

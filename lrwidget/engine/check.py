@@ -1,7 +1,7 @@
-"""Is the suggested rate really better? Train at a few rates and compare.
+"""The check of a suggestion: train a few steps at each of several rates and compare.
 
-Each trial trains the same steps on the same batches from the same state, which is put back after
-it, so the curves differ by the rate alone.
+Each trial trains on the same batches from the same state, which is restored after it, so the
+curves differ by the rate alone.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -20,19 +20,19 @@ from lrwidget.validation import whole_number
 
 
 def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> CheckResults:
-    """Train `steps` steps at each rate from the task's present state; the task is then as before.
+    """Train `steps` steps at each rate from the task's present state, and restore that state.
 
     Args:
-        task: what is trained.
+        task: the task to train.
         lrs: learning rates for the first param group; the others keep their ratio to it.
         steps: optimizer steps at each rate, at least 2.
 
     Returns:
-        The results; a KeyboardInterrupt ends the check and keeps what there is.
+        The results. A KeyboardInterrupt ends the check and returns the results so far.
 
     Raises:
-        TypeError, ValueError: bad input, in words.
-        Exception: whatever the task raises.
+        TypeError, ValueError: an invalid argument; the message says what is expected.
+        Exception: any exception of the task.
     """
     results = CheckResults(lrs)
     work = checking(task, whole_number("steps", steps, 2), results)
@@ -49,9 +49,13 @@ def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> Che
 def checking(
     task: TrainingTask, steps: int, results: CheckResults, *, locked: bool = False
 ) -> Generator[None, None, StopReason]:
-    """Fill `results`, one optimizer step for each `next`; returns why it ended.
+    """Fill `results`, one optimizer step for each `next`; return the stop reason.
 
-    `locked` says that the caller holds the `ModelLock` of the task.
+    Args:
+        task: the task to train.
+        steps: optimizer steps at each rate.
+        results: holds the rates, and gets the rows.
+        locked: the caller holds the `ModelLock` of the task.
     """
     refuse_if_read_once(task)
     alone = nullcontext() if locked else exclusive(task)
@@ -60,10 +64,10 @@ def checking(
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
             try:
-                # No seed: the generators are put back after each trial, so all draw the same.
+                # No seed: the generators are restored after each trial, so all draw the same.
                 with task.session(), prepared(task, None, in_place=in_place) as parts:
-                    # To its last step: a loss that jumps up may come back, which is what a check
-                    # is to find out; and the rule of a sweep judges by rates that rise.
+                    # A loss that jumps up may recover, which a check must show; and the stop rule
+                    # is made for rising rates.
                     trial.stop_reason = yield from train_at(
                         task,
                         parts,
@@ -82,9 +86,9 @@ def checking(
 
 
 def refuse_if_read_once(task: TrainingTask) -> None:
-    """Raise ValueError where the data cannot be read again for each rate."""
+    """Raise ValueError if the data cannot be read again for each rate."""
     data = task.data.data if isinstance(task.data, Iterated) else task.data
-    if isinstance(data, Iterator):  # not by calling iter(), which draws a random number
+    if isinstance(data, Iterator):  # iter() of a loader would draw a random number
         raise ValueError(
             f"data is a {type(data).__name__}, which can be read only once, but each rate "
             "needs the same batches; give a DataLoader, a Dataset or a list"

@@ -1,4 +1,4 @@
-"""What an exception that ended a sweep or a check is told on its way to the user."""
+"""Notes on exceptions that end a sweep or a check."""
 
 import contextlib
 import contextvars
@@ -19,8 +19,8 @@ THREAD = (
     "lr_find(...) trains in the thread that calls it."
 )
 
-# In words, of which a file's or a column's name is none. That no thread can be started, or that
-# one of a loader's has ended, is another matter.
+# Words about threads in a message, but not in the name of a file or column. Errors that no thread
+# can be started, or that a thread of a loader has ended, are excluded.
 WORDS = re.compile(
     r"""(?<![\w./\\'"-])(?<!new\ )(?<!pin\ memory\ )
     (?: (?:main)?threads?(?:-?local)? | event\ loop | different\ loop | main\ interpreter
@@ -28,7 +28,7 @@ WORDS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# Where no code of the user's is; the installed packages are in two of them.
+# Folders without code of the user: this package, torch, the standard library, installed packages.
 LIBRARIES = tuple(
     {
         str(Path(folder).resolve())
@@ -40,13 +40,13 @@ LIBRARIES = tuple(
     }
 )
 BOUND = (threading.local, contextvars.ContextVar, AbstractEventLoop)
-# What code does with a value that is missing here.
+# The errors of code that uses a value which this thread does not have.
 MISSED = (AttributeError, TypeError, LookupError, AssertionError)
-WHO_AM_I = (threading.current_thread, threading.get_ident, threading.get_native_id)
+THREAD_QUERIES = (threading.current_thread, threading.get_ident, threading.get_native_id)
 
 
 def note_ending(error: BaseException, what: str, records: Any, rows: int) -> None:
-    """Tell an exception how far it came, that the model is as before, and where the rows are."""
+    """Note the number of rows and the restored model on an exception; attach the records."""
     attach(
         error,
         f"{what} ended after {rows} steps; the model is as it was before, and the rows are in this "
@@ -56,8 +56,8 @@ def note_ending(error: BaseException, what: str, records: Any, rows: int) -> Non
 
 
 def attach(error: BaseException, note: str, **attributes: Any) -> None:
-    """Add a note, once, and attributes to an exception, as far as it takes them."""
-    # An exception class may refuse; what it says itself matters more.
+    """Add a note (once) and attributes to an exception, as far as its class allows it."""
+    # An exception class may refuse attributes; that must not hide the exception itself.
     with contextlib.suppress(Exception):
         for name, value in attributes.items():
             setattr(error, name, value)
@@ -66,17 +66,17 @@ def attach(error: BaseException, note: str, **attributes: Any) -> None:
 
 
 def comes_of_thread(error: BaseException) -> bool:
-    """Whether an exception shows that it is about the thread in which it was raised.
+    """Return whether an exception was probably caused by the thread in which it was raised.
 
-    It does where it, or one that led to it, speaks of a thread or an event loop; is about a
-    `threading.local` or a context variable that has no value here; misses a value in code of the
-    user's that looks into one of these; or was raised by such code that asks which thread it is in.
+    That is so if the exception, or one that led to it, names a thread or an event loop; concerns a
+    `threading.local` or a context variable without a value; is about a missing value in user code
+    that reads one of these; or was raised in user code that asks for the current thread.
     """
-    return any(_speaks(one) or _looks(one) for one in _chain(error))
+    return any(_names_thread(one) or _reads_thread_state(one) for one in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, those that led to it, and those of a group."""
+    """Yield an exception, those that led to it, and the members of exception groups."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop()
@@ -90,7 +90,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [each for each in more if each is not None]
 
 
-def _speaks(error: BaseException) -> bool:
+def _names_thread(error: BaseException) -> bool:
     about = getattr(error, "obj", None), *error.args
     if any(isinstance(each, BOUND) for each in about):
         return True
@@ -102,7 +102,7 @@ def _speaks(error: BaseException) -> bool:
     return kind.__module__.split(".")[0] == "greenlet" or WORDS.search(text) is not None
 
 
-def _looks(error: BaseException) -> bool:
+def _reads_thread_state(error: BaseException) -> bool:
     frame, at = None, error.__traceback__
     while at is not None:
         if not _in_library(at.tb_frame):
@@ -110,7 +110,7 @@ def _looks(error: BaseException) -> bool:
         at = at.tb_next
     if frame is None:
         return False
-    asked = {threading.main_thread, *(WHO_AM_I if isinstance(error, AssertionError) else ())}
+    asked = {threading.main_thread, *(THREAD_QUERIES if isinstance(error, AssertionError) else ())}
     return any(
         (isinstance(value, BOUND) and isinstance(error, MISSED))
         or any(value is question for question in asked)
@@ -124,13 +124,13 @@ def _in_library(frame: FrameType) -> bool:
 
 
 def _values(frame: FrameType) -> Iterator[Any]:
-    """What the code of a frame names: its variables, and attributes of them by their names."""
+    """Yield the variables that a frame's code names, and their attributes that it names."""
     names = frame.f_code.co_names
     known = [*frame.f_locals.values()]
     known += [frame.f_globals[name] for name in names if name in frame.f_globals]
     for value in known:
         yield value
-        # Without calling a property or a `__getattr__`.
+        # vars() calls neither a property nor a `__getattr__`.
         with contextlib.suppress(Exception):
             held = vars(value)
             yield from (held[name] for name in names if name in held)

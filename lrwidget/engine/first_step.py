@@ -1,4 +1,4 @@
-"""The first step of a sweep of a copy, taken anew on the model itself where the copy is none."""
+"""The first step of a sweep of copies, repeated in place if the copies turn out to be invalid."""
 
 import contextlib
 import copy
@@ -9,7 +9,7 @@ import torch
 
 from lrwidget.backup.rng import remember_shared
 from lrwidget.engine.step import TrainingStep
-from lrwidget.records.records import LRRecords
+from lrwidget.records.table import RecordsTable
 from lrwidget.restore.copying import NotCopied
 from lrwidget.restore.snapshot import SweepTarget, where_it_ran
 from lrwidget.task.task import TrainingTask
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 def beginning(
-    task: TrainingTask, parts: SweepTarget, team: "Team | None", records: LRRecords
+    task: TrainingTask, parts: SweepTarget, team: "Team | None", records: RecordsTable
 ) -> "TrainingStep | FirstStep":
-    """The step of `parts`; until it is proven that they are copies, one that can begin anew."""
+    """Return the training step of `parts`, which can begin again in place until they are proven."""
     if parts.proof is None:
         return TrainingStep(task, parts, team)
     return FirstStep(task, parts, team, records)
 
 
 class FirstStep:
-    """A `TrainingStep` of copies that goes over to the task's own objects if its first call fails.
+    """A `TrainingStep` of copies that falls back to the task's own objects if its first call fails.
 
-    What the first call drew and changed is taken back before: the sweep goes on as if it had been
-    in place from the beginning. An error is reason enough, since a copy that is none may lack what
-    the model has; where the model fails too, its error is raised.
+    The random numbers and changes of the failed call are undone first, so that the sweep continues
+    as if it had been in place from the beginning. Any error causes the fallback, since an invalid
+    copy may lack an attribute of the model; if the model fails too, its error is raised.
     """
 
     def __init__(
-        self, task: TrainingTask, parts: SweepTarget, team: "Team | None", records: LRRecords
+        self, task: TrainingTask, parts: SweepTarget, team: "Team | None", records: RecordsTable
     ) -> None:
         self._task, self._parts, self._team, self._records = task, parts, team, records
         self._step = TrainingStep(task, parts, team)
@@ -45,22 +45,22 @@ class FirstStep:
         self._held_out: Sequence[Any] = ()
         self._extra: dict[str, float] = {}
         self._put_generators_back = remember_shared()
-        # Ranks step together, and another device has no model to fall back on.
+        # Ranks must step together, and on another device there is no model to fall back to.
         own_device = next(task.model.parameters()).device
         self._excuses = Exception if team is None and own_device == task.device else NotCopied
 
     def open(self) -> None:
-        """Begin to notice whether the optimizer steps."""
+        """Begin to watch the optimizer."""
         self._opened = True
         self._step.open()
 
     def close(self) -> None:
-        """Leave nothing on the optimizer."""
+        """Stop watching the optimizer, and remove all hooks from it."""
         self._step.close()
 
     @property
     def pending(self) -> bool:
-        """Whether the last call came to no optimizer step yet."""
+        """Whether the last call has taken no optimizer step yet."""
         return self._step.pending
 
     @property
@@ -93,8 +93,8 @@ class FirstStep:
         if self._parts.proof is None:
             return self._step(batches)
         again = batches
-        if self._task.device.type == "cpu":  # elsewhere the step gets a copy of them anyway
-            with contextlib.suppress(Exception):  # anything may refuse to be copied
+        if self._task.device.type == "cpu":  # on another device the step gets copies anyway
+            with contextlib.suppress(Exception):  # batches may not be copyable
                 again = copy.deepcopy(batches)
         put_generators_back = remember_shared()
         self._step.on_first_loss = self._parts.proof.of_loss

@@ -1,4 +1,4 @@
-"""The ladder of learning rates that a sweep climbs, and that may grow while it does."""
+"""The schedule of learning rates of a sweep, which can be extended while the sweep runs."""
 
 import dataclasses
 import itertools
@@ -14,35 +14,35 @@ class Ladder:
 
     Step i of N, i = 1..N, runs at `start * (end / start) ** (i / N)`, with linear spacing at
     `start + (end - start) * i / N`. This is the rule of luz's `lr_finder`
-    (mlverse/luz, R/lr-finder.R): the start itself is not used, the last step runs at exactly `end`.
+    (mlverse/luz, R/lr-finder.R): no step runs at the start, and the last runs at exactly `end`.
 
-    One thread climbs it, `options.repeats` times; any thread may extend it meanwhile.
+    One thread iterates over the rates, `options.repeats` times; any thread may extend them.
 
     Args:
         options: range, steps and spacing.
 
     Attributes:
-        options: as they are now: `extend` changes `end_lr` and `steps`.
-        total: steps in all climbs, unless one ends before the top.
+        options: the present options; `extend` changes `end_lr` and `steps`.
+        total: planned steps of all climbs together.
     """
 
     def __init__(self, options: SweepOptions) -> None:
         self.options = options
         self.total = options.steps * options.repeats
         self._first = options
-        # Each piece begins where the one before it ends: rates once climbed stay as they were.
+        # Each piece begins at the end of the one before it: an extension changes no earlier rate.
         self._pieces = [(options.start_lr, options.end_lr, options.steps)]
         self._lock = threading.Lock()
         self._climbs = 0
-        self._at_top = True  # of the climb in hand, or there is none
+        self._at_top = True  # no climb is running, or the current one is at its top
 
     def extend(self, end_lr: float) -> None:
-        """Go on to a higher end, as dense as before (log: per decade; linear: by difference).
+        """Extend the range to `end_lr` at the same density (per decade, or linear by difference).
 
-        The last step runs at exactly `end_lr`; the steps between are rounded to whole ones.
+        The number of added steps is rounded, and the last step runs at exactly `end_lr`.
 
         Raises:
-            TypeError, ValueError: `end_lr` is no rate, or not above the present end.
+            TypeError, ValueError: `end_lr` is not a rate, or not above the present end.
             RuntimeError: the last climb is at its top, or has ended.
         """
         with self._lock:
@@ -62,22 +62,22 @@ class Ladder:
             self.total += climbs * more
 
     def steps_to(self, end_lr: float) -> int:
-        """How many steps an extension to `end_lr`, above the present end, adds to each climb."""
-        # Counted from the start, so that many extensions do not add up their roundings.
+        """Return how many steps an extension to `end_lr` adds to each climb."""
+        # Counted from the start, so that the rounding errors of extensions do not add up.
         first = self._first
         whole = self._distance(first.start_lr, first.end_lr)
         steps = round(first.steps * (self._distance(first.start_lr, end_lr) / whole))
         return max(1, steps - self.options.steps)
 
     def climb(self) -> Iterator[float]:
-        """The rates from the first to the last, with those that are added on the way."""
+        """Start a climb: return its rates in order, including those added meanwhile."""
         with self._lock:
             self._climbs += 1
             self._at_top = False
         return self._rates()
 
     def close(self) -> None:
-        """Let nothing be added any more: the sweep has ended."""
+        """Refuse further extensions, after the end of the sweep."""
         with self._lock:
             self._climbs = self.options.repeats
             self._at_top = True
@@ -91,7 +91,7 @@ class Ladder:
             start, end, steps = self._pieces[number]
             for step in range(1, steps):
                 yield self._rate(start, end, step / steps)
-            # start * (end / start) may miss the end by one rounding; the contract says exactly it.
+            # start * (end / start) may differ from the end by rounding; the contract is exactly it.
             yield end
 
     def _rate(self, start: float, end: float, part: float) -> float:

@@ -1,4 +1,4 @@
-"""What the records of a sweep say of it, as plain JSON values."""
+"""The meta of records: a description of the sweep as plain JSON values."""
 
 import dataclasses
 import platform
@@ -12,12 +12,12 @@ from lrwidget.version import __version__
 
 
 def plain(options: SweepOptions) -> dict[str, Any]:
-    """The options as plain JSON values."""
+    """Return the options as plain JSON values."""
     return dataclasses.asdict(options)
 
 
 def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
-    """What a reader of the records wants to know of the sweep, as plain JSON values."""
+    """Return the description of a sweep: versions, options, model, optimizer, batches, device."""
     group = task.optimizer.param_groups[0]
     settings = {
         name: value
@@ -43,7 +43,7 @@ def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
 
 
 def class_of(optimizer: torch.optim.Optimizer) -> str:
-    """Module and name of an optimizer's class, as one writes them: "torch.optim.Adam"."""
+    """Return module and name of an optimizer's class as in source code: "torch.optim.Adam"."""
     kind = type(optimizer)
     own = getattr(torch.optim, kind.__name__, None) is kind
     return f"{'torch.optim' if own else kind.__module__}.{kind.__name__}"

@@ -1,4 +1,4 @@
-"""Bring losses from the device to Python without making every step wait for them."""
+"""Copy losses from the device to Python without a synchronization in every step."""
 
 import time
 from collections import deque
@@ -7,49 +7,48 @@ from typing import Any, Protocol
 
 import torch
 
-# Steps whose losses cross together. The rule that ends a sweep lags at most this many steps behind
-# what the device has done.
+# Most losses that are copied together. The stop rule lags at most this many steps behind the
+# device.
 GROUP = 16
-# A group leaves sooner where steps take long: nobody should watch a chart that is 16 steps late.
+# A group is copied earlier if steps are slow, so that the chart does not lag by 16 slow steps.
 GROUP_SECONDS = 0.05
 
-# One step of the sweep, read: its rate, its loss and what was measured beside it. A plain tuple:
-# there is one for every step.
+# The rate, the loss and the further measurements of one step. A plain tuple for speed.
 Reading = tuple[float, float, dict[str, float] | None]
 
 
 class ImmediateReader:
-    """For the CPU, where a loss is there as soon as the step is."""
+    """Reads each loss at once: for the CPU, where it is ready when the step ends."""
 
     def push(
         self, lr: float, loss: torch.Tensor, extra: dict[str, float] | None
     ) -> tuple[Reading, ...]:
-        """Take one step's loss; returns what has become readable, in order."""
+        """Take the loss of one step; return the readings that have become available, in order."""
         return ((lr, loss.item(), extra),)
 
     def flush(self) -> tuple[Reading, ...]:
-        """What is still on its way, in order; waits for it."""
+        """Return the remaining readings, in order: none."""
         return ()
 
 
 class Crossing(Protocol):
-    """Numbers on their way from the device."""
+    """A running copy of numbers from the device."""
 
     def arrived(self) -> bool:
-        """Whether they are here; does not wait."""
+        """Return whether the copy is complete, without waiting."""
 
     def numbers(self) -> list[float]:
-        """The numbers; waits for them."""
+        """Wait for the copy and return the numbers."""
 
 
 class GroupedReader:
-    """For accelerators: losses cross in groups of up to `GROUP`, copied while the device works on.
+    """Reads losses in groups of up to `GROUP`: for accelerators.
 
-    A group is stacked on the device, copied without blocking and read once it has arrived, so no
-    step waits for its loss.
+    A group is stacked on the device, copied without blocking and read when the copy is complete, so
+    no step waits for its loss.
 
     Args:
-        cross: starts the copy of some numbers, shape (n,), from the device.
+        cross: starts the copy of a tensor of shape (n,) from the device.
     """
 
     def __init__(self, cross: Callable[[torch.Tensor], Crossing]) -> None:
@@ -63,9 +62,9 @@ class GroupedReader:
     def push(
         self, lr: float, loss: torch.Tensor, extra: dict[str, float] | None
     ) -> tuple[Reading, ...]:
-        """Take one step's loss; returns what has become readable, in order."""
+        """Take the loss of one step; return the readings that have become available, in order."""
         if self._losses and loss.device != self._losses[0].device:
-            self._send()  # a step of the task's own may give a number now and a tensor then
+            self._send()  # a custom step may return numbers and tensors by turns
         self._steps.append((lr, extra))
         self._losses.append(loss.detach())
         if len(self._steps) >= GROUP or time.monotonic() - self._sent >= GROUP_SECONDS:
@@ -76,7 +75,7 @@ class GroupedReader:
         return tuple(arrived)
 
     def flush(self) -> tuple[Reading, ...]:
-        """What is still on its way, in order; waits for it."""
+        """Wait for all copies and return the remaining readings, in order."""
         if self._steps:
             self._send()
         arrived: list[Reading] = []
@@ -96,27 +95,27 @@ class GroupedReader:
 
 
 class PinnedCopy:
-    """A copy into pinned memory that the device makes when it gets there; an event says when.
+    """An asynchronous copy into pinned memory, whose end an event marks.
 
     Args:
         values: shape (n,), on a CUDA (or ROCm) or XPU device.
     """
 
     def __init__(self, values: torch.Tensor) -> None:
-        # By name: under `torch.set_default_device` it would be made on the device itself.
+        # `device` is explicit, since `torch.set_default_device` may have changed the default.
         self._here = torch.empty(values.shape, dtype=values.dtype, device="cpu", pin_memory=True)
         self._here.copy_(values, non_blocking=True)
         backend: Any = getattr(torch, values.device.type)
         self._event = backend.Event()
-        # By its stream: the current device need not be the one of the loss.
+        # The stream is explicit, since the current device may not be the one of the loss.
         self._event.record(backend.current_stream(values.device))
 
     def arrived(self) -> bool:
-        """Whether it is here; does not wait."""
+        """Return whether the copy is complete, without waiting."""
         return bool(self._event.query())
 
     def numbers(self) -> list[float]:
-        """The numbers; waits for them."""
+        """Wait for the copy and return the numbers."""
         if not self.arrived():
             self._event.synchronize()
         numbers: list[float] = self._here.tolist()
@@ -124,7 +123,7 @@ class PinnedCopy:
 
 
 class BlockingCopy:
-    """For devices without pinned memory and events of this kind: one wait for a whole group.
+    """A copy made when it is read: for devices without pinned memory and events.
 
     Args:
         values: shape (n,), on any device.
@@ -134,20 +133,20 @@ class BlockingCopy:
         self._values = values
 
     def arrived(self) -> bool:
-        """Always: it is fetched when it is read."""
+        """Return True: the copy is made when it is read."""
         return True
 
     def numbers(self) -> list[float]:
-        """The numbers; waits for them."""
+        """Copy the numbers, which waits for the device, and return them."""
         numbers: list[float] = self._values.tolist()
         return numbers
 
 
 def cross(values: torch.Tensor) -> Crossing:
-    """Start the copy that suits the device of `values`, shape (n,)."""
+    """Start the kind of copy that the device of `values`, shape (n,), supports."""
     return PinnedCopy(values) if values.device.type in {"cuda", "xpu"} else BlockingCopy(values)
 
 
 def reader_for(device: torch.device) -> ImmediateReader | GroupedReader:
-    """The reader that suits the device that the sweep runs on."""
+    """Return the reader for the device that the sweep runs on."""
     return ImmediateReader() if device.type == "cpu" else GroupedReader(cross)

@@ -26,7 +26,7 @@ from lrwidget.engine.whole_step import does_all
 from lrwidget.process_group.processes import process_count
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement, Trial
-from lrwidget.records.table import StopReason
+from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.moment import Moment
 from lrwidget.restore.snapshot import SweepTarget, prepared
@@ -277,7 +277,7 @@ class _Bench:
                 self._trained.val_data = None
             self._begin.restore()
             self._settle_how_to_measure(held)
-            step = beginning(self._trained, self._parts, None, LRRecords())
+            step = beginning(self._trained, self._parts, None, RecordsTable())
             result.untrained = step.evaluate(self._batches)["val_loss"]
             step.close()
             yield
@@ -325,7 +325,7 @@ class _Bench:
             self._kept[place] = Moment(self._task, self._parts)
 
     def _until_it_leaves(
-        self, work: Generator[None, None, StopReason], records: LRRecords
+        self, work: Generator[None, None, StopReason], records: RecordsTable
     ) -> Generator[None, None, StopReason]:
         seen = len(records)
         while True:

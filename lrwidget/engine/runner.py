@@ -1,8 +1,8 @@
-"""A sweep in the background: start, pause, resume, stop, wait.
+"""A runner does work step by step in a background thread: start, pause, resume, stop, wait.
 
-Who owns what: the sweep's thread alone writes the records, the state, the error and the clock;
-callers set the state once, to running, before it starts, and from then on only raise flags (`_go`,
-`_stop`) and extend the ladder, which the thread looks at between two steps.
+Ownership: only the runner's thread writes the records, the state, the error and the clock. Callers
+set the state once, to running, before the thread starts; after that they only set flags (`_go`,
+`_stop`) and extend the ladder, which the thread reads between two steps.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from lrwidget.records.table import StopReason
 
 
 class RunState(enum.StrEnum):
-    """Where a run is."""
+    """The state of a run."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -48,24 +48,25 @@ Result = TypeVar("Result")
 
 
 class Lock(Protocol):
-    """The sole right to do something."""
+    """A lock that a runner holds while it works."""
 
     def acquire(self) -> None:
-        """Take it, or raise RuntimeError and change nothing."""
+        """Acquire the lock, or raise RuntimeError and change nothing."""
 
     def release(self) -> None:
-        """Let go of it; may be called again."""
+        """Release the lock; may be called again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Work:
-    """What a runner does.
+    """The work of a runner.
 
     Args:
-        steps: makes the generator of steps, whose `next` is one step; called on the thread.
-        lock: makes what is held from the start to the end; None where nothing is to be locked.
-        context: makes, on the thread that starts the work, what is entered around the steps.
-        explain: adds notes to an exception of the steps; returns what must be seen beside it.
+        steps: returns the generator of steps, whose `next` is one step; called on the thread.
+        lock: returns the lock that is held from start to end; None if there is none.
+        context: called on the starting thread; returns the context that is entered around the
+            steps.
+        explain: adds notes to an exception of the steps; returns a hint to show beside it.
     """
 
     steps: Callable[[], Generator[None, None, StopReason]]
@@ -75,18 +76,18 @@ class Work:
 
 
 class Runner(Generic[Result]):
-    """Something that goes on step by step, in a thread of its own.
+    """Does work step by step in a background thread.
 
     Args:
-        work: what it does.
-        result: what the steps fill; `wait` returns it, and it may be read at any time.
-        steps: how many there are, when nothing ends them before.
+        work: the work to do.
+        result: the object that the steps fill; `wait` returns it, and it may be read at any time.
+        steps: planned number of steps.
 
     Attributes:
-        state: where the run is.
-        error: the exception that ended it, or None; `traceback` is its text.
-        hint: what else there is to know about that exception, in words; may be empty.
-        notice: what else there is to say about it now, in words; may be empty.
+        state: the state of the run.
+        error: the exception that ended the run, or None; `traceback` is its text.
+        hint: a hint on that exception; may be empty.
+        notice: a message about the run for the user; may be empty.
         on_change: called from the run's thread after each change of `state`.
     """
 
@@ -109,12 +110,12 @@ class Runner(Generic[Result]):
 
     @property
     def elapsed(self) -> float:
-        """Seconds that the sweep has been running, without pauses."""
+        """Seconds that the work has been running, without pauses."""
         since = self._running_since
         return self._running_for + (0.0 if since is None else time.monotonic() - since)
 
     def start(self) -> None:
-        """Start the sweep; returns at once.
+        """Start the work and return at once.
 
         Raises:
             RuntimeError: it was started before, or another sweep of the model is running.
@@ -124,7 +125,7 @@ class Runner(Generic[Result]):
                 f"this sweep is {self.state.value}; a runner starts once: make another one"
             )
         lock = self._work.lock()
-        # Acquired by whoever releases the lock: the thread, or this call where it fails before.
+        # Acquired by the one that releases `lock`: the thread, or this call if it fails before.
         over = threading.Lock()
         try:
             if lock is not None:
@@ -153,28 +154,28 @@ class Runner(Generic[Result]):
             raise
 
     def pause(self) -> None:
-        """Pause after the step in hand; nothing happens unless it is running."""
+        """Pause after the current step; no effect unless the work is running."""
         self._go.clear()
 
     def resume(self) -> None:
-        """Go on after a pause; nothing happens unless it is paused."""
+        """Continue after a pause; no effect unless the work is paused."""
         self._go.set()
 
     def stop(self) -> None:
-        """End the sweep after the step in hand and keep its rows; returns at once."""
+        """End the work after the current step and keep its rows; return at once."""
         self._stop.set()
         self._go.set()
 
     def wait(self, timeout: float | None = None) -> Result:
-        """Block until the sweep has ended and everything is restored.
+        """Block until the work has ended and everything is restored; return the result.
 
         Args:
-            timeout: seconds to wait at most; None waits without end.
+            timeout: most seconds to wait; None waits without a limit.
 
         Raises:
-            RuntimeError: the sweep was never started.
-            TimeoutError: it has not ended in time; it goes on.
-            Exception: what the task raised.
+            RuntimeError: the work was never started.
+            TimeoutError: the work has not ended in time; it continues.
+            Exception: any exception of the task.
         """
         if self._thread is None:
             raise RuntimeError("the sweep has not been started; call start() first")
@@ -186,7 +187,7 @@ class Runner(Generic[Result]):
         return self.result
 
     def close(self) -> None:
-        """Stop, wait for the thread to end, and let go of model, optimizer and data."""
+        """Stop, wait for the thread to end, and release model, optimizer and data."""
         self.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             # Before Python 3.13 an interrupted join() marks a living thread as ended.

@@ -1,4 +1,4 @@
-"""One training step, as the task describes it."""
+"""One training step of a task."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,17 +23,17 @@ _AS_IT_IS = nullcontext()
 
 
 class TrainingStep:
-    """Trains the parts of a task, one optimizer step a call.
+    """Trains the sweep target of a task, one optimizer step for each call.
 
     Args:
-        task: what to do in a step.
-        parts: what to do it with: the task's own objects or copies of them.
-        team: the processes that take the step together; None where there is one.
+        task: describes the step.
+        parts: the objects to train: the task's own or copies of them.
+        team: the processes that step together; None for a single process.
 
     Attributes:
-        pending: the last call took no optimizer step yet, since the task's own step takes one every
-            few calls; the next call goes on.
-        skipped: the loss of the last call, where the scaler skipped its step.
+        pending: the last call has taken no optimizer step yet, because the custom step takes one
+            every few calls; the next call continues it.
+        skipped: the loss of the last call if the scaler skipped its step, else None.
     """
 
     def __init__(self, task: TrainingTask, parts: SweepTarget, team: "Team | None" = None) -> None:
@@ -46,13 +46,13 @@ class TrainingStep:
         self.pending = False
         self.skipped: torch.Tensor | None = None
         self._checked = False
-        # Whether the optimizer has stepped once: an error in its first step is put into words.
+        # Whether the optimizer has stepped once: an error in its first step is explained.
         self._proven = False
         self._watch = StepWatch(parts.optimizer)
         self._calls = WholeStep(self._watch, parts.scaler, task.accumulate_in_step, task.device)
-        # Told of the first loss, before its backward pass.
+        # Called with the first loss, before its backward pass.
         self.on_first_loss: Callable[[torch.Tensor], object] = lambda _: None
-        # Whether the task's own step does all of it; None until its first call has shown it.
+        # Whether the custom step takes the optimizer step itself; None before its first call.
         self._steps_itself: bool | None = None
         self._needs_closure = needs_closure(parts.optimizer)
         if self._needs_closure and parts.scaler is not None:
@@ -66,7 +66,7 @@ class TrainingStep:
                 "with which gradients other_optimizers step is not said; step all of them in a "
                 "step of your own, and leave other_optimizers out"
             )
-        # Again: another framework makes its optimizer only when a sweep begins.
+        # Checked again, since another framework creates its optimizer only when a sweep begins.
         refuse_without_rate(parts.optimizer)
         optimizers = [parts.optimizer]
         if task.others == "follow":
@@ -74,7 +74,7 @@ class TrainingStep:
         self._groups = rate_groups(optimizers)
         trained = [parts.optimizer, *parts.other_optimizers]
         self._params = [p for o in trained for g in o.param_groups for p in g["params"]]
-        # Of a step of a small network, asking for each of these at each step took a twentieth.
+        # Testing these conditions in each step took a twentieth of the step of a small network.
         self._plain = False
         self._becomes_plain = not (
             task.step is not None
@@ -94,16 +94,16 @@ class TrainingStep:
             optimizer.train()
 
     def open(self) -> None:
-        """Begin to notice whether the optimizer steps."""
+        """Begin to watch the optimizer."""
         self._watch.open()
-        self._scale = self._telling_scale()
+        self._scale = self._skip_indicating_scale()
 
     def close(self) -> None:
-        """Leave nothing on the optimizer."""
+        """Stop watching the optimizer, and remove all hooks from it."""
         self._watch.close()
 
     def set_rate(self, lr: float) -> None:
-        """Set the first param group to `lr`, the others in their ratio to it."""
+        """Set the first param group to `lr` and the others in their ratio to it."""
         set_rate(self._groups, lr)
         if not self._plain:
             self._watch.expect(self._groups[0][0])
@@ -112,17 +112,17 @@ class TrainingStep:
         """Take one optimizer step.
 
         Args:
-            batches: the micro-batches of the step, as the loader gave them.
+            batches: the micro-batches of the step, as the loader yields them.
 
         Returns:
-            The mean loss of the batches before the step, a detached scalar that is not waited for;
-            None where the scaler skipped the step, or none was taken yet (`pending`).
+            The mean loss of the batches before the step, a detached scalar on the device; None if
+            the scaler skipped the step (`skipped`) or none was taken yet (`pending`).
         """
         if self._plain:
             return self._plain_step(to_device(batches[0], self._device))
         batches = [to_device(batch, self._device) for batch in batches]
         self.pending, self.skipped = False, None
-        self._watch.begin(looks=self._looks())
+        self._watch.begin(looks=self._compares_params())
         if self._task.step is not None:
             return self._custom(self._task.step, batches)
         if self._needs_closure:
@@ -135,8 +135,8 @@ class TrainingStep:
             self._watch.close()
         return self._unless_skipped(loss, updated)
 
-    def _looks(self) -> bool:
-        """Whether it is to be seen if the parameters move in this call."""
+    def _compares_params(self) -> bool:
+        """Return whether the watch must compare the parameters before and after this call."""
         if self._task.step is None or self._steps_itself is False:
             return False
         return self._steps_itself is None or self._task.accumulate_in_step is None
@@ -148,7 +148,7 @@ class TrainingStep:
         return None
 
     def _plain_step(self, batch: Any) -> torch.Tensor:
-        """The usual step; the same as below, less the questions whose answers are known."""
+        """Take the usual step, the same as below without the conditions that are known to fail."""
         self._zero_grad()
         _, _, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
         loss = self._check(loss)
@@ -157,9 +157,9 @@ class TrainingStep:
         return loss.detach()
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
-        """The mean loss, and metric, over validation batches in eval mode, without gradients."""
+        """Return mean loss and metric over validation batches, in eval mode without gradients."""
         modes = [(module, module.training) for module in self._model.modules()]
-        # Their way there and back is not exact, and to validate is not to train.
+        # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
         losses, metrics = [], []
         try:
@@ -193,7 +193,7 @@ class TrainingStep:
                 parameter.data.copy_(value)
             for module, training in modes:
                 module.training = training
-        # Read after the last batch: an accelerator is waited for once, not once a batch.
+        # Read after the last batch, so that an accelerator is synchronized once, not per batch.
         row = {"val_loss": sum(map(float, losses)) / len(losses)}
         if metrics:
             row["metric"] = sum(map(float, metrics)) / len(metrics)
@@ -206,7 +206,7 @@ class TrainingStep:
             yield self._check(loss)
 
     def _accumulate(self, losses: Iterator[torch.Tensor], count: int) -> torch.Tensor:
-        """Add up the gradients of the mean of `count` losses; returns the mean, detached."""
+        """Accumulate the gradients of the mean of `count` losses; return the mean, detached."""
         total: torch.Tensor | None = None
         for loss in losses if self._team is None else _agreed(losses, self._team):
             part = loss / count if count > 1 else loss
@@ -221,14 +221,14 @@ class TrainingStep:
             if not _zeroes_as_usual(optimizer):
                 optimizer.zero_grad()
                 continue
-            # What zero_grad does, less its entry for the profiler, which takes ten times as long.
+            # The same as zero_grad without its profiler entry, which takes ten times as long.
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
                         parameter.grad = None
 
     def _update(self) -> bool:
-        """Clip and step; False where the scaler found infinite gradients and skipped the step."""
+        """Clip and step; return False if the scaler skipped the step for infinite gradients."""
         scaler, clip = self._parts.scaler, self._task.clip_grad_norm
         optimizers = (self._optimizer, *self._parts.other_optimizers)
         if clip is not None:
@@ -243,19 +243,19 @@ class TrainingStep:
         if scaler is None:
             return True
         scaler.update()
-        return self._took_the_step()
+        return self._optimizer_stepped()
 
-    def _took_the_step(self) -> bool:
-        """Whether the optimizer stepped, so far as it and the scale tell."""
-        before, self._scale = self._scale, self._telling_scale()
+    def _optimizer_stepped(self) -> bool:
+        """Return whether the optimizer stepped, as far as its hooks and the scale show."""
+        before, self._scale = self._scale, self._skip_indicating_scale()
         called = self._watch.called or not self._watch.hears
         return called and self._scale >= before
 
-    def _telling_scale(self) -> float:
-        """The scale of the losses, where only a fall of it tells that a step was skipped; else 0.
+    def _skip_indicating_scale(self) -> float:
+        """Return the loss scale if only its decrease shows that a step was skipped; else 0.
 
-        A fused optimizer is called even when it then skips by itself. RemoteSource the scale is not
-        asked: it is on the device, and asking waits for it.
+        A fused optimizer is called even when it then skips the step itself. For other optimizers
+        the scale is not read, since reading it synchronizes with the device.
         """
         scaler = self._parts.scaler
         skips_itself = getattr(self._optimizer, "_step_supports_amp_scaling", False)
@@ -280,7 +280,7 @@ class TrainingStep:
 
     def _custom(self, step: Callable[[Any], Any], batches: Sequence[Any]) -> torch.Tensor | None:
         made: list[Any] = []
-        before = self._telling_scale() if self._steps_itself is not False else 0.0
+        before = self._skip_indicating_scale() if self._steps_itself is not False else 0.0
         self._calls.begin()
         if self._steps_itself is None:
             with self._autocast():
@@ -302,14 +302,16 @@ class TrainingStep:
                 yield loss
 
         if self._steps_itself:
-            outcome, mean = self._calls.take(losses(), lambda: self._telling_scale() < before)
+            outcome, mean = self._calls.take(
+                losses(), lambda: self._skip_indicating_scale() < before
+            )
             self.pending = outcome == "pending"
             return self._unless_skipped(mean, outcome == "stepped")
         if self._needs_closure:
             return self._with_closure(lambda: map(self._check, losses()), len(batches))
-        # Not before the step but after ours below: a step of its own may accumulate over calls. The
-        # first one finds no gradients, since a task with a step is swept in place, with them set
-        # aside.
+        # Gradients are zeroed after our update below, not before the step, since a custom step may
+        # accumulate over calls. The first call finds none: a task with a custom step is swept in
+        # place, with its gradients set aside.
         try:
             found = [self._accumulate(iter([self._check(loss)]), 1) for loss in losses()]
         except RuntimeError as error:
@@ -335,7 +337,7 @@ class TrainingStep:
         return torch.autocast(self._device.type, dtype=dtype)
 
     def _check(self, loss: Any) -> torch.Tensor:
-        """`loss` as a scalar tensor with a graph, or an error that says what it is instead."""
+        """Return `loss` as a scalar tensor with a graph, or raise as `trainable_loss` does."""
         if self._checked and isinstance(loss, torch.Tensor):
             return loss if loss.dim() == 0 else loss.reshape(())
         checked = trainable_loss(loss)
@@ -345,14 +347,14 @@ class TrainingStep:
 
 
 def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tensor]:
-    """The losses, each once every rank has its own: none waits in backward for one that failed."""
+    """Yield each loss once all ranks have theirs: none then waits in backward for a failed one."""
     for loss in losses:
         team.exchange()
         yield loss
 
 
 def _zeroes_as_usual(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `zero_grad` is torch's own: neither a subclass's nor put on the object."""
+    """Return whether `zero_grad` is torch's own, not overridden by a subclass or on the object."""
     return type(optimizer).zero_grad is torch.optim.Optimizer.zero_grad and "zero_grad" not in vars(
         optimizer
     )

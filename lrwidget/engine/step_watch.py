@@ -1,4 +1,4 @@
-"""Whether a call of somebody else's step has moved the parameters of an optimizer."""
+"""Detect whether a call of a custom step has taken an optimizer step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,15 @@ _AS_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class StepWatch:
-    """Notices whether the parameters of an optimizer were stepped since `begin`.
+    """Detects whether the parameters of an optimizer were stepped since `begin`.
 
-    It asks, in this order: whether the `step` of the optimizer, or of one inside it, was called;
-    whether the version or the place of a parameter is another, as after an update by hand; and,
-    until one of the two has told, whether any bit of the values is, as after a write to `.data`.
-    Small rates round to no change at all, so the values come last.
+    It tests, in this order: whether the `step` of the optimizer, or of one inside it, was called;
+    whether the version or the address of a parameter has changed, as after an update by hand; and,
+    until one of these was seen, whether any bit of the values has changed, as after a write to
+    `.data`. The values come last because a small rate may round to no change.
 
     Args:
-        optimizer: of torch's make or not.
+        optimizer: a torch optimizer or an object with the same interface.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -27,37 +27,37 @@ class StepWatch:
         self._params = [p for group in optimizer.param_groups for p in group["params"]]
         self._handles: list[Any] = []
         self._called = False
-        self._told_by = ""
+        self._detected_by = ""
         self._places: list[Any] = []
         self._bits: list[torch.Tensor] = []
         self._rate: tuple[dict[str, Any], Any] | None = None
 
     def expect(self, group: dict[str, Any]) -> None:
-        """The rate that `group` has now is the one that the next step must use."""
+        """Require that the next step uses the present rate of `group`."""
         self._rate = (group, group["lr"])
 
     def open(self) -> None:
-        """Begin to notice calls of `step`."""
+        """Begin to watch calls of `step`."""
         for optimizer in with_inner([self._optimizer]):
-            # A wrapper that does not call Optimizer.__init__ has none.
+            # A wrapper that does not call Optimizer.__init__ has no hooks.
             if hasattr(optimizer, "_optimizer_step_post_hooks"):
                 self._handles.append(optimizer.register_step_post_hook(self._note))
             if hasattr(optimizer, "_optimizer_step_pre_hooks"):
                 self._handles.append(optimizer.register_step_pre_hook(self._check_rate))
 
     def close(self) -> None:
-        """Leave nothing on the optimizer."""
+        """Remove the hooks from the optimizer."""
         while self._handles:
             self._handles.pop().remove()
 
     @property
     def name(self) -> str:
-        """The class of the optimizer."""
+        """The name of the optimizer's class."""
         return type(self._optimizer).__name__
 
     @property
     def hears(self) -> bool:
-        """Whether a call of `step` can be noticed."""
+        """Whether calls of `step` can be detected."""
         return bool(self._handles)
 
     @property
@@ -66,39 +66,39 @@ class StepWatch:
         return self._called
 
     def begin(self, *, looks: bool) -> None:
-        """Forget what was; `looks` says that `moved` will be asked."""
+        """Reset before a call; `looks` says that `moved` or `moves` will be called after it."""
         self._called = False
-        if looks and self._told_by != "step":
+        if looks and self._detected_by != "step":
             self._places = _places(self._params)
-            self._bits = [] if self._told_by == "place" else _bits(self._params)
+            self._bits = [] if self._detected_by == "place" else _bits(self._params)
 
     def moved(self) -> bool:
-        """Whether the parameters were stepped since `begin`.
+        """Return whether the parameters were stepped since `begin`.
 
         Raises:
-            RuntimeError: calls that moved them and calls of `step` are not the same calls.
+            RuntimeError: the parameters changed in calls other than those of `step`.
         """
         if self._called:
-            if self._told_by not in ("", "step"):
+            if self._detected_by not in ("", "step"):
                 name = self.name
                 raise RuntimeError(
                     f"step has changed the parameters of {name} in calls without {name}.step, and "
                     f"in this one called it, so which of its calls are an optimizer step cannot be "
                     "told; say how many calls make one: TrainingTask(..., accumulate_in_step=4)"
                 )
-            self._told_by = "step"
+            self._detected_by = "step"
             return True
-        if self._told_by == "step":
+        if self._detected_by == "step":
             return False
-        told_by = self._what_tells()
-        self._told_by = told_by or self._told_by
-        return bool(told_by)
+        detected_by = self._change()
+        self._detected_by = detected_by or self._detected_by
+        return bool(detected_by)
 
     def moves(self) -> bool:
-        """Whether the parameters are others than at `begin`, whoever has changed them."""
-        return bool(self._what_tells())
+        """Return whether the parameters have changed since `begin`, by whatever means."""
+        return bool(self._change())
 
-    def _what_tells(self) -> str:
+    def _change(self) -> str:
         if _places(self._params) != self._places:
             return "place"
         if self._bits and not all(map(torch.equal, _bits(self._params), self._bits)):
@@ -128,12 +128,12 @@ def _places(params: Sequence[torch.Tensor]) -> list[Any]:
 def _pointer(tensor: torch.Tensor) -> int:
     try:
         return tensor.data_ptr()
-    except (RuntimeError, NotImplementedError):  # without a storage of its own: sparse, wrapped
+    except (RuntimeError, NotImplementedError):  # sparse and wrapper tensors have no storage
         return 0
 
 
 def _bits(params: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """One number for each tensor that is another one where any of its bits is."""
+    """Return one checksum of the bits for each tensor that has a storage."""
     sums = []
     for parameter in params:
         try:

@@ -19,15 +19,15 @@ from lrwidget.engine.readback import GroupedReader, ImmediateReader, Reading, re
 from lrwidget.process_group.processes import process_rank
 from lrwidget.process_group.team import Team
 from lrwidget.records.records import LRRecords
-from lrwidget.records.table import StopReason
+from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import SweepTarget, prepared, where_it_ran
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
-# A scaler that starts at 65536 halves its scale at each skip; more skips than this mean that no
-# scale will do.
+# A scaler that starts at 65536 halves its scale at each skip; after this many skips the gradients
+# are not finite at any scale.
 MOST_SKIPS = 32
 
 
@@ -41,21 +41,20 @@ def sweep(
 ) -> Generator[None, None, StopReason]:
     """Run the range test, one optimizer step for each `next`; rows go to `records`.
 
-    However it ends - at the end of the ladder, by divergence, when the caller closes it, by an
-    exception - the task's own objects and the random generators are bit for bit as before, and
+    However the sweep ends - at the last rate, by divergence, by `close`, by an exception - the
+    task's own objects and the random generators are restored bit for bit, and
     `records.stop_reason`, which is also returned, says how it ended.
 
     Args:
-        task: what is trained.
+        task: the task to sweep.
         options: the range, its density, and when to end.
         records: an empty table; gets the rows and their meta.
-        ladder: the rates of these options, which others may extend meanwhile; by default one that
-            nobody else knows.
+        ladder: the rates of these options, which other threads may extend; by default a new one.
         locked: the caller holds the `ModelLock` of the task.
 
     Raises:
         RuntimeError: the model is being swept already.
-        Exception: whatever the task raises.
+        Exception: any exception of the task.
     """
     reason = StopReason.FAILED
     ladder = Ladder(options) if ladder is None else ladder
@@ -79,7 +78,7 @@ def sweep(
                             stop_at_divergence=options.stop_at_divergence,
                             team=team,
                         )
-                    finally:  # some data shows it only when it is read
+                    finally:  # some data has a batch size only after it was read
                         records.meta["batch_size"] = task.batch_size
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
@@ -102,14 +101,14 @@ def train_at(
     task: TrainingTask,
     parts: SweepTarget,
     rates: Iterable[float],
-    records: LRRecords,
+    records: RecordsTable,
     *,
     stop_at_divergence: bool,
     team: Team | None,
 ) -> Generator[None, None, StopReason]:
-    """Train one step at each of `rates`; returns the reason why it ended."""
+    """Train one step at each of `rates`; return the stop reason."""
     if team is not None:
-        team.begin()  # all are ready: none waits in a collective for one that could not begin
+        team.begin()  # no rank may wait in a collective for one that could not begin
     step = beginning(task, parts, team, records)
     reader = reader_for(task.device if team is None else torch.device("cpu"))
     recorder = _RowRecorder(records, stop_at_divergence)
@@ -118,7 +117,7 @@ def train_at(
         step.open()
         held_out = _held_out(task)
         for number, lr in enumerate(rates):
-            # Before anything in which the ranks may wait for each other: to validate, read, step.
+            # Before validating, reading and stepping, in which ranks may wait for each other.
             if team is not None and (stop := team.exchange()):
                 return StopReason(stop)
             extra = None
@@ -129,7 +128,7 @@ def train_at(
                 batches = [next(source) for _ in range(task.accumulate)]
                 if team is not None and (stop := team.exchange()):
                     return StopReason(stop)
-                # Each time: a step that accumulates over calls may have a scheduler in it.
+                # Set before each call: a custom step that accumulates may contain a scheduler.
                 step.set_rate(lr)
                 loss = step(batches)
                 if loss is not None:
@@ -139,7 +138,7 @@ def train_at(
                 recorder.mark_skip(lr)
                 skipped.append(step.skipped)
                 if len(skipped) == MOST_SKIPS:
-                    return recorder.add(reader.flush()) or _no_scale_will_do(lr, skipped)
+                    return recorder.add(reader.flush()) or _reason_after_skips(lr, skipped)
             if team is not None:
                 loss, extra = team.mean(loss, extra)
             reason = recorder.add(reader.push(lr, loss, extra))
@@ -157,23 +156,23 @@ def train_at(
     except GeneratorExit:
         if team is not None:
             team.exchange(stop=StopReason.STOPPED)
-        _keep_what_was_read(recorder, reader)
+        _flush_readings(recorder, reader)
         raise
     except BaseException as error:
         if team is not None:
             team.tell(error)
-        _keep_what_was_read(recorder, reader)
+        _flush_readings(recorder, reader)
         raise
     finally:
         step.close()
         source.close()
-        recorder.forget_what_came_after()
+        recorder.drop_later_epochs()
 
 
 class _RowRecorder:
-    """Takes rows into the records until one of them ends the sweep; drops the rows after it."""
+    """Appends rows to the records until one of them ends the sweep; drops the rows after it."""
 
-    def __init__(self, records: LRRecords, stop_at_divergence: bool) -> None:
+    def __init__(self, records: RecordsTable, stop_at_divergence: bool) -> None:
         self.step = len(records)
         self._records = records
         self._rule = DivergenceRule() if stop_at_divergence else None
@@ -190,8 +189,8 @@ class _RowRecorder:
     def mark_epoch(self) -> None:
         self._records.meta.setdefault("epochs_begin_at", []).append(self.step)
 
-    def forget_what_came_after(self) -> None:
-        """Drop the borders of epochs that began after the last row that was kept."""
+    def drop_later_epochs(self) -> None:
+        """Drop the starts of epochs that began after the last row that was kept."""
         borders = self._records.meta.get("epochs_begin_at", [])
         borders[:] = [border for border in borders if border < len(self._records)]
 
@@ -199,11 +198,11 @@ class _RowRecorder:
         self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])
 
 
-def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
-    """Why the scaler has skipped so many steps in a row: the loss has overflown, or gradients.
+def _reason_after_skips(lr: float, losses: list[torch.Tensor]) -> StopReason:
+    """Return the stop reason after `MOST_SKIPS` skipped steps if a loss is not finite.
 
     Raises:
-        RuntimeError: the losses are finite.
+        RuntimeError: all losses are finite, so only the gradients overflow.
     """
     values = [float(loss) for loss in losses]
     if not all(map(math.isfinite, values)):
@@ -216,16 +215,16 @@ def _no_scale_will_do(lr: float, losses: list[torch.Tensor]) -> StopReason:
     )
 
 
-def _keep_what_was_read(recorder: _RowRecorder, reader: ImmediateReader | GroupedReader) -> None:
+def _flush_readings(recorder: _RowRecorder, reader: ImmediateReader | GroupedReader) -> None:
     try:
         recorder.add(reader.flush())
     except RuntimeError:
-        # The device itself is broken: its losses are lost, and the first error is the one to tell.
+        # The device has failed and its losses are lost; the first error is the one to raise.
         return
 
 
 def _held_out(task: TrainingTask) -> list[Any]:
-    """The first batches of the validation data, read once and used each time."""
+    """Return the first `val_batches` batches of the validation data; they are read once."""
     if task.val_data is None:
         return []
     source = BatchSource(task.val_data, on_epoch=lambda: None)
@@ -241,13 +240,13 @@ def _held_out(task: TrainingTask) -> list[Any]:
 
 
 def _seed(options: SweepOptions, repeat: int) -> int | None:
-    """Without a seed the first sweep goes on from where the generators are; the others differ."""
+    """Return the seed of a repeat; None continues from the present state of the generators."""
     if options.seed is not None:
-        # Ranks with the same seed would draw the same batches.
+        # With the same seed, all ranks would draw the same batches.
         return options.seed + repeat + 100_003 * process_rank()
     return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
 
 
 def _common(options: SweepOptions) -> dict[str, Any]:
-    """The options that all ranks must have in common: each may have a seed of its own."""
+    """Return the options that must be equal on all ranks: all but the seed."""
     return {name: value for name, value in plain(options).items() if name != "seed"}

@@ -1,4 +1,4 @@
-"""A step of the task's own that does all of it: which of its calls make one optimizer step."""
+"""Custom steps that step the optimizer themselves: which calls make up one optimizer step."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -9,20 +9,20 @@ import torch
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.task.loss_value import loss_of, mean_of, recorded_loss
 
-# Calls in which nothing moves before that is an error.
+# After this many calls without an optimizer step an error is raised.
 MOST_CALLS = 64
 
 Outcome = Literal["stepped", "skipped", "pending"]
 
 
 class WholeStep:
-    """Collects the losses of the calls that come to one optimizer step.
+    """Collects the losses of the calls that make up one optimizer step.
 
     Args:
-        watch: notices whether the parameters were stepped.
-        scaler: the task's, which may skip a step; without one nothing is ever skipped.
-        wanted: calls in one step; None where that is to be seen.
-        device: where the sweep runs.
+        watch: detects whether the parameters were stepped.
+        scaler: the scaler of the task, which may skip a step, or None.
+        wanted: calls in one optimizer step; None detects them.
+        device: device of the sweep.
     """
 
     def __init__(
@@ -32,32 +32,32 @@ class WholeStep:
         self._scaler = scaler
         self._wanted = wanted
         self._losses: list[torch.Tensor] = []
-        # Whether the optimizer's step was called for this row, and what was so of the rows so far.
+        # Whether optimizer.step was called for this row, and the values of this for all rows.
         self._heard = False
         self._rows_heard: set[bool] = set()
-        # On the device, to be scaled: asking for the scale itself waits for it.
+        # Scaled to get the scale as a tensor: `get_scale` would synchronize with the device.
         self._one = self._before = torch.ones((), device=device)
 
     def begin(self) -> None:
-        """Before the calls: remember the scale, as a tensor."""
+        """Remember the scale before the calls, as a tensor."""
         if self._scaler is not None:
             self._before = self._scaler.scale(self._one)
 
     def take(
         self, losses: Iterable[Any], skipped_itself: Callable[[], bool]
     ) -> tuple[Outcome, torch.Tensor | None]:
-        """Run some calls.
+        """Run calls of the step.
 
         Args:
-            losses: makes a call for each item, which is what the call returned.
-            skipped_itself: whether the optimizer, which was called, has then skipped its step.
+            losses: an iterator that makes one call for each item and yields its return value.
+            skipped_itself: returns whether the optimizer was called and skipped its step.
 
         Returns:
-            What has become of the step, and the mean loss of its calls; None while it is pending.
+            The outcome, and the mean loss of the calls of this step; None while it is pending.
 
         Raises:
             TypeError, ValueError: a call returned no loss.
-            RuntimeError: nothing moves.
+            RuntimeError: no optimizer step was taken in `MOST_CALLS` calls.
         """
         self._losses += [recorded_loss(loss) for loss in losses]
         self._heard |= self._watch.called
@@ -85,16 +85,16 @@ class WholeStep:
         return mean
 
     def _refuse_another_number(self) -> None:
-        """Where the optimizer is seen to step, each row must have a step of it.
+        """Refuse an `accumulate_in_step` that leaves rows without an optimizer step.
 
         Raises:
-            RuntimeError: in some rows it stepped, in others not.
+            RuntimeError: the optimizer stepped in some rows and not in others.
         """
         self._rows_heard.add(self._heard)
         if len(self._rows_heard) < 2:
             return
         if not all(math.isfinite(float(loss)) for loss in self._losses):
-            self._rows_heard.clear()  # a step may look at its loss; the sweep ends here
+            self._rows_heard.clear()  # a step may skip a non-finite loss, at which the sweep ends
             return
         raise RuntimeError(
             f"accumulate_in_step is {self._wanted}, but not in all {self._wanted} calls of step "
@@ -104,10 +104,10 @@ class WholeStep:
         )
 
     def _refuse_to_go_on(self) -> None:
-        """Unless a loss is not finite: a step that looks at it may never step again.
+        """Refuse a step that takes no optimizer step although its losses are finite.
 
         Raises:
-            RuntimeError: all losses are finite, and yet nothing moves.
+            RuntimeError: all losses are finite. At a non-finite loss a step may skip on purpose.
         """
         losses = [float(loss) for loss in self._losses]
         if not all(map(math.isfinite, losses)):
@@ -126,15 +126,13 @@ class WholeStep:
 def does_all(
     step: Callable[[Any], Any], batch: Any, params: Sequence[torch.Tensor], watch: StepWatch
 ) -> tuple[bool, Any]:
-    """Call a step for the first time and see whether it does the whole of it: whether backward ran.
+    """Call a custom step for the first time; return whether it ran backward, and its return value.
 
-    The gradients do not tell, since the step may have zeroed them again; nor does the optimizer,
-    since a scaler may have skipped its step. After torch.autograd.grad or the backward of another
-    part the graph of the loss is used up. A forward pass may change parameters too (`max_norm` of
-    an embedding), so that this tells something only of a loss without a graph.
-
-    Returns:
-        Whether it does, and what it returned.
+    Gradients alone do not show it, since the step may have zeroed them, and neither does the
+    optimizer, since a scaler may have skipped its step. Therefore the freed graph of the loss
+    counts too, as after torch.autograd.grad or the backward of another part. Changed parameters
+    count only for a loss without a graph, because a forward pass may change parameters as well
+    (`max_norm` of an embedding).
     """
     ran: list[bool] = []
     trained = [parameter for parameter in params if parameter.requires_grad]
@@ -161,10 +159,10 @@ def does_all(
 
 
 def _used_up(loss: Any, *, whole_graph: bool) -> bool:
-    """Whether a backward pass has freed what the graph of a loss has saved.
+    """Return whether a backward pass has freed the tensors that the graph of a loss saved.
 
-    The first node that has saved anything tells. Where parameters were changed, any other may tell
-    that it has saved one of these.
+    The first node that saved a tensor decides. With `whole_graph`, all nodes are examined, since a
+    node may have saved a parameter that was changed.
     """
     waiting, seen = [getattr(loss, "grad_fn", None)], set()
     while waiting:

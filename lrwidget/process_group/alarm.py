@@ -1,11 +1,11 @@
-"""Frees a process that waits in a collective of the training step for a rank that has failed.
+"""Free a process that waits in a collective of the training step for a rank that has failed.
 
-A rank that fails says so in the store of the process group, with the number of collectives that it
-had joined. Any other rank that has joined more waits for one that will never come, for sure; where
-the backend is gloo, it breaks its own connections and so gets out at once. One that has not is
-still at its own work and hears of the failure in the next exchange (`lrwidget.process_group.team`).
+A rank that fails writes to the store of the process group how many collectives it had joined. A
+rank that has joined more waits for a collective that cannot complete. With the gloo backend it
+closes its own connections, which ends the wait at once. A rank that has not joined more learns of
+the failure in the next exchange (`lrwidget.process_group.team`).
 
-Other backends cannot be left that way. There the wait ends in their timeout.
+With other backends the wait ends in their timeout.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 
-# Seconds between two looks at the store.
-POLL = 0.5
-# Seconds for the last look to end; it hangs where the store's own process does.
-PATIENCE = 5.0
-AT_ONCE = datetime.timedelta(milliseconds=1)
+# Seconds between two reads of the store.
+POLL_INTERVAL = 0.5
+# Seconds to wait for the thread to end; it hangs if the process that has the store hangs.
+CLOSE_TIMEOUT = 5.0
+IMMEDIATE = datetime.timedelta(milliseconds=1)
 
 
 class Failure(NamedTuple):
-    """What a rank says when it fails.
+    """The announcement of a rank that fails.
 
     Args:
-        rank: which.
-        words: the error, on one line; empty where all it knows is that another one did.
+        rank: the rank.
+        words: its error, on one line; empty if its error is only that another rank is lost.
     """
 
     rank: int
@@ -38,88 +38,92 @@ class Failure(NamedTuple):
 
 
 class Alarm:
-    """Tells the other ranks of a failure here, and hears of theirs, in a thread of its own.
+    """Announces a failure of this rank to the others and watches for theirs, in a thread.
 
     Args:
-        control: the group of this sweep alone in which the ranks exchange how it stands.
+        control: the group in which the ranks of this sweep exchange their state.
+
+    Attributes:
+        failure: the first announced failure of any rank; None before.
     """
 
     def __init__(self, control: Any) -> None:
-        self.heard: Failure | None = None
+        self.failure: Failure | None = None
         self._key = f"lrwidget/{control.group_name}"
         self._store: Any = dist.distributed_c10d._get_default_store()
         self._rank = dist.get_rank()
         self._groups = _gloo_groups()
         del self._groups[control.group_name]
-        self._before = _joined(self._groups)
-        self._own: str | None = None
-        self._wake, self._over = threading.Event(), threading.Event()
+        self._initial_counts = _collective_counts(self._groups)
+        self._announcement: str | None = None
+        self._wake, self._disarmed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lrwidget alarm", daemon=True)
         self._thread.start()
 
-    def sound(self, words: str) -> None:
-        """Tell that this rank has failed; returns at once. The first of all ranks is heard.
+    def announce(self, words: str) -> None:
+        """Announce that this rank has failed; returns at once. Only the first announcement counts.
 
         Args:
-            words: the error, on one line; empty where all it says is that another rank is lost.
+            words: the error, on one line; empty if it only says that another rank is lost.
         """
-        said = {"rank": self._rank, "words": words, "joined": self._joined_since()}
-        self._own = json.dumps(said)
+        said = {"rank": self._rank, "words": words, "joined": self._counts_since_start()}
+        self._announcement = json.dumps(said)
         self._wake.set()
         if not words:
-            # Those that are not connected to the lost one may wait for this one instead.
+            # Ranks without a connection to the lost rank may wait for this one instead.
             for group in list(self._groups.values()):
-                break_off(group)
+                abort_group(group)
 
-    def calm(self) -> None:
-        """This rank waits for nobody any longer: break nothing from now on."""
-        self._over.set()
+    def disarm(self) -> None:
+        """Abort no groups from now on: this rank waits in no collective."""
+        self._disarmed.set()
         self._wake.set()
 
     def close(self) -> None:
-        """End the thread."""
-        self.calm()
-        self._thread.join(PATIENCE)
+        """End the watching thread."""
+        self.disarm()
+        self._thread.join(CLOSE_TIMEOUT)
 
     def _watch(self) -> None:
-        # A store that is gone has nothing to tell: what was lost with it ends in a timeout.
+        # If the store is gone, no failure can be announced, and a wait ends in its timeout.
         with contextlib.suppress(RuntimeError):
             while True:
-                self._wake.wait(POLL)
+                self._wake.wait(POLL_INTERVAL)
                 self._wake.clear()
-                own, self._own = self._own, None
+                own, self._announcement = self._announcement, None
                 if own is not None:
                     self._store.compare_set(self._key, "", own)
-                if self._over.is_set():
+                if self._disarmed.is_set():
                     return
                 if self._store.check([self._key]):
                     said = json.loads(self._store.get(self._key))
-                    self.heard = Failure(said["rank"], said["words"])
-                    if self.heard.rank != self._rank:
-                        self._leave_what_it_never_joins(said["joined"])
+                    self.failure = Failure(said["rank"], said["words"])
+                    if self.failure.rank != self._rank:
+                        self._abort_unmatched_groups(said["joined"])
 
-    def _leave_what_it_never_joins(self, theirs: Mapping[str, int]) -> None:
-        for name, joined in self._joined_since().items():
-            if joined > theirs.get(name, joined) and not self._over.is_set():
-                break_off(self._groups.pop(name))
+    def _abort_unmatched_groups(self, theirs: Mapping[str, int]) -> None:
+        for name, joined in self._counts_since_start().items():
+            if joined > theirs.get(name, joined) and not self._disarmed.is_set():
+                abort_group(self._groups.pop(name))
 
-    def _joined_since(self) -> dict[str, int]:
-        now = _joined(self._groups)
-        return {name: now[name] - self._before[name] for name in now}
+    def _counts_since_start(self) -> dict[str, int]:
+        now = _collective_counts(self._groups)
+        return {name: now[name] - self._initial_counts[name] for name in now}
 
 
-def break_off(group: Any) -> None:
-    """Close all connections of a group of gloo's, so that nobody waits in it, here or elsewhere."""
-    # Gloo does that when one wait has timed out; one for a rank that is lost fails before.
+def abort_group(group: Any) -> None:
+    """Close all connections of a gloo group, which ends every wait in it, on all ranks."""
+    # Gloo closes them when one wait times out. A wait for a lost rank fails before its timeout, so
+    # try all ranks.
     for rank in dist.get_process_group_ranks(group):
         if rank != dist.get_rank():
             with contextlib.suppress(RuntimeError):
                 wait: Any = dist.irecv(torch.zeros(1), src=rank, group=group)
-                wait.wait(AT_ONCE)
+                wait.wait(IMMEDIATE)
 
 
 def is_connection_error(error: BaseException | None) -> bool:
-    """Whether an error says no more than that the way to another rank is broken."""
+    """Return whether an error only says that the connection to another rank is lost."""
     if not isinstance(error, RuntimeError):
         return False
     signs = ("gloo/transport", "pair closure", "Connection closed by", "Connection reset by")
@@ -127,20 +131,20 @@ def is_connection_error(error: BaseException | None) -> bool:
 
 
 def _gloo_groups() -> dict[str, Any]:
-    """All groups of this process with others that talk over gloo, by name."""
-    found: dict[str, Any] = {}
+    """Return the gloo groups of this process with other processes, by name."""
+    groups: dict[str, Any] = {}
     for group in dist.distributed_c10d._world.pg_map:
         try:
             backend = group._get_backend(torch.device("cpu"))
-        except RuntimeError:  # it has none for the CPU
+        except RuntimeError:  # the group has no backend for the CPU
             continue
         if isinstance(backend, dist.ProcessGroupGloo) and group.size() > 1:
-            found[group.group_name] = group
-    return found
+            groups[group.group_name] = group
+    return groups
 
 
-def _joined(groups: Mapping[str, Any]) -> dict[str, int]:
-    """How many collectives this process has joined in each group."""
+def _collective_counts(groups: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many collectives this process has joined in each group, by name."""
     cpu = torch.device("cpu")
     return {
         name: group._get_backend(cpu)._get_sequence_number_for_group()

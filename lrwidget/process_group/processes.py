@@ -1,8 +1,8 @@
-"""How many processes train together, and what wraps a model for them.
+"""The processes of the default process group, and the wrappers of a model that they train.
 
-`DistributedDataParallel` has state that is not in the model's: it sends rank 0's weights to all
-ranks when it is made, hooks the parameters, and has armed its reducer between a forward and its
-backward. FSDP2 has gathered its parameters there.
+`DistributedDataParallel` has effects outside of the model's state: it broadcasts rank 0's weights
+when it is constructed, installs hooks on the parameters, and prepares its reducer in each forward
+pass for the backward pass. FSDP2 keeps parameters gathered between the two.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,51 +17,51 @@ from lrwidget.backup.interrupts import uninterrupted
 
 
 def process_count() -> int:
-    """How many processes train together; 1 where there is no process group."""
+    """Return the size of the default process group; 1 if there is none."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def process_rank() -> int:
-    """The rank of this process; 0 where it is alone."""
+    """Return the rank of this process in the default process group; 0 if there is none."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
-def forget_broken_step(model: nn.Module) -> None:
-    """Let the wrappers in `model` begin a step anew; all ranks do.
+def reset_interrupted_step(model: nn.Module) -> None:
+    """Reset the wrappers in `model` after a step that was broken off; called on all ranks.
 
-    The reducer would otherwise wait for the other ranks in the next backward, also in one that is
-    not to synchronize gradients, where those ranks that had not come so far would not.
+    Otherwise the reducer would synchronize in the next backward pass, even under `no_sync`, and
+    wait for ranks whose reducer was not prepared yet.
     """
     for part in model.modules():
         if isinstance(part, DistributedDataParallel):
             part._has_rebuilt_buckets = False
             part.reducer._reset_state()
-    # FSDP2's; of nested ones the outermost resets them all. Before torch 2.15 there is none.
+    # FSDP2 has it since torch 2.15; the outermost module resets the nested ones.
     reset = getattr(model, "reset_iter_state", None)
     if reset is not None:
         reset()
 
 
 @contextmanager
-def own_weights(model: nn.Module) -> Iterator[Callable[[], None]]:
-    """Put back the values of all parameters and buffers when the block ends.
+def restored_weights(model: nn.Module) -> Iterator[Callable[[], None]]:
+    """Restore the values of all parameters and buffers when the block ends.
 
     Yields:
-        To be called once the model is wrapped: what is equal on all ranks is not kept any longer.
+        A function to call once the model is wrapped: it drops the copies of unchanged tensors.
     """
     tensors = [*model.parameters(), *model.buffers()] if process_count() > 1 else []
-    kept = [(tensor.data, tensor.data.clone()) for tensor in tensors]
+    copies = [(tensor.data, tensor.data.clone()) for tensor in tensors]
 
-    def keep_what_differs() -> None:
-        kept[:] = [(now, before) for now, before in kept if not torch.equal(now, before)]
+    def drop_unchanged() -> None:
+        copies[:] = [(now, before) for now, before in copies if not torch.equal(now, before)]
 
     def put_back() -> None:
-        for now, before in kept:
+        for now, before in copies:
             now.copy_(before)
 
     restore = [put_back]
     try:
-        yield keep_what_differs
+        yield drop_unchanged
     finally:
         try:
             uninterrupted(restore)
@@ -69,10 +69,10 @@ def own_weights(model: nn.Module) -> Iterator[Callable[[], None]]:
             uninterrupted(restore)
 
 
-def unhook(model: object) -> None:
-    """Take a wrapper's hooks off the parameters, also where a traceback still holds the wrapper.
+def remove_ddp_hooks(model: object) -> None:
+    """Remove the hooks of DistributedDataParallel from the parameters.
 
-    They would take part in the collectives of a later training.
+    A traceback may keep the wrapper alive, and its hooks would run collectives in later training.
     """
     if isinstance(model, DistributedDataParallel):
         model._remove_autograd_hooks()  # type: ignore[no-untyped-call]

@@ -1,8 +1,9 @@
 """One sweep on several workers of a Ray cluster, under Ray Train's TorchTrainer.
 
-A coordinator, an actor that needs no core, starts the trainer and stands for all workers towards
-the driver: it answers the same calls as the worker of a sweep that needs one alone. Rank 0 brings
-it the rows and takes back what to do next; the ranks agree on that between two steps.
+The coordinator is an actor that needs no core. It starts the trainer and represents all workers to
+the driver, with the same methods as the single worker of a sweep (`lrwidget.ray.worker`). Rank 0
+sends it the rows and gets the present command back; the ranks synchronize on that command between
+two steps.
 """
 
 import dataclasses
@@ -18,16 +19,16 @@ import ray
 from lrwidget.process_group.alarm import is_connection_error
 from lrwidget.process_group.team import TeamError
 from lrwidget.ray.job import Job, JobEnd, Report
-from lrwidget.ray.ranks import work_in_team
-from lrwidget.ray.worker import ending_of
+from lrwidget.ray.ranks import run_rank
+from lrwidget.ray.worker import job_failure
 
-# Seconds for the other ranks to say what became of them, once one has failed.
-GRACE = 5.0
+# Seconds to wait for the errors of the other ranks, once one has failed.
+FAILURE_TIMEOUT = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Places:
-    """What the trainer asks the cluster for: so many workers, each with so much."""
+class ScalingRequest:
+    """The number of workers, and the resources of each, that the trainer requests."""
 
     workers: int
     num_cpus: float
@@ -37,25 +38,25 @@ class Places:
 class Coordinator:
     """Runs one job on several workers; see `lrwidget.ray.worker.SweepWorker`.
 
-    Ray runs its calls on several threads; `_lock` is held to begin and to leave.
+    Ray calls its methods on several threads; `_lock` guards the start and the shutdown.
     """
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._wish = "go"
+    def __init__(self, request: ScalingRequest) -> None:
+        self._request = request
+        self._command = "run"
         self._reports: queue.Queue[Report] = queue.Queue()
-        self._begun: set[int] = set()
+        self._started_ranks: set[int] = set()
         self._lock = threading.Lock()
         self._training: threading.Thread | None = None
         self._controller: Any = None
-        self._leaving = False
-        self._ends: dict[int, JobEnd] = {}
+        self._shutting_down = False
+        self._rank_ends: dict[int, JobEnd] = {}
 
     def stream(self, factory: bytes, job: Job) -> Iterator[Report]:
-        """Start the trainer, unless nobody wants it any more, and report until it has ended."""
+        """Start the trainer, unless shut down, and yield reports until it has ended."""
         this = ray.get_runtime_context().current_actor
         with self._lock:
-            if self._leaving:
+            if self._shutting_down:
                 return
             self._training = threading.Thread(
                 target=self._train, args=(factory, job, this), daemon=True
@@ -64,108 +65,108 @@ class Coordinator:
         while True:
             report = self._reports.get()
             yield report
-            if report.end is not None:
+            if report.job_end is not None:
                 return
 
-    def steer(self, wish: str) -> None:
-        """Let it "go", "hold" it after the step in hand, or "stop" it there."""
-        self._wish = wish
+    def steer(self, command: str) -> None:
+        """Set the command: "run"; "pause" or "stop" after the present step."""
+        self._command = command
 
-    def led_by(self, controller: Any) -> None:
-        """Hear which actor starts the workers and can end them."""
+    def set_controller(self, controller: Any) -> None:
+        """Register the actor of Ray Train that starts the workers and can abort them."""
         with self._lock:
             self._controller = controller
-            if self._leaving:
+            if self._shutting_down:
                 controller.abort.remote()
 
-    def is_leaving(self) -> bool:
-        """Whether no workers are wanted any more."""
-        return self._leaving
+    def is_shutting_down(self) -> bool:
+        """Return whether `shut_down` was called."""
+        return self._shutting_down
 
-    def leave(self) -> None:
-        """End all of it at once, also a step that hangs; this actor last.
+    def shut_down(self) -> None:
+        """End the trainer at once, even during a step that hangs, and then this actor.
 
-        Without its controller's `abort`, a training leaves its cores taken where the cluster has
-        no dashboard to ask who is alive.
+        Without its controller's `abort`, a run keeps its cores reserved in a cluster without a
+        dashboard: Ray Train asks the dashboard which processes are alive.
         """
         with self._lock:
-            self._leaving = True
+            self._shutting_down = True
             if self._controller is not None:
                 self._controller.abort.remote()
         if self._training is not None:
             self._training.join()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
-    def begin(self, rank: int) -> bool:
-        """Hear that a rank begins; whether it does so for the first time.
+    def rank_started(self, rank: int) -> bool:
+        """Record the start of a rank; return False if it has started before.
 
-        Ray Train may start all ranks anew, such as where a provider takes back a node. To begin
-        again is the driver's to decide, which has the rows of this attempt.
+        Ray Train may restart all ranks, for example after a preemption. Only the driver may decide
+        to begin again, since it has the rows of this attempt.
         """
-        if rank in self._begun:
+        if rank in self._started_ranks:
             again = RuntimeError("Ray Train has started the workers a second time")
-            self._reports.put(Report("running", end=ending_of(again, lost=True)))
+            self._reports.put(Report("running", job_end=job_failure(again, lost=True)))
             return False
-        self._begun.add(rank)
+        self._started_ranks.add(rank)
         return True
 
-    def bring(self, report: Report | None) -> str:
-        """Take what rank 0 has to report; what to do next."""
+    def report(self, report: Report | None) -> str:
+        """Forward a report of rank 0, if there is one; return the present command."""
         if report is not None:
             self._reports.put(report)
-        return self._wish
+        return self._command
 
-    def ended(self, rank: int, end: JobEnd) -> None:
-        """Hear how a rank ended."""
-        self._ends[rank] = end
+    def rank_ended(self, rank: int, end: JobEnd) -> None:
+        """Record how a rank ended."""
+        self._rank_ends[rank] = end
 
     def _train(self, factory: bytes, job: Job, this: Any) -> None:
         try:
             self._fit({"factory": factory, "job": job, "coordinator": this})
-            end = self._ends[0]
-        except BaseException as error:  # noqa: BLE001 - it is reported, whatever it is
-            end = self._what_failed(error)
-        self._reports.put(Report("running", end=end))
+            end = self._rank_ends[0]
+        except BaseException as error:  # noqa: BLE001 - it is reported to the driver
+            end = self._root_failure(error)
+        self._reports.put(Report("running", job_end=end))
 
     def _fit(self, config: dict[str, Any]) -> None:
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
-        from lrwidget.ray.controller import Introduction
+        from lrwidget.ray.controller import CoordinatorCallback
 
-        places = self._places
+        request = self._request
         scaling = ScalingConfig(
-            num_workers=places.workers,
-            use_gpu=places.num_gpus > 0,
-            resources_per_worker={"CPU": places.num_cpus, "GPU": places.num_gpus},
+            num_workers=request.workers,
+            use_gpu=request.num_gpus > 0,
+            resources_per_worker={"CPU": request.num_cpus, "GPU": request.num_gpus},
         )
-        introduction: Any = Introduction(config["coordinator"])
-        with tempfile.TemporaryDirectory() as folder:  # a sweep leaves no results behind
+        callback: Any = CoordinatorCallback(config["coordinator"])
+        with tempfile.TemporaryDirectory() as folder:  # a sweep keeps none of Ray Train's results
             TorchTrainer(
-                work_in_team,
+                run_rank,
                 train_loop_config=config,
                 scaling_config=scaling,
-                run_config=RunConfig(storage_path=folder, callbacks=[introduction]),
+                run_config=RunConfig(storage_path=folder, callbacks=[callback]),
             ).fit()
 
-    def _what_failed(self, error: BaseException) -> JobEnd:
-        """Of the errors of all ranks the one that led to the others."""
+    def _root_failure(self, error: BaseException) -> JobEnd:
+        """Return the end of the rank whose error caused the errors of the others."""
         from ray.train import PreemptionError
 
-        if isinstance(error, PreemptionError):  # what the ranks say of it only follows
-            return ending_of(error, lost=True)
-        deadline = time.monotonic() + GRACE
-        while len(self._ends) < self._places.workers and time.monotonic() < deadline:
+        if isinstance(error, PreemptionError):  # the errors of the ranks are its consequences
+            return job_failure(error, lost=True)
+        deadline = time.monotonic() + FAILURE_TIMEOUT
+        while len(self._rank_ends) < self._request.workers and time.monotonic() < deadline:
             time.sleep(0.05)
-        ends = [end for end in self._ends.values() if end.error is not None]
-        own = [end for end in ends if not _is_of_another(end.error)]
-        if own:
-            return own[0]
-        if len(self._ends) < self._places.workers:
-            return ending_of(error, lost=True)
-        return ends[0] if ends else ending_of(error)
+        ends = [end for end in self._rank_ends.values() if end.error is not None]
+        primary = [end for end in ends if not _is_secondary(end.error)]
+        if primary:
+            return primary[0]
+        if len(self._rank_ends) < self._request.workers:
+            return job_failure(error, lost=True)
+        return ends[0] if ends else job_failure(error)
 
 
-def _is_of_another(error: BaseException | None) -> bool:
-    """Whether an error only says that another rank failed, or is lost."""
+def _is_secondary(error: BaseException | None) -> bool:
+    """Return whether an error only says that another rank failed or is lost."""
     return isinstance(error, TeamError) or is_connection_error(error)

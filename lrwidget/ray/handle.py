@@ -1,4 +1,4 @@
-"""The driver's end of one job on a Ray cluster: its worker, its stream, and its rows so far."""
+"""The driver's handle of one job on a Ray cluster: its actor, its stream of reports, its rows."""
 
 import contextlib
 import re
@@ -9,39 +9,39 @@ import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_of
+from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_reference
 from lrwidget.ray.job import Job, JobEnd, Report
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 
-# Seconds for a report to come over from another node, before it is asked for again.
-COMES_WITHIN = 1.0
+# Seconds to wait for a report to arrive from another node in one poll.
+REPORT_TIMEOUT = 1.0
 
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+ANSI_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class JobHandle:
-    """One job. All of it is used by one thread.
+    """One job on a cluster. Not thread-safe: one thread uses it.
 
     Args:
-        hire: asks the cluster for a worker; returns its actor.
-        dismiss: lets that actor go, whatever it does; returns at once.
-        factory: the user's, pickled.
-        job: what to do.
-        retries: how often to begin again where the worker is lost.
+        start_actor: requests a worker from the cluster; returns its actor.
+        stop_actor: ends that actor, even during a step; returns at once.
+        factory: the user's task factory, pickled.
+        job: the job to run.
+        retries: how often to begin again when the worker is lost.
 
     Attributes:
-        records: the rows of the attempt in hand.
+        records: the rows of the present attempt.
         state: "waiting" for a worker, "starting", "running" or "paused".
-        end: how it ended; None before.
-        attempt: from 1.
-        lost: why the attempt before was lost; None for the first.
+        job_end: how the job ended; None before.
+        attempt: number of the present attempt, from 1.
+        lost: why the previous attempt was lost; None in the first.
     """
 
     def __init__(
         self,
-        hire: Callable[[], Any],
-        dismiss: Callable[[Any], None],
+        start_actor: Callable[[], Any],
+        stop_actor: Callable[[Any], None],
         factory: bytes,
         job: Job,
         retries: int,
@@ -49,86 +49,91 @@ class JobHandle:
         self.job = job
         self.attempt = 0
         self.lost: WorkerLostError | None = None
-        self.end: JobEnd | None = None
-        self._hire = hire
-        self._dismiss = dismiss
+        self.job_end: JobEnd | None = None
+        self._start_actor = start_actor
+        self._stop_actor = stop_actor
         self._factory = factory
         self._retries = retries
-        self._wish = "go"
+        self._command = "run"
         self._session: Session | None = None
         self._actor: Any = None
         self._stream: Any = None
-        self._next: Any = None  # the reference to a report that has not come over yet
-        self._begin_anew()
+        self._pending: Any = None  # the reference to a report that has not arrived yet
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self.records = LRRecords()
         self.state = "waiting"
         self.elapsed = 0.0
 
     def submit(self) -> None:
-        """Ask for a worker and give it the job; returns at once.
+        """Request a worker for the job; returns at once.
 
         Raises:
-            WorkerLostError: this process has left the cluster; so do `steer` and `take`.
+            WorkerLostError: this process is disconnected from the cluster; `steer` and `receive`
+                raise it too.
         """
         self._session = Session()
         with self._session:
             self.attempt += 1
-            self._actor = self._hire()
+            self._actor = self._start_actor()
             stream = self._actor.stream.options(num_returns="streaming")
             self._stream = stream.remote(self._factory, self.job)
-            if self._wish != "go":
-                self._actor.steer.remote(self._wish)
+            if self._command != "run":
+                self._actor.steer.remote(self._command)
 
-    def steer(self, wish: str) -> None:
-        """Let it "go", "hold" or "stop" it after the step in hand, or "leave" that step as well."""
-        if wish == self._wish or self.end is not None:
+    def steer(self, command: str) -> None:
+        """Send a command to the worker.
+
+        Args:
+            command: "run"; "pause" or "stop" after the present step; "abort" ends at once.
+        """
+        if command == self._command or self.job_end is not None:
             return
-        self._wish = wish
-        if wish == "leave" or (wish == "stop" and self.state == "waiting"):
+        self._command = command
+        if command == "abort" or (command == "stop" and self.state == "waiting"):
             self._finish(JobEnd(StopReason.STOPPED))
         elif self._session is not None:
             with self._session:
-                self._actor.steer.remote(wish)
+                self._actor.steer.remote(command)
 
-    def take(self) -> None:
-        """Take over what has come; where the worker is lost, begin again or end."""
+    def receive(self) -> None:
+        """Process the reports that have arrived; if the worker is lost, begin again or end."""
         assert self._session is not None
         with self._session:
             try:
-                while self.end is None and (report := self._arrived()) is not None:
+                while self.job_end is None and (report := self._next_report()) is not None:
                     self._accept(report)
             except (RayError, StopIteration) as error:
-                self._lose(error)
+                self._handle_lost_worker(error)
 
-    def refuse(self, error: WorkerLostError) -> None:
-        """End it: what came after the loss of its worker is of no use."""
-        if self.end is None:
+    def fail(self, error: WorkerLostError) -> None:
+        """End the job with an error, in place of the attempt that followed a lost worker."""
+        if self.job_end is None:
             self._finish(JobEnd(StopReason.FAILED, error))
         else:
-            self.end = JobEnd(StopReason.FAILED, error)
+            self.job_end = JobEnd(StopReason.FAILED, error)
 
     def release(self) -> None:
-        """Let the worker go, whatever it does."""
-        with LOCK:  # to forget it also tells Ray
-            actor, self._actor, self._stream, self._next = self._actor, None, None, None
-            if actor is not None and self._session is not None and self._session.lasts():
-                with contextlib.suppress(Exception):  # whatever it raises, the worker is gone
-                    self._dismiss(actor)
+        """Stop the worker, even during a step."""
+        with LOCK:  # deleting an actor handle calls Ray, too
+            actor, self._actor, self._stream, self._pending = self._actor, None, None, None
+            if actor is not None and self._session is not None and self._session.is_current():
+                with contextlib.suppress(Exception):  # it raises only when the worker is gone
+                    self._stop_actor(actor)
             del actor
 
-    def _arrived(self) -> Report | None:
-        """The next report, where it is here."""
-        if self._next is None:
-            self._next = next_of(self._stream)
-        if self._next is None:
+    def _next_report(self) -> Report | None:
+        """Return the next report, or None if none has arrived."""
+        if self._pending is None:
+            self._pending = next_reference(self._stream)
+        if self._pending is None:
             return None
         try:
-            report: Report = ray.get(self._next, timeout=COMES_WITHIN)
+            report: Report = ray.get(self._pending, timeout=REPORT_TIMEOUT)
         except GetTimeoutError:
             return None
-        self._next = None
+        self._pending = None
         return report
 
     def _accept(self, report: Report) -> None:
@@ -139,37 +144,37 @@ class JobHandle:
             self.records.append(lr, loss, report.extra.get(number))
         if report.meta is not None:
             self.records.meta.update(report.meta)
-        if report.end is not None and report.end.lost:
-            assert report.end.error is not None
-            self._lose(report.end.error)
-        elif report.end is not None:
-            self._finish(report.end)
+        if report.job_end is not None and report.job_end.lost:
+            assert report.job_end.error is not None
+            self._handle_lost_worker(report.job_end.error)
+        elif report.job_end is not None:
+            self._finish(report.job_end)
 
     def _finish(self, end: JobEnd) -> None:
-        self.end = end
+        self.job_end = end
         self.records.stop_reason = end.reason
         self.release()
 
-    def _lose(self, error: BaseException) -> None:
+    def _handle_lost_worker(self, error: BaseException) -> None:
         self.lost = WorkerLostError(
             f"the worker was lost after {len(self.records)} steps: its process or its node died, "
-            f"or cannot be reached ({in_short(error)})"
+            f"or cannot be reached ({summarize_error(error)})"
         )
-        self.lost.__cause__ = error.with_traceback(None)  # its frames hold on to what Ray counts
-        if self._wish == "stop":
+        self.lost.__cause__ = error.with_traceback(None)  # frames would keep Ray's references alive
+        if self._command == "stop":
             self._finish(JobEnd(StopReason.STOPPED))
         elif self.attempt > self._retries:
             self._finish(JobEnd(StopReason.FAILED, self.lost))
         else:
             self.release()
-            self._begin_anew()
+            self._reset()
             self.submit()
 
 
-def in_short(error: BaseException) -> str:
-    """The kind of an error of Ray's, and the line of its text that says most."""
-    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
-    because = [line for line in lines if "because" in line or "unavailable" in line]
-    # After this Ray lists what it may have been, in general.
-    text = (because or lines or [""])[0].partition(" Some common causes include")[0]
+def summarize_error(error: BaseException) -> str:
+    """Return the type of an error of Ray's and the most informative line of its message."""
+    lines = [line.strip() for line in ANSI_COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    reasons = [line for line in lines if "because" in line or "unavailable" in line]
+    # After this phrase Ray lists possible causes in general.
+    text = (reasons or lines or [""])[0].partition(" Some common causes include")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

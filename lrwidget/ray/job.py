@@ -1,4 +1,4 @@
-"""What a worker of a Ray cluster does, and what it says of it: plain values that travel."""
+"""The job of a worker of a Ray cluster and the reports about it, as picklable values."""
 
 import dataclasses
 import random
@@ -16,7 +16,7 @@ from lrwidget.sources.local import CheckRunner, SweepRunner
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
-RETURNS = "a TrainingTask, or (model, optimizer, loss_fn, data)"
+EXPECTED_RETURN = "a TrainingTask, or (model, optimizer, loss_fn, data)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Job:
     """One sweep, or the training at one rate of a check.
 
     Args:
-        seed: of all random generators while the factory makes the task, so that every job begins
-            with the same weights.
-        arguments: for the factory.
-        options: of the sweep, without repeats; each is a job of its own.
-        lr: of the check; None for a sweep.
-        steps: of the check.
+        seed: seed of all random generators while the factory makes the task, so that every job
+            begins with the same weights.
+        arguments: keyword arguments of the factory.
+        options: options of the sweep, without repeats; each repeat is a separate job.
+        lr: learning rate of a check; None for a sweep.
+        steps: number of steps of a check.
     """
 
     seed: int
@@ -44,10 +44,10 @@ class JobEnd:
     """How a job ended.
 
     Args:
-        reason: why.
-        error: what was raised, if anything.
-        traceback: its text.
-        lost: whether a worker was lost, so that trying again may help.
+        reason: the stop reason.
+        error: the exception that ended it, if any.
+        traceback: the traceback of `error` as text.
+        lost: whether a worker was lost, so that another attempt may succeed.
     """
 
     reason: StopReason
@@ -58,16 +58,16 @@ class JobEnd:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What is new of a job.
+    """The news of a job since the previous report.
 
     Args:
-        state: "starting", "running" or "paused"; after the end, the last of them.
-        offset: the number of the first of `rows`.
+        state: "starting", "running" or "paused"; after the end, the last of these.
+        offset: index of the first of `rows` in the records.
         rows: little-endian float64 pairs (lr, loss).
-        extra: what else was measured, by the number of the row.
-        elapsed: seconds that it has been running, without pauses.
-        meta: of the records, when they have some.
-        end: how it ended, in the last report.
+        extra: further measurements by row index.
+        elapsed: seconds of running time, without pauses.
+        meta: the metadata of the records; sent with the first rows and the last report.
+        job_end: how the job ended; in the last report only.
     """
 
     state: str
@@ -76,33 +76,35 @@ class Report:
     extra: Mapping[int, dict[str, float]] = dataclasses.field(default_factory=dict)
     elapsed: float = 0.0
     meta: Mapping[str, Any] | None = None
-    end: JobEnd | None = None
+    job_end: JobEnd | None = None
 
 
-def task_of(factory: Callable[..., Any], job: Job) -> TrainingTask:
-    """Call the factory, in the same state of the random generators each time.
+def build_task(factory: Callable[..., Any], job: Job) -> TrainingTask:
+    """Return the task that the factory makes, with all random generators seeded by `job.seed`.
 
     Raises:
-        TypeError, ValueError: it returned something else than expected.
+        TypeError, ValueError: the factory returned something other than expected.
     """
     random.seed(job.seed)
-    np.random.seed(job.seed % 2**32)  # noqa: NPY002 - what a user's factory may draw from
+    np.random.seed(job.seed % 2**32)  # noqa: NPY002 - a user's factory may draw from the global generator
     torch.manual_seed(job.seed)
     made = factory(**job.arguments)
     parts = made if isinstance(made, tuple) else (made,)
-    ends = {"start_lr": job.options.start_lr, "end_lr": job.options.end_lr}
+    lr_range = {"start_lr": job.options.start_lr, "end_lr": job.options.end_lr}
     if len(parts) > 4:
-        raise TypeError(f"task_factory returned {len(parts)} values; expected {RETURNS}")
+        raise TypeError(f"task_factory returned {len(parts)} values; expected {EXPECTED_RETURN}")
     try:
-        return task_and_options(*parts, **ends)[0]
+        return task_and_options(*parts, **lr_range)[0]
     except (TypeError, ValueError) as error:
-        kinds = ", ".join(type(part).__name__ for part in parts)
-        given = f"({kinds})" if isinstance(made, tuple) else kinds
-        raise type(error)(f"task_factory returned {given}; expected {RETURNS}: {error}") from error
+        types = ", ".join(type(part).__name__ for part in parts)
+        given = f"({types})" if isinstance(made, tuple) else types
+        raise type(error)(
+            f"task_factory returned {given}; expected {EXPECTED_RETURN}: {error}"
+        ) from error
 
 
-def runner_of(task: TrainingTask, job: Job) -> tuple[Runner[Any], LRRecords]:
-    """What runs the job, not started, and the table that it fills."""
+def make_runner(task: TrainingTask, job: Job) -> tuple[Runner[Any], LRRecords]:
+    """Return a runner of the job, not started, and the records that it fills."""
     if job.lr is None:
         sweep = SweepRunner(task, job.options)
         return sweep, sweep.records

@@ -1,4 +1,4 @@
-"""What each rank of a sweep on several workers does."""
+"""The work of each rank of a sweep on several Ray workers."""
 
 import contextlib
 import dataclasses
@@ -16,8 +16,8 @@ from lrwidget.engine.check import checking
 from lrwidget.engine.runner import UNDER_WAY, RunState
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.team import TIMEOUT
-from lrwidget.ray.job import Job, JobEnd, Report, task_of
-from lrwidget.ray.worker import INTERVAL, Reporter, ending_of, unpickled
+from lrwidget.ray.job import Job, JobEnd, Report, build_task
+from lrwidget.ray.worker import INTERVAL, Reporter, job_failure, load_factory
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
@@ -25,94 +25,98 @@ from lrwidget.sources.base import RecordsRunner
 from lrwidget.sources.local import local_work
 from lrwidget.task.task import TrainingTask
 
-WISHES = ("go", "hold", "stop")
+COMMANDS = ("run", "pause", "stop")
 
 
-def work_in_team(config: dict[str, Any]) -> None:
-    """What each of the trainer's workers does."""
+def run_rank(config: dict[str, Any]) -> None:
+    """Run the job on this rank; the training function of `TorchTrainer`."""
     rank, coordinator, job = dist.get_rank(), config["coordinator"], config["job"]
-    if not ray.get(coordinator.begin.remote(rank)):
+    if not ray.get(coordinator.rank_started.remote(rank)):
         raise RuntimeError("this sweep was started a second time")
     try:
         if rank == 0:
-            ray.get(coordinator.bring.remote(Report("starting")))
-        task = wrap_in_ddp(task_of(unpickled(config["factory"]), job))
-        torch.manual_seed(job.seed + rank)  # or all would draw the same batches in a check
-        runner = TeamRunner(task, job)
+            ray.get(coordinator.report.remote(Report("starting")))
+        task = wrap_in_ddp(build_task(load_factory(config["factory"]), job))
+        torch.manual_seed(
+            job.seed + rank
+        )  # otherwise all ranks would draw the same batches in a check
+        runner = RankRunner(task, job)
         runner.start()
         try:
             if rank == 0:
-                report_to(coordinator, runner)
+                report_progress(coordinator, runner)
             records = runner.wait()
         finally:
             runner.close()
     except BaseException as error:
-        ray.get(coordinator.ended.remote(rank, ending_of(error)))
+        ray.get(coordinator.rank_ended.remote(rank, job_failure(error)))
         raise
-    ray.get(coordinator.ended.remote(rank, JobEnd(records.stop_reason or StopReason.FAILED)))
+    ray.get(coordinator.rank_ended.remote(rank, JobEnd(records.stop_reason or StopReason.FAILED)))
 
 
-def report_to(coordinator: Any, runner: "TeamRunner") -> None:
-    """Bring the coordinator what is new until the sweep has ended, and follow what it says."""
+def report_progress(coordinator: Any, runner: "RankRunner") -> None:
+    """Report to the coordinator until the sweep has ended, and set the runner's command."""
     reporter = Reporter(runner, runner.records)
     over = False
     while not over:
         over = runner.state not in UNDER_WAY
-        report = reporter.news()
-        if report is not None:  # the end waits for the other ranks
-            report = dataclasses.replace(report, end=None)
-        runner.wish = ray.get(coordinator.bring.remote(report))
+        report = reporter.new_report()
+        if report is not None:  # the coordinator reports the end after all ranks have ended
+            report = dataclasses.replace(report, job_end=None)
+        runner.command = ray.get(coordinator.report.remote(report))
         if not over:
             time.sleep(INTERVAL)
 
 
-class TeamRunner(RecordsRunner):
-    """The job of one rank. All pause and stop at the same step, as `wish` of rank 0 says."""
+class RankRunner(RecordsRunner):
+    """Runs the job of one rank; all ranks pause and stop at the same step, on rank 0's command."""
 
     def __init__(self, task: TrainingTask, job: Job) -> None:
-        self.wish = "go"
+        self.command = "run"
         self._job = job
         results = None if job.lr is None else CheckResults([job.lr])
         self._results = results
         records = LRRecords() if results is None else results.trials[0]
-        super().__init__(local_work(task, lambda: self._agreed(task)), records, job.options.steps)
+        super().__init__(
+            local_work(task, lambda: self._synchronized_steps(task)), records, job.options.steps
+        )
 
     @property
     def span(self) -> tuple[float, float]:
-        """The ends of the range of rates, (start_lr, end_lr)."""
+        """The range of learning rates, (start_lr, end_lr)."""
         return self._job.options.start_lr, self._job.options.end_lr
 
-    def _alone(self, task: TrainingTask) -> Generator[None, None, StopReason]:
-        """The steps of this rank."""
+    def _local_steps(self, task: TrainingTask) -> Generator[None, None, StopReason]:
+        """The steps of this rank, without synchronization."""
         if self._results is None:
             return sweep(task, self._job.options, self.records, locked=True)
         return checking(task, self._job.steps, self._results, locked=True)
 
-    def _agreed(self, task: TrainingTask) -> Generator[None, None, StopReason]:
+    def _synchronized_steps(self, task: TrainingTask) -> Generator[None, None, StopReason]:
         group: Any = dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=TIMEOUT))
-        with contextlib.closing(self._alone(task)) as steps:
+        with contextlib.closing(self._local_steps(task)) as steps:
             while True:
                 try:
                     next(steps)
                 except StopIteration as end:
                     reason: StopReason = end.value
                     return reason
-                # A rank that waits for the others says so again and again: nobody's patience ends.
-                while (wish := self._hear(group)) == "hold":
-                    self._set(RunState.PAUSED)
+                # The repeated broadcast keeps the ranks that wait in a pause below gloo's timeout.
+                while (command := self._broadcast_command(group)) == "pause":
+                    self._set_state(RunState.PAUSED)
                     time.sleep(INTERVAL)
-                if wish == "stop":
+                if command == "stop":
                     return StopReason.STOPPED
-                self._set(RunState.RUNNING)
+                self._set_state(RunState.RUNNING)
                 yield
 
-    def _hear(self, group: Any) -> str:
-        """What rank 0 was told, on all ranks."""
-        word = torch.tensor([WISHES.index(self.wish)], device="cpu")
-        dist.broadcast(word, src=0, group=group)
-        return WISHES[int(word)]
+    def _broadcast_command(self, group: Any) -> str:
+        """Return the command of rank 0 on all ranks."""
+        index = torch.tensor([COMMANDS.index(self.command)], device="cpu")
+        dist.broadcast(index, src=0, group=group)
+        return COMMANDS[int(index)]
 
-    def _set(self, state: RunState) -> None:
+    def _set_state(self, state: RunState) -> None:
         if state != self.state:
             self._clock(state == RunState.RUNNING)
             self.state = state
@@ -120,14 +124,14 @@ class TeamRunner(RecordsRunner):
 
 
 def wrap_in_ddp(task: TrainingTask) -> TrainingTask:
-    """Let the ranks train one model: wrap it, unless the factory did.
+    """Wrap the task's model in DistributedDataParallel, unless it is distributed already.
 
     Raises:
-        ValueError: the task has a step of its own, which holds on to its own model.
+        ValueError: the task has a custom step, which would use the unwrapped model.
     """
     model = task.model
-    shared = any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
-    if shared or any(isinstance(part, DistributedDataParallel) for part in model.modules()):
+    sharded = any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
+    if sharded or any(isinstance(m, DistributedDataParallel) for m in model.modules()):
         return task
     if task.step is not None:
         raise ValueError(

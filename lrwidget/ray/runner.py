@@ -1,4 +1,4 @@
-"""RayRunner: where the sweeps of a widget run, when that is a Ray cluster."""
+"""RayRunner: runs the sweeps of a widget on a Ray cluster."""
 
 import numbers
 from collections.abc import Mapping
@@ -19,20 +19,21 @@ class RayRunner:
     """Runs the sweeps of a widget on a Ray cluster: `LRFinderWidget(task_factory, runner=...)`.
 
     `task_factory` is called on the worker and returns a TrainingTask, or (model, optimizer,
-    loss_fn, data); options of the widget that are none of a sweep are its arguments.
+    loss_fn, data). Options of the widget that a sweep does not have are passed to it as arguments.
 
     Args:
-        address: of the cluster, as `ray.init` takes it, such as "auto" or "10.0.0.1:6379"; None is
+        address: address of the cluster for `ray.init`, such as "auto" or "10.0.0.1:6379"; None is
             the cluster that this process is connected to, or else the one that `ray.init()` finds
             or starts.
-        num_cpus: cores that a worker needs (1).
-        num_gpus: GPUs that a worker needs (0); may be a fraction.
-        workers: that train one model together in a sweep, under Ray Train's TorchTrainer (1).
+        num_cpus: cores per worker (1).
+        num_gpus: GPUs per worker (0); may be a fraction.
+        workers: number of workers that train one model together in a sweep, under Ray Train's
+            TorchTrainer (1).
         max_retries: how often a sweep begins again when its worker is lost (0).
 
     Raises:
         ImportError: Ray is not installed.
-        TypeError, ValueError: what was given, what is expected.
+        TypeError, ValueError: an argument has the wrong type or value.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class RayRunner:
         self.num_gpus = _amount("num_gpus", num_gpus)
         self.workers = whole_number("workers", workers, 1)
         self.max_retries = whole_number("max_retries", max_retries, 0)
-        # Coordinators with what is ready when they end; of several threads, under Ray's `LOCK`.
-        self._leaving: list[tuple[Any, Any]] = []
+        # Coordinators that are shutting down, each with the reference that is ready at its end.
+        # Several threads use the list; they hold `connection.LOCK`.
+        self._shutting_down: list[tuple[Any, Any]] = []
 
     def connect(self) -> None:
-        """Connect this process to the cluster, unless it is connected.
+        """Connect this process to the cluster, unless it is already connected.
 
         Raises:
             ConnectionError: there is no cluster at the address.
@@ -74,22 +76,22 @@ class RayRunner:
         connect(self.address)
 
     def source(self, factory: Any, options: Overrides) -> "RaySource":
-        """The source of a widget whose sweeps run here; see `RaySource`."""
+        """Return the source of a widget whose sweeps run on this cluster; see `RaySource`."""
         from lrwidget.ray.source import RaySource
 
         return RaySource(factory, self, **options)
 
-    def part(self, factory: bytes, job: "Job") -> "JobHandle":
-        """One job, not submitted yet; `factory` is pickled."""
+    def job_handle(self, factory: bytes, job: "Job") -> "JobHandle":
+        """Return a handle of a job, not submitted yet; `factory` is pickled."""
         from lrwidget.ray.handle import JobHandle
 
-        return JobHandle(self._hire, self._dismiss, factory, job, self.max_retries)
+        return JobHandle(self._start_actor, self._stop_actor, factory, job, self.max_retries)
 
-    def waiting(self, jobs: int) -> str:
-        """What so many jobs wait for, in words; asks the cluster.
+    def wait_message(self, jobs: int) -> str:
+        """Return a message that says which resources `jobs` jobs wait for; queries the cluster.
 
         Raises:
-            WorkerLostError: this process has left it.
+            WorkerLostError: this process is disconnected from the cluster.
         """
         import ray
 
@@ -115,10 +117,11 @@ class RayRunner:
         needs += [f"{self.num_gpus:g} GPU"] if self.num_gpus else []
         return " and ".join(needs) or "0 CPU"
 
-    def _hire(self) -> Any:
+    def _start_actor(self) -> Any:
         import ray
 
-        # A restarted actor would know nothing of its sweep; and it is steered while it streams.
+        # A restarted actor would have lost its job. Several calls run at once, since commands
+        # arrive while it streams.
         options: dict[str, Any] = {"max_restarts": 0, "max_concurrency": 8}
         if self.workers == 1:
             from lrwidget.ray.worker import SweepWorker
@@ -129,27 +132,28 @@ class RayRunner:
             ).remote()
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from lrwidget.ray.coordinator import Coordinator, Places
+        from lrwidget.ray.coordinator import Coordinator, ScalingRequest
 
-        # On this process's node: on a worker's it could die with it, and nobody would clear up. Ray
-        # asks a node to place only what needs something of it; who needs nothing is placed by any
-        # node, and waits for ever where that sends it to one that is just dying.
+        # The coordinator runs on this process's node: on a worker's node it could die with the
+        # worker, and nothing would clean up. Ray places an actor that needs no resources through
+        # any node, even one that is dying, and then the actor waits for ever; so it needs a small
+        # amount of this node's own resource.
         here = ray.get_runtime_context().get_node_id()
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
         address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         options["resources"] = {f"node:{address}": 0.0001}
-        places = Places(self.workers, self.num_cpus, self.num_gpus)
-        return ray.remote(Coordinator).options(num_cpus=0, **options).remote(places)
+        request = ScalingRequest(self.workers, self.num_cpus, self.num_gpus)
+        return ray.remote(Coordinator).options(num_cpus=0, **options).remote(request)
 
-    def _dismiss(self, actor: Any) -> None:
+    def _stop_actor(self, actor: Any) -> None:
         import ray
 
         if self.workers == 1:
             ray.kill(actor)
             return
-        # Those that it leads ask it to the end, and an actor without handles answers nobody.
-        kept = [(a, gone) for a, gone in self._leaving if not ray.wait([gone], timeout=0)[0]]
-        self._leaving = [*kept, (actor, actor.leave.remote())]
+        # Its ranks call it until it ends, and Ray ends an actor without handles: keep the handle.
+        alive = [(a, gone) for a, gone in self._shutting_down if not ray.wait([gone], timeout=0)[0]]
+        self._shutting_down = [*alive, (actor, actor.shut_down.remote())]
 
     def __repr__(self) -> str:
         where = "" if self.address is None else f"{self.address!r}, "

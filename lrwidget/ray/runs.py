@@ -1,12 +1,12 @@
-"""Sweeps and checks on a Ray cluster, as runners: several jobs at once, their rows in order.
+"""Runners for sweeps and checks on a Ray cluster: several jobs at once, their rows in order.
 
-The rows of a table only ever follow each other, sweep after sweep. So the jobs of a run go on side
-by side, each into a table of its own, and the run's table gets the rows of the second when the
-first has ended, and so on.
+A table of records is append-only and holds one sweep after the other. The jobs of a run therefore
+fill separate tables in parallel, and the run's table gets the rows of the second job after the
+first job has ended, and so on.
 
-Where a worker is lost its job begins again, from the same seed. As long as it meets the very losses
-that are on show already, to the last bit, the table just goes on. Where it does not, the rows of
-two attempts would mix, so the job ends.
+When a worker is lost, its job begins again from the same seed. While the new attempt repeats the
+rows that the run's table already has, bit for bit, nothing is appended; then the table continues.
+If a row differs, the job ends with an error, since the table would mix two attempts.
 """
 
 import math
@@ -24,163 +24,163 @@ from lrwidget.records.table import StopReason
 from lrwidget.sources.base import RecordsRunner
 from lrwidget.task.options import SweepOptions
 
-# Seconds between two looks for news.
-POLL = 0.05
-# Seconds between two questions to the cluster what a job waits for.
-ASK_EVERY = 2.0
+# Seconds between two polls of the jobs.
+POLL_INTERVAL = 0.05
+# Seconds between two queries of the cluster's resources while jobs wait.
+CLUSTER_QUERY_INTERVAL = 2.0
 
 Result = TypeVar("Result")
 
 
 class RemoteRunner(Runner[Result]):
-    """Something that runs as one or more jobs on a Ray cluster.
+    """Runs one or more jobs on a Ray cluster.
 
     Args:
-        parts: the jobs.
-        tables: where the rows of each go; may be one and the same.
-        result: what the tables belong to.
-        steps: in all jobs.
-        waiting: says what so many jobs wait for.
+        handles: the jobs.
+        tables: the records that get the rows of each job; several jobs may share one.
+        result: the result that the tables belong to.
+        steps: number of steps of all jobs together.
+        wait_message: returns which resources a number of jobs waits for, as a message.
     """
 
     def __init__(
         self,
-        parts: Sequence[JobHandle],
+        handles: Sequence[JobHandle],
         tables: Sequence[LRRecords],
         result: Result,
         steps: int,
-        waiting: Callable[[int], str],
+        wait_message: Callable[[int], str],
     ) -> None:
         super().__init__(Work(self._receive), result, steps)
-        self._parts = parts
+        self._handles = handles
         self._tables = tables
-        self._waiting = waiting
-        self._waits_for = (-math.inf, 0, "")  # when that was asked, for how many, what it was
-        self._wish = "go"
+        self._describe_wait = wait_message
+        self._wait_cache = (-math.inf, 0, "")  # time of the query, number of jobs, message
+        self._command = "run"
 
-    # The flags of the other runners are for a thread that takes steps. This one only listens, and
-    # goes on listening while the workers pause or come to their ends.
+    # The flags of `Runner` control a thread that takes steps. The thread of this runner must go on
+    # polling while its workers pause or stop, so it sends them commands instead.
 
     def pause(self) -> None:
-        """Pause after the steps in hand; nothing happens unless it is running."""
-        if self._wish == "go":
-            self._wish = "hold"
+        """Pause after the present steps; does nothing unless running."""
+        if self._command == "run":
+            self._command = "pause"
 
     def resume(self) -> None:
-        """Go on after a pause; nothing happens unless it is paused."""
-        if self._wish == "hold":
-            self._wish = "go"
+        """Continue after a pause; does nothing unless paused."""
+        if self._command == "pause":
+            self._command = "run"
 
     def stop(self) -> None:
-        """End the jobs after the steps in hand and keep their rows; returns at once."""
-        if self._wish != "leave":
-            self._wish = "stop"
+        """Stop the jobs after the present steps and keep their rows; returns at once."""
+        if self._command != "abort":
+            self._command = "stop"
 
     def close(self) -> None:
-        """End the jobs at once, also in the midst of a step, and keep the rows that have come."""
-        self._wish = "leave"
+        """Abort the jobs at once, even during a step, and keep the rows received so far."""
+        self._command = "abort"
         super().close()
 
     @property
     def elapsed(self) -> float:
-        """Seconds that the longest of the jobs has been running, without pauses."""
-        return max(part.elapsed for part in self._parts)
+        """Seconds of running time of the longest job, without pauses."""
+        return max(handle.elapsed for handle in self._handles)
 
-    def _begin(self, number: int) -> None:
-        """Say in its table that the next rows are those of this job."""
+    def _begin_job(self, number: int) -> None:
+        """Prepare the table of a job for its rows."""
         raise NotImplementedError
 
-    def _end(self, reason: StopReason) -> None:
-        """Say in the tables how it ended."""
+    def _set_stop_reason(self, reason: StopReason) -> None:
+        """Set the stop reason of the tables."""
         raise NotImplementedError
 
     def _receive(self) -> Generator[None, None, StopReason]:
         reason = StopReason.FAILED
-        showing = self._show()
+        copying = self._copy_rows()
         try:
-            for part in self._parts:
-                part.submit()
-            while going_on := [part for part in self._parts if part.end is None]:
-                time.sleep(POLL)
-                for part in going_on:
-                    part.take()
-                next(showing, None)
-                for part in going_on:
-                    part.steer(self._wish)
-                self._say()
+            for handle in self._handles:
+                handle.submit()
+            while running := [handle for handle in self._handles if handle.job_end is None]:
+                time.sleep(POLL_INTERVAL)
+                for handle in running:
+                    handle.receive()
+                next(copying, None)
+                for handle in running:
+                    handle.steer(self._command)
+                self._update_status()
                 yield
-            for _ in showing:
+            for _ in copying:
                 pass
-            reason = self._came_to()
+            reason = self._final_reason()
         finally:
-            for part in self._parts:
-                part.release()
-            self._end(reason)
+            for handle in self._handles:
+                handle.release()
+            self._set_stop_reason(reason)
         return reason
 
-    def _show(self) -> Generator[None, None, None]:
-        """Take over the rows that have come, job after job; at the end of the last it returns."""
-        for number, (part, table) in enumerate(zip(self._parts, self._tables, strict=True)):
-            self._begin(number)
+    def _copy_rows(self) -> Generator[None, None, None]:
+        """Copy received rows to the tables, one job after the other, until the last has ended."""
+        for number, (handle, table) in enumerate(zip(self._handles, self._tables, strict=True)):
+            self._begin_job(number)
             start, compared, attempt = len(table), 0, 1
             while True:
-                ended = part.end is not None
-                if attempt != part.attempt:
-                    attempt, compared = part.attempt, 0
-                again = min(len(part.records), len(table) - start)
-                if compared < again:
-                    if part.records.rows(compared)[: again - compared].tobytes() != (
-                        table.rows(start + compared)[: again - compared].tobytes()
+                ended = handle.job_end is not None
+                if attempt != handle.attempt:
+                    attempt, compared = handle.attempt, 0
+                repeated = min(len(handle.records), len(table) - start)
+                if compared < repeated:
+                    if handle.records.rows(compared)[: repeated - compared].tobytes() != (
+                        table.rows(start + compared)[: repeated - compared].tobytes()
                     ):
-                        part.refuse(two_curves(part))
+                        handle.fail(mismatch_error(handle))
                         break
-                    compared = again
-                for lr, loss, extra in part.records.numbered(len(table) - start):
+                    compared = repeated
+                for lr, loss, extra in handle.records.numbered(len(table) - start):
                     table.append(lr, loss, extra)
-                compared = max(compared, len(part.records))
-                take_meta(part.records, table, start)
+                compared = max(compared, len(handle.records))
+                merge_meta(handle.records, table, start)
                 if ended:
                     break
                 yield
 
-    def _say(self) -> None:
-        """Tell how it stands."""
-        under_way = [part for part in self._parts if part.end is None]
-        states = [part.state for part in under_way]
+    def _update_status(self) -> None:
+        """Set `notice` and `state` from the states of the jobs."""
+        under_way = [handle for handle in self._handles if handle.job_end is None]
+        states = [handle.state for handle in under_way]
         words = [
-            f"{part.lost}; it began again, attempt {part.attempt}."
-            for part in self._parts
-            if part.lost is not None and part.attempt > 1
+            f"{handle.lost}; it began again, attempt {handle.attempt}."
+            for handle in self._handles
+            if handle.lost is not None and handle.attempt > 1
         ]
         if "waiting" in states:
-            words.append(self._what_it_waits_for(states.count("waiting")))
+            words.append(self._wait_message(states.count("waiting")))
         elif states and set(states) == {"starting"}:
             words.append("The worker is starting.")
         self.notice = " ".join(words)
-        moves = "running" in states or "starting" in states
-        state = RunState.PAUSED if self._wish == "hold" and not moves else RunState.RUNNING
+        active = "running" in states or "starting" in states
+        state = RunState.PAUSED if self._command == "pause" and not active else RunState.RUNNING
         if under_way and state != self.state:
             self.state = state
             self.on_change()
 
-    def _what_it_waits_for(self, jobs: int) -> str:
-        asked, before, words = self._waits_for
-        if before != jobs or time.monotonic() - asked > ASK_EVERY:
-            words = self._waiting(jobs)
-            self._waits_for = (time.monotonic(), jobs, words)
+    def _wait_message(self, jobs: int) -> str:
+        asked, before, words = self._wait_cache
+        if before != jobs or time.monotonic() - asked > CLUSTER_QUERY_INTERVAL:
+            words = self._describe_wait(jobs)
+            self._wait_cache = (time.monotonic(), jobs, words)
         return words
 
-    def _came_to(self) -> StopReason:
-        """How all of it ended; raises what one of the jobs did."""
-        self._say()
-        ends = [part.end for part in self._parts if part.end is not None]
+    def _final_reason(self) -> StopReason:
+        """Return the stop reason of the run, or raise the error of the first job that failed."""
+        self._update_status()
+        ends = [handle.job_end for handle in self._handles if handle.job_end is not None]
         failed = [end for end in ends if end.error is not None]
         if failed:
             error = failed[0].error
             assert error is not None
-            if len(self._parts) > 1:
+            if len(self._handles) > 1:
                 error.add_note(
-                    f"{len(failed)} of {len(self._parts)} jobs failed; this is the first"
+                    f"{len(failed)} of {len(self._handles)} jobs failed; this is the first"
                 )
             if failed[0].traceback:
                 error.add_note(f"On the worker:\n{failed[0].traceback}")
@@ -193,87 +193,89 @@ class RemoteSweeps(RemoteRunner[LRRecords], RecordsRunner):
     """The sweeps of one run on a Ray cluster, one or several repeats at once.
 
     Args:
-        parts: the jobs, one for each repeat.
-        options: of the run.
-        records: gets the rows.
-        waiting: says what so many jobs wait for.
+        handles: the jobs, one for each repeat.
+        options: options of the run.
+        records: the records that get the rows.
+        wait_message: returns which resources a number of jobs waits for, as a message.
     """
 
     def __init__(
         self,
-        parts: Sequence[JobHandle],
+        handles: Sequence[JobHandle],
         options: SweepOptions,
         records: LRRecords,
-        waiting: Callable[[int], str],
+        wait_message: Callable[[int], str],
     ) -> None:
         steps = options.steps * options.repeats
-        super().__init__(parts, [records] * len(parts), records, steps, waiting)
+        super().__init__(handles, [records] * len(handles), records, steps, wait_message)
         self._options = options
 
     @property
     def span(self) -> tuple[float, float]:
-        """The ends of the range of rates, (start_lr, end_lr)."""
+        """The range of learning rates, (start_lr, end_lr)."""
         return self._options.start_lr, self._options.end_lr
 
-    def _begin(self, number: int) -> None:  # noqa: ARG002
+    def _begin_job(self, number: int) -> None:  # noqa: ARG002
         self.records.begin_sweep()
 
-    def _end(self, reason: StopReason) -> None:
-        # Each job knows only of its own part of the run.
+    def _set_stop_reason(self, reason: StopReason) -> None:
+        # The metadata of each job describes its own repeat, not the whole run.
         self.records.meta.update(options=plain(self._options), seed=self._options.seed)
         self.records.stop_reason = reason
 
 
 class RemoteCheck(RemoteRunner[CheckResults]):
-    """A check on a Ray cluster, all rates at once.
+    """A check on a Ray cluster, all learning rates at once.
 
     Args:
-        parts: the jobs, one for each rate.
-        results: get the rows.
-        steps: at each rate.
-        waiting: says what so many jobs wait for.
+        handles: the jobs, one for each learning rate.
+        results: the results that get the rows.
+        steps: number of steps at each learning rate.
+        wait_message: returns which resources a number of jobs waits for, as a message.
     """
 
     def __init__(
         self,
-        parts: Sequence[JobHandle],
+        handles: Sequence[JobHandle],
         results: CheckResults,
         steps: int,
-        waiting: Callable[[int], str],
+        wait_message: Callable[[int], str],
     ) -> None:
-        super().__init__(parts, results.trials, results, steps * len(parts), waiting)
+        super().__init__(handles, results.trials, results, steps * len(handles), wait_message)
 
-    def _begin(self, number: int) -> None:
+    def _begin_job(self, number: int) -> None:
         if number:
             self._close_trial(number - 1)
-        self._tables[number].stop_reason = StopReason.STOPPED  # until it ends in another way
+        self._tables[
+            number
+        ].stop_reason = StopReason.STOPPED  # holds if the check ends before the job does
 
-    def _end(self, reason: StopReason) -> None:  # noqa: ARG002 - each rate has its own
+    def _set_stop_reason(self, reason: StopReason) -> None:  # noqa: ARG002 - each job has its own reason
         for number, table in enumerate(self._tables):
             if table.stop_reason is not None:
                 self._close_trial(number)
 
     def _close_trial(self, number: int) -> None:
-        end = self._parts[number].end
+        end = self._handles[number].job_end
         if end is not None:
             self._tables[number].stop_reason = end.reason
 
 
-def two_curves(part: JobHandle) -> WorkerLostError:
-    """What to say where a second attempt meets other losses than the first."""
+def mismatch_error(handle: JobHandle) -> WorkerLostError:
+    """Return the error for a second attempt whose losses differ from those of the first."""
     return WorkerLostError(
-        f"{part.lost}. It began again, and met other losses than the first attempt, so the two "
+        f"{handle.lost}. It began again, and met other losses than the first attempt, so the two "
         "cannot be one curve; start it again. On one kind of machine, with deterministic kernels "
         "and a task_factory that depends on nothing but its seed, it would have gone on"
     )
 
 
-def take_meta(records: LRRecords, table: LRRecords, start: int) -> None:
-    """Add what is known of a job to the table of which its rows are a part, from row `start` on."""
+def merge_meta(records: LRRecords, table: LRRecords, start: int) -> None:
+    """Add the metadata of a job to the table that has its rows from row `start` on."""
     new = dict(records.meta)
-    borders = [border + start for border in new.pop("epochs_begin_at", [])]
+    epochs = [row + start for row in new.pop("epochs_begin_at", [])]
     skips = [[row + start, lr] for row, lr in new.pop("skipped_by_scaler", [])]
-    for name, values in (("epochs_begin_at", borders), ("skipped_by_scaler", skips)):
+    for name, values in (("epochs_begin_at", epochs), ("skipped_by_scaler", skips)):
         known = table.meta.get(name, [])
         if more := [value for value in values if value not in known]:
             table.meta[name] = [*known, *more]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ray import cloudpickle
 
 from lrwidget.ray.handle import JobHandle
-from lrwidget.ray.job import RETURNS, Job
+from lrwidget.ray.job import EXPECTED_RETURN, Job
 from lrwidget.ray.runs import RemoteCheck, RemoteSweeps
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
@@ -20,29 +20,29 @@ from lrwidget.validation import whole_number
 
 
 class Cluster(Protocol):
-    """Where jobs run."""
+    """A place where jobs run, such as `RayRunner`."""
 
     def connect(self) -> None:
-        """Connect this process to it."""
+        """Connect this process to the cluster."""
 
-    def part(self, factory: bytes, job: Job) -> JobHandle:
-        """One job, not submitted yet."""
+    def job_handle(self, factory: bytes, job: Job) -> JobHandle:
+        """Return a handle of a job, not submitted yet."""
 
-    def waiting(self, jobs: int) -> str:
-        """What so many jobs wait for, in words."""
+    def wait_message(self, jobs: int) -> str:
+        """Return a message that says which resources `jobs` jobs wait for."""
 
 
 class RaySource(RemoteSource):
-    """Sweeps of what a factory makes on the workers of a cluster.
+    """Runs sweeps of the task that a factory makes on the workers of a cluster.
 
     Args:
         factory: called on the worker; returns a TrainingTask, or (model, optimizer, loss_fn, data).
-        cluster: where.
-        options: of the sweep, and arguments for the factory.
+        cluster: where the jobs run.
+        options: options of the sweep, and arguments of the factory.
 
     Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
-        ConnectionError: there is no cluster.
+        TypeError, ValueError: an argument has the wrong type or value.
+        ConnectionError: no cluster can be reached.
     """
 
     parallel = True
@@ -52,73 +52,75 @@ class RaySource(RemoteSource):
         if not callable(factory):
             raise TypeError(
                 f"task_factory is a {type(factory).__name__}; with runner=RayRunner(...) expected "
-                f"a function that returns {RETURNS}: it is called on the worker"
+                f"a function that returns {EXPECTED_RETURN}: it is called on the worker"
             )
-        self._takes: Callable[..., Any] = factory
+        self._factory: Callable[..., Any] = factory
         self._cluster = cluster
-        self.options, self._arguments = self._split(options, SweepOptions())
-        # The same weights in every run of this widget, as with a model that is here.
+        self.options, self._arguments = self._split_options(options, SweepOptions())
+        # All runs of a widget begin with the same weights, as with a local model.
         seed = self.options.seed
         self._seed = secrets.randbits(31) if seed is None else seed
-        self._pickled = _pickled(factory)
+        self._pickled = _pickle(factory)
         cluster.connect()
 
     def runner(self, label: str, overrides: Overrides = NONE) -> RemoteSweeps:
-        """The sweeps of a run, each repeat on a worker of its own."""
-        options, arguments = self._variant(overrides)
+        """Return a runner of the sweeps of a run, each repeat on a separate worker."""
+        options, arguments = self._with_overrides(overrides)
         if options.seed is None:
             options = dataclasses.replace(options, seed=secrets.randbits(31))
         assert options.seed is not None
-        parts = [
-            self._part(arguments, dataclasses.replace(options, repeats=1, seed=options.seed + i))
+        handles = [
+            self._job_handle(
+                arguments, dataclasses.replace(options, repeats=1, seed=options.seed + i)
+            )
             for i in range(options.repeats)
         ]
         records = LRRecords({"label": label})
-        return RemoteSweeps(parts, options, records, self._cluster.waiting)
+        return RemoteSweeps(handles, options, records, self._cluster.wait_message)
 
     def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> RemoteCheck:
-        """A check, each rate on a worker of its own."""
-        options, arguments = self._variant(overrides)
+        """Return a runner of a check, each learning rate on a separate worker."""
+        options, arguments = self._with_overrides(overrides)
         results = CheckResults(lrs)
         steps = whole_number("steps", steps, 2)
-        parts = [self._part(arguments, options, lr=lr, steps=steps) for lr in results.lrs]
-        return RemoteCheck(parts, results, steps, self._cluster.waiting)
+        handles = [self._job_handle(arguments, options, lr=lr, steps=steps) for lr in results.lrs]
+        return RemoteCheck(handles, results, steps, self._cluster.wait_message)
 
     def close(self) -> None:
-        """Let go of the factory and what it holds."""
-        del self._pickled, self._takes
+        """Release the factory and its arguments."""
+        del self._pickled, self._factory
         self._arguments = {}
 
-    def _part(self, arguments: dict[str, Any], options: SweepOptions, **check: Any) -> Any:
-        return self._cluster.part(self._pickled, Job(self._seed, arguments, options, **check))
+    def _job_handle(self, arguments: dict[str, Any], options: SweepOptions, **check: Any) -> Any:
+        return self._cluster.job_handle(self._pickled, Job(self._seed, arguments, options, **check))
 
-    def _variant(self, overrides: Overrides) -> tuple[SweepOptions, dict[str, Any]]:
-        options, arguments = self._split(dict(overrides), self.options, self._arguments)
+    def _with_overrides(self, overrides: Overrides) -> tuple[SweepOptions, dict[str, Any]]:
+        options, arguments = self._split_options(dict(overrides), self.options, self._arguments)
         return options, arguments
 
-    def _split(
+    def _split_options(
         self, given: dict[str, Any], options: SweepOptions, arguments: Overrides = NONE
     ) -> tuple[SweepOptions, dict[str, Any]]:
-        """The options of the sweep, and the rest as arguments that the factory takes."""
+        """Split `given` into the options of the sweep and the arguments of the factory."""
         sweep = {name: value for name, value in given.items() if name in SWEEP_OPTIONS}
         rest = {**arguments, **{n: v for n, v in given.items() if n not in SWEEP_OPTIONS}}
         with contextlib.suppress(ValueError):  # some builtins have no signature
-            signature = inspect.signature(self._takes)
+            signature = inspect.signature(self._factory)
             try:
                 signature.bind(**rest)
             except TypeError as error:
                 raise TypeError(
-                    f"task_factory{signature} was to be called with ({_call(rest)}): {error}; "
+                    f"task_factory{signature} was to be called with ({_names(rest)}): {error}; "
                     f"expected its own arguments, and of the options {', '.join(SWEEP_OPTIONS)}"
                 ) from None
         return dataclasses.replace(options, **sweep), rest
 
 
-def _call(arguments: dict[str, Any]) -> str:
+def _names(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}=..." for name in arguments)
 
 
-def _pickled(factory: Any) -> bytes:
+def _pickle(factory: Any) -> bytes:
     try:
         pickled: bytes = cloudpickle.dumps(factory)  # type: ignore[no-untyped-call]
     except Exception as error:

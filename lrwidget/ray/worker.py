@@ -1,8 +1,8 @@
 """A worker of a Ray cluster: an actor that runs one job and streams its rows.
 
 The stream is a Ray generator: its items arrive in order and none is lost while the worker lives.
-Pause, resume and stop are calls of the same actor beside it, so nothing else has to stay alive for
-them, and the loss of the worker ends the stream with an error.
+Pause, resume and stop are calls of the same actor during the stream, so they need no other process.
+The loss of the worker ends the stream with an error.
 """
 
 import contextlib
@@ -15,28 +15,28 @@ import numpy as np
 from ray import cloudpickle
 
 from lrwidget.engine.runner import UNDER_WAY, Runner, RunState
-from lrwidget.ray.job import Job, JobEnd, Report, runner_of, task_of
+from lrwidget.ray.job import Job, JobEnd, Report, build_task, make_runner
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 
-# Seconds between two reports: what ten rows or a hundred have to say takes one message.
+# Seconds between two reports; a report has all new rows.
 INTERVAL = 0.1
 
 
 class Reporter:
-    """Says what is new of a runner since it was last asked."""
+    """Makes reports of the changes of a runner since the previous report."""
 
     def __init__(self, runner: Runner[Any], records: LRRecords) -> None:
         self._runner = runner
         self._records = records
         self._sent = 0
         self._state = ""
-        self._met = False
+        self._meta_sent = False
 
-    def news(self) -> Report | None:
-        """What is new; None where nothing is."""
+    def new_report(self) -> Report | None:
+        """Return a report of the changes, or None if nothing has changed."""
         runner, records = self._runner, self._records
-        # Asked before the rows are read, so that the last report has all of them.
+        # Read before the rows, so that the last report has all of them.
         state = runner.state
         over = state not in UNDER_WAY
         rows = records.rows(self._sent)
@@ -45,79 +45,80 @@ class Reporter:
         numbered = enumerate(records.numbered(self._sent), start=self._sent)
         offset, count = self._sent, self._sent + len(rows)
         extra = {row: values for row, (_, _, values) in numbered if values and row < count}
-        tells = over or (not self._met and len(rows) > 0)
-        self._sent, self._state, self._met = count, state, self._met or tells
+        with_meta = over or (not self._meta_sent and len(rows) > 0)
+        self._sent, self._state = count, state
+        self._meta_sent = self._meta_sent or with_meta
         return Report(
             state="paused" if state == RunState.PAUSED else "running",
             offset=offset,
             rows=np.ascontiguousarray(rows, dtype="<f8").tobytes(),
             extra=extra,
             elapsed=runner.elapsed,
-            meta=dict(records.meta) if tells else None,
-            end=self._ending() if over else None,
+            meta=dict(records.meta) if with_meta else None,
+            job_end=self._job_end() if over else None,
         )
 
-    def _ending(self) -> JobEnd:
+    def _job_end(self) -> JobEnd:
         reason = self._records.stop_reason or StopReason.FAILED
         error = self._runner.error
-        return JobEnd(reason) if error is None else ending_of(error)
+        return JobEnd(reason) if error is None else job_failure(error)
 
 
 class SweepWorker:
-    """Runs one job; `stream` is called once, the other methods while it goes on."""
+    """Runs one job; `stream` is called once, and `steer` while it runs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runner: Runner[Any] | None = None
-        self._wish = "go"
-        self._news = threading.Event()
+        self._command = "run"
+        self._changed = threading.Event()
 
     def stream(self, factory: bytes, job: Job) -> Iterator[Report]:
-        """Make the task, run it, and report until it has ended."""
+        """Make the task, run the job, and yield reports until it has ended."""
         yield Report("starting")
         try:
-            task = task_of(unpickled(factory), job)
-            runner, records = runner_of(task, job)
+            task = build_task(load_factory(factory), job)
+            runner, records = make_runner(task, job)
             self._begin(runner)
-        except BaseException as error:  # noqa: BLE001 - it is reported; SystemExit would end all
-            yield Report("starting", end=ending_of(error))
+        except BaseException as error:  # noqa: BLE001 - reported; SystemExit would end the actor
+            yield Report("starting", job_end=job_failure(error))
             return
         reporter = Reporter(runner, records)
         end = None
         while end is None:
-            self._news.clear()
-            report = reporter.news()
+            self._changed.clear()
+            report = reporter.new_report()
             if report is not None:
-                end = report.end
+                end = report.job_end
                 yield report
             if end is None:
-                self._news.wait(INTERVAL)
+                self._changed.wait(INTERVAL)
 
-    def steer(self, wish: str) -> None:
-        """Let it "go", "hold" it after the step in hand, or "stop" it there."""
+    def steer(self, command: str) -> None:
+        """Set the command: "run"; "pause" or "stop" after the present step."""
         with self._lock:
-            self._wish = wish
+            self._command = command
             if self._runner is not None:
-                follow(self._runner, wish)
+                apply_command(self._runner, command)
 
     def _begin(self, runner: Runner[Any]) -> None:
-        runner.on_change = self._news.set
+        runner.on_change = self._changed.set
         with self._lock:
             runner.start()
-            follow(runner, self._wish)
+            apply_command(runner, self._command)
             self._runner = runner
 
 
-def follow(runner: Runner[Any], wish: str) -> None:
-    """Steer a runner."""
-    {"go": runner.resume, "hold": runner.pause, "stop": runner.stop}[wish]()
+def apply_command(runner: Runner[Any], command: str) -> None:
+    """Resume, pause or stop a runner."""
+    {"run": runner.resume, "pause": runner.pause, "stop": runner.stop}[command]()
 
 
-def unpickled(factory: bytes) -> Callable[..., Any]:
-    """The user's factory.
+def load_factory(factory: bytes) -> Callable[..., Any]:
+    """Return the user's factory from its pickle.
 
     Raises:
-        RuntimeError: this worker lacks what it needs.
+        RuntimeError: it cannot be unpickled on this worker, for example for lack of a package.
     """
     try:
         made: Callable[..., Any] = cloudpickle.loads(factory)
@@ -129,16 +130,16 @@ def unpickled(factory: bytes) -> Callable[..., Any]:
     return made
 
 
-def ending_of(error: BaseException, lost: bool = False) -> JobEnd:
-    """The end by an error, in a form that travels."""
+def job_failure(error: BaseException, lost: bool = False) -> JobEnd:
+    """Return the end of a job by an error, as a value that can be pickled."""
     text = "".join(traceback.format_exception(error))
-    travels: BaseException = RuntimeError(f"{type(error).__name__}: {error}")
+    portable: BaseException = RuntimeError(f"{type(error).__name__}: {error}")
     with contextlib.suppress(Exception):
-        # Frames do not travel, and what is raised from others may not.
+        # Frames cannot be pickled, and the causes of an error may not be.
         pickled = cloudpickle.dumps(error.with_traceback(None))  # type: ignore[no-untyped-call]
-        alone = cloudpickle.loads(pickled)
-        # What is no Exception would end the process that waits for it.
-        if type(alone) is type(error) and isinstance(error, Exception):
-            travels = error
-    travels.__cause__ = travels.__context__ = None
-    return JobEnd(StopReason.FAILED, travels, text, lost)
+        unpickled = cloudpickle.loads(pickled)
+        # A BaseException such as SystemExit would end the driver, which raises it.
+        if type(unpickled) is type(error) and isinstance(error, Exception):
+            portable = error
+    portable.__cause__ = portable.__context__ = None
+    return JobEnd(StopReason.FAILED, portable, text, lost)

@@ -1,1 +1,1 @@
-"""The table of a sweep, its file, and its pictures."""
+"""The records of a sweep: table, file format and pictures."""

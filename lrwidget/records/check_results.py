@@ -1,4 +1,4 @@
-"""The results of a check: the records of a few steps at each of some rates, and the best rate."""
+"""The results of a check: the records of a few steps at each rate, and the best rate."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -9,19 +9,17 @@ import pandas as pd
 
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
-
-# The last fifth of a trial stands for where it led: single batches are too noisy to compare.
-TAIL = 0.2
-LOSSES = {"final_loss": "final loss", "val_loss": "validation loss"}
+from lrwidget.records.trial_loss import LOSSES, mean_of_tail
 
 
 class CheckResults:
-    """What a few steps of training at each of some rates came to.
+    """The records of a check, which trains a few steps at each of several rates.
 
     Args:
-        lrs: the rates, each once, in rising order.
+        lrs: the rates to try, in any order; duplicates count once.
 
     Attributes:
+        lrs: the rates, ascending.
         trials: the records of each rate, which grow while the check runs.
     """
 
@@ -31,8 +29,10 @@ class CheckResults:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The raw losses, one row a step: columns lr, step (from 1), loss, and those measured on
-        `val_data` where the task has it (val_loss, metric; NaN in the rows between)."""
+        """The raw losses, one row a step: columns lr, step (from 1) and loss.
+
+        If the task has `val_data`, also val_loss and metric; NaN in rows without a measurement.
+        """
         frames = [trial.frame for trial in self.trials]
         whole = pd.concat(
             [frame.assign(step=np.arange(1, len(frame) + 1)) for frame in frames],
@@ -43,10 +43,10 @@ class CheckResults:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a rate: lr, final_loss (mean of the last fifth, NaN if it broke), stop_reason.
+        """One row a rate: columns lr, final_loss (mean of the last fifth) and stop_reason.
 
-        Where the task has `val_data`, also val_loss, the last one that was measured: at the first
-        step and then every `val_every`. NaN for a trial that did not come to its end.
+        If the task has `val_data`, also val_loss, the last measured validation loss. Both losses
+        are NaN for a trial that did not finish.
         """
         summary = pd.DataFrame(
             {
@@ -63,10 +63,10 @@ class CheckResults:
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest loss; None where no trial came to its end.
+        """The rate with the lowest loss; None if no trial finished.
 
-        It goes by the last validation loss where the task has `val_data`, else by the final
-        training loss, which prefers too high a rate where data can be learned by heart.
+        The loss is the last validation loss if the task has `val_data`, and otherwise the final
+        training loss, which prefers too high a rate if the model can memorize the data.
         """
         finals = self.summary.dropna(subset=self.ranked_by)
         rates, losses = finals.lr.to_numpy(), finals[self.ranked_by]
@@ -79,13 +79,13 @@ class CheckResults:
 
     @property
     def ranking(self) -> list[float]:
-        """The losses that `best` goes by, one a rate; NaN where a trial did not come to its end."""
+        """The losses that `best` goes by, one for each rate; NaN if a trial did not finish."""
         return [float(loss) for loss in self.summary[self.ranked_by]]
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, str]:
-        """What a notebook shows: picture, words and table; see `lrwidget.records.display`."""
+        """Return the display of a notebook: picture, text and table; see `records.display`."""
         from lrwidget.records.display import show_check
 
         return show_check(self, include, exclude)
@@ -100,15 +100,14 @@ class CheckResults:
 
 
 def final_loss(trial: LRRecords) -> float:
-    """The mean loss of the last steps; NaN for a trial that did not come to its end."""
+    """Return the mean loss of the last fifth of the steps; NaN for a trial that did not finish."""
     if trial.stop_reason is not StopReason.FINISHED:
         return math.nan
-    loss = trial.loss
-    return float(loss[-max(1, round(TAIL * len(loss))) :].mean())
+    return mean_of_tail(trial.loss)
 
 
 def last_val_loss(trial: LRRecords) -> float:
-    """The last validation loss; NaN for a trial that has none or did not come to its end."""
+    """Return the last validation loss; NaN for a trial that has none or did not finish."""
     frame = trial.frame
     if trial.stop_reason is not StopReason.FINISHED or "val_loss" not in frame:
         return math.nan
@@ -127,7 +126,7 @@ def _rates(lrs: Any) -> list[float]:
 def _rate(lr: Any) -> float:
     try:
         rate = float(lr)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
         rate = math.nan
     if not math.isfinite(rate) or rate <= 0:
         raise ValueError(f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3")

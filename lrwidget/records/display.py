@@ -1,24 +1,21 @@
-"""What a notebook shows of records and of a check, where they are the last value of a cell."""
+"""The display of records and of check results in a notebook, as HTML and plain text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
 from lrwidget.curve.suggest import Suggestion
-from lrwidget.records.check_results import LOSSES
 from lrwidget.records.picture import HEIGHT, WIDTH, rate_text, sweep_picture, trials_picture
 from lrwidget.records.table import RecordsTable, StopReason
+from lrwidget.records.trial_loss import LOSSES
 
-if TYPE_CHECKING:
-    from lrwidget.records.refinement import Refinement
-
-# How much of a table is shown: what is beyond says that it is.
+# Limits of a shown table; a row of "…" stands for the rows left out.
 MOST_CELLS = 600
 MOST_COLUMNS = 8
 MOST_ROWS = 100
@@ -30,13 +27,13 @@ Kinds = Collection[str] | None
 
 
 class Trials(Protocol):
-    """What is shown of the results of a check."""
+    """The part of `CheckResults` that is displayed."""
 
     lrs: list[float]
 
     @property
     def trials(self) -> Sequence[RecordsTable]:
-        """The rows of each rate."""
+        """The records of each rate."""
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -44,11 +41,41 @@ class Trials(Protocol):
 
     @property
     def best(self) -> float | None:
-        """The best rate, if there is one."""
+        """The best rate; None if no trial finished."""
 
     @property
     def ranked_by(self) -> str:
-        """The column of the summary that tells the best."""
+        """The column of the summary that determines the best rate."""
+
+
+class Refined(Protocol):
+    """The part of `Refinement` that is displayed."""
+
+    held_out: str
+
+    @property
+    def lr(self) -> float | None:
+        """The rate; None if there is none."""
+
+    @property
+    def confidence(self) -> Literal["high", "low"]:
+        """How far to trust the rate."""
+
+    @property
+    def reason(self) -> str:
+        """How the rate was found, in words."""
+
+    @property
+    def best(self) -> float | None:
+        """The rate of the best trial."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row for each step."""
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row for each rate."""
 
 
 def show_records(
@@ -57,12 +84,12 @@ def show_records(
     include: Kinds = None,
     exclude: Kinds = None,
 ) -> dict[str, str]:
-    """Return the records as HTML and as plain text, by MIME type: 40 kB at most.
+    """Return the records as HTML and as plain text, by MIME type; 40 kB at most.
 
     Args:
-        records: no rows are added to them meanwhile.
-        suggestion: for these records.
-        include: MIME types to return, all where it is None.
+        records: a table to which no rows are added during the call.
+        suggestion: the suggestion for these records.
+        include: MIME types to return; None returns all.
         exclude: MIME types to leave out.
     """
     options = records.meta.get("options")
@@ -79,7 +106,7 @@ def show_records(
 
 
 def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) -> dict[str, str]:
-    """Return the results of a check in the same way."""
+    """Return the results of a check as HTML and as plain text; arguments as in `show_records`."""
     summary = results.summary
     trials = [trial.loss for trial in results.trials]
     picture = trials_picture(results.lrs, trials, results.best)
@@ -104,9 +131,9 @@ def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) ->
 
 
 def show_refinement(
-    result: Refinement, include: Kinds = None, exclude: Kinds = None
+    result: Refined, include: Kinds = None, exclude: Kinds = None
 ) -> dict[str, str]:
-    """Return the trials of a refinement and what it came to, in the same way."""
+    """Return the trials and the result of a refinement, in the same way."""
     summary, frame = result.summary, result.frame
     lrs = [float(lr) for lr in summary.lr]
     picture = trials_picture(
@@ -127,7 +154,7 @@ def _wanted(bundle: dict[str, str], include: Kinds, exclude: Kinds) -> dict[str,
 
 
 def _ends(results: Trials) -> str:
-    """Return how the trials ended, none of which came to its end."""
+    """Return a description of how the trials ended if none of them finished."""
     reasons = [trial.stop_reason for trial in results.trials]
     if not any(map(len, results.trials)):
         return "no steps yet"
@@ -141,7 +168,7 @@ def _ends(results: Trials) -> str:
 
 
 def _facts(records: RecordsTable) -> str:
-    """Return how far the sweep came and how it ended."""
+    """Return the number of steps, the range, the lowest loss and the stop reason, as text."""
     if not len(records):
         return "no steps yet"
     lr, loss = records.lr, records.loss
@@ -159,14 +186,12 @@ def _facts(records: RecordsTable) -> str:
 def _bundle(
     picture: str | None, found: str, why: str, facts: str, table: pd.DataFrame
 ) -> dict[str, str]:
-    """Return a picture, what it says, and its table, as front ends can show them.
+    """Return picture, text and table as HTML and as plain text.
 
-    JupyterLab, Notebook, VS Code, Colab, nbviewer, GitHub and nbconvert show the HTML, each once.
-    In it the picture is an image, not elements of the page: those are stripped, and their texts
-    left behind, wherever HTML is cleaned (JupyterLab does so until a notebook is trusted, GitHub
-    always), and a page's own styles would reach them. There is no image/svg+xml beside it: only
-    nbconvert's LaTeX and PDF would use it, which fail on one where there is no Inkscape; so they,
-    and terminals, have the plain text.
+    The picture is an <img>, not an inline <svg>: sanitizers strip inline elements and leave their
+    text behind (JupyterLab until a notebook is trusted, GitHub always), and the styles of the page
+    would apply to them. There is no image/svg+xml: only nbconvert's LaTeX and PDF would use it, and
+    they fail on it without Inkscape; they and terminals show the plain text.
     """
     image = "" if picture is None else _image(picture, f"{found}. {facts}.")
     folded = f"<p>{escape(facts)}</p>"
@@ -180,8 +205,8 @@ def _bundle(
 
 
 def _image(picture: str, words: str) -> str:
-    """Return the picture as an image, written as it is: a third shorter than in base64."""
-    # What ends an attribute or begins an entity in HTML, and an escape or a fragment in an address.
+    """Return the picture as an <img> with a percent-encoded data URL, shorter than in base64."""
+    # Encoded are the characters with a meaning in a URL (% #) or in an HTML attribute (& ").
     address = picture.replace("%", "%25").replace("#", "%23")
     address = address.replace("&", "&amp;").replace('"', "&quot;")
     return (
@@ -210,7 +235,7 @@ def _plain_table(table: pd.DataFrame) -> list[str]:
 
 
 def _rows(table: pd.DataFrame, most: int) -> list[list[str]]:
-    """Return the first and the last rows as text, `most` of them, with "…" for those between."""
+    """Return at most `most` rows as text, the first and the last, with a row of "…" between."""
     count = len(table)
     if count <= most:
         return [_cells(table, number) for number in range(count)]
@@ -229,7 +254,7 @@ def _cell(name: object, value: object) -> str:
     if name == "lr":
         return rate_text(float(value))  # type: ignore[arg-type]
     if isinstance(value, float):
-        # Losses are NaN where they were NaN; what was measured now and then, where it was not.
+        # A NaN loss is shown; a NaN in another column means that nothing was measured in the row.
         return "" if math.isnan(value) and name not in ("loss", "final_loss") else _number(value)
     return "" if value is None else str(value)
 

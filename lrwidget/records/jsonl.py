@@ -1,9 +1,10 @@
-"""Records as JSON Lines, in strict JSON: a line of meta, then a row a line, then how it ended.
+"""Records as JSON Lines, in strict JSON.
 
-First comes `{"format": "lrwidget-records", "version": 1, "meta": {...}, "stop_reason": ...}`. A row
-is `{"lr": 1e-06, "loss": 2.3}`, with further columns where they were measured, and `"sweep": 1` and
-so on in the repeats after the first. A log that is written while the sweep runs cannot know the
-stop reason in its first line: it ends with a line `{"stop_reason": "finished", "meta": {...}}`.
+The first line is `{"format": "lrwidget-records", "version": 1, "meta": {...}, "stop_reason": ...}`.
+Each further line is a row, `{"lr": 1e-06, "loss": 2.3}`, with the further columns that were
+measured in it, and with `"sweep": 1` and so on in the repeats after the first. The first line of a
+log is written before the stop reason is known, so a log ends with a line
+`{"stop_reason": "finished", "meta": {...}}`.
 """
 
 import json
@@ -24,7 +25,7 @@ VERSION = 1
 
 
 def write(path: str | os.PathLike[str], records: RecordsTable) -> None:
-    """Write `records` to `path`, whole or not at all."""
+    """Write `records` to `path` atomically."""
     path = Path(path)
     temporary = path.with_name(f"{path.name}.part")
     try:
@@ -37,29 +38,29 @@ def write(path: str | os.PathLike[str], records: RecordsTable) -> None:
 
 
 class Log:
-    """A file that gets the rows of a sweep as they come, each flushed, for others to follow.
+    """A file to which the rows of a running sweep are appended and flushed.
 
     Args:
-        path: of the file; an old one is overwritten.
-        records: the table that grows.
+        path: path of the file; an existing file is overwritten.
+        records: the table that the sweep fills.
     """
 
     def __init__(self, path: str | os.PathLike[str], records: RecordsTable) -> None:
         self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
         self._records = records
         self._head: str | None = None
-        # The bytes and rows that are in the file for sure; set together, and after the writing.
+        # Bytes and rows that were certainly written; set together, after each write.
         self._done = (0, 0)
 
     def update(self) -> None:
         """Write the rows that are new since the last call; the first call writes the meta."""
         if self._head is None:
-            # Two sweeps may have the same meta: who follows the file must tell them apart.
+            # Two sweeps may have the same meta; by the id a follower tells them apart.
             self._head = _head(self._records, id=uuid.uuid4().hex)
         size, count = self._done
         rows = list(_rows(self._records, count))
         new = "".join(rows if size else [self._head, *rows]).encode()
-        # An interrupt may have cut off the last call between the writing and the counting.
+        # An interrupt may have ended the last call after the write and before `_done` was set.
         self._file.write(new[self._file.tell() - size :])
         self._file.flush()
         self._done = size + len(new), count + len(rows)
@@ -73,7 +74,7 @@ class Log:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what is left, and how the sweep ended."""
+        """Write the remaining rows and the stop reason, and close the file."""
         with self._file:
             self.update()
             end = {"stop_reason": _reason(self._records), "meta": self._records.meta}
@@ -81,10 +82,10 @@ class Log:
 
 
 def read(path: str | os.PathLike[str], make: type[R]) -> R:
-    """Read records from `path` into a new `make`.
+    """Read records from `path` into a new object of the class `make`.
 
     Raises:
-        ValueError: a line is not what `write` or `Log` writes; the message names it.
+        ValueError: a line does not follow the format; the message gives its number.
     """
     records = make()
     with Path(path).open(encoding="utf-8") as file:
@@ -97,11 +98,14 @@ def read(path: str | os.PathLike[str], make: type[R]) -> R:
 
 
 class Parser:
-    """Puts the lines of a file into records, one by one.
+    """Parses the lines of a file into records, one by one.
 
     Args:
-        records: an empty table.
-        name: of the file, for errors.
+        records: an empty table, which gets the rows.
+        name: name of the file, for error messages.
+
+    Attributes:
+        line: number of lines that were parsed.
     """
 
     def __init__(self, records: RecordsTable, name: str) -> None:
@@ -110,10 +114,10 @@ class Parser:
         self._name = name
 
     def feed(self, line: str) -> None:
-        """Take the next whole line.
+        """Parse the next complete line.
 
         Raises:
-            ValueError: it is not what stands there in a file of ours.
+            ValueError: the line does not follow the format.
         """
         self.line += 1
         try:
@@ -191,5 +195,5 @@ def _rows(records: RecordsTable, offset: int) -> Iterator[str]:
 
 
 def _plain(value: float) -> float | str:
-    # JSON has no NaN or infinity; float() reads these words back.
+    # JSON has no NaN and no infinity; float() parses these strings.
     return value if math.isfinite(value) else str(value)

@@ -1,8 +1,8 @@
 """Pictures of curves as SVG: the records of a sweep, and the trials of a check.
 
-A picture is 640 px wide, has a ground of its own, so that a dark page cannot swallow it, and holds
-no more points than it has pixels. It has neither styles nor scripts nor names of the user's, and
-the same curves give the same text.
+A picture is 640 px wide, has its own background, so that it is readable on a dark page, and holds
+no more points than it can show. It contains no styles, no scripts and no names from the user's
+code, and the same curves give the same text.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Floats = NDArray[np.float64]
 
 WIDTH, HEIGHT = 640, 300
 TOP, RIGHT, BOTTOM = 26, 18, 52
-CHARACTER = 6.4  # about the width of one, in pixels
-# About as much as the widget and plot() smooth.
+CHARACTER = 6.4  # approximate width of a character, in pixels
+# The default of the widget and of plot().
 SMOOTHING = 0.9
-# Of more sweeps or trials so many are drawn: more than these nobody tells apart.
+# At most this many sweeps or trials are drawn: more lines cannot be told apart.
 MOST_LINES = 16
-# Points in all thin lines together, and in one strong line: what 640 pixels can show.
+# Most points in all thin lines together, and in one strong line: 640 pixels show no more.
 THIN_POINTS = 1600
 STRONG_POINTS = 1100
 
@@ -49,7 +49,7 @@ INK, AXIS, GRID = "rgb(31,35,40)", "rgb(80,87,95)", "rgb(230,232,235)"
 LINE, RULE = "rgb(20,89,179)", "rgb(179,38,30)"
 STRONG, RAW = Pen(LINE, 2.4), Pen("rgb(90,140,204)", 1.2)
 FLAT, FALLING, EXPLODING = "rgb(93,101,110)", "rgb(22,108,64)", "rgb(148,74,0)"
-# Of trials, as in the page; colours beyond these are used again with another dash.
+# Colours of trials, as in the page; further trials use them again with another dash.
 COLOURS = (
     *("rgb(138,75,0)", LINE, "rgb(161,33,122)"),
     *("rgb(11,107,79)", "rgb(91,63,181)", "rgb(92,98,0)"),
@@ -58,7 +58,7 @@ DASHES = ("7 4", "", "2 3", "11 3 2 3", "16 4", "2 6")
 
 
 def rate_text(lr: float) -> str:
-    """Return a rate as pictures, tables and words beside them write it: 1.15e-06."""
+    """Return a rate as pictures, tables and their text show it: 1.15e-06."""
     return f"{lr:.2e}"
 
 
@@ -67,15 +67,16 @@ def sweep_picture(
 ) -> str | None:
     """Draw raw and smoothed loss over the rate, the regions of the curve and the suggestion.
 
-    Several sweeps are thin lines, smoothed each by itself, and the median of them a strong one.
+    Several sweeps are drawn as thin lines, each smoothed, and their median as a strong line.
 
     Args:
-        sweeps: rates and raw losses of each, shapes (steps, 2). A loss that is not finite is a gap.
-        suggestion: for these.
-        linear: the axis of the rates is linear, not logarithmic.
+        sweeps: rates and raw losses of each sweep, shapes (steps, 2). A loss that is not finite is
+            a gap.
+        suggestion: the suggestion for these sweeps.
+        linear: use a linear axis of rates instead of a logarithmic one.
 
     Returns:
-        An SVG document; None where there are not two rates with a loss to draw a line between.
+        An SVG document; None if fewer than two rates have a loss.
     """
     least = -np.inf if linear else 0.0
     usable = [sweep[(sweep[:, 0] > least) & (sweep[:, 0] < np.inf)] for sweep in sweeps]
@@ -125,16 +126,16 @@ def trials_picture(
 
     Args:
         lrs: the rates.
-        losses: the raw losses of each, shapes (steps,). One that is not finite is a gap.
-        best: the rate to draw strongest.
+        losses: the raw losses at each rate, shapes (steps,). A loss that is not finite is a gap.
+        best: the rate whose line is drawn strongest.
 
     Returns:
-        An SVG document; None where there are not two steps to draw a line between.
+        An SVG document; None if there are fewer than two steps.
     """
     curves = [smoothed(loss, SMOOTHING) for loss in losses]
     steps = max(map(len, curves), default=0)
     seen = [i for i, curve in enumerate(curves) if np.isfinite(curve).any()]
-    # The best is among them, however many there are.
+    # The best rate is always among the lines drawn.
     drawn = sorted(sorted(seen, key=lambda i: lrs[i] != best)[:MOST_LINES])
     if steps < 2 or not drawn:
         return None
@@ -158,12 +159,12 @@ def thinned(columns: NDArray[np.int64], values: Floats) -> NDArray[np.int64]:
     """Return the rows to draw: the lowest and the highest finite value of each pixel column.
 
     Args:
-        columns: of each row, ascending.
-        values: of each row.
+        columns: pixel column of each row, shape (n,), ascending.
+        values: value of each row, shape (n,).
 
     Returns:
-        Their numbers, ascending, at most two a column; of a column without a finite value one row,
-        where the line has a gap.
+        Row numbers, ascending, at most two a column. A column without a finite value keeps one row,
+        so that the line has a gap there.
     """
     finite = np.isfinite(values)
     starts = np.flatnonzero(np.diff(columns, prepend=columns[0] - 1))
@@ -175,7 +176,7 @@ def thinned(columns: NDArray[np.int64], values: Floats) -> NDArray[np.int64]:
 
 @dataclass
 class _Canvas:
-    """A frame with two axes, and what has been drawn in it so far."""
+    """A frame with two axes and the SVG elements drawn in it so far."""
 
     across: Range
     up: Range
@@ -190,14 +191,14 @@ class _Canvas:
         self.left = 34 + round(CHARACTER * longest)
         self.width = WIDTH - self.right - self.left
         self.bottom = HEIGHT - BOTTOM
-        self._named = float(self.left)  # names of regions reach to here
+        self._named = float(self.left)  # right end of the names of regions so far
 
     def x(self, value: float | Floats) -> Floats:
         low, high = self.across
         return np.asarray(self.left + self.width * ((value - low) / (high - low)))
 
     def y(self, loss: float | Floats) -> Floats:
-        """Where a loss lies; an explosion to 1e30 only has to leave the frame."""
+        """Return the vertical position of a loss; far outside of the frame it is clipped."""
         low, high = self.up
         with np.errstate(over="ignore"):
             share = np.clip((loss - low) / (high - low), -3, 4)
@@ -208,7 +209,7 @@ class _Canvas:
             f"<rect x='{low:.1f}' y='{TOP}' width='{high - low:.1f}' height='{self.bottom - TOP}' "
             f"fill='{colour}' fill-opacity='.1'/>"
         )
-        # A name may be wider than its region, up to twice, where it meets neither edge nor name.
+        # A name may be up to twice as wide as its region if it overlaps neither edge nor name.
         half = CHARACTER * len(name) / 2
         middle = max(self._named + half, min((low + high) / 2, WIDTH - self.right - half))
         if half <= high - low and middle - half <= (low + high) / 2 <= middle + half:
@@ -231,7 +232,7 @@ class _Canvas:
         self._over.append(_text((16, middle), "loss", INK, "middle", turned))
 
     def line(self, at: Floats, losses: Floats, pen: Pen, points: int) -> None:
-        """Draw losses over where they lie on the axis, with so many points at most."""
+        """Draw losses over their places `at` on the axis, with at most `points` points."""
         order = np.argsort(at, kind="stable")
         x, losses = self.x(at[order]), losses[order]
         columns = np.arange(len(x))
@@ -250,7 +251,7 @@ class _Canvas:
         self._over.append(_text((place[0], TOP + 17), name, RULE, place[1], halo))
 
     def legend(self, entries: Sequence[tuple[Pen | None, str]]) -> None:
-        """Say below the axis what the lines are."""
+        """Draw the legend of the lines below the axis."""
         x = float(self.left)
         for pen, name in entries:
             if pen is not None:
@@ -267,7 +268,8 @@ class _Canvas:
         self._over.append(_text((x + 32, y + 4), name, INK, "start", bold))
 
     def svg(self) -> str:
-        # An inner svg cuts off what leaves the frame, without a name that pages could share.
+        # An inner <svg> clips at the frame; a clipPath would need an id, which must be unique in
+        # a page.
         height = self.bottom - TOP
         view = f"x='{self.left}' y='{TOP}' width='{self.width}' height='{height}'"
         box = f"viewBox='{self.left} {TOP} {self.width} {height}'"
@@ -289,7 +291,7 @@ class _Canvas:
 
 
 def _regions(suggestion: Suggestion, ends: Range) -> list[tuple[str, float, float, str]]:
-    """Return the regions of the curve as the page has them: name, from, to, colour."""
+    """Return the regions of the curve as the page shows them: name, from, to, colour."""
     falls, minimum, explodes = suggestion.falls_at, suggestion.minimum, suggestion.explodes_at
     regions = [
         ("flat", ends[0], explodes if falls is None else falls, FLAT),
@@ -315,7 +317,7 @@ def _median(lines: Sequence[Floats]) -> Floats:
 
 
 def _ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
-    """Return about `count` round numbers inside the range, never fewer than two, as they read."""
+    """Return about `count` round numbers in the range, at least two, each with its text."""
     rough = (high - low) / count
     exponent = math.floor(math.log10(rough))
     factor = next((m for m in (1, 2, 5) if m * 10.0**exponent >= rough * (1 - 1e-9)), 10)
@@ -334,7 +336,7 @@ def _ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
 
 
 def _rate_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return powers of ten, or round numbers where fewer than two lie in the range of decades."""
+    """Return powers of ten, or round numbers if the range of decades holds fewer than two."""
     decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     if len(decades) >= 2:
         stride = math.ceil(len(decades) / 10)
@@ -347,7 +349,7 @@ def _rate_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _course(x: Floats, y: Floats) -> str:
-    """Return the `d` of a path through the points, in steps of a tenth of a pixel; NaN is a gap."""
+    """Return the `d` of a path through the points, rounded to 0.1 pixel; a NaN is a gap."""
     tenths = np.rint(10 * x).astype(np.int64)
     parts: list[str] = []
     before: tuple[int, int] | None = None
@@ -357,7 +359,7 @@ def _course(x: Floats, y: Floats) -> str:
             continue
         here = across, round(down)
         if before is None:
-            # A line of no length is a dot: a loss between two gaps.
+            # A line of zero length shows as a dot if the loss lies between two gaps.
             parts.append(f"M{here[0] / 10:g} {here[1] / 10:g}h0l")
         else:
             parts.append(f"{(here[0] - before[0]) / 10:g} {(here[1] - before[1]) / 10:g} ")

@@ -1,4 +1,4 @@
-"""The records as a static picture, for scripts and papers."""
+"""A matplotlib plot of the records, for scripts and papers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +21,12 @@ def draw(
     smoothing: float,
     y_max: float | None,
 ) -> "Axes":
-    """Draw raw and smoothed loss of sweeps, shapes (n, 2), and a rate; see `LRRecords.plot`."""
+    """Draw raw and smoothed loss of the sweeps and the suggested rate; see `LRRecords.plot`.
+
+    Args:
+        sweeps: rates and raw losses, shapes (steps, 2).
+        suggested: the suggested rate; None draws none.
+    """
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The records of a sweep: its table, what the curve suggests, its file and its pictures."""
+"""The records of a sweep: the table of rows with suggestion, file and pictures."""
 
 import dataclasses
 import os
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class LRRecords(RecordsTable):
-    """Learning rates and the losses met at them, row by row.
+    """The learning rate and the loss of each step of a sweep.
 
-    The thread that sweeps is the only writer; any thread may read at any time and sees the rows
-    that were complete when it asked.
+    Only the thread of the sweep writes; any thread may read at any time and gets complete rows.
 
     Args:
-        meta: what is worth knowing of the sweep: versions, options, optimizer, batch size, seed.
+        meta: description of the sweep: versions, options, optimizer, batch size, seed; by default
+            empty.
     """
 
     def __init__(self, meta: dict[str, Any] | None = None) -> None:
@@ -35,21 +35,27 @@ class LRRecords(RecordsTable):
         self._suggested: tuple[int, StopReason | None, Suggestion] | None = None
 
     def smoothed(self, beta: float) -> Floats:
-        """The bias-corrected exponential average of the loss, shape (n,); see `curve.smoothing`.
+        """Return the bias-corrected exponential average of the loss, shape (n,).
 
-        Each sweep is smoothed by itself. This is the published average, which trails the loss;
-        drawn is a line that does not, see `lrwidget.curve.centred`.
+        Each sweep is smoothed separately. The formula is in `lrwidget.curve.smoothing`. This
+        average lags behind the loss; charts show the two-sided one of `lrwidget.curve.centred`.
+
+        Args:
+            beta: weight of the past, ``0 <= beta < 1``.
+
+        Raises:
+            ValueError: beta lies outside [0, 1).
         """
         return np.concatenate([smoothed(sweep[:, 1], beta) for sweep in self.sweeps])
 
     @property
     def suggestion(self) -> Suggestion:
-        """The learning rate that the curve carries: `.lr`, or None, and the `.reason`."""
+        """The suggested learning rate, `.lr` (None if there is none), and its `.reason`."""
         return self._suggest()[1]
 
     @property
     def suggestions(self) -> dict[str, float | None]:
-        """The rates by rule: "auto" (ours), then the published rules by name."""
+        """The suggested rate by rule: "auto" (that of `suggestion`), then the published rules."""
         count, auto = self._suggest()
         return suggestions(*self._curve(count), auto)
 
@@ -62,7 +68,7 @@ class LRRecords(RecordsTable):
         return None if saved is None else Refinement.from_json(saved)
 
     def _suggest(self) -> tuple[int, Suggestion]:
-        """The number of rows so far and the suggestion for them, which is computed once."""
+        """Return the number of rows and the suggestion for them, which is cached."""
         count, reason, found = self._count, self.stop_reason, self._suggested
         if found is None or found[:2] != (count, reason):
             curve = self._curve(count)
@@ -74,7 +80,7 @@ class LRRecords(RecordsTable):
         return count, found[2]
 
     def _curve(self, count: int) -> tuple[Floats, Floats]:
-        """The first `count` rows as rates (steps,) and losses (steps,) or (sweeps, steps)."""
+        """Return `count` rows as rates (steps,) and losses (steps,) or (sweeps, steps)."""
         sweeps = [s for s in np.split(self._table[:count].copy(), self.sweep_starts[1:]) if len(s)]
         if len(sweeps) <= 1:
             rows = self._table[:count].copy()
@@ -88,13 +94,13 @@ class LRRecords(RecordsTable):
     def plot(
         self, ax: "Axes | None" = None, smoothing: float = 0.9, y_max: float | None = None
     ) -> "Axes":
-        """Draw raw and smoothed loss over the rate, with the suggestion marked (matplotlib).
+        """Draw raw and smoothed loss over the rate with matplotlib, and mark the suggestion.
 
         Args:
-            ax: where to draw; by default new axes.
-            smoothing: how much the line is smoothed, 0 to 0.99: about as much as `smoothed` of the
-                same number, but to both sides, so that it does not trail the loss.
-            y_max: upper end of the loss axis; by default it leaves the explosion out.
+            ax: axes to draw on; by default new ones.
+            smoothing: strength of the smoothing, 0 to 0.99; about as strong as `smoothed` with this
+                beta, but two-sided, so that the line does not lag behind the loss.
+            y_max: upper end of the loss axis; by default the axis leaves the explosion out.
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
@@ -104,22 +110,22 @@ class LRRecords(RecordsTable):
         return draw(self.sweeps, self.suggestion.lr, ax, smoothing, y_max)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the records as JSON Lines: a line of meta, then a row a line."""
+        """Write the records as JSON Lines: one line of meta, then one line for each row."""
         jsonl.write(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Read records from a file that `save` or `lr_find(..., log=path)` wrote.
 
         Raises:
-            ValueError: the file is not one of ours; the message names the line.
+            ValueError: the file does not follow the format; the message names the line.
         """
         return jsonl.read(path, cls)
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, str]:
-        """What a notebook shows: picture, words and table; see `lrwidget.records.display`."""
+        """Return the display of a notebook: picture, text and table; see `records.display`."""
         from lrwidget.records.display import show_records
 
         shown = self.copy()  # a sweep may add rows meanwhile

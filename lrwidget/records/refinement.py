@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from lrwidget.curve.search import LONGEST, MUCH_LONGER, Choice, choose
-from lrwidget.records.check_results import TAIL
-from lrwidget.records.records import LRRecords
-from lrwidget.records.table import StopReason
+from lrwidget.records.table import RecordsTable, StopReason
+from lrwidget.records.trial_loss import mean_of_tail
 
 # Up to so many times the length of the trials the tasks of the benchmark were trained.
 FAR = 10
@@ -45,7 +44,7 @@ class Trial:
     """
 
     lr: float
-    records: LRRecords = dataclasses.field(default_factory=LRRecords)
+    records: RecordsTable = dataclasses.field(default_factory=RecordsTable)
     held_out: dict[int, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -301,10 +300,8 @@ def _to_plain(value: float) -> float | str:
 
 
 def _final_loss(trial: Trial) -> float:
-    loss: Sequence[float] = trial.records.loss.tolist()
-    if trial.broke_off or not loss:
-        return math.nan
-    return float(np.mean(loss[-max(1, round(TAIL * len(loss))) :]))
+    loss = trial.records.loss
+    return math.nan if trial.broke_off or not len(loss) else mean_of_tail(loss)
 
 
 def _last(trial: Trial) -> float:

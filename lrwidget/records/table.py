@@ -1,4 +1,4 @@
-"""The growing table of a sweep: one row a step, only ever appended to."""
+"""The append-only table of a sweep: one row for each step."""
 
 import copy
 import enum
@@ -24,27 +24,31 @@ class StopReason(enum.StrEnum):
 
 
 class RecordsTable:
-    """Learning rates and the losses met at them, row by row.
+    """The learning rate and the loss of each step of a sweep.
 
-    The thread that sweeps is the only writer; any thread may read at any time and sees the rows
-    that were complete when it asked.
+    Only the thread of the sweep writes; any thread may read at any time and gets complete rows.
 
     Args:
-        meta: what is worth knowing of the sweep: versions, options, optimizer, batch size, seed.
+        meta: description of the sweep: versions, options, optimizer, batch size, seed; by default
+            empty.
+
+    Attributes:
+        stop_reason: why the sweep ended; None before that.
+        sweep_starts: number of the first row of each sweep.
     """
 
     def __init__(self, meta: dict[str, Any] | None = None) -> None:
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.stop_reason: StopReason | None = None
         self.sweep_starts: list[int] = [0]
-        # The writer puts a row in first and counts it after, and replaces the array when it grows:
-        # a reader that takes the count before the array never sees a half-written row.
+        # The writer fills a row before it counts it, and replaces the array to grow: a reader that
+        # reads the count before the array never sees an incomplete row.
         self._table = np.empty((256, 2))
         self._count = 0
         self._extra: dict[str, dict[int, float]] = {}
 
     def copy(self) -> Self:
-        """The table as it is now, with a meta of its own."""
+        """Return a copy of the present rows, with a deep copy of meta."""
         copied = type(self)(copy.deepcopy(self.meta))
         copied.stop_reason = self.stop_reason
         count = self._count
@@ -57,7 +61,7 @@ class RecordsTable:
         return copied
 
     def append(self, lr: float, loss: float, extra: dict[str, float] | None = None) -> None:
-        """Add a row: the rate of a step, the loss before it, and further columns of this row."""
+        """Append a row: the rate of a step, the loss before it, and further columns."""
         count = self._count
         if count == len(self._table):
             table = np.empty((2 * count, 2))
@@ -72,7 +76,7 @@ class RecordsTable:
         self._count = count + 1
 
     def begin_sweep(self) -> None:
-        """Mark that the next row is the first of another sweep (repeats)."""
+        """Mark the next row as the first of another sweep (repeats)."""
         if self._count:
             self.sweep_starts.append(self._count)
 
@@ -80,35 +84,38 @@ class RecordsTable:
         return self._count
 
     def rows(self, offset: int = 0) -> Floats:
-        """The rows from `offset` on, shape (n, 2), columns lr and loss, as a copy."""
+        """Return a copy of the rows from `offset` on, shape (n, 2), columns lr and loss."""
         count = self._count
         return self._table[offset:count].copy()
 
     def numbered(self, offset: int = 0) -> Iterator[tuple[float, float, dict[str, float]]]:
-        """The rows from `offset` on, each as lr, loss and what else was measured in it."""
+        """Yield the rows from `offset` on, each as lr, loss and its further columns."""
         for number, (lr, loss) in enumerate(self.rows(offset).tolist(), start=offset):
             extra = {name: c[number] for name, c in list(self._extra.items()) if number in c}
             yield lr, loss, extra
 
     @property
     def lr(self) -> Floats:
-        """The rates that the optimizer steps used, shape (n,)."""
+        """The learning rate of each step, shape (n,)."""
         return self.rows()[:, 0].copy()
 
     @property
     def loss(self) -> Floats:
-        """The raw losses before each step, shape (n,)."""
+        """The raw loss before each step, shape (n,)."""
         return self.rows()[:, 1].copy()
 
     @property
     def sweeps(self) -> list[Floats]:
-        """The rows of each sweep, shapes (n, 2): one unless `repeats` was asked for."""
+        """The rows of each sweep, shapes (n, 2); one sweep unless `repeats` is above 1."""
         return np.split(self.rows(), self.sweep_starts[1:])
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The table: columns lr and loss, those measured beside them (val_loss, metric; NaN where
-        not measured), and `sweep` (from 0) where there is more than one."""
+        """The rows as a frame: columns lr, loss and those measured beside them (val_loss, metric).
+
+        A NaN marks a row without a measurement. With several sweeps, the column `sweep` counts them
+        from 0.
+        """
         rows = self.rows()
         frame = pd.DataFrame(rows, columns=["lr", "loss"])
         for name, values in self._extra.items():

@@ -1,1 +1,1 @@
-"""Leave a task as it was, however a sweep of it ends."""
+"""Restore a task to its state before the sweep, however the sweep ends."""

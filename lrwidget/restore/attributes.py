@@ -1,8 +1,7 @@
-"""Put back what a framework changes around a sweep and the engine's own backup does not know of.
+"""Restore what a framework changes before a sweep, when the engine has no backup yet.
 
 A framework sets attributes on modules (its trainer, running metrics, lists of outputs), moves and
-casts parameters before the first step, and draws random numbers while it prepares. All of that
-happens before the engine takes its backup, so it is remembered and put back here.
+casts parameters before the first step, and draws random numbers during its set-up.
 """
 
 from collections import deque
@@ -19,8 +18,8 @@ from lrwidget.task.rates import configured_rate
 
 PutBack = Callable[[], Any]
 
-# A longer container is data, such as a training set: its items are not looked into.
-MOST_NESTED = 1000
+# A longer container is data, such as a training set; its items are not read.
+MAX_ITEMS = 1000
 
 
 @contextmanager
@@ -29,15 +28,16 @@ def put_back_after(
     objects: Iterable[Any] = (),
     generators: Iterable[torch.Generator] = (),
 ) -> Iterator[None]:
-    """Put modules, other objects and the random generators back when the block ends.
+    """Restore modules, other objects and the random generators when the block ends.
 
-    The values of tensors are the engine's to restore, in the storage that they have during a sweep.
+    The engine restores the values of tensors, in the storage that they have during a sweep.
 
     Args:
-        modules: whole trees: their attributes, with what is in plain lists, dicts and sets, and of
-            their parameters the storage, the gradients and `requires_grad`.
-        objects: their attributes, likewise.
-        generators: a loader's own, beside the global ones.
+        modules: modules, with their submodules. Restored are their attributes, with the items of
+            plain lists, dicts and sets, and the storage, gradient and `requires_grad` of their
+            parameters.
+        objects: objects whose attributes are restored in the same way.
+        generators: the generators of a loader; the global ones are always restored.
     """
     restore = [remember_generators(generators)]
     seen: set[int] = set()
@@ -58,10 +58,10 @@ def put_back_after(
 
 @contextmanager
 def at_initial_rates(optimizers: Iterable[torch.optim.Optimizer]) -> Iterator[None]:
-    """Undo what a scheduler has made of the rates, so that param groups have their real ratios.
+    """Set all param groups to their initial rates in the block, without a scheduler's changes.
 
-    A warm-up leaves every group at 0, a finished decay too. The ladder goes by the configured rates
-    anyway; this is for optimizers that keep the rate they have.
+    After a warm-up or a finished decay all rates may be 0, which hides the ratio of the groups. The
+    ladder uses the configured rates anyway; this is for optimizers whose rate it does not set.
     """
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     held = [(group, group["lr"]) for group in groups if "initial_lr" in group]
@@ -76,10 +76,10 @@ def at_initial_rates(optimizers: Iterable[torch.optim.Optimizer]) -> Iterator[No
 
 @contextmanager
 def same_state_objects(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Put back the very `state` and `param_groups` of an optimizer.
+    """Restore the same `state` and `param_groups` objects of an optimizer.
 
-    Accelerate loads an optimizer's own state into it, which makes new dicts around the same
-    tensors. The tensors' values are the engine's to restore.
+    Accelerate loads an optimizer's state dict into the optimizer, which makes new dicts around the
+    same tensors. The engine restores the values of the tensors.
     """
     state, groups = optimizer.state, optimizer.param_groups
     entries = {key: dict(entry) for key, entry in state.items()}
@@ -95,7 +95,7 @@ def same_state_objects(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 
 def remember_attributes(thing: Any) -> PutBack:
-    """What puts an object's attributes back, with what is in plain containers."""
+    """Return a function that restores the attributes of an object and plain containers in them."""
     put_back = _remember(vars(thing), set())
     assert put_back is not None  # it is a dict
     return put_back
@@ -130,19 +130,19 @@ def _moved(parameter: nn.Parameter, data: torch.Tensor) -> bool:
         return True
     try:
         return now.data_ptr() != data.data_ptr()
-    except RuntimeError:  # a tensor without a storage of its own: lazy, sparse, wrapped
+    except RuntimeError:  # a tensor without a storage: lazy, sparse, wrapped
         return False
 
 
 def _remember(value: Any, known: set[int]) -> PutBack | None:
-    """What refills a plain container; None for anything else."""
+    """Return a function that restores a plain container; None for other objects."""
     if id(value) in known or not (isinstance(value, dict) or type(value) in (list, deque, set)):
         return None
     known.add(id(value))
     nested: list[PutBack] = []
-    if len(value) <= MOST_NESTED:
+    if len(value) <= MAX_ITEMS:
         inner = value.values() if isinstance(value, dict) else value
-        nested = [found for item in inner if (found := _remember(item, known)) is not None]
+        nested = [put for item in inner if (put := _remember(item, known)) is not None]
     content = dict(value) if isinstance(value, dict) else list(value)
 
     def put_back() -> None:

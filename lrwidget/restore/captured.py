@@ -1,4 +1,4 @@
-"""What the functions of a task use from outside: it is in no copy, and changes with each step."""
+"""Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
 import types
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from lrwidget.backup import walk
-from lrwidget.backup.objects import MOST_BYTES
+from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.task.task import TrainingTask
 
 
 def outside_of(task: TrainingTask) -> list[Any]:
-    """What loss, metric and the model's own functions reach beside their arguments, nearest first.
+    """Return what loss, metric and the model's functions use besides their arguments.
 
-    That is: through closures, defaults, partials, bound methods, the globals that they name, and
-    what these hold in turn. The step of a task is not looked into: it may use anything, and
-    `TrainingTask` says which of it is put back.
+    These are the objects in closures, defaults, partials, bound methods and used globals, and what
+    those refer to, nearest first. The step of a task is left out: it may use anything, and
+    `TrainingTask` documents what of it is restored.
     """
     held: list[Any] = [task.loss_fn, task.metric]
     modules = list(task.model.modules())
@@ -27,7 +27,7 @@ def outside_of(task: TrainingTask) -> list[Any]:
         if isinstance(part, nn.Module):
             modules += part.modules()
     for module in modules:
-        held += [value for name, value in vars(module).items() if name not in _TREE]
+        held += [value for name, value in vars(module).items() if name not in _MODULE_TREE]
     functions = walk.functions_in(held)
     functions += _methods_of({type(value) for value in (*modules, task.loss_fn, task.metric)})
     of_classes = [
@@ -39,34 +39,34 @@ def outside_of(task: TrainingTask) -> list[Any]:
 
 
 def data_of(task: TrainingTask) -> list[Any]:
-    """Large arrays and tensors behind the loaders, which a method of the model may name as well.
+    """Return the large arrays and tensors of the loaders, which are data and are not copied.
 
-    They are data, and are not copied.
+    A method of the model may use them, too.
     """
     own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
     found: list[Any] = []
-    for value in reached(task.loaders, as_data=walk.MOST_NESTED, functions=False):
-        found += [value, *walk.items(value, walk.MOST_NESTED)]
+    for value in reached(task.loaders, as_data=walk.MAX_ITEMS, functions=False):
+        found += [value, *walk.items(value, walk.MAX_ITEMS)]
     return [value for value in found if _is_large(value) and id(value) not in own]
 
 
 def _is_large(value: Any) -> bool:
     if walk.is_a(value, torch.Tensor):
-        return bool(value.nbytes > MOST_BYTES and not value.requires_grad)
-    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MOST_BYTES)
+        return bool(value.nbytes > MAX_BYTES and not value.requires_grad)
+    return walk.is_a(value, np.ndarray) and bool(value.nbytes > MAX_BYTES)
 
 
 def has_state(value: Any) -> bool:
-    """Whether a backup is to remember what `outside_of` found: no functions, nobody's notes."""
+    """Return whether a backup includes an object of `outside_of`: no functions, no results."""
     return not walk.is_a(value, walk.FUNCTIONS) and walk.is_state(value)
 
 
-_TREE = frozenset({"_parameters", "_buffers", "_modules"})
+_MODULE_TREE = frozenset({"_parameters", "_buffers", "_modules"})
 
 
-def _methods_of(kinds: set[type]) -> Iterator[types.FunctionType]:
-    """What is written in the classes; those of torch and of Python use nothing of a user's."""
-    for base in {base for kind in kinds for base in kind.__mro__}:
+def _methods_of(classes: set[type]) -> Iterator[types.FunctionType]:
+    """Yield the methods of classes, except those of torch, numpy and Python."""
+    for base in {base for kind in classes for base in kind.__mro__}:
         if walk.is_from_a_library(base.__module__):
             continue
         for method in vars(base).values():
@@ -76,7 +76,7 @@ def _methods_of(kinds: set[type]) -> Iterator[types.FunctionType]:
 
 
 def not_swept(task: TrainingTask) -> str:
-    """A note on trainable parameters of the loss that no optimizer holds; empty without any."""
+    """Return a warning about trainable parameters of the loss that no optimizer has, or ''."""
     own = {id(p) for p in task.model.parameters()}
     for optimizer in (task.optimizer, *task.other_optimizers):
         own |= {id(p) for group in optimizer.param_groups for p in group["params"]}

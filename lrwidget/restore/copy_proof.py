@@ -1,8 +1,8 @@
-"""The first step of a sweep shows whether the copy that is swept is one.
+"""Check in the first step of a sweep that the swept copy is independent of the user's model.
 
-Whatever leads from the copy back to the user's model, in a way that nobody has thought of, shows in
-the graph of the first loss, in gradients or in buffers. Then that step is taken back and taken on
-the model itself, with the same batches and random numbers as if nothing had been.
+An unforeseen reference from the copy to the user's model appears in the graph of the first loss, in
+gradients or in buffers. Then the step is undone and repeated on the model itself, with the same
+batches and random numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,11 @@ from lrwidget.restore.copying import NotCopied
 
 
 class Proof:
-    """Watches the user's own objects while a copy of them takes its first step.
+    """Watches the user's objects while a copy of them takes its first step.
 
     Args:
-        kept: the user's own objects as they are now, but for the values of parameters.
-        trained: the parameters that the copied optimizers hold.
+        kept: a backup of the user's objects, without the values of parameters.
+        trained: the parameters of the copied optimizers.
     """
 
     def __init__(self, kept: Backup, trained: Iterable[torch.Tensor]) -> None:
@@ -31,22 +31,22 @@ class Proof:
         self._set_aside = False
 
     def close(self) -> None:
-        """Let go of what was kept: it is a copy."""
+        """Release the backup; called when the copy has proved independent."""
         self._kept.close()
         self._own.clear()
         self._gradients.clear()
 
     def of_loss(self, loss: torch.Tensor) -> None:
-        """Look at the graph of a loss of the copy, before the backward pass.
+        """Check the graph of a loss of the copy, before the backward pass.
 
         Raises:
-            NotCopied: the model itself is in it.
+            NotCopied: a parameter of the model itself is in the graph.
         """
         trained = set(map(id, self._trained))
         for node in _nodes(loss):
             if isinstance(node, torch.autograd.function.BackwardCFunction):
-                # It may run a graph of its own in the backward pass, as checkpoints do. Gradients
-                # there are would be added to.
+                # A custom function may run another graph in the backward pass, as checkpoints do,
+                # which would add to the present gradients of the model.
                 self._set_aside = True
             leaf = node.variable if type(node).__name__ == "AccumulateGrad" else None
             self._trains = self._trains or id(leaf) in trained
@@ -57,10 +57,10 @@ class Proof:
                 tensor.grad = None
 
     def of_step(self) -> None:
-        """Look at what the step of the copy has done.
+        """Check the effects of the copy's step.
 
         Raises:
-            NotCopied: it changed the model itself, or trained nothing.
+            NotCopied: the step changed the model itself, or no gradient reached the copy.
         """
         if not self._trains and all(tensor.grad is None for tensor in self._trained):
             raise NotCopied("no gradient reaches its copy")
@@ -82,7 +82,7 @@ def _version(tensor: torch.Tensor | None) -> int:
 
 
 def _nodes(loss: torch.Tensor) -> Iterator[Any]:
-    """The graph of a loss; its leaves are nodes of the type AccumulateGrad."""
+    """Yield the nodes of the graph of a loss; leaves have the type AccumulateGrad."""
     seen: set[Any] = set()
     nodes: list[Any] = [loss.grad_fn]
     while nodes:

@@ -1,4 +1,4 @@
-"""A second model and optimizer to sweep, so that the user's own are never touched."""
+"""Deep-copy model and optimizer for a sweep, so that the user's own stay untouched."""
 
 import copy
 import operator
@@ -17,23 +17,23 @@ from lrwidget.task.optimizers import is_complete, with_inner
 from lrwidget.task.task import TrainingTask
 
 
-class NotCopied(Exception):  # noqa: N818 - a finding, not a fault
-    """Why the task cannot be copied, in words; it is then swept in place."""
+class NotCopied(Exception):  # noqa: N818 - a result, not an error
+    """The reason why a task cannot be copied; it is then swept in place."""
 
 
 def copy_together(task: TrainingTask, outside: Sequence[Any] | None = None) -> dict[str, Any]:
-    """Deep copies of what a sweep changes, with the references between them kept.
+    """Deep-copy what a sweep changes, with the references between the copies.
 
     Args:
-        task: what is trained.
-        outside: what its functions use (`outside_of`), where the caller knows that already.
+        task: the task to copy.
+        outside: the objects that its functions use; None calls `outside_of`.
 
     Returns:
         The copies by name: model, optimizer, other_optimizers, loss_fn, scaler, metric.
 
     Raises:
-        NotCopied: a copy cannot be had, or something outside the copy would still lead to the
-            original model, so that a sweep of the copy would change it.
+        NotCopied: a part cannot be copied, or the copy would still refer to the original model, so
+            that a sweep of the copy would change it.
     """
     _refuse_what_leads_back(task, outside_of(task) if outside is None else outside)
     memo = _results_kept_on(task.model)
@@ -43,18 +43,18 @@ def copy_together(task: TrainingTask, outside: Sequence[Any] | None = None) -> d
         for optimizer in with_inner((task.optimizer, *task.other_optimizers)):
             _complete(memo[id(optimizer)], optimizer, memo)
         for parameter in task.model.parameters():
-            # Marks that people set on parameters, such as `no_weight_decay`.
+            # Attributes that users set on parameters, such as `no_weight_decay`.
             vars(memo[id(parameter)]).update(copy.deepcopy(vars(parameter), memo))
     except KeyboardInterrupt:
         raise
-    except Exception as error:  # any class may refuse to be copied, in any way
+    except Exception as error:  # a class may raise any error when it is copied
         raise NotCopied(f"it cannot be deep-copied ({type(error).__name__}: {error})") from error
     _refuse_false_copies(task, copies, memo)
     return copies
 
 
 def _refuse_false_copies(task: TrainingTask, copies: dict[str, Any], memo: dict[int, Any]) -> None:
-    """A class may have ideas of its own of what a copy is: part by part, it must be one of ours."""
+    """Raise NotCopied if a class with its own `__deepcopy__` made a copy that is not complete."""
     pairs = [(task.model, copies["model"])]
     if isinstance(task.loss_fn, nn.Module):
         pairs.append((task.loss_fn, copies["loss_fn"]))
@@ -78,17 +78,17 @@ def _refuse_false_copies(task: TrainingTask, copies: dict[str, Any], memo: dict[
 
 
 def _complete(made: torch.optim.Optimizer, original: torch.optim.Optimizer, memo: Any) -> None:
-    """Give a copied optimizer the attributes that Optimizer.__getstate__ leaves out (LBFGS)."""
+    """Copy the attributes that `Optimizer.__getstate__` leaves out, such as those of LBFGS."""
     for name, value in vars(original).items():
-        # A scheduler hides the class's `step` behind one of its own, which leads to the original.
+        # A scheduler sets an attribute `step`, which refers to the original optimizer.
         if name not in vars(made) and name != "step":
             setattr(made, name, copy.deepcopy(value, memo))
 
 
 def _results_kept_on(model: nn.Module) -> dict[int, Any]:
-    """Copies, by id, of tensors with a graph that modules keep from their last forward pass.
+    """Return copies, by id, of non-leaf tensors that modules keep from their last forward pass.
 
-    They cannot be deep-copied, and only their values can matter to the next pass.
+    Non-leaf tensors cannot be deep-copied, and the next pass can only use their values.
     """
     return {
         id(value): value.detach().clone()
@@ -99,7 +99,7 @@ def _results_kept_on(model: nn.Module) -> dict[int, Any]:
 
 
 def _compiled_modules() -> tuple[type, ...]:
-    """What torch.compile returns. Its module is slow to import, and is there where it was used."""
+    """Return the class of compiled modules, if torch.compile was used; it is slow to import."""
     module = sys.modules.get("torch._dynamo.eval_frame")
     return () if module is None else (module.OptimizedModule,)
 
@@ -149,7 +149,7 @@ _HOOKS = (
 
 
 def _refuse_shared_storage(model: nn.Module) -> None:
-    """Two tensors over one storage stay two views of it only in the original."""
+    """Raise NotCopied if tensors share a storage, since their copies would not."""
     seen: dict[int, int] = {}
     for tensor in _tensors_of(model):
         for pointer in _pointers(tensor):
@@ -158,7 +158,7 @@ def _refuse_shared_storage(model: nn.Module) -> None:
 
 
 def _tensors_of(owner: Any) -> list[torch.Tensor]:
-    """Those of a module, or of the state of an optimizer, which need not be of torch's class."""
+    """Return the tensors of a module, or of the state of an optimizer of any class."""
     if not isinstance(owner, nn.Module):
         states = getattr(owner, "state", {}).values()
         values = [value for state in states for value in _values(state)]
@@ -182,17 +182,17 @@ def _pointers(tensor: torch.Tensor) -> list[int]:
         return []
     try:
         pointer = tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # sparse tensors have no storage of their own
+    except (RuntimeError, NotImplementedError):  # sparse tensors have no storage
         return []
     return [pointer] if pointer else []
 
 
 def _leads_back(value: Any, own: set[int]) -> bool:
-    try:  # a proxy stands for another object here, and may lead nowhere
+    try:  # a proxy is examined as its target, which may no longer exist
         if id(value) in own or isinstance(value, torch.optim.Optimizer):
             return True
         if isinstance(value, torch.Tensor):
             return value.requires_grad
         return isinstance(value, nn.Module) and any(id(m) in own for m in value.modules())
-    except Exception:  # noqa: BLE001 - whatever its class says
+    except Exception:  # noqa: BLE001 - its class may raise any error
         return False

@@ -1,4 +1,4 @@
-"""What a sweep changes beside model and optimizers: what loaders hold, and what `also=` names."""
+"""Restore what a sweep changes besides model and optimizers: loaders, and objects of `also=`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from lrwidget.task.task import TrainingTask
 
 
 @contextmanager
-def put_back_beside(task: TrainingTask) -> Iterator[list[Any]]:
-    """Put loaders, generators that functions draw from, and `also` back when the block ends.
+def restored_loaders_and_also(task: TrainingTask) -> Iterator[list[Any]]:
+    """Restore loaders, the generators of functions, and `also=` objects when the block ends.
 
     Yields:
-        The random generators among what is behind loaders and functions, to be seeded.
+        The random generators that loaders and functions use, which the caller seeds.
     """
     kept: list[ObjectState | Backup] = []
     try:
@@ -36,7 +36,7 @@ def put_back_beside(task: TrainingTask) -> Iterator[list[Any]]:
             tensors.set_gradients_aside()
         yield generators
     finally:
-        # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
+        # Repeated until complete after a KeyboardInterrupt, which is raised afterwards.
         interrupt: KeyboardInterrupt | None = None
         while True:
             try:
@@ -49,9 +49,9 @@ def put_back_beside(task: TrainingTask) -> Iterator[list[Any]]:
 
 
 def shared_with_also(task: TrainingTask) -> str | None:
-    """The type of an object that `also` leads to and the model or its training too."""
+    """Return the type name of an object that both `also=` and the training refer to, or None."""
     parts = [task.model, task.optimizer, *task.other_optimizers, task.scaler]
-    # A function is the same in a copy, with what it uses.
+    # Functions are not followed: a copy shares them and what they use.
     found = reached([*parts, task.loss_fn, task.metric], functions=False)
     known = set(map(id, found))
     for part in reached(task.also):
@@ -61,7 +61,7 @@ def shared_with_also(task: TrainingTask) -> str | None:
 
 
 def trained_by(task: TrainingTask) -> set[int]:
-    """The ids of what the backup of the model and its optimizers puts back."""
+    """Return the ids of the objects that the backup of model and optimizers restores."""
     modules = [part for part in (task.model, task.loss_fn) if isinstance(part, nn.Module)]
     found: list[Any] = [part for module in modules for part in module.modules()]
     found += [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]

@@ -1,4 +1,4 @@
-"""One sweep of a model at a time: two at once would train each other's weights."""
+"""A lock that allows one sweep of a model at a time: two would train the same weights."""
 
 import threading
 from collections.abc import Iterator
@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.task.task import TrainingTask
 
-# The parameters that are being swept, by id, and the lock that holds them. Parameters, not models:
-# a compiled model and its original, or a part of it, are the same weights.
+# The lock that holds each parameter, by its id. Parameters, not models, since a compiled
+# model, its original and its submodules share the same weights.
 _held: dict[int, "ModelLock"] = {}
 _lock = threading.Lock()
 
 
 class ModelLock:
-    """The sole right to sweep the model of a task, from `acquire` to `release`."""
+    """A lock on the parameters of a task's model; it never waits."""
 
     def __init__(self, task: TrainingTask) -> None:
         self._model = type(task.model).__name__
         self._keys = [id(p) for p in task.model.parameters()]
 
     def acquire(self) -> None:
-        """Acquire it, or change nothing.
+        """Acquire the lock, or raise and change nothing.
 
         Raises:
             RuntimeError: the model is being swept.
@@ -36,8 +36,8 @@ class ModelLock:
                 _held[key] = self
 
     def release(self) -> None:
-        """Release it where it is held; may be called again."""
-        # Without the lock, so that an interrupt in it leaves nothing locked.
+        """Release the lock if it is held; may be called repeatedly."""
+        # Without `_lock`, so that an interrupt cannot leave it locked.
         for key in self._keys:
             if _held.get(key) is self:
                 del _held[key]
@@ -45,7 +45,7 @@ class ModelLock:
 
 @contextmanager
 def exclusive(task: TrainingTask) -> Iterator[None]:
-    """Refuse a second sweep of the same model while the block runs.
+    """Hold the lock on the model of a task while the block runs.
 
     Raises:
         RuntimeError: the model is being swept.

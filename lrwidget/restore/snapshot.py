@@ -1,11 +1,10 @@
-"""Take the state before a sweep, put it back however the sweep ends.
+"""Save the state before a sweep, and restore it however the sweep ends.
 
-Two ways. Where model and optimizer can be deep-copied together, the copy is swept and the user's
-own objects are never touched. Otherwise (a task with a step of its own, hooks, compiled or
-distributed models, a loss function that uses the model from outside, views of one storage, an
-object in `also=` that shares something with it, or an explicit `snapshot=`) the model itself is
-swept and restored from a backup. Both leave the random generators, what the loaders hold and what
-`also=` names as they were.
+If model and optimizer can be deep-copied together, the copy is swept and the user's objects stay
+untouched. Otherwise the model itself is swept and restored from a backup: with a custom step,
+hooks, compiled or distributed models, a loss function that uses the model from outside, views of
+one storage, an object in `also=` that shares something with the model, or an explicit `snapshot=`.
+In both cases random generators, loaders and the objects of `also=` are restored, too.
 """
 
 import dataclasses
@@ -26,14 +25,14 @@ from lrwidget.backup.tensor_copies import Place
 from lrwidget.restore.captured import data_of, has_state, outside_of
 from lrwidget.restore.copy_proof import Proof
 from lrwidget.restore.copying import NotCopied, copy_together
-from lrwidget.restore.loaders_and_also import put_back_beside, shared_with_also
+from lrwidget.restore.loaders_and_also import restored_loaders_and_also, shared_with_also
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
 
 @dataclasses.dataclass(slots=True)
 class SweepTarget:
-    """What a sweep trains: the task's own objects, or copies of them."""
+    """The objects that a sweep trains: those of the task, or copies of them."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -43,32 +42,32 @@ class SweepTarget:
     metric: Any
     ran_on: Literal["copy", "model"]
     why: str
-    # Of a copy: what its first step has yet to prove, and how to go over to the task's own objects.
+    # For a copy: the check of its first step, and the function that switches to the originals.
     proof: Proof | None = None
-    begin_in_place: "Callable[[SweepTarget, str], None]" = lambda parts, why: None  # noqa: ARG005
+    begin_in_place: "Callable[[SweepTarget, str], None]" = lambda target, why: None  # noqa: ARG005
 
 
-def where_it_ran(parts: SweepTarget) -> dict[str, Any]:
-    """What the records say of it: `ran_on`, and of a sweep in place `why_in_place`."""
-    if parts.ran_on == "copy":
+def where_it_ran(target: SweepTarget) -> dict[str, Any]:
+    """Return the metadata `ran_on` and, for a sweep in place, `why_in_place`."""
+    if target.ran_on == "copy":
         return {"ran_on": "copy"}
-    return {"ran_on": "model", "why_in_place": parts.why}
+    return {"ran_on": "model", "why_in_place": target.why}
 
 
 @contextmanager
 def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Iterator[SweepTarget]:
-    """What to sweep; when the block ends everything is as before, bit for bit.
+    """Yield the target of a sweep; when the block ends everything is restored, bit for bit.
 
     Args:
-        task: what is trained.
-        seed: for all random generators; None goes on from their present state.
-        in_place: why not to try a copy, where that is known; in words.
+        task: the task to sweep.
+        seed: seed of all random generators; None continues from their present state.
+        in_place: the reason to sweep the model itself; empty tries a copy first.
     """
     with (
-        put_back_beside(task) as generators,
-        _trained_on(task, seed, generators, in_place) as parts,
+        restored_loaders_and_also(task) as generators,
+        _trained_on(task, seed, generators, in_place) as target,
     ):
-        yield parts
+        yield target
 
 
 @contextmanager
@@ -79,18 +78,18 @@ def _trained_on(
     put_generators_back = remember_generators()
     try:
         outside = outside_of(task)
-        parts = NotCopied(in_place) if in_place else _copy_of(task, outside)
-        if isinstance(parts, NotCopied):
-            why, parts = str(parts), _originals(task)
-            _go_in_place(task, outside, backups, parts, why)
+        target = NotCopied(in_place) if in_place else _copy_of(task, outside)
+        if isinstance(target, NotCopied):
+            why, target = str(target), _originals(task)
+            _switch_to_originals(task, outside, backups, target, why)
         else:
-            _watch_the_originals(task, outside, parts, backups)
+            _watch_the_originals(task, outside, target, backups)
         if seed is not None:
             seed_generators(seed, generators)
         with torch.enable_grad():
-            yield parts
+            yield target
     finally:
-        # To the end, even when KeyboardInterrupt comes in the middle; then it is let through.
+        # Repeated until complete after a KeyboardInterrupt, which is raised afterwards.
         interrupt: KeyboardInterrupt | None = None
         while True:
             try:
@@ -106,27 +105,27 @@ def _trained_on(
             raise interrupt
 
 
-def _go_in_place(
-    task: TrainingTask, outside: list[Any], backups: list[Backup], parts: SweepTarget, why: str
+def _switch_to_originals(
+    task: TrainingTask, outside: list[Any], backups: list[Backup], target: SweepTarget, why: str
 ) -> None:
-    """Let `parts` be the task's own objects, which `backups` will put back."""
+    """Make the target the task's own objects, and add a backup of them to `backups`."""
     for backup in reversed(backups):
         backup.restore()
     backups.append(_backup_of(task, outside))
     backups[-1].set_gradients_aside()
     own = _originals(task)
     for field in dataclasses.fields(SweepTarget):
-        setattr(parts, field.name, getattr(own, field.name))
-    parts.why = why
+        setattr(target, field.name, getattr(own, field.name))
+    target.why = why
 
 
 def _watch_the_originals(
-    task: TrainingTask, outside: list[Any], parts: SweepTarget, backups: list[Backup]
+    task: TrainingTask, outside: list[Any], target: SweepTarget, backups: list[Backup]
 ) -> None:
-    """Remember what a copy leaves as it is, so far as its first step or a function may change it.
+    """Back up the objects that the sweep of a copy may change, and watch the originals.
 
-    What functions use is no part of the copy, and is swept with it. Of the rest only the values of
-    parameters are not kept: nothing but their optimizer changes them, and that is copied.
+    The objects that functions use are not copied, so the sweep changes them. Of the originals,
+    the values of parameters are not backed up: only their optimizer changes them, and it is copied.
     """
     data = data_of(task)
     backups.append(Backup(filter(has_state, outside), _place(task), leave=data))
@@ -138,10 +137,10 @@ def _watch_the_originals(
         leave=[*outside, *data],
     )
     backups.append(kept)
-    optimizers = (parts.optimizer, *parts.other_optimizers)
-    parts.proof = Proof(kept, [p for o in optimizers for g in o.param_groups for p in g["params"]])
-    # Of no cycle, in which the copy would stay on its device until the next garbage collection.
-    parts.begin_in_place = functools.partial(_go_in_place, task, outside, backups)
+    optimizers = (target.optimizer, *target.other_optimizers)
+    target.proof = Proof(kept, [p for o in optimizers for g in o.param_groups for p in g["params"]])
+    # A partial avoids a reference cycle, which would keep the copy until a garbage collection.
+    target.begin_in_place = functools.partial(_switch_to_originals, task, outside, backups)
 
 
 def _copy_of(task: TrainingTask, outside: list[Any]) -> SweepTarget | NotCopied:
@@ -155,7 +154,7 @@ def _copy_of(task: TrainingTask, outside: list[Any]) -> SweepTarget | NotCopied:
     except NotCopied as why_not:
         return why_not
     finally:
-        put_back()  # a class that makes its copies itself may draw initial values
+        put_back()  # a `__deepcopy__` may draw random initial values
     if task.device != next(task.model.parameters()).device:
         copies["model"].to(task.device)
         if isinstance(copies["loss_fn"], nn.Module):
@@ -167,8 +166,8 @@ def _copy_of(task: TrainingTask, outside: list[Any]) -> SweepTarget | NotCopied:
 
 
 def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Move an optimizer's state after its parameters (they move in place, it does not)."""
-    # Counts of steps stay on the CPU, unless kernels read them.
+    """Move the state of an optimizer to the device to which its parameters have moved."""
+    # Step counts (0-dimensional) stay on the CPU unless the optimizer is capturable or fused.
     groups = [g for g in optimizer.param_groups if g.get("capturable") or g.get("fused")]
     with_counts = {parameter for group in groups for parameter in group["params"]}
     for parameter, state in optimizer.state.items():
@@ -204,7 +203,7 @@ def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
 
 
 def objects_of(*parts: Any) -> list[Any]:
-    """The objects among the parts; of a method its object. What functions use is `outside`."""
+    """Return the parts that are objects, and the object of a bound method; leave functions out."""
     objects = [p.__self__ if isinstance(p, types.MethodType) else p for p in parts]
     return [p for p in objects if p is not None and not isinstance(p, walk.FUNCTIONS)]
 

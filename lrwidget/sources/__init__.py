@@ -1,1 +1,1 @@
-"""Where the runs of a widget come from."""
+"""The sources of a widget's runs."""

@@ -1,28 +1,27 @@
-"""Where a widget's runs come from: what is swept, over which range, and what sweeps it."""
+"""The base classes of sources, which create the runners of a widget."""
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lrwidget.engine.runner import Runner
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.task.options import SweepOptions
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
+from lrwidget.task.rates import apply_rate
 
 Overrides = Mapping[str, Any]
 NONE: Overrides = {}
 
 
 class RecordsRunner(Runner[LRRecords], abc.ABC):
-    """A runner that fills a table of records, wherever the sweep itself may run.
+    """A runner that fills a table of records, in this process or from another.
 
     Attributes:
-        extends: whether it can be extended.
-        elsewhere: why nothing but the records is here, in words; empty where the model is.
-        replacement: the runner of another sweep that has replaced this one; not started yet.
+        extends: whether the sweep can be extended.
+        elsewhere: a sentence that says where the sweep runs; empty if it runs in this process.
+        replacement: the runner of the sweep that has replaced this one, not started; None if there
+            is none.
     """
 
     extends = False
@@ -35,23 +34,23 @@ class RecordsRunner(Runner[LRRecords], abc.ABC):
         """The ends of the range of rates, (start_lr, end_lr); the upper one may grow."""
 
     def extend(self, end_lr: float) -> None:
-        """Let the sweep go on to a higher rate, as dense as before; from any thread.
+        """Extend the sweep to a higher rate at the same density; callable from any thread.
 
-        The rates up to its present end stay as they are, and the last is exactly `end_lr`.
+        The rates up to the present end do not change, and the last is exactly `end_lr`.
 
         Args:
             end_lr: the new end (a rate above the present one).
 
         Raises:
-            TypeError, ValueError: it is no rate, or not above the present end.
-            RuntimeError: the sweep is not under way, or several processes run it.
+            TypeError, ValueError: `end_lr` is not a rate, or not above the present end.
+            RuntimeError: the sweep is not running, or several processes run it.
         """
         raise RuntimeError(
             f"what runs elsewhere cannot be extended; start another sweep, with end_lr={end_lr!r}"
         )
 
     def steps_to(self, end_lr: float) -> int:  # noqa: ARG002 - where it can be extended
-        """How many steps an extension to `end_lr` adds to each sweep; 0 where there is none."""
+        """Return how many steps an extension to `end_lr` adds to each sweep; 0 if impossible."""
         return 0
 
     @property
@@ -61,60 +60,67 @@ class RecordsRunner(Runner[LRRecords], abc.ABC):
 
 
 class Source(abc.ABC):
-    """What a widget needs of the place where its sweeps run.
+    """Creates the runners of a widget, for the process in which its sweeps run.
 
-    `overrides` are options of the widget's constructor that a variant of its run has instead.
-    Every method may raise TypeError or ValueError: what was given, what is expected.
+    `overrides` are arguments of the widget's constructor that are replaced for a single run. An
+    `optimizer` is torch's, or an object with the same interface. Every method may raise TypeError
+    or ValueError for them.
+
+    Attributes:
+        options: the sweep options without overrides.
+        parallel: whether several sweeps may run at the same time.
     """
 
-    options: SweepOptions  # of the plain run, without overrides
-    parallel: bool  # whether several sweeps may be under way at once
+    options: SweepOptions
+    parallel: bool
 
     @abc.abstractmethod
     def runner(self, label: str, overrides: Overrides = NONE) -> RecordsRunner:
-        """Something that runs one sweep; not started, and cheap to throw away."""
+        """Return a runner of one sweep; it is not started and may be discarded."""
 
     @abc.abstractmethod
     def checker(
         self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE
     ) -> Runner[CheckResults]:
-        """Something that trains `steps` steps at each of `lrs`; not started."""
+        """Return a runner that trains `steps` steps at each of `lrs`; it is not started."""
 
     @abc.abstractmethod
-    def holds(self, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> bool:
-        """Whether what was last run puts the rates of this optimizer back when it ends.
+    def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:
+        """Return whether the last runner restores the rates of this optimizer when it ends.
 
-        None stands for the one that `apply` sets by default.
+        None stands for the optimizer that `apply` sets by default.
         """
 
     @abc.abstractmethod
-    def apply(self, lr: float, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> None:
+    def apply(self, lr: float, optimizer: Any, overrides: Overrides = NONE) -> None:
         """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of model, optimizer and data."""
+        """Release model, optimizer and data."""
 
 
 class RemoteSource(Source):
-    """A source whose model and optimizer are not in this process."""
+    """A source whose model and optimizer are in another process.
 
-    where: str  # they are, in words
+    Attributes:
+        where: a phrase that says where they are, for messages.
+    """
 
-    def holds(self, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> bool:  # noqa: ARG002
-        """No: no optimizer of this process is swept."""
+    where: str
+
+    def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:  # noqa: ARG002
+        """Return False: no optimizer of this process is swept."""
         return False
 
-    def apply(self, lr: float, optimizer: "Optimizer | None", overrides: Overrides = NONE) -> None:  # noqa: ARG002
+    def apply(self, lr: float, optimizer: Any, overrides: Overrides = NONE) -> None:  # noqa: ARG002
         """Set a rate on an optimizer of this process, keeping its groups' ratios."""
         if optimizer is None:
             raise ValueError(
                 f"the optimizer of the sweep is {self.where}; give the one that you train with: "
                 "w.apply(optimizer)"
             )
-        from lrwidget.task.rates import apply_rate
-
         apply_rate(optimizer, lr)
 
     def close(self) -> None:
-        """Nothing is held here."""
+        """Do nothing: this process holds no model, optimizer or data."""

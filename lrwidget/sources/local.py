@@ -1,4 +1,4 @@
-"""Sweeps and checks in this process, each in a thread of its own."""
+"""Sweeps and checks in this process, each in its own thread."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from lrwidget.arguments import task_and_options
@@ -35,14 +34,14 @@ def local_work(
     steps: Callable[[], Generator[None, None, StopReason]],
     explain: Callable[[Exception], str] = lambda error: "",  # noqa: ARG005
 ) -> Work:
-    """The work of a runner that trains the model of a task in its own thread."""
+    """Return the work of a runner that trains the model of a task in its own thread."""
     return Work(steps, lambda: ModelLock(task), same_device_and_stream, explain)
 
 
 def same_device_and_stream() -> AbstractContextManager[None]:
-    """What gives another thread the caller's default device and stream, when it is entered there.
+    """Return a context that sets the caller's default device and CUDA stream in another thread.
 
-    Both are per thread in torch; what the caller has queued comes first.
+    torch keeps both per thread. On the same stream, work that the caller has queued runs first.
     """
     device = torch.get_default_device()
     stream = torch.cuda.current_stream() if cuda_in_use() else None
@@ -58,7 +57,7 @@ def same_device_and_stream() -> AbstractContextManager[None]:
 
 
 def explain_here(error: Exception, what: str, records: Any, rows: int) -> str:
-    """Add notes to an exception of a model that was trained in this thread and is put back."""
+    """Add notes to an exception of a task trained in this process; return the hint on threads."""
     note_ending(error, what, records, rows)
     if not comes_of_thread(error):
         return ""
@@ -67,12 +66,12 @@ def explain_here(error: Exception, what: str, records: Any, rows: int) -> str:
 
 
 class SweepRunner(RecordsRunner):
-    """One sweep of a task in a thread of its own.
+    """Runs one sweep of a task in its own thread.
 
     Args:
-        task: what is swept.
-        options: how.
-        records: gets the rows; by default a new table.
+        task: the task to sweep.
+        options: the options of the sweep.
+        records: the table that gets the rows; by default a new one.
     """
 
     extends = True
@@ -96,11 +95,11 @@ class SweepRunner(RecordsRunner):
         return self.ladder.options.start_lr, self.ladder.options.end_lr
 
     def steps_to(self, end_lr: float) -> int:
-        """How many steps an extension to `end_lr` adds to each sweep."""
+        """Return how many steps an extension to `end_lr` adds to each sweep."""
         return self.ladder.steps_to(end_lr)
 
     def extend(self, end_lr: float) -> None:
-        """Let the sweep go on to a higher rate; see `RecordsRunner.extend`."""
+        """Extend the sweep to a higher rate; see `RecordsRunner.extend`."""
         if self.state not in (RunState.RUNNING, RunState.PAUSED):
             raise RuntimeError(
                 f"the sweep is {self.state.value}, and only one that is running or paused can be "
@@ -113,12 +112,21 @@ class SweepRunner(RecordsRunner):
             )
         self.ladder.extend(end_lr)
         self.steps = self.ladder.total
-        if "options" in self.records.meta:  # before its first step the sweep says it itself
+        if "options" in self.records.meta:  # else the sweep sets them before its first step
             self.records.meta["options"] = plain(self.ladder.options)
 
 
 class CheckRunner(Runner[CheckResults]):
-    """A check in a thread of its own; `result` has what there is so far, at any time."""
+    """Runs a check in its own thread; `result` can be read while it runs.
+
+    Args:
+        task: the task to train.
+        lrs: the rates to try.
+        steps: optimizer steps at each rate, at least 2.
+
+    Raises:
+        TypeError, ValueError: an invalid argument; the message says what is expected.
+    """
 
     def __init__(self, task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> None:
         results = CheckResults(lrs)
@@ -133,17 +141,17 @@ class CheckRunner(Runner[CheckResults]):
 
 
 class LocalSource(Source):
-    """Sweeps in this process, of what the widget's constructor was given.
+    """The source of sweeps in this process.
 
     Args:
-        arguments: of the constructor: `model`, `optimizer`, `loss_fn`, `data` and any option of
-            `TrainingTask` and of `SweepOptions`.
+        arguments: the arguments of the widget's constructor: `model`, `optimizer`, `loss_fn`,
+            `data` and any option of `TrainingTask` and of `SweepOptions`.
 
     Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
+        TypeError, ValueError: an invalid argument; the message says what is expected.
     """
 
-    parallel = False  # all sweeps would share the one model
+    parallel = False  # all sweeps share one model
 
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
@@ -151,37 +159,37 @@ class LocalSource(Source):
         self._last = self._task
 
     def runner(self, label: str, overrides: Overrides = NONE) -> SweepRunner:
-        """A sweep in a thread of its own."""
+        """Return a runner of one sweep."""
         self._last, options = self._variant(overrides)
         return SweepRunner(self._last, options, LRRecords({"label": label}))
 
     def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> CheckRunner:
-        """A check in a thread of its own."""
+        """Return a runner of a check."""
         self._last, _ = self._variant(overrides)
         return CheckRunner(self._last, lrs, steps)
 
-    def holds(self, optimizer: Optimizer | None, overrides: Overrides = NONE) -> bool:
-        """Whether what was last run puts the rates of this optimizer back when it ends."""
+    def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:
+        """Return whether the last runner restores the rates of this optimizer when it ends."""
         if optimizer is None:
             optimizer = self._variant(overrides)[0].optimizer
         return optimizer is self._last.optimizer
 
-    def apply(self, lr: float, optimizer: Optimizer | None, overrides: Overrides = NONE) -> None:
+    def apply(self, lr: float, optimizer: Any, overrides: Overrides = NONE) -> None:
         """Set a rate on an optimizer, by default the user's own, keeping its groups' ratios."""
         self._variant(overrides)[0].apply(lr, optimizer)
 
     def close(self) -> None:
-        """Let go of model, optimizer and data."""
+        """Release model, optimizer and data."""
         self._arguments.clear()
         del self._task, self._last
 
     def _variant(self, overrides: Overrides) -> tuple[TrainingTask, SweepOptions]:
-        # A task of its own only where it differs: making one may call a factory.
+        # A new task is created only if it differs, since that may call an optimizer factory.
         if all(name in SWEEP_OPTIONS for name in overrides):
             return self._task, dataclasses.replace(self.options, **overrides)
         arguments = {**self._arguments, **overrides}
         if "data" in overrides and isinstance(overrides["data"], DataLoader):
-            # A loader of another data set has a size and options of its own, unless it is told.
+            # Another loader keeps its own batch size and options unless they are given too.
             for name in ("batch_size", "loader_options"):
                 if name not in overrides:
                     arguments.pop(name, None)

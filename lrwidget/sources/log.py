@@ -1,4 +1,4 @@
-"""The log of a sweep elsewhere (`lr_find(..., log=path)`), followed while it grows."""
+"""Follow the log of a sweep in another process (`lr_find(..., log=path)`)."""
 
 import contextlib
 import copy
@@ -16,25 +16,25 @@ from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner, RemoteSource
 from lrwidget.task.options import SweepOptions
 
-# Seconds between two looks at the file.
+# Seconds between two reads of the file.
 POLL = 0.05
 
-# Without a row for this many minutes, a notice says so.
+# Minutes without a row after which a notice is shown.
 SILENCE = 2
 MINUTE = 60.0
 
-# What a follower wants to know of the sweep.
+# The options in the log that a follower uses.
 OPTIONS = ("start_lr", "end_lr", "steps", "repeats")
 
 
 class LogSource(RemoteSource):
-    """A file that `lr_find(..., log=path)` writes, followed while it grows.
+    """The source of a widget that follows the log of `lr_find(..., log=path)`.
 
     Args:
-        path: of the file, which need not exist yet.
+        path: path of the log, which may not exist yet.
     """
 
-    parallel = False  # it is one file
+    parallel = False  # a log holds one sweep
     where = "in the process that writes the log"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -42,7 +42,7 @@ class LogSource(RemoteSource):
         self.options = SweepOptions()
 
     def runner(self, label: str, overrides: Overrides = NONE) -> "LogRunner":
-        """Follows the file from its beginning."""
+        """Return a runner that follows the file from its beginning."""
         if overrides:
             raise TypeError(
                 f"start() was given {', '.join(overrides)}, and this widget follows "
@@ -51,7 +51,7 @@ class LogSource(RemoteSource):
         return LogRunner(self.path, LRRecords({"label": label}))
 
     def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> Never:  # noqa: ARG002
-        """Refuse: there is nothing here to train."""
+        """Raise RuntimeError: this process has no model to train."""
         raise RuntimeError(
             f"this widget follows {self.path.name}, and has no model to train; call "
             "check_lrs(task, lrs) where the sweep runs"
@@ -59,18 +59,18 @@ class LogSource(RemoteSource):
 
 
 class LogRunner(RecordsRunner):
-    """Follows one sweep of a file in a thread of its own, as a sweep runs in one.
+    """Follows one sweep in a log, in its own thread.
 
-    The file may not exist yet, or not be readable for a while; its last line may be torn, which is
-    waited for. One that is moved away is followed until another is there. A file that gets shorter,
-    begins otherwise than before, or is replaced by another one, is a new sweep: this one then ends
-    as stopped, and its `replacement`, not started yet, goes on with the new one. But where the
-    first line holds an id, a copy that begins with it is still this sweep, as tools make them that
-    bring a file here again and again; one that is shorter than before is waited for.
+    The file may not exist yet or be unreadable for a while; an incomplete last line is read once it
+    is complete. A file that is moved away is followed until another takes its place. A file that
+    shrinks, changes its beginning or is replaced holds a new sweep: this run then ends as stopped,
+    and its `replacement`, which is not started, follows the new sweep. If the first line holds an
+    id, a copy of the file with the same first line is still the same sweep, since tools such as
+    rsync replace the file at each transfer; a copy that is shorter than before is ignored.
 
     Args:
-        path: of the file.
-        records: get the rows; by default a new table.
+        path: path of the log.
+        records: the table that gets the rows; by default a new one.
     """
 
     elsewhere = "the sweep runs in another process, of which this is the log"
@@ -85,7 +85,7 @@ class LogRunner(RecordsRunner):
 
     @property
     def span(self) -> tuple[float, float]:
-        """The ends of the range of rates; the usual ones until the file tells."""
+        """The ends of the range of rates; the default ones until the log is read."""
         options = self._options()
         return options.start_lr, options.end_lr
 
@@ -94,30 +94,30 @@ class LogRunner(RecordsRunner):
             return (yield from self._read())
 
     def _read(self) -> Generator[None, None, StopReason]:
-        if not self._lines:  # those that a predecessor has read already
+        if not self._lines:  # a replaced runner may have read lines of this sweep
             _, self._lines = self._reader.read()
         while True:
             for line in self._lines:
                 self._parser.feed(line)
                 self._heard = time.monotonic()
-            self._learn()
+            self._update_notice()
             if self.records.stop_reason is not None:
                 return self.records.stop_reason
             yield
             time.sleep(POLL)
             anew, self._lines = self._reader.read()
             if anew and self._parser.line:
-                self._hand_over()
+                self._replace()
                 return StopReason.STOPPED
 
-    def _hand_over(self) -> None:
+    def _replace(self) -> None:
         replacement = LogRunner(self.path)
         replacement._reader, replacement._lines = self._reader.at_this_place(), self._lines
         self.records.stop_reason = StopReason.STOPPED
         self.notice = f"{self.path.name} was begun anew: that is another run."
         self.replacement = replacement
 
-    def _learn(self) -> None:
+    def _update_notice(self) -> None:
         if self._parser.line:
             options = self._options()
             self.steps = max(options.steps * options.repeats, len(self.records))
@@ -148,11 +148,11 @@ class LogRunner(RecordsRunner):
 
 
 class _Reader:
-    """The whole lines of a file that grows, shrinks, comes and goes.
+    """Reads the complete lines of a file that may grow, shrink, be replaced or be missing.
 
     Attributes:
-        there: whether there was a file at the last call.
-        trouble: why it could not be read then, in words; empty where it could.
+        there: whether the file existed at the last read.
+        trouble: why the last read failed, as text; empty if it did not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -160,32 +160,32 @@ class _Reader:
         self.trouble = ""
         self._path = path
         self._identity: tuple[int, int] | None = None
-        self._held: BinaryIO | None = None  # what was read last, open
+        self._held: BinaryIO | None = None  # the file of the last read, still open
         self._offset = 0
         self._torn = b""
         self._head = b""
 
     def read(self) -> tuple[bool, list[str]]:
-        """Whether it is another file than at the last call, and the lines completed since."""
+        """Return whether the file was replaced since the last read, and the new complete lines."""
         self.there, self.trouble = True, ""
         try:
             with contextlib.ExitStack() as stack:
                 file = stack.enter_context(self._path.open("rb"))
                 status = os.fstat(file.fileno())
                 identity = (status.st_dev, status.st_ino)
-                if identity != self._identity and (rest := self._lines_of_the_held()):
+                if identity != self._identity and (rest := self._new_lines()):
                     return False, rest
                 begin = file.read(len(self._head))
                 same = begin == self._head and status.st_size >= self._offset
                 if not _has_id(self._head):
                     same = same and identity == self._identity
                 elif not same and self._head.startswith(begin):
-                    return False, []  # a copy that has not come as far yet
+                    return False, []  # a shorter copy of the same log
                 stack.pop_all()
         except FileNotFoundError:
             self.there = False
-            return False, self._lines_of_the_held()
-        except OSError as error:  # a network mount may give it back later
+            return False, self._new_lines()
+        except OSError as error:  # a network mount may recover
             self.trouble = _why(error)
             return False, []
         if not same:
@@ -193,10 +193,10 @@ class _Reader:
         self._identity = identity
         self.close()
         self._held = file
-        return not same, self._lines_of_the_held()
+        return not same, self._new_lines()
 
-    def _lines_of_the_held(self) -> list[str]:
-        """What has come since; also where the file was moved away and its writer goes on."""
+    def _new_lines(self) -> list[str]:
+        """Return the new complete lines of the open file, which may have been moved away."""
         self.trouble = ""
         if self._held is None:
             return []
@@ -213,20 +213,20 @@ class _Reader:
         return [line.decode(errors="replace") for line in whole]
 
     def at_this_place(self) -> "_Reader":
-        """Another one, which goes on from here."""
+        """Return a reader that continues at the present offset."""
         other = copy.copy(self)
         other._held = None
         return other
 
     def close(self) -> None:
-        """Let go of the file; a later read opens it again."""
+        """Close the file; a later read opens it again."""
         if self._held is not None:
             self._held.close()
             self._held = None
 
 
 def _has_id(head: bytes) -> bool:
-    """Whether the first line of a log tells its sweep from all others."""
+    """Return whether the first line of a log holds an id of its sweep."""
     try:
         value = json.loads(head)
     except ValueError:

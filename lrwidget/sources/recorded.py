@@ -1,4 +1,4 @@
-"""A sweep that was run before, of which there are the records: shown beside those run here."""
+"""A runner for the records of an earlier sweep, to show them beside new ones."""
 
 import math
 from collections.abc import Generator
@@ -14,10 +14,10 @@ from lrwidget.task.options import SweepOptions
 
 
 class RecordedRunner(RecordsRunner):
-    """Stands for a sweep that has ended.
+    """The runner of a sweep that has ended.
 
     Args:
-        records: of the sweep, from wherever they come.
+        records: the records of the sweep.
     """
 
     def __init__(self, records: LRRecords) -> None:
@@ -28,7 +28,7 @@ class RecordedRunner(RecordsRunner):
 
     @property
     def span(self) -> tuple[float, float]:
-        """The ends of the range of rates; of the rows, where no options tell."""
+        """The ends of the range of rates; those of the rows if meta holds no options."""
         return self._span
 
 
@@ -38,7 +38,7 @@ def _nothing() -> Generator[None, None, StopReason]:
 
 
 def _steps_of(records: LRRecords) -> int:
-    """How many were planned, where the records say it."""
+    """Return the planned number of steps; that of the rows if meta holds no options."""
     options: Any = records.meta.get("options")
     try:
         planned = SweepOptions(steps=options["steps"], repeats=options["repeats"])

@@ -1,4 +1,4 @@
-"""Which source the arguments of a widget stand for."""
+"""Choose the source for the arguments of a widget."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -8,10 +8,10 @@ from lrwidget.sources.base import Overrides, Source
 
 @runtime_checkable
 class RemoteRunner(Protocol):
-    """What a `runner=` has to offer: it knows its own source."""
+    """The protocol of a `runner=` argument, which creates its source."""
 
     def source(self, factory: Any, options: Overrides) -> Source:
-        """The source of the tasks that the factory makes."""
+        """Return the source for the tasks that the factory creates."""
 
 
 def source_of(
@@ -22,10 +22,10 @@ def source_of(
     runner: Any = None,
     **options: Any,
 ) -> Source:
-    """The source that a widget's arguments stand for; one that is given as `model`, itself.
+    """Return the source for a widget's arguments; a source given as `model` is returned itself.
 
     Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
+        TypeError, ValueError: an invalid argument; the message says what is expected.
     """
     positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
     beside = [name for name, value in positional.items() if value is not None]

@@ -1,33 +1,145 @@
 """The messages between kernel and page, in both directions; `js/src/stream/protocol.ts` too.
 
+`tests/vectors/wire.json` holds both files to the same messages, fields and names; `docs/wire.md`
+says which fact travels by message, which by trait, and why.
+
 To the page: a small JSON object and at most one buffer, little-endian float64 pairs (lr, loss), 16
 bytes a row. Every message says which run it belongs to and at which row it begins, so the page
-notices what it missed and asks again, and what arrives twice does no harm. Where sweeps begin is
-said with the rows that they begin at, once: traffic grows with the rows alone.
+notices what it missed and asks again, and what arrives twice does no harm. Each start of a sweep is
+sent once, with the row that it begins at: traffic grows with the rows alone.
 
 From the page: data that is checked before anything is done with it.
 """
 
-import logging
 import math
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, NotRequired, Protocol, TypedDict, TypeGuard, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-logger = logging.getLogger(__name__)
-
 # To the page.
 
-Message = tuple[dict[str, Any], list[bytes]]
+
+class Landmarks(TypedDict, total=False):
+    """Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded."""
+
+    falls_at: float | None
+    minimum: float | None
+    explodes_at: float | None
+
+
+class OptimizerRecipe(TypedDict):
+    """One of torch's optimizers as Python source, beside parameters and rate."""
+
+    name: str  # "torch.optim.Adam"
+    arguments: str  # "weight_decay=0.01"
+    momentum: str | None  # what a schedule can move: "momentum" or "betas"
+
+
+class Detail(TypedDict):
+    """The value of the trait `_detail`: what a run has to say beyond its numbers."""
+
+    reason: str  # of the suggestion
+    traceback: str | None
+    stop_reason: str | None
+    suggestions: dict[str, float | None]  # by rule
+    landmarks: Landmarks
+    confidence: str | None  # "high" or "low"
+    spread: float | None  # standard deviation of the single sweeps' suggestions, in decades
+    elapsed: float  # seconds, without pauses; 0 until the end
+    span: list[float]  # the rates at the ends of the sweep
+    optimizer: OptimizerRecipe | None
+    notice: str  # what the last button came to, or what the run waits for
+    elsewhere: str  # why there is nothing to train here; empty where there is
+    extends: bool  # whether the sweep can be extended where it runs
+    adds: int  # how many steps that adds to each sweep
+
+
+class CheckDetail(TypedDict):
+    """What a check has to say beyond its numbers; lists go by rate, in rising order."""
+
+    lrs: list[float]
+    final_losses: list[float | None]  # mean of the last fifth of the steps
+    stop_reasons: list[str | None]
+    traceback: str | None
+    notice: str
+
+
+class Legend(TypedDict):
+    """The value of the trait `_legend`: which runs there are."""
+
+    active: int  # not among the runs before it is started
+    runs: list[tuple[int, str, int]]  # number, label, style
+    parallel: bool  # whether several may be under way at once
+
+
+class _Stream(TypedDict):
+    """What all messages with rows have."""
+
+    type: str
+    run: int
+    offset: int  # of the first row in the buffer
+    starts: list[int]  # where sweeps begin, from the offset to the end of the buffer
+    state: str  # a `lrwidget.engine.runner.RunState`
+    step: int
+    steps: int
+    elapsed: float
+    error: str | None
+    suggestion: float | None
+
+
+class RowsMessage(_Stream):
+    """Rows of a run and how it stands: "rows" while it runs, "sync" as the answer to "hello"."""
+
+    lr: NotRequired[float | None]  # where the program moves the marker
+    detail: NotRequired[Detail]  # where it changed
+    model_id: NotRequired[str | None]  # of the widget's own model; with `detail`
+
+
+class CheckMessage(_Stream):
+    """Rows of a "check" and how it stands; each of its sweeps is the trial of one rate."""
+
+    detail: NotRequired[CheckDetail]
+    model_id: NotRequired[str | None]
+
+
+class SavedRun(RowsMessage):
+    """An element of the trait `_runs`: all of a run in one value."""
+
+    data: bytes
+
+
+class SavedCheck(CheckMessage):
+    """The value of the trait `_check`: all of a check in one value."""
+
+    data: bytes
+
+
+class ExportedMessage(TypedDict):
+    """The answer to "export"."""
+
+    type: str
+    ok: bool
+    text: str  # what was written, or why nothing was
+
+
+KernelMessage = RowsMessage | CheckMessage | ExportedMessage
+
+
+class Extras(TypedDict, total=False):
+    """What only some messages with rows have."""
+
+    lr: float | None
+    model_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """What there is to say about a run, apart from its rows.
 
-    `elapsed` is in seconds, without pauses; `detail` is the value of the widget's `_detail`.
+    `elapsed` is in seconds, without pauses; `detail` is a `Detail` or a `CheckDetail`.
     """
 
     run: int
@@ -37,7 +149,7 @@ class Status:
     elapsed: float
     error: str | None
     suggestion: float | None
-    detail: dict[str, Any]
+    detail: Mapping[str, Any]
 
 
 class Rows(Protocol):
@@ -66,17 +178,23 @@ def rows_message(
     *,
     kind: str = "rows",
     detail: bool = False,
-    **more: Any,
-) -> Message:
-    """A message with the rows from `offset` on; without a buffer where there are none.
+    **more: Unpack[Extras],
+) -> tuple[RowsMessage | CheckMessage, list[bytes]]:
+    """A message with the rows from `offset` on, and its buffers: none where there are no rows.
 
-    With an offset of None it is only about the status, and leaves the rows to the sender.
+    Args:
+        status: how the run stands.
+        records: its table.
+        offset: of the first row; None for a message about the status alone.
+        kind: "rows", "sync" or "check".
+        detail: whether to send `status.detail` too.
+        more: what only some messages have.
     """
     if offset is None:
         offset, rows = status.step, np.empty((0, 2))
     else:
         rows = records.rows(offset)
-    content: dict[str, Any] = {
+    content: _Stream = {
         "type": kind,
         "run": status.run,
         "offset": offset,
@@ -87,17 +205,21 @@ def rows_message(
         "elapsed": round(status.elapsed, 3),
         "error": status.error,
         "suggestion": status.suggestion,
-        **more,
     }
-    if detail:
-        content["detail"] = status.detail
-    return content, [encode(rows)] if len(rows) else []
+    extras = more | ({"detail": status.detail} if detail else {})
+    message = cast("RowsMessage | CheckMessage", content | extras)
+    return message, [encode(rows)] if len(rows) else []
 
 
 def saved(status: Status, records: Rows, kind: str = "rows") -> dict[str, Any]:
-    """All rows and all there is to say, in one value: as the widget's state carries it."""
+    """A `SavedRun` or `SavedCheck`: all rows and all there is to say, as the state carries it."""
     content, buffers = rows_message(status, records, 0, kind=kind, detail=True)
-    return content | {"data": b"".join(buffers)}
+    return {**content, "data": b"".join(buffers)}
+
+
+def exported_message(ok: bool, text: str) -> ExportedMessage:
+    """The answer to "export": whether it was done, and in words what was, or why not."""
+    return {"type": "exported", "ok": ok, "text": text}
 
 
 def _starts(records: Rows, offset: int, end: int) -> list[int]:
@@ -118,6 +240,30 @@ COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply", "che
 RUN_ACTIONS = frozenset({"activate", "rename", "remove"})
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_rate(value: object) -> TypeGuard[float]:
+    # JSON writes 10.0 as 10.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_one_of(*names: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in names
+
+
+def _checked(what: str, check: Callable[[object], bool], key: str | None = None) -> dict[str, Any]:
+    """The metadata of a field: what it has to be, and its key in JSON where that is another."""
+    return {"what": what, "check": check, "key": key}
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """A page has the model and asks for all there is."""
@@ -127,30 +273,32 @@ class Hello:
 class Resync:
     """A page misses the rows of `run` from `start` on; of a sweep ("rows") or of a "check"."""
 
-    run: int
-    start: int
-    kind: str = "rows"
+    run: int = field(metadata=_checked("a count", _is_count))
+    start: int = field(metadata=_checked("a count", _is_count, "from"))
+    kind: str = field(
+        default="rows", metadata=_checked("rows or check", _is_one_of("rows", "check"), "of")
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A button was pressed; `name` is one of COMMANDS."""
 
-    name: str
+    name: str = field(metadata=_checked("a command", _is_one_of(*COMMANDS)))
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
     """The rate that is chosen already was picked by hand: from now on it is the user's."""
 
-    lr: float
+    lr: float = field(metadata=_checked("a finite number", _is_rate))
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """The chosen rate is wanted in the variable `name`, which is not checked yet."""
 
-    name: str
+    name: str = field(metadata=_checked("text", _is_text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +308,26 @@ class RunCommand:
     `label` is its new one, which is not checked yet.
     """
 
-    action: str
-    run: int
-    label: str = ""
+    action: str = field(metadata=_checked("an action", _is_one_of(*RUN_ACTIONS)))
+    run: int = field(metadata=_checked("a count", _is_count))
+    label: str = field(default="", metadata=_checked("text", _is_text))
 
 
 PageMessage = Hello | Resync | Command | Pick | Export | RunCommand
+
+PAGE_MESSAGES: dict[str, type[PageMessage]] = {
+    "hello": Hello,
+    "resync": Resync,
+    "command": Command,
+    "run": RunCommand,
+    "pick": Pick,
+    "export": Export,
+}
+
+
+def keys_of(message: type[PageMessage]) -> dict[str, str]:
+    """The key in JSON of each field of a message of the page."""
+    return {part.name: part.metadata["key"] or part.name for part in fields(message)}
 
 
 def parse(content: object) -> PageMessage:
@@ -176,22 +338,23 @@ def parse(content: object) -> PageMessage:
     """
     if not isinstance(content, dict):
         raise ValueError(f"expected an object, not {brief(content)}")
-    match content.get("type"):
-        case "hello":
-            return Hello()
-        case "resync" if (kind := content.get("of", "rows")) in ("rows", "check"):
-            return Resync(_count(content, "run"), _count(content, "from"), kind)
-        case "command" if isinstance(name := content.get("name"), str) and name in COMMANDS:
-            return Command(name)
-        case "run" if isinstance(action := content.get("action"), str) and action in RUN_ACTIONS:
-            label = content.get("label", "")
-            if isinstance(label, str):
-                return RunCommand(action, _count(content, "run"), label)
-        case "pick" if _is_rate(lr := content.get("lr")):
-            return Pick(lr)
-        case "export" if isinstance(name := content.get("name"), str):
-            return Export(name)
-    raise ValueError(f"no message of the page looks like {brief(content)}")
+    name = content.get("type")
+    message = PAGE_MESSAGES.get(name) if isinstance(name, str) else None
+    if message is None:
+        raise ValueError(f"no message of the page looks like {brief(content)}")
+    keys = keys_of(message)
+    values: dict[str, Any] = {}
+    for part in fields(message):
+        key = keys[part.name]
+        if key not in content and part.default is not MISSING:
+            continue
+        value = values[part.name] = content.get(key)
+        if not part.metadata["check"](value):
+            raise ValueError(
+                f"no message of the page looks like {brief(content)}: "
+                f"its {key!r} is not {part.metadata['what']}"
+            )
+    return message(**values)
 
 
 def well_formed(message: object) -> bool:
@@ -213,17 +376,3 @@ def brief(data: object) -> str:
     except Exception as error:  # noqa: BLE001 - a log line must not fail on what it reports
         text = f"<{type(error).__name__} in repr>"
     return text if len(text) <= 120 else text[:120] + "…"
-
-
-def _is_rate(value: object) -> TypeGuard[float]:
-    # JSON writes 10.0 as 10.
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return math.isfinite(value)
-
-
-def _count(content: dict[Any, Any], key: str) -> int:
-    value = content.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{key!r} of {brief(content)} is not a count")
-    return value

@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lrwidget.stream.budget import INTERVAL, Budget
-from lrwidget.stream.protocol import Rows, Status, rows_message
+from lrwidget.stream.protocol import Extras, KernelMessage, Rows, Status, rows_message
 from lrwidget.stream.threads import mark_background
 
 logger = logging.getLogger(__name__)
@@ -21,14 +21,14 @@ PAUSED_INTERVAL = 0.5
 # page has said hello.
 REPEATS = (1.0, 3.0, 10.0)
 
-News = tuple[str, str | None, dict[str, Any]]  # state, error, detail
+News = tuple[str, str | None, Mapping[str, Any]]  # state, error, detail
 
 
 @dataclass(slots=True)
 class PageState:
     """What the senders' threads share with the widget. Plain values, so no lock is needed."""
 
-    send: Callable[[dict[str, Any], list[bytes]], None]
+    send: Callable[[KernelMessage, list[bytes]], None]
     catch_up_soon: Callable[[], None]
     clamp: Callable[[float | None], float | None]
     greeted: bool = False  # a page has said hello
@@ -140,7 +140,7 @@ class Sender:
         self.page.budget.wait()
         status = self.run.status()  # while it waited there may have been more
         news = _news(status)
-        more: dict[str, Any] = {}
+        more: Extras = {}
         if news != told:
             # A busy kernel answers no hello, and the page must know its own model to have it saved.
             more["model_id"] = self.page.model_id

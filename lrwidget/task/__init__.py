@@ -1,1 +1,1 @@
-"""What is trained: a model, its optimizer, its loss, and the options of a sweep."""
+"""The training task: model, optimizer, loss and data, and the options of a sweep."""

@@ -1,4 +1,4 @@
-"""From a batch to its loss, for every form of batch that needs no custom step."""
+"""Compute the loss of a batch, for every form of batch that needs no custom step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ _NO_TARGET: Any = object()
 
 
 class _Targets(tuple[Any, ...]):
-    """What a loss function takes beside the output, where that is more than the target."""
+    """The arguments of a loss function after the output, if there is more than the target."""
 
     __slots__ = ()
 
@@ -28,22 +28,22 @@ class _Targets(tuple[Any, ...]):
 def outputs_and_loss(
     model: Callable[..., Any], loss_fn: Callable[..., Any] | None, batch: Any
 ) -> tuple[Any, Any, Any]:
-    """Run the model on one batch.
+    """Run the model and the loss function on one batch.
 
     Args:
         model: called with the batch's inputs (`*inputs` or `**inputs`).
         loss_fn: `loss_fn(output, target)`, `loss_fn(output)`, `loss_fn(output, target, weight)`, or
-            None where the model returns its own loss (a tensor, a tuple that begins with it, `loss`
-            as key or attribute, or a mapping of losses, which are summed).
+            None if the model returns its own loss (a tensor, a tuple that begins with it, `loss` as
+            key or attribute, or a mapping of losses, which are summed).
         batch: one batch, on the device.
 
     Returns:
-        The model's output, the target (None where there is none) and the loss, not yet checked.
+        The model's output, the target (None if there is none) and the unchecked loss.
 
     Raises:
-        TypeError: a batch of a form that is not handled.
-        Exception: what the model or the loss function raise; where the batch is not just a pair of
-            tensors a note tells its structure.
+        TypeError: the form of the batch is not supported.
+        Exception: any exception of the model or the loss function. If the batch is not a pair of
+            tensors, a note on it describes the batch.
     """
     if loss_fn is None:
         inputs = _whole(model, batch)
@@ -73,10 +73,7 @@ def outputs_and_loss(
 
 
 def split(model: Any, batch: Any, loss_fn: Any = None) -> tuple[Any, Any]:
-    """A batch as the model's inputs and the target of the loss.
-
-    The target is a private marker where the batch holds none.
-    """
+    """Return the model's inputs and the target in a batch; without a target, a private marker."""
     if isinstance(batch, (tuple, list)) and batch:  # first: the usual case
         if len(batch) == 2 and isinstance(batch[0], torch.Tensor):
             return (batch[0],), batch[1]
@@ -92,7 +89,7 @@ def split(model: Any, batch: Any, loss_fn: Any = None) -> tuple[Any, Any]:
 
 
 def loss_in(output: Any, model: Any = None) -> Any:
-    """The loss in the output of a model that computes its own.
+    """Return the loss in the output of a model that computes its own loss.
 
     Raises:
         TypeError: the output holds no loss.
@@ -127,15 +124,15 @@ def loss_in(output: Any, model: Any = None) -> Any:
 
 
 def _to_be_summed(output: Mapping[Any, Any], model: Any) -> bool:
-    """Whether the values are the parts of one loss: all scalars, all of them named so.
+    """Return whether the values are terms of one loss: all are scalars, and named loss….
 
-    torchvision's detection models, some of which call theirs otherwise, document the sum.
+    The detection models of torchvision, some of which use other names, document the sum.
     """
     values = list(output.values())
     if not values or not all(map(_is_scalar, values)):
         return False
     if len({value.requires_grad for value in values}) > 1:
-        return False  # one of them only tells something
+        return False  # a value without a gradient is a metric
     if type(model).__module__.startswith("torchvision.models.detection"):
         return True
     names = [str(name).lower() for name in output]
@@ -174,11 +171,11 @@ def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
             return tuple(told[:-1]), told[-1]
         if takes(loss_fn).least == 3 and accepted.fits(len(told) - 2):
             return tuple(told[:-2]), _Targets(told[-2:])
-    raise _no_reading(model, batch, accepted)
+    raise _unreadable_batch(model, batch, accepted)
 
 
 def _target_last(batch: Any) -> list[Any]:
-    """The fields of a tuple, the target last: where it is, unless a named tuple says otherwise."""
+    """Return the fields of a tuple, moving the target to the end if a field is named as one."""
     names = getattr(batch, "_fields", ())
     if names and names[-1] not in TARGET_NAMES:
         for name in TARGET_NAMES:
@@ -195,7 +192,7 @@ def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
     if goal is None:
         rest: Any = batch
     else:
-        # A model that cannot be called without it gets the target too.
+        # A model that requires the target as an argument gets it too.
         rest = {k: v for k, v in batch.items() if k != goal or goal in accepted.required}
     if accepted.fits_names(rest):
         return rest, target
@@ -204,10 +201,10 @@ def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
         return told, target
     if len(told) == 1 and accepted.fits(1):
         return _inputs(model, next(iter(told.values())), target), target
-    raise _no_reading(model, batch, accepted)
+    raise _unreadable_batch(model, batch, accepted)
 
 
-def _no_reading(model: Any, batch: Any, accepted: Takes) -> TypeError:
+def _unreadable_batch(model: Any, batch: Any, accepted: Takes) -> TypeError:
     names = "any names" if accepted.names is None else ", ".join(sorted(accepted.names))
     step = suggested_step(batch, accepted.least, with_loss_fn=True)
     return TypeError(
@@ -217,11 +214,11 @@ def _no_reading(model: Any, batch: Any, accepted: Takes) -> TypeError:
 
 
 def _inputs(model: Any, value: Any, target: Any) -> Any:
-    """The arguments of the model for what a batch holds in the place of the input.
+    """Return the arguments of the model for the input field of a batch.
 
     A tuple or list may be several inputs or one, such as a list of images of different sizes.
     """
-    # A check against Mapping, an abstract class, takes longer than all others together.
+    # The check against Mapping, an abstract class, is slower than all others, so it comes last.
     if isinstance(value, (torch.Tensor, PackedSequence)):
         return (value,)
     if isinstance(value, (tuple, list)):
@@ -232,9 +229,9 @@ def _inputs(model: Any, value: Any, target: Any) -> Any:
             one = True
         elif len(value) > 1 or isinstance(target, (tuple, list)):
             one = _one_for_each_sample(value, target)
-        else:  # a single sequence, in the last batch, or a single input in a list
+        else:  # a single sequence in the last batch, or a single input in a list
             one = not _has_rows(value[0], 1) and _has_rows(target, 1)
-        if one and "targets" in (accepted.names or ()) and _of_things(target):
+        if one and "targets" in (accepted.names or ()) and _is_detection_target(target):
             return (value, target)  # torchvision's detection: the losses are in the output
         return (value,) if one else value
     if isinstance(value, Mapping):
@@ -244,14 +241,14 @@ def _inputs(model: Any, value: Any, target: Any) -> Any:
 
 
 def _one_for_each_sample(value: Any, target: Any) -> bool:
-    """Whether a list holds one thing for each sample of the batch, as its target does.
+    """Return whether a list holds one item for each sample of the batch.
 
-    Several inputs have a row for each sample themselves.
+    Otherwise its items are several inputs, each with a row for each sample.
     """
     if hasattr(value, "_fields"):
         return False
     if isinstance(target, (tuple, list)):
-        things = _of_things(target) or is_text(target)
+        things = _is_detection_target(target) or is_text(target)
         return things and len(target) == len(value)
     alike = len({(getattr(v, "dtype", None), tuple(getattr(v, "shape", ())[1:])) for v in value})
     rows = len(value)
@@ -262,13 +259,13 @@ def _has_rows(value: Any, rows: int) -> bool:
     return isinstance(value, torch.Tensor) and value.dim() > 0 and len(value) == rows
 
 
-def _of_things(target: Any) -> bool:
-    """Whether it holds what is in each picture: a mapping for each."""
+def _is_detection_target(target: Any) -> bool:
+    """Return whether it holds a mapping for each image, as in object detection."""
     return isinstance(target, (tuple, list)) and all(isinstance(t, Mapping) for t in target)
 
 
 def _whole(model: Any, batch: Any) -> Any:
-    """The arguments of a model that computes its own loss: all that is in the batch."""
+    """Return the arguments of a model that computes its own loss: the whole batch."""
     if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
         accepted = takes(model)
         if accepted.fits(len(batch)):
@@ -315,13 +312,13 @@ def _takes_output_only(loss_fn: Callable[..., Any]) -> bool:
 
 
 def _of_torch(function: Any) -> bool:
-    """Whether a loss function is one of torch's own, which take tensors only."""
+    """Return whether a loss function is one of torch's own, which take tensors only."""
     module = getattr(function, "__module__", None) or type(function).__module__
     return module.split(".")[0] == "torch"
 
 
 def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = _NO_TARGET) -> None:
-    """Say how the batch was built, where that may be the cause."""
+    """Describe the batch in a note on the error if its structure may be the cause."""
     plain = type(batch) in (tuple, list) and len(batch) == 2
     plain = plain and all(isinstance(field, torch.Tensor) for field in batch)
     told = [] if plain and loss_fn is not None else [f"the batch is {describe(batch)}"]

@@ -1,4 +1,4 @@
-"""The loss in what a step or a loss function returned."""
+"""The loss in the return value of a step or a loss function."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,9 @@ import torch
 
 
 def loss_of(value: Any) -> Any:
-    """The loss in `value`: itself, its "loss", or the scalar that it begins with.
+    """Return the unchecked loss in `value`: itself, its "loss", or its first item if a scalar.
 
-    Returns:
-        The loss, not yet checked; `value` itself where it holds none.
+    If `value` holds no loss, it is returned itself.
     """
     if isinstance(value, torch.Tensor):
         return value
@@ -24,10 +23,10 @@ def loss_of(value: Any) -> Any:
 
 
 def trainable_loss(value: Any) -> torch.Tensor:
-    """The loss as a scalar tensor with a graph.
+    """Return the loss in `value` as a scalar tensor with a graph, shape ().
 
     Raises:
-        TypeError, ValueError: what it is instead, and how to mend it.
+        TypeError, ValueError: the loss is not a scalar tensor that requires grad.
     """
     loss = loss_of(value)
     if not isinstance(loss, torch.Tensor):
@@ -45,10 +44,10 @@ def trainable_loss(value: Any) -> torch.Tensor:
 
 
 def recorded_loss(value: Any) -> torch.Tensor:
-    """The loss that a step which trains by itself returned, as a detached scalar.
+    """Return the loss in the return value of a step that trains by itself, detached, shape ().
 
     Raises:
-        TypeError, ValueError: what it is instead, and how to mend it.
+        TypeError, ValueError: the loss is neither a scalar tensor nor a number.
     """
     loss = loss_of(value)
     if isinstance(loss, torch.Tensor):
@@ -63,7 +62,7 @@ def recorded_loss(value: Any) -> torch.Tensor:
 
 
 def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:
-    """The mean of scalar losses, without waiting for them."""
+    """Return the mean of scalar losses, without a synchronization with the device."""
     return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
 
@@ -71,7 +70,7 @@ _ALSO = ", also as the first of a tuple or under 'loss' in a mapping"
 
 
 def described(value: Any) -> str:
-    """What kind of value it is, in a few words."""
+    """Return a short description of a value, for messages."""
     kind = type(value).__name__
     if value is None:
         return "None"
@@ -89,7 +88,7 @@ def _is_scalar(value: Any) -> bool:
         return value.numel() == 1
     if isinstance(value, (bool, str, bytes)) or value is None:
         return False
-    if getattr(value, "shape", ()) != ():  # an array of several
+    if getattr(value, "shape", ()) != ():  # an array of several values
         return False
     return hasattr(value, "__float__")
 

@@ -1,4 +1,4 @@
-"""Arguments in each other's places, and objects with a loop of their own: what to write instead."""
+"""Messages for misplaced arguments and for objects that train in their own loop."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from torch.utils.data import DataLoader, Dataset
 ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"
 OWN_STEP = "TrainingTask(model, optimizer, data=batches, step=lambda batch: loss)"
 
-# Methods by which an object shows that it trains in a loop of its own.
+# Methods of objects that train in their own loop.
 _LOOPS = ("fit", "train", "run", "learn")
 
 
 def refuse_misplaced(model: Any, optimizer: Any, loss_fn: Any) -> None:
-    """Raise a TypeError where an argument stands in another one's place.
+    """Raise a TypeError if `optimizer` or `loss_fn` is an object that belongs to another argument.
 
     Args:
-        model: a module; nothing is said of anything else.
-        optimizer, loss_fn: as they were given.
+        model: a module; nothing is checked for any other object.
+        optimizer, loss_fn: the given arguments.
     """
     if not isinstance(model, nn.Module):
         return
@@ -37,7 +37,7 @@ def refuse_misplaced(model: Any, optimizer: Any, loss_fn: Any) -> None:
 
 
 def way_out(model: Any) -> str:
-    """What to do with an object that no form of `lr_find` takes; empty where nothing is known."""
+    """Return advice on an unsupported object given as model; empty if there is none."""
     if isinstance(model, type):
         return f"; this is the class: make one, {model.__name__}(...)"
     framework = _framework_of(model)
@@ -63,7 +63,7 @@ def way_out(model: Any) -> str:
 
 
 def _of_framework(model: Any, given: Any) -> str | None:
-    """What to write where another framework's object was given in the place of an optimizer."""
+    """Return advice if an object of another framework was given as the optimizer, else None."""
     framework = _framework_of(given)
     if framework == "lightning":
         return f"a Trainer is given by name: {_call(model)}, trainer=trainer)"
@@ -81,13 +81,13 @@ def _of_framework(model: Any, given: Any) -> str | None:
 
 
 def _of_parts(model: Any, given: Any) -> str | None:
-    """What to write where data or a loss function was given in the place of an optimizer."""
+    """Return advice if data or a loss function was given as the optimizer, else None."""
     if isinstance(given, nn.Module) or _is_loss_function(given):
         return f"expected {ORDER}: the optimizer comes before the loss function"
     data = isinstance(given, (DataLoader, Dataset)) or (
         hasattr(given, "__iter__") and hasattr(given, "__len__") and not isinstance(given, str)
     )
-    # Lists and mappings may hold optimizers: what is said of these is said elsewhere.
+    # Lists and mappings may hold optimizers; `not_an_optimizer` handles these.
     if not data or isinstance(given, (list, tuple, Mapping)):
         return None
     if "LightningModule" in {base.__name__ for base in type(model).__mro__}:
@@ -105,7 +105,7 @@ def _is_loss_function(given: Any) -> bool:
 
 
 def _framework_of(given: Any) -> str | None:
-    """The framework whose trainer, by any name, this is."""
+    """Return the name of the framework whose trainer this object is, else None."""
     for base in type(given).__mro__:
         package = base.__module__.split(".")[0]
         if base.__name__ == "Trainer" and package in ("lightning", "pytorch_lightning"):

@@ -1,13 +1,10 @@
-"""Optimizers of every make: what counts as one, what is inside it, what cannot be swept and why."""
+"""Optimizers of torch and of other libraries: detection, inner optimizers, unsupported ones."""
 
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-
-import torch
-from torch import nn
 
 _TWO_PASSES = """    def step(batch):
         loss = loss_fn(model(batch[0]), batch[1])
@@ -36,11 +33,12 @@ _GRAPH = """    def step(batch):
 
 
 def is_optimizer(value: Any) -> bool:
-    """Whether `value` is an optimizer: torch's, or an object that has all of what one has."""
-    if isinstance(value, torch.optim.Optimizer):
+    """Return whether `value` is a torch optimizer or an object with the same interface."""
+    if _is_a(value, "torch.optim", "Optimizer"):
         return True
     return (
-        not isinstance(value, (type, nn.Module))
+        not isinstance(value, type)
+        and not _is_a(value, "torch.nn", "Module")
         and callable(getattr(value, "step", None))
         and callable(getattr(value, "zero_grad", None))
         and isinstance(getattr(value, "param_groups", None), list)
@@ -48,15 +46,24 @@ def is_optimizer(value: Any) -> bool:
 
 
 def unwrapped(optimizer: Any) -> Any:
-    """The optimizer that Accelerate prepared; any other as it is."""
-    kind = getattr(sys.modules.get("accelerate.optimizer"), "AcceleratedOptimizer", None)
-    while kind is not None and isinstance(optimizer, kind):
+    """Return the optimizer inside of one prepared by Accelerate; any other unchanged."""
+    while _is_a(optimizer, "accelerate.optimizer", "AcceleratedOptimizer"):
         optimizer = optimizer.optimizer
     return optimizer
 
 
+def _is_a(value: Any, module: str, name: str) -> bool:
+    """Whether `value` is of a class of another library, which is not imported for that.
+
+    Where its module has not been imported there are no objects of it. So a rate is applied, and a
+    log followed, where there is no torch.
+    """
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
+
+
 def with_inner(optimizers: Iterable[Any]) -> list[Any]:
-    """The optimizers and those that they hold in their attributes, each once, outer ones first."""
+    """Return the optimizers and those in their attributes, each once, outer ones first."""
     found: list[Any] = []
     waiting = list(optimizers)
     while waiting:
@@ -82,19 +89,19 @@ def _held_by(optimizer: Any) -> list[Any]:
 
 
 def is_complete(optimizer: Any) -> bool:
-    """Whether an optimizer of torch's class was made by it, down to its inner ones.
+    """Return whether Optimizer.__init__ ran for an optimizer and its inner ones.
 
-    A copy of one whose __init__ leaves Optimizer.__init__ out would change its class for good: the
-    `step` of the class would look for hooks on all its objects.
+    Copying an optimizer for which it did not run would change its class for good: the `step` of the
+    class would then look for hooks on all its objects.
     """
     return all(
-        not isinstance(one, torch.optim.Optimizer) or hasattr(one, "_optimizer_step_pre_hooks")
+        not _is_a(one, "torch.optim", "Optimizer") or hasattr(one, "_optimizer_step_pre_hooks")
         for one in with_inner([optimizer])
     )
 
 
 def with_modes(optimizers: Iterable[Any]) -> list[Any]:
-    """Of the optimizers, or else inside them, those with a train and an eval mode."""
+    """Return the optimizers, or those inside them, that have a train and an eval mode."""
     found: list[Any] = []
     for optimizer in optimizers:
         modes = (getattr(optimizer, "train", None), getattr(optimizer, "eval", None))
@@ -102,13 +109,11 @@ def with_modes(optimizers: Iterable[Any]) -> list[Any]:
     return found
 
 
-def made_by(
-    factory: Callable[..., Any], parameters: list[nn.Parameter], lr: float | None = None
-) -> Any:
-    """What a class or factory makes of the parameters, and of `lr` where it takes one.
+def made_by(factory: Callable[..., Any], parameters: list[Any], lr: float | None = None) -> Any:
+    """Return the optimizer that a class or factory creates for the parameters, and for `lr`.
 
     Raises:
-        TypeError: it is a class that cannot be made of these alone.
+        TypeError: a class cannot be called with these arguments alone.
     """
     keywords = {} if lr is None or not _takes_lr(factory) else {"lr": lr}
     if not isinstance(factory, type):
@@ -117,7 +122,7 @@ def made_by(
         return factory(parameters, **keywords)
     except ImportError:
         raise
-    except Exception as error:  # of any class, which wants a model, named parameters, another one
+    except Exception as error:  # a class may raise anything for missing arguments
         name = factory.__name__
         call = f"{name}(parameters{', lr=...' if keywords else ''})"
         raise TypeError(
@@ -135,7 +140,7 @@ def _takes_lr(factory: Callable[..., Any]) -> bool:
 
 
 def not_an_optimizer(value: Any) -> TypeError:
-    """The error that says what was given in the place of an optimizer, and what to give."""
+    """Return the error for an argument that is not an optimizer, with advice."""
     held = list(value.values()) if isinstance(value, Mapping) else value
     if isinstance(held, (list, tuple)) and held and all(is_optimizer(one) for one in held):
         return TypeError(
@@ -157,10 +162,10 @@ def not_an_optimizer(value: Any) -> TypeError:
 
 
 def checked_others(others: Any) -> tuple[Any, ...]:
-    """`other_optimizers` as the task keeps them.
+    """Return `other_optimizers` as a tuple, without Accelerate's wrappers.
 
     Raises:
-        TypeError: they are no sequence of optimizers.
+        TypeError: they are not a sequence of optimizers.
     """
     given = [others] if is_optimizer(others) or not isinstance(others, Iterable) else list(others)
     for one in given:
@@ -175,8 +180,8 @@ def refuse_without_rate(optimizer: Any) -> None:
     """Refuse an optimizer that sets its own rate.
 
     Raises:
-        ValueError: a param group has no `lr`, or none that the optimizer would use.
-        TypeError: a rate is no number.
+        ValueError: a param group has no `lr`, or one that the optimizer ignores.
+        TypeError: a rate is not a number.
     """
     name = type(optimizer).__name__
     for number, group in enumerate(optimizer.param_groups, start=1):
@@ -198,15 +203,15 @@ def refuse_without_rate(optimizer: Any) -> None:
             )
         try:
             float(lr)
-        except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several
+        except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
             raise TypeError(f"{which} has lr {lr!r}; expected a number") from None
 
 
 def refuse_two_passes(optimizer: Any) -> None:
-    """Refuse an optimizer that needs the gradients at two places (SAM), where it gets one.
+    """Refuse an optimizer that needs two backward passes in a step (SAM).
 
     Raises:
-        ValueError: with a step that would do.
+        ValueError: it is one; the message shows a custom step for it.
     """
     phases = (getattr(optimizer, "first_step", None), getattr(optimizer, "second_step", None))
     if all(map(callable, phases)):
@@ -215,11 +220,11 @@ def refuse_two_passes(optimizer: Any) -> None:
 
 @contextmanager
 def in_words(optimizer: Any) -> Iterator[None]:
-    """Say what an optimizer lacks where its first step raises for want of it.
+    """Explain an exception of an optimizer's first step that the usual step has caused.
 
     Raises:
-        ValueError: it needs a closure, gradients with a graph, or has no `step`; with a step that
-            would do.
+        ValueError: it needs a closure or gradients with a graph, or has no `step`; the message
+            shows a custom step for it.
     """
     try:
         yield
@@ -242,6 +247,6 @@ def _needs(optimizer: Any, what: str, step: str) -> ValueError:
 
 
 def needs_closure(optimizer: Any) -> bool:
-    """Whether `optimizer.step` cannot be called without a closure (LBFGS)."""
+    """Return whether `optimizer.step` requires a closure (LBFGS)."""
     parameter = inspect.signature(type(optimizer).step).parameters.get("closure")
     return parameter is not None and parameter.default is inspect.Parameter.empty

@@ -1,4 +1,4 @@
-"""The options of a sweep, checked once, at the door."""
+"""The options of a sweep, validated when they are created."""
 
 import dataclasses
 import math
@@ -19,10 +19,10 @@ class SweepOptions:
         end_lr: upper end of the range (a rate, > start_lr). The last step runs exactly at it.
         steps: optimizer steps in one sweep, at least 2.
         spacing: "log" (equal ratios between steps) or "linear" (equal differences).
-        stop_at_divergence: end the sweep where the loss explodes. A non-finite loss always ends it.
-        repeats: how many sweeps to run from the same state, each with another seed.
+        stop_at_divergence: end the sweep when the loss explodes. A non-finite loss always ends it.
+        repeats: number of sweeps to run from the same state, each with another seed.
         seed: seeds the random generators of torch, numpy, python and the loader for the sweep; None
-            goes on from their present state. They are put back afterwards either way.
+            continues from their present state. They are restored afterwards in both cases.
 
     Raises:
         TypeError: an option of the wrong type.

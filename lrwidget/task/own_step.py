@@ -1,4 +1,4 @@
-"""A `step` of one's own for a batch of any structure, ready to copy."""
+"""The source of a custom `step` for a batch of any structure, for error messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from lrwidget.data.structure import TARGET_NAMES, is_text, named_fields
 
 
 def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = None) -> str:
-    """The call of TrainingTask that would do, or be the beginning of one.
+    """Return a call of TrainingTask with a step that suits the batch, to copy and adapt.
 
     Args:
         batch: one batch.
-        inputs: how many arguments the model cannot do without.
+        inputs: number of arguments that the model requires.
         with_loss_fn: whether there is a loss function.
-        output: what the model returned, where that is known: the loss gets the first tensor of it.
+        output: the model's output, if known; the loss function gets its first tensor.
     """
     loss = _loss_of(batch, max(inputs, 1), with_loss_fn, _first_tensor(output))
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
@@ -36,7 +36,7 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
         target = f"{name}[{(rest[0] if goal is None and rest else goal)!r}]"
     elif isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) and batch:
         places = [place for place, value in enumerate(batch) if not is_text(value)] or [0]
-        if _of_things(batch[places[-1]]) and len(places) > 1:
+        if _is_detection_target(batch[places[-1]]) and len(places) > 1:
             return "sum(model(*batch).values())"
         if not with_loss_fn:
             arguments = ", ".join(f"batch[{place}]" for place in places)
@@ -53,7 +53,7 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
 
 
 def _first_tensor(output: Any) -> str:
-    """How to get at the first tensor of an output; empty where that is the output, or unknown."""
+    """Return the source that selects the first tensor of an output; empty for a tensor itself."""
     if isinstance(output, torch.Tensor):
         return ""
     if isinstance(output, Mapping):
@@ -70,6 +70,6 @@ def _first_tensor(output: Any) -> str:
     return ".logits" if isinstance(getattr(output, "logits", None), torch.Tensor) else ""
 
 
-def _of_things(value: Any) -> bool:
-    """Whether it is a list of what is in each picture."""
+def _is_detection_target(value: Any) -> bool:
+    """Return whether it is a list with a mapping for each image, as in object detection."""
     return isinstance(value, (tuple, list)) and bool(value) and isinstance(value[0], Mapping)

@@ -1,15 +1,13 @@
-"""The rates of param groups: in which ratio they stand to the one that a person writes as `lr=`.
+"""The learning rates of param groups, as ratios to the first group's `lr=`.
 
-A schedule changes `group["lr"]`; what was configured stays in `group["initial_lr"]`. Groups made
-for layer decay (timm, BEiT, MAE) hold the same `lr=` and a factor beside it, `group["lr_scale"]`,
-which the schedule multiplies in.
+A schedule changes `group["lr"]` and keeps the configured rate in `group["initial_lr"]`. Groups for
+layer decay (timm, BEiT, MAE) share one `lr=` and have a factor `group["lr_scale"]`, by which the
+schedule multiplies.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-
-import torch
 
 from lrwidget.task.optimizers import with_inner
 
@@ -18,15 +16,15 @@ RateGroups = list[tuple[dict[str, Any], float]]
 
 class _Planned(NamedTuple):
     group: dict[str, Any]
-    lr: float  # as configured, without `scale`
-    scale: float  # the factor that its rate has beside
+    lr: float  # the configured rate, without `scale`
+    scale: float  # the group's `lr_scale`, or 1
 
 
 def rate_groups(optimizers: Iterable[Any]) -> RateGroups:
-    """Every param group with the ratio of its rate to the first group's `lr=`.
+    """Return every param group with the ratio of its rate to the first group's `lr=`.
 
-    Configured rates count, whatever a warm-up or a decay has made of them meanwhile. A group's
-    `lr_scale` is part of its ratio, also of the first group's.
+    The ratios are those of the configured rates, not of rates that a schedule has changed. A
+    group's `lr_scale` is a factor of its ratio, also of the first group's.
     """
     optimizers = list(optimizers)
     planned = [one for optimizer in optimizers for one in _planned(optimizer.param_groups)]
@@ -42,33 +40,28 @@ def set_rate(groups: RateGroups, lr: float) -> None:
 
 
 def apply_rate(optimizer: Any, lr: float) -> None:
-    """Set `lr` on an optimizer that a training is to go on with, keeping its groups' ratios.
+    """Set `lr` on an optimizer for the training that follows, keeping its groups' ratios.
 
-    A scheduler that is made afterwards begins at these rates too. One that is there already keeps
-    those that it was made with.
+    A scheduler created afterwards starts at these rates; an existing scheduler keeps its own.
     """
     groups = rate_groups([optimizer])
     planned = _planned(optimizer.param_groups)
     set_rate(groups, lr)
     scaled = any(one.scale != 1.0 for one in planned)
     for (group, ratio), (_, _, scale) in zip(groups, planned, strict=False):
-        # OneCycleLR reads its initial_lr again and again, beside a max_lr that would stay.
+        # OneCycleLR reads initial_lr in every step, together with a max_lr that does not change.
         if scaled or ("initial_lr" in group and "max_lr" not in group):
             _put(group, "initial_lr", lr * ratio / scale if scale else lr)
 
 
 def configured_rate(group: dict[str, Any]) -> Any:
-    """What was given as the group's `lr`, whatever a schedule has made of it."""
+    """Return the configured `lr` of a group, which a schedule may have changed since."""
     initial = group.get("initial_lr")
     return group["lr"] if initial is None else initial
 
 
 def refuse_undefined_ratios(optimizer: Any) -> None:
-    """Refuse groups whose ratio to the first one is undefined.
-
-    Raises:
-        ValueError: the first group's rate is 0 and another's is not.
-    """
+    """Raise ValueError if the first group's rate is 0 and another's is not."""
     first, *others = (one.lr for one in _planned(optimizer.param_groups))
     if first == 0 and any(others):
         raise ValueError(
@@ -78,9 +71,9 @@ def refuse_undefined_ratios(optimizer: Any) -> None:
 
 
 def _mirrored(optimizers: Sequence[Any], groups: RateGroups) -> RateGroups:
-    """Groups of inner optimizers over the same parameters at the same rate, in dicts of their own.
+    """Return the groups of inner optimizers that copy a known group: same parameters, same rate.
 
-    A wrapper that has copied them would step at the rates that they had when it was made.
+    Without them, a wrapper that copied its groups would step at the rates they had at that time.
     """
     known = {id(group) for group, _ in groups}
     of_parameter = {id(p): one for one in groups for p in one[0]["params"]}
@@ -103,10 +96,10 @@ def _planned(groups: Sequence[dict[str, Any]]) -> list[_Planned]:
     scales = [_scale(group) for group in groups]
     if not _same(scales):
         if not _same(lrs) and _proportional(lrs, scales):
-            # A loop without a scheduler has multiplied them in already.
+            # Without a scheduler, the rates have already been multiplied by the scales.
             lrs = [max(lrs) / max(scales)] * len(lrs)
         elif any("initial_lr" in group for group in groups) and _proportional(now, lrs):
-            scales = [1.0] * len(lrs)  # the schedule that is under way does not multiply them in
+            scales = [1.0] * len(lrs)  # the running schedule does not multiply by the scales
     return [_Planned(*one) for one in zip(groups, lrs, scales, strict=True)]
 
 
@@ -131,8 +124,8 @@ def _proportional(values: Sequence[float], to: Sequence[float]) -> bool:
 
 
 def _put(group: dict[str, Any], name: str, value: float) -> None:
-    held = group.get(name)
-    if isinstance(held, torch.Tensor):  # capturable optimizers read it in place
-        held.fill_(value)
+    fill = getattr(group.get(name), "fill_", None)
+    if fill is not None:  # a tensor, which capturable optimizers read in place
+        fill(value)
     else:
         group[name] = value

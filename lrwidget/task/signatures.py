@@ -1,4 +1,4 @@
-"""What a model or a loss function can be called with, as far as its signature says it."""
+"""The arguments that a model or a loss function accepts, read from its signature."""
 
 import contextlib
 import inspect
@@ -12,12 +12,12 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """The parameters of a function; by default of one whose signature cannot be read: all fits.
+    """The arguments that a function accepts; by default any, for an unreadable signature.
 
     Attributes:
-        required: names of those that it cannot be called without.
-        least, most: how many arguments it takes by position; `most` is None where it takes any.
-        names: of all that can be given by keyword; None where any name can.
+        required: names of the required parameters.
+        least, most: least and most positional arguments; `most` is None if there is no limit.
+        names: names accepted as keywords; None if any name is.
     """
 
     required: tuple[str, ...] = ()
@@ -26,11 +26,11 @@ class Takes:
     names: frozenset[str] | None = None
 
     def fits(self, count: int) -> bool:
-        """Whether it can be called with so many arguments by position."""
+        """Return whether the function accepts `count` positional arguments."""
         return count >= self.least and (self.most is None or count <= self.most)
 
     def fits_names(self, names: Iterable[str]) -> bool:
-        """Whether it can be called with these arguments by keyword."""
+        """Return whether the function can be called with these keyword arguments alone."""
         given = frozenset(names)
         accepted = self.names is None or given <= self.names
         return accepted and given.issuperset(self.required)
@@ -38,11 +38,11 @@ class Takes:
 
 _UNKNOWN = Takes()
 
-# Reading a signature takes as long as a small layer, and every batch asks. By function, and weakly:
-# a bound method is a new object each time, and nothing here may keep a model alive.
+# A cache, since reading a signature takes as long as a small layer. The keys are functions (a bound
+# method is a new object each time) and weak, so that the cache keeps no model alive.
 _known: "WeakKeyDictionary[Any, Takes]" = WeakKeyDictionary()
 
-# What wraps a model and passes on whatever it is called with, and the name of the model in it.
+# Wrappers that pass their arguments on to a model, and the attribute that holds it.
 _WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
@@ -52,7 +52,7 @@ _WRAPPERS = {
 
 
 def takes(called: Any) -> Takes:
-    """What a model (as its `forward`) or a function takes."""
+    """Return the arguments that a function, or the `forward` of a model, accepts."""
     if isinstance(called, nn.Module):
         while (name := _WRAPPERS.get(type(called).__name__)) is not None:
             called = getattr(called, name)
@@ -60,7 +60,7 @@ def takes(called: Any) -> Takes:
     key = getattr(function, "__func__", function)
     try:
         return _known[key]
-    except (KeyError, TypeError):  # not asked before; cannot be hashed or referred to weakly
+    except (KeyError, TypeError):  # not cached; no hash or no weak reference
         pass
     found = _read(function)
     with contextlib.suppress(TypeError):

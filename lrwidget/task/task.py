@@ -1,4 +1,4 @@
-"""What is trained: a model, its optimizer, its batches, and what one training step does."""
+"""The training task: a model, its optimizer, its batches, and the training step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -35,59 +35,59 @@ BATCH_SIZE = 32
 
 
 class TrainingTask:
-    """Everything that one training step needs.
+    """The objects and options that define one training step.
 
     Args:
         model: the module to train.
         optimizer: an optimizer over the model's parameters, or a class or factory that is called
             with the trainable parameters (and `lr=` where it takes one).
-        loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
-        data: a DataLoader, a data set (torch's, Hugging Face's, any that indexes like one), samples
-            in a list, `(X, y)`, or any iterable of batches; read again when it ends. Arrays of
-            numpy in `(X, y)` become tensors: floats in torch's default precision, classes int64.
+        loss_fn: `loss_fn(output, target)`, or None if the model returns its own loss.
+        data: a DataLoader, a data set (of torch, Hugging Face or any that indexes like one),
+            samples in a list, `(X, y)`, or any iterable of batches; read again when it ends. NumPy
+            arrays in `(X, y)` become tensors: floats in torch's default precision, classes int64.
         step: `step(batch) -> loss`, in place of the usual step. It gets a batch on the device and
-            either only computes the loss (the rest is done for it), or does all of it, up to
-            `optimizer.step()` or an update of its own; which of the two is seen from whether
-            backward ran. Where parameters change in every few calls only, these calls are one
-            step, with the mean of their losses. The loss may be the first of a tuple, or "loss" in
-            a mapping. A task with a step of its own is swept in place, since the step holds on to
-            its own model.
-        batch_size, loader_options: for the DataLoader made of what gives samples (32; shuffled). A
-            ready DataLoader is made anew where it has another batch size, which may also be among
-            the options.
-        accumulate: batches whose gradients are averaged in one optimizer step (1). The loss that is
-            recorded is the mean of theirs.
+            either only computes the loss (backward and update follow), or does the whole step, up
+            to `optimizer.step()` or its own update; it does the whole step if backward runs in its
+            first call. If parameters change only every few calls, these calls are one step, with
+            the mean of their losses. The loss may be the first item of a tuple, or "loss" in a
+            mapping. A task with a custom step is swept in place, since the step refers to its own
+            model.
+        batch_size, loader_options: options of the DataLoader that is created for samples (32;
+            shuffled). A given DataLoader is created again if it has another batch size, which may
+            also be among the options.
+        accumulate: batches whose gradients are averaged in one optimizer step (1). The recorded
+            loss is the mean of theirs.
         autocast: None, True (the device's default) or a dtype: run the forward pass in autocast.
-        scaler: a `torch.amp.GradScaler`. A step that it skips is tried again at the same rate.
+        scaler: a `torch.amp.GradScaler`. A step that it skips is repeated at the same rate.
         clip_grad_norm: clip the norm of all gradients at this value before each step.
-        val_data: batches (as `data`) for a validation loss, measured in eval mode. A ready loader
+        val_data: batches (as `data`) for a validation loss, measured in eval mode. A given loader
             keeps its batch size.
-        val_batches: how many batches of `val_data` are used, the same ones each time (4).
+        val_batches: number of batches of `val_data` to use, the same ones each time (4).
         val_every: steps of the sweep between two measurements (10).
         metric: `metric(output, target) -> number`, averaged over the validation batches.
-        evaluate: `evaluate(batch) -> loss`, in eval mode and without gradients, for what is
-            measured on held-out batches (`val_data`, `refine`): for a task with a step of its own,
-            whose model and loss_fn do not tell it. By default model and loss_fn.
-        device: where the sweep runs; by default where the model is.
+        evaluate: `evaluate(batch) -> loss`, called in eval mode and without gradients, to measure
+            held-out batches (`val_data`, `refine`); needed if a custom step, rather than model and
+            loss_fn, determines the loss. By default model and loss_fn.
+        device: device of the sweep; by default that of the model.
         other_optimizers: optimizers of the same training step that are not swept, such as a
-            discriminator's; they step with the swept one unless `step` steps them itself. They go
-            with none that needs a closure (LBFGS).
-        others: "keep" leaves their rates as they are, "follow" keeps their ratio to the swept one.
-        accumulate_in_step: calls of `step` that make one optimizer step, where it accumulates over
-            its calls; by default that is seen, up to 64 calls. A number that leaves rates without a
-            step is an error.
-        snapshot: "auto" sweeps a deep copy where one can be had and else keeps what it needs to put
-            everything back on the model's device; "device", "cpu" and "disk" sweep the model itself
-            and keep the copy there.
+            discriminator's; they step with the swept one unless `step` steps them itself. They
+            cannot be combined with an optimizer that needs a closure (LBFGS).
+        others: "keep" does not change their rates, "follow" keeps their ratio to the swept one.
+        accumulate_in_step: calls of `step` that make one optimizer step, if it accumulates over its
+            calls; by default detected, up to 64 calls. A number that leaves rates without a step is
+            an error.
+        snapshot: "auto" sweeps a deep copy if the model can be copied, and otherwise sweeps the
+            model itself and keeps a backup on its device; "device", "cpu" and "disk" sweep the
+            model itself and keep the backup there.
         also: further objects that training changes, in a list: a moving average of the weights, a
-            memory, a scheduler, a generator. They are put back with the model: modules and
+            memory, a scheduler, a generator. They are restored with the model: modules and
             optimizers, objects with their attributes and containers, arrays and tensors by value,
-            and by its own `load_state_dict` what an object keeps out of sight. The items of a list
-            or dict of more than 1000 are not looked into. Where one of them shares something with
-            the model, as an average that refers to it does, the model itself is swept.
+            and hidden state by the object's own `load_state_dict`. The items of a list or dict of
+            more than 1000 are not searched. If one of them shares something with the model, as an
+            average that refers to it does, the model itself is swept.
 
     Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
+        TypeError, ValueError: an invalid argument; the message says what is expected.
     """
 
     def __init__(
@@ -178,15 +178,15 @@ class TrainingTask:
         self.snapshot: SnapshotPlace = snapshot
         self.also = objects_also(also)
         self.device = _device_of(model) if device is None else _numbered(device)
-        # Where several processes sweep, a step that does all of it calls this before a backward in
-        # which they wait for each other: it raises where another one has failed.
+        # With several processes, a custom step that does the whole step calls this before a
+        # backward in which ranks wait for each other: it raises if another rank has failed.
         self.sync_ranks: Callable[[], object] = no_ranks
 
     def session(self) -> AbstractContextManager[None]:
-        """Entered around every sweep, by the thread that sweeps, before anything is remembered.
+        """Return a context for a sweep, entered by its thread before the state is saved.
 
-        For tasks made from another framework's objects, which prepare there what that framework's
-        training step needs, and put it back.
+        Tasks made from objects of another framework prepare in it what the training step of that
+        framework needs, and restore it.
         """
         return nullcontext()
 
@@ -199,14 +199,14 @@ class TrainingTask:
         return self.data
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Set `lr` on the first param group and the others in their ratio to it.
+        """Set `lr` on the first param group, and the others in their ratio to it.
 
-        The ratio is that of the configured rates, also where a scheduler has changed them; one that
-        is made afterwards begins at `lr`.
+        The ratio is that of the configured rates, even if a scheduler has changed them. A scheduler
+        created afterwards starts at `lr`.
 
         Args:
             lr: a learning rate.
-            optimizer: which optimizer; by default the task's own.
+            optimizer: the optimizer to set; by default the task's own.
 
         Raises:
             ValueError: the task made its optimizer itself, from a class or factory.
@@ -220,17 +220,17 @@ class TrainingTask:
 
     @property
     def loaders(self) -> list[Any]:
-        """What gives the batches; put back after a sweep, with all that is small in it."""
+        """The training and validation loaders, whose state is restored after a sweep."""
         return [data for data in (self.data, self.val_data) if data is not None]
 
     @property
     def batch_size(self) -> int | None:
-        """Samples in a batch, where the loader says so."""
+        """Samples in a batch; None if the loader does not say."""
         return batch_size_of(self.data)
 
 
 def no_ranks() -> None:
-    """What a process that is alone has to agree on with others."""
+    """Do nothing: the `sync_ranks` of a single process."""
 
 
 def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.optim.Optimizer:
@@ -273,7 +273,7 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
 
 
 def _numbered(device: torch.device | str) -> torch.device:
-    """`device` as tensors on it name it: "cuda" is "cuda:0" there, or whichever is current."""
+    """Return `device` with its index: "cuda" becomes the current device, such as "cuda:0"."""
     return torch.empty(0, device=device).device
 
 

@@ -1,5 +1,6 @@
-"""Work in the background as the widget sees it: a runner, the sender that shows it, its outcome."""
+"""A run in the background as the widget sees it: a runner, the sender of its rows, its outcome."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,13 +15,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How the work ended, in plain values."""
+    """How a run ended, in plain values."""
 
     state: str
     step: int
     elapsed: float
     error: str | None
     traceback: str | None
+    suggestion: float | None = None
 
 
 End = TypeVar("End", bound=RunEnd)
@@ -29,22 +31,30 @@ End = TypeVar("End", bound=RunEnd)
 class BackgroundRun(Generic[Result, End]):
     """One start of a runner, shown to the page.
 
-    A subclass gives it the table of its rows, `records`, and says in `settle`, `_rate_of` and
-    `_detail` what the work came to.
-
     Args:
-        number: says which work a message belongs to; a higher number is a newer table.
+        number: says which run a message belongs to; a higher number is a newer table.
         runner: does the work; not started yet.
         page: where the messages go.
         kind: the type of the messages.
+        detail: gives the status' `detail`, as plain JSON values; called from any thread.
+        conclude: adds to how the runner ended what it found; called on the sender's thread.
     """
 
     what = "sweep"
     records: Rows
-    # What went on with another sweep in place of this one.
+    # The run of the sweep that has replaced this one's.
     replacement: "BackgroundRun[Any, Any] | None" = None
 
-    def __init__(self, number: int, runner: Runner[Result], page: PageState, kind: str) -> None:
+    def __init__(
+        self,
+        number: int,
+        runner: Runner[Result],
+        page: PageState,
+        kind: str,
+        *,
+        detail: Callable[[], dict[str, Any]],
+        conclude: Callable[[RunEnd], End],
+    ) -> None:
         self.number = number
         self.started = False
         self.outcome: End | None = None
@@ -52,6 +62,8 @@ class BackgroundRun(Generic[Result, End]):
         self._runner: Runner[Result] | None = runner
         self._runner.on_change = self._changed
         self._page = page
+        self._detail = detail
+        self._conclude = conclude
         self._sender = Sender(self, page, kind)
 
     # -- from the widget ------------------------------------------------------------------------
@@ -78,7 +90,7 @@ class BackgroundRun(Generic[Result, End]):
             self._the_runner().stop()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end, at most so long; whether it has come and the page has all of it."""
+        """Wait at most so long; returns whether it has ended and all of it has been sent."""
         return self._sender.join(seconds)
 
     def raise_error(self) -> None:
@@ -99,7 +111,7 @@ class BackgroundRun(Generic[Result, End]):
 
     @property
     def state(self) -> str:
-        """The state to show. Work has ended only when what it came to is published."""
+        """The state to show. A run has ended only when its outcome is published."""
         if self.outcome is not None:
             return self.outcome.state
         if not self.started:
@@ -120,7 +132,7 @@ class BackgroundRun(Generic[Result, End]):
 
     @property
     def steps(self) -> int:
-        """How many steps there are, when nothing ends them before; it may change on the way."""
+        """How many steps are planned; the number may change while it runs."""
         runner = self._runner
         if runner is not None:
             self._steps = runner.steps
@@ -134,7 +146,7 @@ class BackgroundRun(Generic[Result, End]):
         return self._runner.elapsed if self._runner is not None and self.started else 0.0
 
     def status(self) -> Status:
-        """What there is to say now."""
+        """The status now."""
         end = self.outcome
         return Status(
             run=self.number,
@@ -143,31 +155,23 @@ class BackgroundRun(Generic[Result, End]):
             steps=self.steps,
             elapsed=self.elapsed,
             error=end.error if end else None,
-            suggestion=self._rate_of(end) if end else None,
+            suggestion=end.suggestion if end else None,
             detail=self._detail(),
         )
-
-    def _rate_of(self, end: End) -> float | None:
-        """The rate that it came to."""
-        raise NotImplementedError
-
-    def _detail(self) -> dict[str, Any]:
-        """What else there is to say, as plain JSON values."""
-        raise NotImplementedError
 
     # -- from the background threads --------------------------------------------------------------
 
     def settle(self) -> None:
-        """Publish in `outcome` what it came to, on the sender's thread."""
-        raise NotImplementedError
+        """Publish the outcome; called on the sender's thread."""
+        self.outcome = self._conclude(self._ending())
 
     def _changed(self) -> None:
-        """The runner's news of a change of state, on its thread."""
+        """The runner's state has changed; called on its thread."""
         mark_background()
         self._sender.wake()
         self._page.catch_up_soon()
 
-    def _ending(self, step: int) -> RunEnd:
+    def _ending(self) -> RunEnd:
         """How the runner, which has ended, did so."""
         runner = self._the_runner()
         error = None
@@ -175,7 +179,7 @@ class BackgroundRun(Generic[Result, End]):
             error = redact_paths(describe(runner.error, runner.hint))
         return RunEnd(
             state=RunState(runner.state).value,
-            step=step,
+            step=len(self.records),
             elapsed=runner.elapsed,
             error=error,
             traceback=None if runner.traceback is None else redact_paths(runner.traceback),
@@ -188,7 +192,7 @@ class BackgroundRun(Generic[Result, End]):
 
 
 def describe(error: BaseException, hint: str = "") -> str:
-    """`Type: message` on one line, and what else there is to know about it."""
+    """`Type: message` on one line, and the hint."""
     text = " ".join(str(error).split())
     if hint:
         text = f"{text}{'' if text.endswith(('.', '!', '?')) else '.'} {hint}" if text else hint

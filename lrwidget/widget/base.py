@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import anywidget
 import traitlets
@@ -16,26 +16,32 @@ from lrwidget.stream.threads import in_background
 logger = logging.getLogger(__name__)
 
 
+# ipywidgets' own traits that a page may set.
+IPYWIDGETS = frozenset({"layout", "tabbable", "tooltip", "_dom_classes", "_view_count"})
+
+
 class ThreadSafeWidget(anywidget.AnyWidget):
-    """An anywidget with live traits: the threading of the traits, apart from what they mean.
+    """An anywidget with live traits: the threading of the traits, apart from their meaning.
 
-    A subclass says in `_news` which values its live traits should have now. Traits named in
-    `_streamed` reach the page by another way as well; they are sent only where that is asked for,
-    so that a loop that reads them does not flood the page. `_from_page` names what a page may set.
+    A trait that the page may set has the tag `page=True`. One with the tag `streamed=True` reaches
+    the page in messages too; it is not sent while a loop reads it, which would flood the page.
+
+    Args:
+        values: gives the values that the live traits should have now, in the order in which to set
+            them.
+        kwargs: values of traits.
     """
-
-    _from_page: ClassVar[frozenset[str]] = frozenset(
-        {"layout", "tabbable", "tooltip", "_dom_classes", "_view_count"}
-    )
-    _streamed: ClassVar[frozenset[str]] = frozenset()
 
     # Read before __init__ has run to its end, and after it has failed.
     _ready = False
     _catching_up = False
-    _telling = False
-    _asked = False
+    _sending_streamed = False
+    _scheduled = False
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, values: Callable[[], Mapping[str, Any]], **kwargs: Any) -> None:
+        self._values = values
+        # Values of the page that are validated and about to be set.
+        self._validated: Mapping[str, Any] = {}
         self._lock = threading.RLock()
         # The kernel's loop, where one runs: in a notebook, not in a script.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,55 +50,52 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         self._ready = True
         super().__init__(**kwargs)
 
-    def _news(self) -> dict[str, Any]:
-        """The values that the live traits should have now, in the order in which to set them."""
-        raise NotImplementedError
-
     # -- from the background threads to the traits ----------------------------------------------
 
-    def _catch_up(self, *, tell: bool = False) -> None:
+    def _catch_up(self, *, send_streamed: bool = False) -> None:
         """Put what the background threads published into the traits, on the calling thread.
 
-        Idempotent: an interrupt in the middle is mended by the next call.
+        Idempotent: after an interrupt in the middle the next call does the rest.
         """
         if not self._ready or in_background():
             return
         with self._lock:
             if self._catching_up:
                 return
-            self._catching_up, self._telling = True, tell
+            self._catching_up, self._sending_streamed = True, send_streamed
             try:
                 with self.hold_sync():
-                    for name, value in self._news().items():
-                        self._put(name, value)
+                    for name, value in self._values().items():
+                        self._move(name, value)
             finally:
-                self._catching_up = self._telling = False
+                self._catching_up = self._sending_streamed = False
 
-    def _put(self, name: str, value: Any) -> None:
+    def _move(self, name: str, value: Any) -> None:
         try:
             self.traits()[name].move(self, value)
         except Exception:
-            # The value is set by now. An observer's error must neither come out of the reading of
-            # another trait nor keep the rest from being set.
+            # The value is set by now. An observer's error must neither be raised where another
+            # trait is read nor keep the other traits from being set.
             logger.exception("an observer of %s failed", name)
 
     def _catch_up_soon(self) -> None:
         """Ask the kernel's main thread to catch up; from any thread."""
         loop = self._loop
-        if loop is None or self._asked:
+        if loop is None or self._scheduled:
             return
-        self._asked = True
+        self._scheduled = True
         try:
             loop.call_soon_threadsafe(self._on_loop)
         except RuntimeError:  # the loop is closed: the kernel is shutting down
             self._loop = None
 
     def _on_loop(self) -> None:
-        self._asked = False
-        self._catch_up(tell=True)
+        self._scheduled = False
+        self._catch_up(send_streamed=True)
 
     def _should_send_property(self, key: str, value: Any) -> bool:
-        if key in self._streamed and self._catching_up and not self._telling:
+        reading = self._catching_up and not self._sending_streamed
+        if reading and self.trait_metadata(key, "streamed", False):
             return False
         return bool(super()._should_send_property(key, value))
 
@@ -103,7 +106,7 @@ class ThreadSafeWidget(anywidget.AnyWidget):
             yield
 
     def send_state(self, key: Any = None) -> None:
-        """Send traits as they are now: what is read must not move while it is gone through."""
+        """Send traits as they are now; they must not change while they are read one by one."""
         with self._lock:
             self._catch_up()
             caught_up, self._catching_up = self._catching_up, True
@@ -121,31 +124,47 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         super()._handle_msg(msg)
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
-        """Take over what the page has set, each trait by itself.
+        """Set what the page has set, each trait by itself.
 
-        A value that is refused takes nothing else with it: it is logged, and the page is told the
-        value that stands.
+        A value that is refused does not keep the others from being set: it is logged, and the page
+        gets the present value back.
         """
         with self._lock:
             self._catch_up()
-            settled, refused = {}, []
+            validated, as_json, refused = {}, {}, []
             for name, value in sync_data.items():
-                if name not in self._from_page:
+                if not self._page_may_set(name):
                     # A page may hold the kernel's own traits among its unsaved changes.
                     logger.debug("ignored %s from the page, which is the kernel's", brief(name))
                     continue
                 try:
-                    settled[name] = self._settled(name, value)
+                    validated[name] = self._from_json(name, value)
+                    as_json[name] = self._to_json(name, validated[name])
                 except (traitlets.TraitError, TypeError, ValueError, KeyError) as error:
                     logger.warning("ignored %s from the page: %s", name, brief(str(error)))
                     refused.append(name)
-            if settled:
-                super().set_state(settled)
+            if as_json:
+                self._validated = validated
+                try:
+                    super().set_state(as_json)  # which sends them back as the page's echo
+                finally:
+                    self._validated = {}
             if refused:
                 self.send_state(refused)
 
-    def _settled(self, name: str, value: Any) -> Any:
-        """The value as the trait will hold it, as JSON: that is what the page gets as its echo."""
+    def _is_validated(self, name: str, value: Any) -> bool:
+        """Whether `set_state` has validated this very object and is setting it now."""
+        # Once traitlets lets go of its lock, observers run, and what they set is new.
+        setting = self._cross_validation_lock and name in self._validated
+        return setting and self._validated[name] is value
+
+    def _page_may_set(self, name: str) -> bool:
+        trait = self.traits().get(name)
+        return name in IPYWIDGETS or (trait is not None and bool(trait.metadata.get("page")))
+
+    def _from_json(self, name: str, value: Any) -> Any:
         from_json = self.trait_metadata(name, "from_json", self._trait_from_json)
-        to_json = self.trait_metadata(name, "to_json", self._trait_to_json)
-        return to_json(self.traits()[name]._validate(self, from_json(value, self)), self)
+        return self.traits()[name]._validate(self, from_json(value, self))
+
+    def _to_json(self, name: str, value: Any) -> Any:
+        return self.trait_metadata(name, "to_json", self._trait_to_json)(value, self)

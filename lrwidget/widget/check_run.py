@@ -1,4 +1,4 @@
-"""One press of Check: a few rates trained in the background, shown live."""
+"""One check of the widget: a few rates trained in the background, shown live."""
 
 import dataclasses
 from itertools import pairwise, zip_longest
@@ -25,7 +25,7 @@ class Trials:
         """A copy of the rows (n, 2), lr and loss, from `offset` on."""
         parts = []
         for trial, following in zip_longest(self._trials, self._trials[1:]):
-            # Asked first: once the next has begun, this one has all of its rows.
+            # Read first: once the next trial has begun, this one has all of its rows.
             last = following is None or following.stop_reason is None
             rows = trial.rows(max(0, offset))
             parts.append(rows)
@@ -36,7 +36,7 @@ class Trials:
 
     @property
     def sweep_starts(self) -> list[int]:
-        """Where each trial begins that has begun; one without a row ends where it begins."""
+        """Where each trial begins that has begun; the start of an empty one is its end too."""
         starts = [0]
         for trial, following in pairwise(self._trials):
             if following.stop_reason is None:
@@ -48,14 +48,7 @@ class Trials:
         return sum(len(trial) for trial in self._trials)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class CheckOutcome(RunEnd):
-    """What an ended check came to, in plain values."""
-
-    best: float | None  # only of a check that came to its end: half of one compares nothing
-
-
-class CheckRun(BackgroundRun[CheckResults, CheckOutcome]):
+class CheckRun(BackgroundRun[CheckResults, RunEnd]):
     """A check as the widget sees it.
 
     Args:
@@ -68,14 +61,13 @@ class CheckRun(BackgroundRun[CheckResults, CheckOutcome]):
     records: Trials
 
     def __init__(self, number: int, runner: Runner[CheckResults], page: PageState) -> None:
-        super().__init__(number, runner, page, "check")
+        super().__init__(
+            number, runner, page, "check", detail=self._describe, conclude=self._choose
+        )
         self.results = runner.result
         self.records = Trials(self.results)
 
-    def _rate_of(self, end: CheckOutcome) -> float | None:
-        return end.best
-
-    def _detail(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         trials, end = self.results.trials, self.outcome
         reasons = [trial.stop_reason and trial.stop_reason.value for trial in trials]
         if end is None:
@@ -89,8 +81,7 @@ class CheckRun(BackgroundRun[CheckResults, CheckOutcome]):
             "notice": "" if self._runner is None else self._runner.notice,
         }
 
-    def settle(self) -> None:
-        """Publish what the check came to, on the sender's thread."""
-        end = self._ending(len(self.records))
+    def _choose(self, end: RunEnd) -> RunEnd:
+        # Trials of different lengths do not compare.
         best = self.results.best if end.state == RunState.FINISHED else None
-        self.outcome = CheckOutcome(**dataclasses.asdict(end), best=best)
+        return dataclasses.replace(end, suggestion=best)

@@ -1,4 +1,4 @@
-"""The chosen rate goes into a variable of the notebook."""
+"""Export: write the chosen rate into a variable of the notebook."""
 
 import builtins
 import keyword
@@ -35,7 +35,7 @@ def export_rate(name: str, value: float | None) -> Exported:
     """
     from IPython import get_ipython
 
-    name = checked_name(name)
+    name = validate_name(name)
     if value is None:
         raise ValueError(
             f"there is no learning rate to write to {name} yet; run the sweep or pick one first"
@@ -52,8 +52,8 @@ def export_rate(name: str, value: float | None) -> Exported:
 def write(namespace: MutableMapping[str, Any], name: str, value: float) -> Exported:
     """Write a checked name, unless that would destroy something that is not a number.
 
-    A number, or None, is what a rate may have been before. Anything else under that name (a model,
-    a function, a module) took somebody work, and a click on a button must not throw it away.
+    A number or None may be an earlier rate. Anything else under that name (a model, a function, a
+    module) may have cost work, which a click on a button must not destroy.
     """
     if name in namespace:
         held = namespace[name]
@@ -67,7 +67,7 @@ def write(namespace: MutableMapping[str, Any], name: str, value: float) -> Expor
     return Exported(name, value)
 
 
-def checked_name(name: object) -> str:
+def validate_name(name: object) -> str:
     """`name` as Python itself would read it (NFKC), if an assignment to it is harmless.
 
     Raises:

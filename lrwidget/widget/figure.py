@@ -1,7 +1,7 @@
 """The bqplot figure: scales, axes and marks. The rows never pass through here.
 
-Every mark starts empty. The browser fills it from the stream of rows and places the ticks, so what
-is drawn does not depend on a free kernel; what Python decides is only what there is to draw.
+Python decides only which marks there are. The page gives them their styles, fills them from the
+stream of rows and places the ticks, so that what is drawn does not depend on a free kernel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ipywidgets import Layout
 
 MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
 
-# So many ways there are to draw a run that is not the active one.
+# How many ways there are to draw a run that is not the active one.
 STYLES = 8
 
 # The page sets every domain itself, and shows its own hover text.
@@ -30,12 +30,11 @@ _QUIET: dict[str, Any] = {
 def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure:
     """Return the figure of a sweep from ``start_lr`` to ``end_lr``, with all marks empty.
 
-    The browser finds a mark by its first label: "other 0" and so on (runs beside the active one,
-    each in its style), "band" (area between the quartiles of several
-    sweeps), "raw loss" (faint line), "smoothed loss" (strong line; with several sweeps the one in
-    progress, drawn thin), "median" (strong line, of several sweeps), "suggestion" (dotted vertical
-    line), "rule" (vertical line through the marker) and "marker" (the handle to drag). Colours are
-    CSS variables, so that the page's theme decides.
+    The page finds a mark by its label and gives it its style (js/src/chart/styles.ts): "other 0"
+    and so on (the runs beside the active one, one mark for each style), "band" (the area between
+    the quartiles of several sweeps), "raw loss", "smoothed loss" (with several sweeps the one in
+    progress), "median" (of several sweeps), "suggestion" (a vertical line), "rule" (the vertical
+    line through the marker) and "marker" (the handle to drag).
 
     Args:
         start_lr: rate at the left end of the x axis; positive and finite.
@@ -57,42 +56,29 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     upright = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
     on_curve = {"x": lr, "y": loss}
     upon_axis = {"x": lr, "y": upright}
+    lines = {
+        **{f"other {style}": on_curve for style in range(STYLES)},
+        "band": on_curve,
+        "raw loss": on_curve,
+        "smoothed loss": on_curve,
+        "median": on_curve,
+        "suggestion": upon_axis,
+        "rule": upon_axis,
+    }
     return bq.Figure(
         marks=[
             *(
-                _line(f"other {style}", on_curve, "var(--lrw-ink-2, #50575f)", stroke_width=1.6)
-                for style in range(STYLES)
+                bq.Lines(labels=[label], x=[], y=[], scales=scales, **_QUIET)
+                for label, scales in lines.items()
             ),
-            _line(
-                "band",
-                on_curve,
-                "var(--lrw-line, #1459b3)",
-                stroke_width=0.0,
-                fill="inside",
-                fill_opacities=[0.25],
-            ),
-            _line("raw loss", on_curve, "var(--lrw-raw, #6f9bd1)", stroke_width=1.2),
-            _line("smoothed loss", on_curve, "var(--lrw-line, #1459b3)", stroke_width=2.4),
-            _line("median", on_curve, "var(--lrw-line, #1459b3)", stroke_width=2.4),
-            _line(
-                "suggestion",
-                upon_axis,
-                "var(--lrw-suggestion, #57606a)",
-                stroke_width=2.0,
-                line_style="dotted",
-            ),
-            _line("rule", upon_axis, "var(--lrw-marker, #b3261e)", stroke_width=1.5),
             bq.Scatter(
                 labels=["marker"],
                 x=[],
                 y=[],
                 scales=upon_axis,
-                colors=["var(--lrw-marker, #b3261e)"],
-                default_size=240,
                 enable_move=True,
                 restrict_x=True,
                 update_on_move=True,
-                apply_clip=False,
                 **_QUIET,
             ),
         ],
@@ -118,27 +104,6 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
         animation_duration=0,  # a hidden tab that streams with animation piles up transitions
         display_toolbar=False,
         layout=Layout(width="auto", height=f"{height}px", min_width="0"),
-    )
-
-
-def _line(
-    label: str,
-    scales: dict[str, bq.Scale],
-    color: str,
-    stroke_width: float,
-    line_style: str = "solid",
-    **more: Any,
-) -> bq.Lines:
-    return bq.Lines(
-        labels=[label],
-        x=[],
-        y=[],
-        scales=scales,
-        colors=[color],
-        stroke_width=stroke_width,
-        line_style=line_style,
-        **more,
-        **_QUIET,
     )
 
 

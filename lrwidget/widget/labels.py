@@ -1,21 +1,20 @@
-"""What runs are called: a name for people, that says what is different about a run."""
+"""Labels of runs: names for people, which show how a run differs from the plain one."""
 
 import functools
 import inspect
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from torch.optim import Optimizer
-
 from lrwidget.stream.redact import redact_paths
 
-# A label stands in a line beside others.
-LONGEST = 80
+# In characters: labels stand side by side in one line.
+MAX_LENGTH = 80
 
 
 def validate_label(label: Any) -> str:
-    """A label that was given, in one line and without folders: it is saved with the notebook.
+    """A label on one line and without folders: it is saved with the notebook.
 
     Raises:
         TypeError: it is no text.
@@ -26,8 +25,8 @@ def validate_label(label: Any) -> str:
     text = redact_paths(" ".join(label.split()))
     if not text:
         raise ValueError(f"label is {label!r}; expected a name such as 'batch 128'")
-    if len(text) > LONGEST:
-        raise ValueError(f"label has {len(text)} characters; expected at most {LONGEST}")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"label has {len(text)} characters; expected at most {MAX_LENGTH}")
     return text
 
 
@@ -41,13 +40,13 @@ def unique_label(label: str, taken: Collection[str]) -> str:
 
 
 def label_of(overrides: Mapping[str, Any]) -> str:
-    """What a variant has instead of the plain run: "batch_size=64, optimizer=AdamW"."""
+    """The options that differ from the plain run's: "batch_size=64, optimizer=AdamW"."""
     text = ", ".join(f"{name}={_brief(value)}" for name, value in overrides.items())
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, Optimizer):
+    if _is_torch_optimizer(value):
         return _call(type(value).__name__, _unusual(value))
     if isinstance(value, functools.partial):
         return _call(_brief(value.func), value.keywords)
@@ -57,7 +56,7 @@ def _brief(value: Any) -> str:
         return str(value)
     if isinstance(value, (str, PurePath)):
         return redact_paths(str(value))
-    # No repr: a loader's says nothing to people, and a dtype's or a tensor's may be long.
+    # No repr: that of a loader tells nothing, and that of a tensor may be long.
     return getattr(value, "__name__", type(value).__name__)
 
 
@@ -66,7 +65,13 @@ def _call(name: str, arguments: Mapping[str, Any]) -> str:
     return f"{name}({inside})" if inside else name
 
 
-def _unusual(optimizer: Optimizer) -> dict[str, Any]:
+def _is_torch_optimizer(value: Any) -> bool:
+    # torch is not loaded for this: whoever has an optimizer has loaded it.
+    torch = sys.modules.get("torch.optim")
+    return torch is not None and isinstance(value, torch.Optimizer)
+
+
+def _unusual(optimizer: Any) -> dict[str, Any]:
     """The settings of its first group that are not the class's own, apart from the rate."""
     usual = inspect.signature(type(optimizer)).parameters
     return {

@@ -1,69 +1,154 @@
-"""What the page asks for, and the widget's answers."""
+"""The page of a widget: answers what it asks for, and sends it the rows of runs."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from ipywidgets import Widget
-
-from lrwidget.stream.protocol import Command, Export, Hello, Pick, Resync, RunCommand, parse
+from lrwidget.records.check_results import CheckResults
+from lrwidget.records.records import LRRecords
+from lrwidget.stream.protocol import (
+    Command,
+    Export,
+    Hello,
+    Pick,
+    Resync,
+    RunCommand,
+    exported_message,
+    parse,
+    rows_message,
+    saved,
+)
 from lrwidget.stream.redact import redact_paths
-from lrwidget.widget.chosen import ChosenWidget
+from lrwidget.stream.sender import PageState
+from lrwidget.widget.export import export_rate
+from lrwidget.widget.run_list import RunList
+from lrwidget.widget.sweep_run import SweepRun
 
 logger = logging.getLogger(__name__)
 
 
-class PageCommands(ChosenWidget):
-    """The page's half of the widget: messages come in as data, and each gets its answer."""
+class Widget(Protocol):
+    """What the page may ask of the widget: its public methods, and to send."""
 
-    def _on_page_message(self, _widget: Widget, content: Any, _buffers: Any) -> None:
+    lr: Any
+    model_id: Any
+
+    def start(self) -> None:
+        """Start a sweep."""
+
+    def pause(self) -> None:
+        """Pause."""
+
+    def resume(self) -> None:
+        """Resume."""
+
+    def stop(self) -> None:
+        """Stop."""
+
+    def reset(self) -> None:
+        """Forget all runs."""
+
+    def extend(self) -> None:
+        """Extend the sweep."""
+
+    def check(self) -> CheckResults:
+        """Start a check."""
+
+    def apply(self) -> None:
+        """Set the chosen rate on the optimizer."""
+
+    def activate(self, run: LRRecords | str) -> None:
+        """Make a run the active one."""
+
+    def rename(self, run: LRRecords | str, label: str) -> None:
+        """Rename a run."""
+
+    def remove(self, run: LRRecords | str) -> None:
+        """Remove a run."""
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        """Send a message to the page."""
+
+    def send_state(self, key: Any = None) -> None:
+        """Send traits to the page."""
+
+
+class Page:
+    """The page's messages and the widget's answers.
+
+    Args:
+        widget: does what the page asks for.
+        runs: of the widget.
+        state: what the senders' threads know of the page.
+        catch_up: brings the widget's traits up to date.
+    """
+
+    def __init__(
+        self, widget: Widget, runs: RunList, state: PageState, catch_up: Callable[[], None]
+    ) -> None:
+        self.state = state
+        self._widget = widget
+        self._runs = runs
+        self._catch_up = catch_up
+
+    # -- what the page asks for -------------------------------------------------------------------
+
+    def on_message(self, _widget: object, content: Any, _buffers: Any) -> None:
+        """Answer a message; one that is not understood is logged."""
         try:
             message = parse(content)
         except ValueError as problem:
             logger.warning("ignored a message of the page: %s", problem)
             return
+        widget = self._widget
         match message:
             case Hello():
-                self._page.greeted = True
-                for run in self._shown():
-                    self._tell(run, "sync", model_id=self.model_id)
-                self._tell_check()
+                self.state.greeted = True
+                for run in self._runs.shown:
+                    self.send_rows(run, "sync", model_id=widget.model_id)
+                self.send_check()
             case Resync(number, start, "check"):
-                self._tell_check(start if number == self._checks else 0)
+                check = self._runs.check
+                self.send_check(start if check is not None and number == check.number else 0)
             case Resync(number, start):
-                # Of a run that is gone the page hears nothing: the legend has no word of it.
-                for run in self._shown():
+                # About a removed run there is no answer: the legend has told the page.
+                for run in self._runs.shown:
                     if run.number == number:
-                        self._tell(run, offset=start)
+                        self.send_rows(run, offset=start)
             case Export(name):
-                ok, text = self._attempt(lambda: str(self._export(name)))
-                self.send({"type": "exported", "ok": ok, "text": text})
+                ok, text = self._attempt(lambda: str(export_rate(name, widget.lr)))
+                widget.send(exported_message(ok, text))
             case Pick(lr):
-                self._attempt(lambda: setattr(self, "lr", lr))
+                self._attempt(lambda: setattr(widget, "lr", lr))
+            case Command("apply"):
+                self._do(self._apply)
             case Command(name):
-                self._do(self._apply_in_words if name == "apply" else getattr(self, name))
+                self._do(getattr(widget, name))
             case RunCommand(action, number, label):
                 self._do(lambda: self._do_with_run(action, number, label))
 
     def _do(self, action: Callable[[], Any]) -> None:
         _, text = self._attempt(action)
-        self._current.notice = text if isinstance(text, str) else ""
+        active = self._runs.active
+        active.notice = text if isinstance(text, str) else ""
         self._catch_up()
-        self._tell(offset=None)  # also where nothing was to be done: the page waits
+        self.send_rows(active, offset=None)  # an answer in any case: the page waits for it
 
     def _do_with_run(self, action: str, number: int, label: str) -> None:
-        run = self._kept.get(number)
+        run = self._runs.kept.get(number)
         if run is None:
             raise ValueError("that run is gone")
-        if action == "rename":
-            self._rename(run, label)
-        else:
-            (self._activate if action == "activate" else self._remove)(run)
+        arguments = [label] if action == "rename" else []
+        getattr(self._widget, action)(run.records, *arguments)
+
+    def _apply(self) -> str:
+        self._widget.apply()
+        return f"The optimizer's learning rate is now {self._widget.lr!r}."
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[bool, Any]:
-        """Do what a button asks for; what goes wrong is for the page, not for the running cell.
+        """Do what a button asks for; an error is for the page, not for the running cell.
 
-        The page keeps it and is shared: no folder is in it.
+        Its text is without folders, since the page is saved and shared.
         """
         try:
             return True, action()
@@ -73,6 +158,53 @@ class PageCommands(ChosenWidget):
             logger.exception("a command of the page failed")
             return False, redact_paths(f"{type(error).__name__}: {error}")
 
-    def _apply_in_words(self) -> str:
-        self.apply()
-        return f"The optimizer's learning rate is now {self.lr!r}."
+    # -- what the page is sent --------------------------------------------------------------------
+
+    def send_rows(
+        self, run: SweepRun, kind: str = "rows", offset: int | None = 0, **more: Any
+    ) -> None:
+        """Send the rows of a run from `offset` on, or none for None, and its status."""
+        end = run.outcome
+        if run is self._runs.active and end is not None and not self.state.picked:
+            more["lr"] = self.state.clamp(end.suggestion)
+        self._widget.send(
+            *rows_message(run.status(), run.records, offset, kind=kind, detail=True, **more)
+        )
+
+    def send_check(self, offset: int = 0) -> None:
+        """Send the rows of the check from `offset` on, and its status; nothing if there is none."""
+        check = self._runs.check
+        if check is not None:
+            status, table = check.status(), check.records
+            self._widget.send(*rows_message(status, table, offset, kind="check", detail=True))
+
+    def send_rows_without_page(self) -> None:
+        """Send all rows in the state where no page has said hello.
+
+        Whoever executes the notebook without a page saves it with that state.
+        """
+        if not self.state.greeted:
+            self._widget.send_state("_runs")
+
+    # -- what the widget's state holds for the page -----------------------------------------------
+
+    def traits(self) -> dict[str, Any]:
+        """The values that the page's own traits should have now."""
+        runs, check = self._runs, self._runs.check
+        return {
+            "_check": None if check is None else (check.number, check.state),
+            "_legend": {
+                "active": runs.active.number,
+                "runs": [[run.number, run.label, run.style] for run in runs.all],
+                "parallel": runs.parallel,
+            },
+        }
+
+    def saved_runs(self) -> Sequence[dict[str, Any]]:
+        """All rows of all runs."""
+        return [saved(run.status(), run.records) for run in self._runs.shown]
+
+    def saved_check(self) -> dict[str, Any] | None:
+        """All rows of the check; None if there is none."""
+        check = self._runs.check
+        return None if check is None else saved(check.status(), check.records, "check")

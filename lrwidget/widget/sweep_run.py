@@ -1,10 +1,10 @@
-"""One press of Start: a runner, the sender that shows it to the page, and what it came to."""
+"""One sweep of the widget, from Start to its outcome."""
 
 import dataclasses
 import logging
 from typing import Any
 
-from lrwidget.engine.recipe import recipe
+from lrwidget.engine.optimizer_code import optimizer_code
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner
@@ -19,11 +19,10 @@ LANDMARKS = ("falls_at", "minimum", "explodes_at")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome(RunEnd):
-    """What an ended run came to, in plain values."""
+    """How a sweep ended and what its records suggest, in plain values."""
 
-    stop_reason: str | None
-    suggestion: float | None
-    reason: str
+    stop_reason: str | None = None
+    reason: str = ""
     confidence: str | None = None
     spread: float | None = None
     landmarks: dict[str, float | None] = dataclasses.field(default_factory=dict)
@@ -31,17 +30,17 @@ class Outcome(RunEnd):
 
 
 class SweepRun(BackgroundRun[LRRecords, Outcome]):
-    """A run as the widget sees it.
+    """A sweep as the widget sees it.
 
     Args:
         number: says which run a message belongs to; a higher number is a newer table.
         runner: sweeps; not started yet.
         page: where its messages go.
-        overrides: what it has instead of the constructor's options.
+        overrides: options that it has instead of the constructor's.
 
     Attributes:
-        style: which way of drawing it is its own, where it is not the active run.
-        notice: what the last button that was pressed came to.
+        style: the number of the style in which it is drawn while it is not the active run.
+        notice: the answer to the last button that was pressed.
     """
 
     records: LRRecords
@@ -50,7 +49,9 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
     def __init__(
         self, number: int, runner: RecordsRunner, page: PageState, overrides: Overrides = NONE
     ) -> None:
-        super().__init__(number, runner, page, "rows")
+        super().__init__(
+            number, runner, page, "rows", detail=self._describe, conclude=self._suggest
+        )
         self.records = runner.records
         self._sweeps: RecordsRunner | None = runner
         self._span = runner.span
@@ -69,7 +70,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
 
     @property
     def label(self) -> str:
-        """What it is called; the records keep it too."""
+        """Its name for people; kept in the records too."""
         return self._label
 
     @label.setter
@@ -77,7 +78,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self._label = self.records.meta["label"] = label
 
     def show(self) -> None:
-        """In place of `start` for what was run before."""
+        """Publish the outcome of a sweep that was run before, in place of `start`."""
         self.started = True
         self.settle()
 
@@ -99,7 +100,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
 
     @property
     def next_runner(self) -> RecordsRunner | None:
-        """The runner that goes on in place of its own, where that is so."""
+        """The runner that has replaced its own, if any."""
         return None if self._sweeps is None else self._sweeps.replacement
 
     def close(self) -> None:
@@ -107,10 +108,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         super().close()
         self._span, self._sweeps, self.overrides = self.span, None, NONE
 
-    def _rate_of(self, end: Outcome) -> float | None:
-        return end.suggestion
-
-    def _detail(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         end = self.outcome
         return {
             "reason": end.reason if end else "",
@@ -121,21 +119,19 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
             "confidence": end.confidence if end else None,
             # Between the suggestions of the single sweeps, in decades; None without repeats.
             "spread": end.spread if end else None,
-            # Seconds at the end: a clock that ticks here would be news at every look.
+            # Only at the end: a running clock would make every status a new one.
             "elapsed": round(end.elapsed, 3) if end else 0.0,
-            # Between which rates; the upper one grows where the sweep is extended.
             "span": list(self.span),
             "elsewhere": self._elsewhere,
             "extends": self._extends,
-            # Steps that Extend adds to each sweep: tens in a logarithmic one, hundreds in a linear.
+            # Steps that the button Extend adds to each sweep.
             "adds": 0 if self._sweeps is None else self._sweeps.steps_to(10 * self.span[1]),
-            # How the page writes it in its snippets.
-            "optimizer": recipe(self.records.meta),
+            # For the page's snippets.
+            "optimizer": optimizer_code(self.records.meta),
             "notice": self.notice or (self._sweeps.notice if self._sweeps is not None else ""),
         }
 
-    def settle(self) -> None:
-        """Publish what the run came to, on the sender's thread."""
+    def _suggest(self, end: RunEnd) -> Outcome:
         records = self.records
         lr, reason, confidence, spread = None, "", None, None
         landmarks: dict[str, float | None] = {}
@@ -143,7 +139,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         try:
             suggestion = records.suggestion
             lr = number_or_none(suggestion.lr)
-            # What to change about the sweep is no help where the model broke it off.
+            # Advice about the sweep's range does not help where the model failed.
             failed = records.stop_reason is StopReason.FAILED
             reason = "" if failed and lr is None else suggestion.reason
             confidence, spread = suggestion.confidence, number_or_none(suggestion.spread)
@@ -152,10 +148,9 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         except Exception:
             logger.exception("no rate could be suggested")
             reason = "the rules failed on this curve; the log has the details"
-        self.outcome = Outcome(
-            **dataclasses.asdict(self._ending(len(records))),
+        return Outcome(
+            **dataclasses.asdict(dataclasses.replace(end, suggestion=lr)),
             stop_reason=None if records.stop_reason is None else str(records.stop_reason),
-            suggestion=lr,
             reason=reason,
             confidence=confidence,
             spread=spread,

@@ -1,10 +1,10 @@
-"""Trait types for a widget whose values move while a sweep runs in another thread.
+"""Trait types for a widget whose values change while a sweep runs in another thread.
 
 ipywidgets assumes one thread. Here there are up to four: the kernel's main thread, a subshell's
 thread that may deliver what the page changed (ipykernel 7.1 to 7.3), the sweep's and the sender's.
 
-- The sweep's and the sender's threads set no trait and send no trait. They publish what is new, and
-  the widget's `_catch_up` puts it into the traits on another thread: on the kernel's loop, inside
+- The sweep's and the sender's threads set no trait and send no trait. They publish values, and the
+  widget's `_catch_up` puts it into the traits on another thread: on the kernel's loop, inside
   `wait()`, and whenever such a trait is read, so that `while w.state == "running": sleep(0.1)` ends
   though the kernel's loop has no turn meanwhile.
 - The widget's `_lock`, an RLock, serialises everything that sets traits. Neither background thread
@@ -26,9 +26,17 @@ class Locked(traitlets.TraitType[Any, Any]):
         with obj._lock:
             super().set(obj, value)
 
+    # Traitlets calls these two several times for a value of the page.
+
+    def _validate(self, obj: Any, value: Any) -> Any:
+        return value if obj._is_validated(self.name, value) else super()._validate(obj, value)
+
+    def _cross_validate(self, obj: Any, value: Any) -> Any:
+        return value if obj._is_validated(self.name, value) else super()._cross_validate(obj, value)
+
 
 class Live(Locked):
-    """A trait that the program moves: reading it puts the newest news in first."""
+    """A trait that the program moves: it is brought up to date before it is read."""
 
     def get(self, obj: Any, cls: Any = None) -> Any:
         """Catch up, unless on a background thread, then read."""
@@ -42,7 +50,7 @@ class Live(Locked):
 
 
 class Published(Live):
-    """A trait of the kernel's: everybody may read, observe and link it, only the widget sets it."""
+    """A trait that only the widget sets; users may read, observe and link it."""
 
     read_only = True
 
@@ -70,8 +78,8 @@ class LockedText(Locked, traitlets.Unicode[Any, Any]):
 class Number(Locked):
     """A finite number that the user sets, kept as a plain float; or None where that is allowed.
 
-    Whatever converts to a float will do, such as a numpy scalar or a tensor of one element; NaN and
-    infinities do not, since JSON has no word for them and no chart a place.
+    Whatever converts to a float is accepted, such as a numpy scalar or a tensor of one element. NaN
+    and infinities are not: JSON cannot hold them.
     """
 
     info_text = "a finite number"
@@ -86,15 +94,22 @@ class LiveNumber(Published, Number):
 
 
 class Rate(Live, Number):
-    """The chosen rate, which the user sets and, as long as nobody has, the program."""
+    """The chosen rate, which the user sets and, until then, the program."""
 
     def set(self, obj: Any, value: Any) -> None:
         """Set it, by assignment or from the page: that is a pick."""
         # In one message: a page that has a pick of its own must know that this one is newer.
         with obj.hold_sync():
-            self._validate(obj, value)  # a refused value is no pick
+            value = self._validate(obj, value)  # a refused value is no pick
             obj._note_pick()
-            super().set(obj, value)
+            self._store(obj, value)
+
+    def _store(self, obj: Any, value: Any) -> None:
+        """Set a validated value, as traitlets does after its own validation."""
+        old = obj._trait_values.get(self.name, self.default_value)
+        obj._trait_values[self.name] = value
+        if old != value:
+            obj._notify_trait(self.name, old, value)
 
     def move(self, obj: Any, value: Any) -> None:
         """Set it on the program's behalf, which is no pick."""

@@ -1,20 +1,26 @@
-"""LRFinderWidget: traits and wiring. Threads and locks are explained in `widget.traits`."""
+"""LRFinderWidget: its traits and all of its public methods."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import bqplot as bq
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
+from lrwidget.records.check_results import CheckResults
+from lrwidget.records.records import LRRecords
 from lrwidget.sources.log import LogSource
 from lrwidget.sources.resolve import source_of
 from lrwidget.stream.sender import PageState
 from lrwidget.validation import whole_number
+from lrwidget.widget.base import ThreadSafeWidget
 from lrwidget.widget.bundle import NOT_BUILT, bundled
-from lrwidget.widget.figure import close_figure, new_figure
-from lrwidget.widget.page import PageCommands
+from lrwidget.widget.export import export_rate
+from lrwidget.widget.figure import STYLES, close_figure, new_figure
+from lrwidget.widget.page import Page
+from lrwidget.widget.run_list import RunList
 from lrwidget.widget.traits import (
     Counts,
     LiveAny,
@@ -29,7 +35,7 @@ from lrwidget.widget.traits import (
 )
 
 
-class LRFinderWidget(PageCommands):
+class LRFinderWidget(ThreadSafeWidget):
     """A learning rate range test to watch live, with a marker to drag to the rate to use.
 
     Args:
@@ -54,21 +60,29 @@ class LRFinderWidget(PageCommands):
     _esm = bundled("widget.js", otherwise=NOT_BUILT)
     _css = bundled("widget.css", otherwise="")
 
+    # The tag `page` says that the page may set a trait; `streamed`, that messages carry it too.
+
     # -- set by the user, in Python or in the page
     lr = Rate(None, allow_none=True, help="The chosen learning rate, in the sweep's range.").tag(
-        sync=True
+        sync=True, page=True
     )
-    lr_range = NumberPair(None, allow_none=True, help="A chosen range (low, high).").tag(sync=True)
-    smoothing = Number(0.9, help="How much the drawn line is smoothed, 0 to 0.99.").tag(sync=True)
+    lr_range = NumberPair(None, allow_none=True, help="A chosen range (low, high).").tag(
+        sync=True, page=True
+    )
+    smoothing = Number(0.9, help="How much the drawn line is smoothed, 0 to 0.99.").tag(
+        sync=True, page=True
+    )
     y_max = Number(
         None, allow_none=True, help="Upper end of the loss axis; None is automatic."
-    ).tag(sync=True)
-    log_y = traitlets.Bool(False, help="Whether the loss axis is logarithmic.").tag(sync=True)
-    variable = LockedText("lr", help="The variable that Export writes.").tag(sync=True)
+    ).tag(sync=True, page=True)
+    log_y = traitlets.Bool(False, help="Whether the loss axis is logarithmic.").tag(
+        sync=True, page=True
+    )
+    variable = LockedText("lr", help="The variable that Export writes.").tag(sync=True, page=True)
 
     # -- moved by the program
     state = LiveText("idle", help="Where the sweep is.").tag(sync=True)
-    step = LiveInt(0, help="Steps done, over all repeats.").tag(sync=True)
+    step = LiveInt(0, help="Steps done, over all repeats.").tag(sync=True, streamed=True)
     steps = LiveInt(0, help="Steps in all.").tag(sync=True)
     suggestion = LiveNumber(None, allow_none=True, help="The suggested rate.").tag(sync=True)
     error = LiveText(None, allow_none=True, help="`Type: message` of a failed run.").tag(sync=True)
@@ -78,19 +92,14 @@ class LRFinderWidget(PageCommands):
     _range = LiveAny().tag(sync=True)
     _detail = LiveAny().tag(sync=True)
     _picked = LiveFlag(False, help="Whether `lr` was chosen by hand.").tag(sync=True)
-    # Numbers of the runs that the page does not draw.
-    _hidden = Counts((), help="Runs that are not drawn.").tag(sync=True)
-
-    _from_page: ClassVar[frozenset[str]] = PageCommands._from_page | {
-        "lr",
-        "lr_range",
-        "smoothing",
-        "y_max",
-        "log_y",
-        "variable",
-        "_hidden",
-    }
-    _streamed: ClassVar[frozenset[str]] = frozenset({"step"})
+    _hidden = Counts((), help="Numbers of the runs that are not drawn.").tag(sync=True, page=True)
+    # The active run's number; number, label and style of all; whether several may be under way.
+    _legend = LiveAny().tag(sync=True)
+    # Never set: all rows of all runs, encoded whenever the state is asked for. A page that opens or
+    # reloads, and a notebook that is saved, get everything with the state.
+    _runs = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._page.saved_runs())
+    # The value only says when to send; what is sent is all of the check, encoded at that moment.
+    _check = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._page.saved_check())
 
     def __init__(
         self,
@@ -106,15 +115,15 @@ class LRFinderWidget(PageCommands):
     ) -> None:
         height = whole_number("height", height, 100)
         self._layout_is_ours = not isinstance(layout, Widget)
-        self._source = source_of(model, optimizer, loss_fn, data, runner=runner, **options)
-        self._page = PageState(
-            send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped
-        )
-        self._open_runs()
-        with new_figure(*self._current.span, height) as figure:
-            super().__init__(figure=figure, **({} if layout is None else {"layout": layout}))
-        self._page.model_id = self.model_id
-        self.on_msg(self._on_page_message)
+        source = source_of(model, optimizer, loss_fn, data, runner=runner, **options)
+        page = PageState(send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped)
+        self._run_list = runs = RunList(source, page, STYLES)
+        self._page = Page(self, runs, page, self._catch_up)
+        with new_figure(*runs.active.span, height) as figure:
+            more = {} if layout is None else {"layout": layout}
+            super().__init__(self._live_values, figure=figure, **more)
+        page.model_id = self.model_id
+        self.on_msg(self._page.on_message)
 
     @classmethod
     def follow(cls, path: str | os.PathLike[str], *, height: int = 360, layout: Any = None) -> Self:
@@ -131,36 +140,284 @@ class LRFinderWidget(PageCommands):
         widget.start(label=Path(path).name)
         return widget
 
-    def close(self) -> None:
-        """Stop what is under way, close the views, let go of model, optimizer and data.
+    # -- sweeps --------------------------------------------------------------------------------
 
-        The rows stay: `records`, `lr` and `export()` go on working.
+    def start(self, *, label: str | None = None, **options: Any) -> None:
+        """Run a sweep in the background; returns at once. Earlier runs stay beside it.
+
+        Args:
+            label: the name of the run; by default the options that differ ("batch_size=64"), or
+                the number of the start ("run 1"). A label that is taken gets a number after it.
+            options: any argument of the constructor but `height` and `layout`, for this run only:
+                `start(batch_size=64)`, `start(optimizer=torch.optim.Adam, end_lr=0.1)`. Without
+                them it runs with the constructor's. With `batch_size` a ready DataLoader is made
+                anew over its data set.
+
+        Raises:
+            RuntimeError: a sweep or a check is under way, or the widget is closed.
+            TypeError, ValueError: what was given, what is expected, and how to mend it.
         """
-        source, self._source = self._source, None
-        if self._run is not None:
-            self._close_runs()
-            if self._checking is not None:
-                self._checking.close()
+        with self._lock:
+            self._run_list.start(label, options)
             self._catch_up()
-        if source is not None:
-            source.close()
-        if self.comm is not None:
-            close_figure(self.figure)
-            if self._layout_is_ours:
-                self.layout.close()
-        self._loop = None
-        super().close()
 
-    def __repr__(self) -> str:
-        run = self._run
-        if run is None:
-            return f"{type(self).__name__}()"
-        status = run.status()
-        whole = status.step in (0, status.steps)
-        steps = f"{status.steps} steps" if whole else f"{status.step} of {status.steps} steps"
-        lr = self.lr
-        rate = "" if lr is None else f", lr={lr:.1e}"
-        return f"{type(self).__name__}({status.state}, {steps}{rate})"
+    def pause(self) -> None:
+        """Pause after the step in hand; nothing happens unless it is running."""
+        self._run_list.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause; nothing happens unless it is paused."""
+        self._run_list.resume()
+
+    def extend(self, end_lr: float | None = None) -> None:
+        """Let the sweep go on to a higher rate, as dense as before.
+
+        With `spacing="log"` at the same steps per decade; with "linear" at the same difference
+        between rates, so that ten times the end takes about nine times the steps so far. The rates
+        up to the present end stay as they are; the last is exactly `end_lr`.
+
+        Args:
+            end_lr: the new end, above the present one; by default ten times as high.
+
+        Raises:
+            TypeError, ValueError: it is no rate, or not above the present end.
+            RuntimeError: no sweep is running or paused, or several processes run it.
+        """
+        with self._lock:
+            self._run_list.extend(end_lr)
+            self._catch_up()
+
+    def stop(self) -> None:
+        """End what is under way, sweep or check, after the step in hand; the rows are kept."""
+        self._run_list.stop()
+
+    def wait(self, timeout: float | None = None) -> LRRecords:
+        """Block until the sweep, or the check, has ended and the model is restored.
+
+        Where several sweeps are under way it waits for all of them. An interrupt
+        (KeyboardInterrupt) ends the waiting only; the sweep goes on.
+
+        A pick in the page may reach the kernel only when the cell ends: `lr` is the suggestion
+        until then, so read it in the next cell.
+
+        Returns:
+            The records of the active run; `check()` has returned those of the check.
+
+        Args:
+            timeout: seconds to wait at most; None waits without end.
+
+        Raises:
+            RuntimeError: no sweep has been started, so there is nothing to wait for.
+            TimeoutError: it has not ended in time; it goes on.
+            Exception: what the model, the loss or the data raised.
+        """
+        # Observers and linked widgets live on while this cell waits.
+        return self._run_list.wait(timeout, lambda: self._catch_up(send_streamed=True))
+
+    def reset(self) -> None:
+        """Back to idle: stop what is under way, forget all runs, the check, the pick, its range."""
+        runs = self._run_list
+        _ = runs.source
+        # Not under the lock: the sweep may be in the middle of a long step.
+        runs.end_all()
+        with self._lock:
+            runs.clear()
+            self._hidden = ()
+            self.lr = self.lr_range = None
+            self._page.state.picked = False
+            runs.renew()
+            self._catch_up()
+            self._page.send_rows(runs.active)
+
+    # -- the list of runs ----------------------------------------------------------------------
+
+    @property
+    def runs(self) -> list[LRRecords]:
+        """The records of all runs that were started or added, in that order."""
+        self._catch_up()
+        return [run.records for run in self._run_list.all]
+
+    @property
+    def records(self) -> LRRecords:
+        """The rows of the active run so far, empty before the first."""
+        self._catch_up()
+        return self._run_list.active.records
+
+    def add(self, records: LRRecords, label: str | None = None) -> LRRecords:
+        """Show records beside the runs, from `lr_find`, another widget or `LRRecords.load`.
+
+        Args:
+            records: what is shown, as it is now.
+            label: its name; by default the one in its meta, or "records".
+
+        Returns:
+            The copy that is shown, for `activate`, `rename` and `remove`.
+
+        Raises:
+            TypeError: not LRRecords.
+            RuntimeError: the widget is closed.
+        """
+        with self._lock:
+            run = self._run_list.add(records, label)
+            self._catch_up()
+            self._page.send_rows(run)
+            self._page.send_rows_without_page()
+            return run.records
+
+    def activate(self, run: LRRecords | str) -> None:
+        """Make a run the active one: the marker, the suggestion and `records` then refer to it.
+
+        Your own pick stays where it is.
+
+        Args:
+            run: its records, or its label.
+
+        Raises:
+            RuntimeError: another one is under way, or a check.
+            ValueError, TypeError: there is no such run.
+        """
+        runs = self._run_list
+        with self._lock:
+            if runs.activate(runs.find(run)):
+                self._catch_up()
+                self._page.send_rows(runs.active)
+
+    def rename(self, run: LRRecords | str, label: str) -> None:
+        """Give a run another label; one that is taken gets a number after it.
+
+        Args:
+            run: its records, or its label.
+            label: the new one.
+
+        Raises:
+            ValueError, TypeError: there is no such run, or the label is no name.
+        """
+        runs = self._run_list
+        with self._lock:
+            runs.rename(runs.find(run), label)
+            self._catch_up()
+
+    def remove(self, run: LRRecords | str) -> None:
+        """Forget a run; where it was the active one, the last of the others becomes it.
+
+        Args:
+            run: its records, or its label.
+
+        Raises:
+            RuntimeError: it is under way, or a check is.
+            ValueError, TypeError: there is no such run.
+        """
+        runs = self._run_list
+        with self._lock:
+            other_active = runs.remove(runs.find(run))
+            self._hidden = [number for number in self._hidden if number in runs.kept]
+            self._catch_up()
+            if other_active:
+                self._page.send_rows(runs.active)
+
+    # -- the chosen rate -----------------------------------------------------------------------
+
+    def check(self, lrs: Sequence[float] | None = None, steps: int = 100) -> CheckResults:
+        """Train a few steps at each of a few rates in the background, to see which is best.
+
+        Each rate starts from the model's present state and gets the same batches; the model is
+        restored after each. The curves are drawn below the chart, and at the end the best rate is
+        offered there; the marker stays where it is. `stop()` ends it, `wait()` waits for it.
+
+        Args:
+            lrs: learning rates for the first param group; by default a third of, at, and three
+                times the chosen one, within the sweep's range.
+            steps: optimizer steps at each rate, at least 2.
+
+        Returns:
+            The results, which fill while it runs: `.frame`, `.summary`, `.best`.
+
+        Raises:
+            ValueError: there is neither `lrs` nor a chosen rate, or they are no learning rates, or
+                the data can be read only once.
+            TypeError: `lrs` or `steps` is of another type.
+            RuntimeError: a sweep or a check is under way, or the widget is closed.
+        """
+        with self._lock:
+            results = self._run_list.start_check(lrs, steps, self.lr)
+            self._catch_up()
+            return results
+
+    def export(self, name: str | None = None) -> float:
+        """Write the chosen rate, a plain float, into a variable of the notebook; returns it.
+
+        A cell that is already queued when this runs still has the old value.
+
+        Args:
+            name: of the variable; by default `variable`.
+
+        Raises:
+            ValueError: no rate is chosen, the name cannot be a variable, or it holds anything but a
+                number.
+            RuntimeError: this is not an IPython session.
+        """
+        return export_rate(self.variable if name is None else name, self.lr).value
+
+    def apply(self, optimizer: Any = None) -> None:
+        """Set the chosen rate on an optimizer, keeping the ratios of its param groups.
+
+        The first group gets the rate; rates that are tensors are filled in place.
+
+        Args:
+            optimizer: which one; by default the one that the active run was given.
+
+        Raises:
+            ValueError: no rate is chosen, or the widget was given a class or factory, so that there
+                is no optimizer of yours.
+            TypeError: not an optimizer.
+            RuntimeError: a sweep or check is under way and would undo it; or the widget is closed.
+        """
+        lr, runs = self.lr, self._run_list
+        latest, overrides = runs.latest, runs.active.overrides
+        if lr is None:
+            raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
+        if optimizer is not None:
+            from lrwidget.task.optimizers import is_optimizer, unwrapped
+
+            if not is_optimizer(optimizer):
+                raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
+            optimizer = unwrapped(optimizer)
+        if runs.closed:
+            if optimizer is None:
+                raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")
+            from lrwidget.task.rates import apply_rate
+
+            apply_rate(optimizer, lr)
+            return
+        source = runs.source
+        if latest is not None and latest.under_way and source.holds(optimizer, overrides):
+            raise RuntimeError(
+                f"the {latest.what} is {latest.state} and puts the optimizer back at its end; "
+                "wait() for it or stop() it first"
+            )
+        source.apply(lr, optimizer, overrides)
+
+    def _note_pick(self) -> None:
+        self._page.state.picked = True
+        self._move("_picked", True)
+
+    def _clamped(self, lr: float | None) -> float | None:
+        return self._run_list.clamp(lr)
+
+    @traitlets.validate("lr")
+    def _lr_in_range(self, proposal: Any) -> float | None:
+        return self._clamped(proposal["value"])
+
+    @traitlets.validate("lr_range")
+    def _lr_range_in_range(self, proposal: Any) -> tuple[float | None, float | None] | None:
+        if proposal["value"] is None:
+            return None
+        low, high = (self._clamped(rate) for rate in proposal["value"])
+        if low == high:
+            raise traitlets.TraitError(
+                f"lr_range is {proposal['value']}, outside of the sweep's range {self._range}"
+            )
+        return low, high
 
     @traitlets.validate("smoothing")
     def _smoothing_in_range(self, proposal: Any) -> float:
@@ -169,29 +426,61 @@ class LRFinderWidget(PageCommands):
             raise traitlets.TraitError(f"smoothing is {value!r}; expected 0 to 0.99")
         return value
 
-    # -- what the program moves -----------------------------------------------------------------
+    # -- what the program moves ----------------------------------------------------------------
 
-    def _news(self) -> dict[str, Any]:
-        self._adopt_replacements()
-        run = self._current
+    def _live_values(self) -> dict[str, Any]:
+        runs = self._run_list
+        runs.adopt_replacements()
+        run, picked = runs.active, self._page.state.picked
         status = run.status()
-        news = {
+        values = {
             "_range": list(run.span),
             "steps": status.steps,
             "step": status.step,
             "suggestion": status.suggestion,
             "error": status.error,
             "_detail": status.detail,
-            "_picked": self._page.picked,
+            "_picked": picked,
         }
-        # Where there is no run any more, there is no suggestion either.
-        if (run.outcome is not None or not run.started) and not self._page.picked:
-            news["lr"] = status.suggestion
-        # Last: who sees a run ended also sees what it came to.
-        return news | self._check_news() | self._runs_news() | {"state": status.state}
+        # A run that has not started has no suggestion.
+        if (run.outcome is not None or not run.started) and not picked:
+            values["lr"] = status.suggestion
+        # The state is last: whoever sees that a run has ended also sees its outcome.
+        return values | self._page.traits() | {"state": status.state}
 
     @traitlets.observe("state")
     def _state_changed(self, _change: Any) -> None:
-        self.send_state("step")  # the last step is news to linked widgets
-        if not self._current.under_way:
-            self._save_where_no_page_does()
+        self.send_state("step")  # linked widgets get the last step
+        if not self._run_list.active.under_way:
+            self._page.send_rows_without_page()
+
+    # -- the end of the widget -----------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop what is under way, close the views, let go of model, optimizer and data.
+
+        The rows stay: `records`, `lr` and `export()` go on working.
+        """
+        runs = getattr(self, "_run_list", None)  # None where construction has failed
+        if runs is not None:
+            source = runs.close()
+            self._catch_up()
+            if source is not None:
+                source.close()
+        if self.comm is not None:
+            close_figure(self.figure)
+            if self._layout_is_ours:
+                self.layout.close()
+        self._loop = None
+        super().close()
+
+    def __repr__(self) -> str:
+        runs = getattr(self, "_run_list", None)
+        if runs is None:
+            return f"{type(self).__name__}()"
+        status = runs.active.status()
+        whole = status.step in (0, status.steps)
+        steps = f"{status.steps} steps" if whole else f"{status.step} of {status.steps} steps"
+        lr = self.lr
+        rate = "" if lr is None else f", lr={lr:.1e}"
+        return f"{type(self).__name__}({status.state}, {steps}{rate})"

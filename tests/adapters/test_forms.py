@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import LRFinderWidget, lr_find
-from lrwidget.adapters import adapt
+from lrwidget.adapters.registry import adapt
 from tests.adapters.case import FRAMEWORKS, make
 
 SHORT: dict[str, Any] = {"start_lr": 1e-4, "end_lr": 1e-2, "steps": 4, "progress": False}
@@ -35,9 +35,11 @@ x = torch.randn(8, 2)
 model = torch.nn.Linear(2, 2)
 lr_find(model, torch.optim.SGD, torch.nn.MSELoss(), [(x, x)], steps=3, progress=False)
 names = ("lightning", "pytorch_lightning", "transformers", "fastai", "skorch", "accelerate")
-print([n for n in sys.modules if n in names or n.startswith("lrwidget.adapters.")])
+loaded = [n for n in sys.modules if n in names or n.startswith("lrwidget.adapters.")]
+loaded.remove("lrwidget.adapters.registry")
+print(loaded)
 import skorch, accelerate
-from lrwidget.adapters import adapt
+from lrwidget.adapters.registry import adapt
 net = skorch.NeuralNetRegressor(torch.nn.Linear(2, 2), train_split=None)
 task = adapt(net, torch.zeros(8, 2).numpy(), torch.zeros(8, 2).numpy(), None, {})
 print(type(task).__name__, [n for n in sys.modules if n.startswith("lrwidget.adapters.")])

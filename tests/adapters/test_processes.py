@@ -61,7 +61,7 @@ def test_a_trainer_on_one_device_does_not_train_several_processes(
 def test_frameworks_that_are_swept_in_one_process_only(
     framework: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrwidget.adapters.process_count", lambda: 2)
+    monkeypatch.setattr("lrwidget.adapters.registry.process_count", lambda: 2)
     with pytest.raises(ValueError, match=r"one of 2 processes, and a .* is swept in one only"):
         find(framework, folder)
 

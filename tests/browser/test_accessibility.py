@@ -50,7 +50,9 @@ def finished_twice(finder: Finder) -> None:
     finished(finder)
     finder.button("Start").click()
     finder.lab.allow("steps", 2 * STEPS)
-    finder.lab.wait_for("the second run", lambda: finder.lab.kernel.value("w._run.number == 2"))
+    finder.lab.wait_for(
+        "the second run", lambda: finder.lab.kernel.value("w._run_list.active.number == 2")
+    )
     finder.wait_for_state("finished")
     finder.slider("Chosen learning rate").press("Home")
     finder.button("Export").click()
@@ -78,7 +80,7 @@ def check_ended(finder: Finder) -> None:
     finder.lab.allow("steps", 5 * STEPS)
     finder.button("Check").click()
     finder.lab.wait_for(
-        "the check ends", lambda: finder.lab.kernel.value("w._checking.state != 'running'")
+        "the check ends", lambda: finder.lab.kernel.value("w._run_list.check.state != 'running'")
     )
     expect(finder.button("Check")).to_be_visible()
 

@@ -56,7 +56,7 @@ def labels(finder: Finder) -> list[str]:
 
 def points_held(finder: Finder) -> list[list[float]]:
     """The rows of the kernel's newest check."""
-    rows: list[list[float]] = finder.lab.kernel.value("w._checking.records.rows().tolist()")
+    rows: list[list[float]] = finder.lab.kernel.value("w._run_list.check.records.rows().tolist()")
     return rows
 
 
@@ -82,7 +82,7 @@ def test_curves_grow_with_their_rates_and_the_best_is_taken_by_its_button(
     assert len(points_held(chosen)) == STEPS
 
     assert lab.kernel.value("w.lr") == RATE  # offered, not taken
-    best = lab.kernel.value("w._checking.results.best")
+    best = lab.kernel.value("w._run_list.check.results.best")
     assert best > RATE  # the steps are few: the fastest of these wins
     chosen.button("Use 9e-2").click()
     lab.wait_for("the kernel has the rate", lambda: lab.kernel.value("w.lr") == best)
@@ -98,7 +98,9 @@ def test_stop_keeps_the_curves_and_offers_nothing(lab: Lab, chosen: Finder) -> N
     lab.wait_for("two curves are drawn", lambda: labels(chosen) == LRS[:2])
     lab.wait_for("150 steps are done", lambda: len(points_held(chosen)) == 150)
     chosen.button("Stop").click()
-    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("w._checking._runner._stop.is_set()"))
+    lab.wait_for(
+        "Stop has arrived", lambda: lab.kernel.value("w._run_list.check._runner._stop.is_set()")
+    )
     lab.allow("steps", STEPS)
     wait_for_words(chosen, "Check stopped: 1 of 3 rates")
     assert labels(chosen) == LRS[:2]

@@ -163,7 +163,7 @@ def test_a_check_says_in_its_panel_what_it_waits_for(nodes: Nodes, notebook: Lab
     waits = "Waiting for a node with 1 CPU and 1 GPU: none of the "
     expect(panel).to_contain_text(waits, timeout=TIMEOUT * 1000)
     finder.button("Stop").click()
-    state = "w._checking.state"
+    state = "w._run_list.check.state"
     notebook.wait_for("it has ended", lambda: notebook.kernel.value(state) == "stopped")
     expect(panel).not_to_contain_text("Waiting", timeout=TIMEOUT * 1000)
 

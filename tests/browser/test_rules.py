@@ -74,7 +74,9 @@ def test_a_click_on_a_tick_is_a_pick(lab: Lab, finished: Finder) -> None:
     # It is the user's: the end of the next sweep leaves it where it is.
     lab.allow("steps", 2 * STEPS)
     finished.button("Start").click()
-    lab.wait_for("the second sweep has ended", lambda: lab.kernel.value("w._run.number") == 2)
+    lab.wait_for(
+        "the second sweep has ended", lambda: lab.kernel.value("w._run_list.active.number") == 2
+    )
     finished.wait_for_state("finished")
     lab.kernel.run("w.wait()")
     assert lab.kernel.value("w.lr") == said["valley"]

@@ -52,7 +52,9 @@ def test_stop_keeps_the_rows_and_restores_the_model(lab: Lab) -> None:
     start(finder)
     finder.wait_for_rows(30)
     finder.button("Stop").click()
-    lab.wait_for("Stop has arrived", lambda: lab.kernel.value("w._run._runner._stop.is_set()"))
+    lab.wait_for(
+        "Stop has arrived", lambda: lab.kernel.value("w._run_list.active._runner._stop.is_set()")
+    )
     lab.allow("steps", STEPS)
     finder.wait_for_state("stopped")
     assert lab.kernel.value("w.state") == "stopped"

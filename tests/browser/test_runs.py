@@ -68,7 +68,7 @@ def drawn_beside(finder: Finder) -> list[str]:
 def wait_for_all_rows(finder: Finder) -> None:
     """Wait until the page holds exactly the rows of all runs of the kernel."""
     kernels = finder.lab.kernel.value(
-        "{number: run.records.rows().ravel().tolist() for number, run in w._kept.items()}"
+        "{number: run.records.rows().ravel().tolist() for number, run in w._run_list.kept.items()}"
     )
 
     def comparable(runs: dict[str, list[float]]) -> dict[str, list[str]]:

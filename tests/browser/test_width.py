@@ -50,7 +50,7 @@ OUT_OF_REACH = """
   return !control.contains(document.elementFromPoint(x + width / 2, y + height / 2));
 }).map((control) => control.outerHTML.slice(0, 120))
 """
-# SweepTarget of the widget's width: the plot's own, and what is left free at its right.
+# Parts of the widget's width: the plot's own, and what is left free at its right.
 PLOT = """
 (root) => {
   const [all, plot] = [root, root.querySelector('.plotarea_background')]

@@ -194,7 +194,7 @@ def test_a_click_on_the_rule_at_which_the_marker_stands_is_a_pick_too(
     lab: Lab, finished: Finder
 ) -> None:
     lr = lab.kernel.value("w.lr")
-    assert lab.kernel.value("w._page.picked") is False
+    assert lab.kernel.value("w._page.state.picked") is False
     finished.root.locator(".lrw-rule.lrw-default").click()
-    lab.wait_for("it is the user's", lambda: lab.kernel.value("w._page.picked"))
+    lab.wait_for("it is the user's", lambda: lab.kernel.value("w._page.state.picked"))
     assert lab.kernel.value("w.lr") == lr

@@ -53,7 +53,7 @@ def test_it_stays_within_the_losses():
 
 
 def lag(rates, losses, line):
-    """How far the line is lowest beyond the end of the region "falling", in decades."""
+    """Return how far the minimum of the line is beyond the region "falling", in decades."""
     end = suggest(rates, losses).minimum
     return np.log10(rates[np.nanargmin(line)] / end)
 

@@ -83,7 +83,7 @@ def test_the_explosion_is_dated_by_its_height_above_the_plateau():
 
 
 class TestHeight:
-    """By how many decades the explosion is higher than the fall is deep."""
+    """Return by how many decades the explosion is higher than the fall is deep."""
 
     # A fall by 2, then an explosion to 2, or 2000, above the level of 2.3.
     low, high = (

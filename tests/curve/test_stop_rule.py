@@ -1,4 +1,4 @@
-"""The stop rule on synthetic curves whose end a person would agree on."""
+"""The stop rule on synthetic curves with an obvious end."""
 
 import time
 
@@ -15,7 +15,7 @@ def ladder(steps):
 
 
 def end_of(lr, loss):
-    """Return the rate at which the sweep ends, None where the ladder ends it."""
+    """Return the rate at which the rule ends the sweep; None if it does not."""
     rule = DivergenceRule()
     for rate, value in zip(lr.tolist(), np.asarray(loss, dtype=float).tolist(), strict=True):
         if rule.diverged(rate, value):
@@ -48,7 +48,7 @@ def heavy_tails(lr, draw):
 
 
 def zig_zag(lr, draw):
-    """Return an explosion that is thrown from wall to wall, with low losses in between."""
+    """Return an explosion that oscillates, with low losses in between."""
     return 2.3 - 2 * fall(lr) + 2 * climb(lr) * draw.uniform(0, 2, size=len(lr))
 
 

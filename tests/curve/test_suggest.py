@@ -1,4 +1,4 @@
-"""From a curve to a rate: on synthetic curves, on any numbers, and the same for the same curve."""
+"""The suggestion: on synthetic curves, on arbitrary numbers, and its invariance."""
 
 import re
 
@@ -310,7 +310,7 @@ class TestAnyInput:
 
 
 def check(lr, s):
-    """What holds for every suggestion."""
+    """Assert the properties of every suggestion."""
     assert isinstance(s, Suggestion)
     assert s.reason
     assert s.confidence in ("high", "low")

@@ -1,4 +1,4 @@
-"""The number of calls that a user says make one step must be the number after which it steps."""
+"""accumulate_in_step must be the number of calls after which the optimizer steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ BATCHES = [SAMPLES[i : i + 32] for i in range(0, 256, 32)]
 
 
 def find(steps_now: Callable[[int], bool], told: int, *, not_finite_at: int = 0) -> LRRecords:
-    """A sweep with a step that calls the optimizer in the calls that `steps_now` says."""
+    """Sweep with a step that calls the optimizer in the calls selected by `steps_now`."""
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     calls = [0]

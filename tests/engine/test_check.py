@@ -1,4 +1,4 @@
-"""Is the suggested rate really better?"""
+"""The check, which trains a few steps at each of several rates."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What the other tests say of the CPU, on a CUDA device: endings, losses, generators and waits."""
+"""Sweeps on a CUDA device: endings, losses, generators and synchronizations."""
 
 import subprocess
 import sys
@@ -152,7 +152,7 @@ def plain_loop(
     data: Any,
     rates: Any,
 ) -> list[float]:
-    """A loop that reads each loss, as people write it."""
+    """A usual training loop, which reads each loss."""
     losses: list[float] = []
     while True:
         for x, y in data:
@@ -321,7 +321,7 @@ def test_a_generator_first_used_by_a_sweep_stands_at_its_seed_afterwards() -> No
 
 
 def waits(run: Callable[[], object]) -> int:
-    """How often torch itself waits for the device in `run`."""
+    """Return how often torch synchronizes with the device in `run`."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")

@@ -1,4 +1,4 @@
-"""A long sweep costs no more a row than a short one."""
+"""The cost of a row does not grow with the length of the sweep."""
 
 import gc
 import tracemalloc

@@ -43,7 +43,7 @@ class Late:
 
 @pytest.fixture(autouse=True)
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that moves when the test says so."""
+    """A clock that the test sets."""
     now = [0.0]
     monkeypatch.setattr(readback.time, "monotonic", lambda: now[0])
     return now

@@ -1,4 +1,4 @@
-"""A sweep in the background."""
+"""A sweep in a background thread."""
 
 import gc
 import threading
@@ -24,7 +24,7 @@ ENDED = {RunState.FINISHED, RunState.DIVERGED, RunState.STOPPED, RunState.FAILED
 
 
 class Gate:
-    """A loss function that lets as many steps through as it is told to."""
+    """A loss function that blocks after the permitted number of steps."""
 
     def __init__(self, loss_fn: Callable[..., Any]) -> None:
         self.loss_fn = loss_fn
@@ -50,7 +50,7 @@ def gated(steps: int = 10) -> tuple[SweepRunner, Gate]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait for a fact; the timeout is there for the day it never comes."""
+    """Wait until a condition holds, with a timeout."""
     deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, "this never came about"
@@ -79,8 +79,11 @@ def test_a_run_starts_once() -> None:
 
 
 def test_a_model_that_is_being_swept_is_refused_at_start() -> None:
-    first, gate = gated()
-    task, options = first._work[0], SweepOptions(start_lr=1e-6, end_lr=1e-3, steps=10)
+    model, optimizer, loss_fn, loader = problem()
+    gate = Gate(loss_fn)
+    task = TrainingTask(model, optimizer, gate, loader)
+    options = SweepOptions(start_lr=1e-6, end_lr=1e-3, steps=10)
+    first = SweepRunner(task, options)
     first.start()
     gate.tokens.release(1)
     until(lambda: len(first.records) == 1)

@@ -1,4 +1,4 @@
-"""One training step, as the task describes it."""
+"""One training step of a task."""
 
 from typing import Any
 

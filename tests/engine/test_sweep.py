@@ -1,4 +1,4 @@
-"""The engine: what is recorded, and when it ends."""
+"""The sweep: its rows and its stop reasons."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A step of the task's own that does all of it: when it has stepped, and what it returns."""
+"""Custom steps that step the optimizer themselves: when they have stepped, and their losses."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BATCHES = [SAMPLES[i : i + 32] for i in range(0, 256, 32)]
 
 
 class Loop:
-    """A training loop of somebody's own."""
+    """A trainer object with its own `step`."""
 
     def __init__(self, model: nn.Module | None = None) -> None:
         self.model = network() if model is None else model

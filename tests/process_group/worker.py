@@ -24,8 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
 
 from lrwidget import TrainingTask, lr_find
-from lrwidget.distributed import team
 from lrwidget.engine.check import check_lrs
+from lrwidget.process_group import team
 from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
 from tests.tasks import blobs, network

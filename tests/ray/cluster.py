@@ -22,7 +22,7 @@ from tests.tasks import blobs
 
 T = TypeVar("T")
 
-# Seconds for one fact to come true; matters only where it never does.
+# Seconds to wait for a condition; reached only if it never holds.
 TIMEOUT = 250.0
 # The same for runners that are closed: below what remains of a test's limit after one of the above.
 CLOSES_WITHIN = 40.0
@@ -42,7 +42,7 @@ TRIED_FOR = 50.0
 
 
 def patiently(begin: Callable[[], T]) -> T:
-    """What a node's start returns, after some tries."""
+    """Return the result of starting a node, with retries."""
     before = children()
     deadline = time.monotonic() + TRIED_FOR
     while time.monotonic() < deadline:
@@ -58,12 +58,12 @@ def patiently(begin: Callable[[], T]) -> T:
 
 
 def children() -> set[psutil.Process]:
-    """The processes that this one has started, and those that they have."""
+    """Return the descendants of this process."""
     return set(psutil.Process().children(recursive=True))
 
 
 def started_since(before: set[psutil.Process]) -> set[psutil.Process]:
-    """The processes that this one has started since, and those that they have."""
+    """Return the descendants of this process that are not in `before` or below."""
     theirs = set[psutil.Process]()
     for process in before:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -84,16 +84,16 @@ class Nodes:
 
     @property
     def address(self) -> str:
-        """Where others can join."""
+        """The address of the head."""
         address: str = self._cluster.address
         return address
 
     def add(self, num_cpus: int) -> Any:
-        """Another node."""
+        """Add a node and return it."""
         return patiently(lambda: self._cluster.add_node(**NODE, num_cpus=num_cpus))
 
     def kill(self, node: Any) -> None:
-        """As by the power switch."""
+        """Kill a node without a graceful shutdown."""
         self._cluster.remove_node(node, allow_graceful=False)
 
     def shutdown(self) -> None:
@@ -121,7 +121,7 @@ def cluster() -> Iterator[Nodes]:
 
 
 def listening(processes: set[psutil.Process]) -> set[str]:
-    """The addresses at which processes listen."""
+    """Return the addresses on which processes listen."""
     numbers = {process.pid for process in processes}
     return {
         connection.laddr.ip
@@ -131,7 +131,7 @@ def listening(processes: set[psutil.Process]) -> set[str]:
 
 
 def until(happened: Callable[[], object], every: float = 0.01) -> None:
-    """Wait for something that must happen, with a look every so many seconds."""
+    """Wait for a condition; check it every `every` seconds."""
     deadline = time.monotonic() + TIMEOUT
     while not happened():
         assert time.monotonic() < deadline, "it never happened"
@@ -139,7 +139,7 @@ def until(happened: Callable[[], object], every: float = 0.01) -> None:
 
 
 def close_all(runners: Sequence[Runner[Any]]) -> None:
-    """Close them, each in a thread of its own: one that does not end holds up nothing."""
+    """Close the runners, each in a separate thread, so that one that hangs blocks no other."""
     threads = [threading.Thread(target=runner.close, daemon=True) for runner in runners]
     for thread in threads:
         thread.start()
@@ -151,25 +151,25 @@ def close_all(runners: Sequence[Runner[Any]]) -> None:
 
 
 class Gate:
-    """A file with a number: so many steps may pass, on whatever node they are taken."""
+    """A file with the number of steps that may run, on any node."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.let(0)
 
     def let(self, steps: int) -> None:
-        """Let so many steps of each sweep pass in all."""
+        """Allow `steps` steps of each sweep in total."""
         new = self.path.with_suffix(".new")
         new.write_text(str(steps))
         new.replace(self.path)
 
     def open(self) -> None:
-        """No more waiting."""
+        """Allow all steps."""
         self.let(10**9)
 
 
 class GatedLoss(nn.CrossEntropyLoss):
-    """Cross entropy that waits at a gate, and fails at a step where that is asked for."""
+    """Cross entropy that waits at a gate, and raises at call `fails_at` if it is given."""
 
     def __init__(self, gate: Path | None, fails_at: int | None) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""A process that leaves a Ray cluster while its sweeps run, again and again.
+"""A process that repeatedly disconnects from a Ray cluster while its sweeps run.
 
 RAY_ADDRESS=... python -m tests.ray.leaving ROUNDS
 
-A process of its own, as what goes wrong here may hang in C++ or crash.
+It is a separate process, since a fault here may hang in C++ or crash.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENDLESS: dict[str, Any] = {"steps": 100_000, "stop_at_divergence": False, "end_l
 
 
 def running() -> Any:
-    """A sweep that goes on for ever, with its first rows."""
+    """Return an endless sweep that has its first rows."""
     runner = RaySource(make_task, RayRunner("auto"), **ENDLESS).runner("")
     runner.start()
     until(lambda: len(runner.records) > 5)
@@ -34,7 +34,7 @@ def running() -> Any:
 
 
 def ends(runner: Any) -> None:
-    """It has ended with the words for it, and kept its rows."""
+    """Check that the run ended with the error of a disconnected process, and kept its rows."""
     with pytest.raises(WorkerLostError, match=LEFT):
         runner.wait(TIMEOUT)
     assert runner.state is RunState.FAILED
@@ -43,20 +43,20 @@ def ends(runner: Any) -> None:
 
 
 def leave() -> None:
-    """Leave it: nothing that goes on here may start a cluster of its own, as Ray's calls do."""
+    """Disconnect: no later call may start another cluster, as Ray's calls do."""
     runner = running()
-    part = runner._parts[0]
+    handle = runner._handles[0]
     ray.shutdown()
     ends(runner)
-    for late in (part.submit, lambda: part.steer("stop"), part.take):
+    for late in (handle.submit, lambda: handle.steer("stop"), handle.receive):
         with pytest.raises(WorkerLostError, match=LEFT):
             late()
-    part.release()
+    handle.release()
     assert not ray.is_initialized()
 
 
 def leave_and_come_back() -> None:
-    """Leave it and join at once: what runs finds itself connected, and not as it was."""
+    """Disconnect and reconnect at once: the running sweep sees another connection."""
     runner = running()
     ray.shutdown()
     RayRunner("auto").connect()
@@ -70,7 +70,7 @@ WAYS: tuple[Callable[[], None], ...] = (leave, leave_and_come_back)
 
 
 def main(rounds: str) -> None:
-    """Leave so many times in each way; a hang ends it, with the stacks of all threads."""
+    """Disconnect `rounds` times in each way; a hang ends the process with all stacks."""
     faulthandler.dump_traceback_later(TIMEOUT, exit=True)
     for number in range(int(rounds)):
         for way in WAYS:

@@ -22,10 +22,10 @@ from torch import nn
 from lrwidget import TrainingTask
 from lrwidget.distributed import RayRunner
 from lrwidget.engine.runner import Runner, RunState
-from lrwidget.ray.coordinator import Coordinator, Places
+from lrwidget.ray.coordinator import Coordinator, ScalingRequest
 from lrwidget.ray.handle import WorkerLostError
 from lrwidget.ray.job import JobEnd
-from lrwidget.ray.ranks import together
+from lrwidget.ray.ranks import wrap_in_ddp
 from lrwidget.ray.source import RaySource
 from lrwidget.records.table import StopReason
 from tests.ray.cluster import (
@@ -110,7 +110,7 @@ def helpers() -> list[str]:
 
 def nothing_stays(cluster: RayRunner) -> None:
     """No cores are held or waited for when all who would have ended, and they do."""
-    for _, gone in cluster._leaving:
+    for _, gone in cluster._shutting_down:
         with pytest.raises(RayActorError):  # it is gone, or going, without an answer
             ray.get(gone, timeout=TIMEOUT)
     until(lambda: set(groups()) <= {"REMOVED"} and helpers() == [], every=0.5)
@@ -236,19 +236,19 @@ def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
 
 
 def test_workers_that_begin_a_second_time_end_the_attempt() -> None:
-    coordinator = Coordinator(Places(2, 1, 0))
-    assert [coordinator.begin(rank) for rank in (1, 0)] == [True, True]
-    assert not coordinator.begin(1)
-    end = coordinator._reports.get_nowait().end
+    coordinator = Coordinator(ScalingRequest(2, 1, 0))
+    assert [coordinator.rank_started(rank) for rank in (1, 0)] == [True, True]
+    assert not coordinator.rank_started(1)
+    end = coordinator._reports.get_nowait().job_end
     assert end is not None
     assert end.lost
     assert "started the workers a second time" in str(end.error)
 
 
 def test_a_node_taken_back_is_a_loss_whatever_the_workers_say_of_it() -> None:
-    coordinator = Coordinator(Places(1, 1, 0))
-    coordinator.ended(0, JobEnd(StopReason.FAILED, RuntimeError("torn down")))
-    end = coordinator._what_failed(PreemptionError(PreemptionInfo(0, {"a node": [0]})))
+    coordinator = Coordinator(ScalingRequest(1, 1, 0))
+    coordinator.rank_ended(0, JobEnd(StopReason.FAILED, RuntimeError("torn down")))
+    end = coordinator._root_failure(PreemptionError(PreemptionInfo(0, {"a node": [0]})))
     assert end.lost
     assert isinstance(end.error, PreemptionError)
 
@@ -261,4 +261,4 @@ def test_a_step_of_its_own_is_refused_where_the_model_is_not_distributed() -> No
     with pytest.raises(
         ValueError, match="with a step of its own, and its model is not distributed"
     ):
-        together(task)
+        wrap_in_ddp(task)

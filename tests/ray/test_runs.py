@@ -19,8 +19,8 @@ import torch
 from lrwidget import LRRecords, check_lrs
 from lrwidget.distributed import RayRunner
 from lrwidget.engine.runner import Runner, RunState
-from lrwidget.ray.handle import WorkerLostError, in_short
-from lrwidget.ray.job import Job, task_of
+from lrwidget.ray.handle import WorkerLostError, summarize_error
+from lrwidget.ray.job import Job, build_task
 from lrwidget.ray.source import RaySource
 from lrwidget.records.table import StopReason
 from lrwidget.sources.local import SweepRunner
@@ -78,7 +78,7 @@ def start(runner: T) -> T:
 def local(seed: int = RANGE["seed"]) -> LRRecords:
     """The rows of the same sweep, met in this process."""
     options = SweepOptions(**(RANGE | {"seed": seed}))
-    runner = SweepRunner(task_of(make_task, Job(RANGE["seed"], {}, options)), options)
+    runner = SweepRunner(build_task(make_task, Job(RANGE["seed"], {}, options)), options)
     runner.start()
     return runner.wait()
 
@@ -151,7 +151,7 @@ def test_what_else_a_factory_may_return_is_named_with_what_is_expected(
     made: Any, words: str
 ) -> None:
     with pytest.raises(TypeError, match=words):
-        task_of(lambda: made, Job(0, {}, SweepOptions()))
+        build_task(lambda: made, Job(0, {}, SweepOptions()))
 
 
 def test_who_waits_for_what_no_node_has_says_so_and_can_be_stopped() -> None:
@@ -167,7 +167,7 @@ def test_a_check_trains_all_rates_at_once_and_as_here() -> None:
     lrs = [1e-3, 1e-2]
     runner = start(source().checker(lrs, steps=10))
     results = runner.wait(TIMEOUT)
-    here = check_lrs(task_of(make_task, Job(3, {}, SweepOptions())), lrs, steps=10)
+    here = check_lrs(build_task(make_task, Job(3, {}, SweepOptions())), lrs, steps=10)
     assert [trial.rows().tolist() for trial in results.trials] == [
         trial.rows().tolist() for trial in here.trials
     ]
@@ -256,7 +256,7 @@ def test_a_factory_that_fails_ends_its_run_with_what_it_raised(
     runner = start(RaySource(factory, RayRunner(), **RANGE).runner(""))
     with pytest.raises(kind, match=words):
         runner.wait(TIMEOUT)
-    assert "in task_of" in str(runner.traceback)
+    assert "in build_task" in str(runner.traceback)
     assert len(runner.records) == 0
     until(all_cores_are_free, every=0.5)
 
@@ -270,7 +270,7 @@ def test_the_way_a_worker_was_lost_is_told_in_short() -> None:
     long = (
         "ActorDiedError\n\x1b[36mThe actor died because of an exit. Some common causes include: (1)"
     )
-    said = in_short(RuntimeError(long))
+    said = summarize_error(RuntimeError(long))
     assert said == "RuntimeError: The actor died because of an exit."
 
 

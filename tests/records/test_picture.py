@@ -1,4 +1,4 @@
-"""Records and checks as pictures: what a notebook shows where they are the last value of a cell."""
+"""The display of records and check results in a notebook."""
 
 import json
 import math
@@ -26,7 +26,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "lossrange.json").
 
 
 class Shown(HTMLParser):
-    """What a page makes of the HTML: its elements, its text, and the pictures in it."""
+    """The HTML as a page parses it: its elements, its text, and the pictures in it."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def texts(svg: ET.Element) -> list[str]:
 
 
 def courses(svg: ET.Element) -> list[list[np.ndarray]]:
-    """The lines within the frame, each as its pieces between gaps, shapes (points, 2)."""
+    """Return the lines within the frame, each as its pieces between gaps, shapes (points, 2)."""
     (inside,) = svg.findall(f"{SVG}svg")
     lines = []
     for path in inside.iter(f"{SVG}path"):
@@ -80,7 +80,7 @@ def size(bundle: dict[str, str]) -> int:
 
 
 def noisy(steps: int, seed: int = 0) -> list[tuple[float, float]]:
-    """A sweep with noise that no two neighbours share: as hard to thin as one can be."""
+    """A sweep with independent noise in each row, the hardest case for thinning."""
     noise = np.random.default_rng(seed).normal(0, 0.3, steps)
     rates = np.geomspace(1.15e-6, 1, steps)
     falls = 2.3 - 2 / (1 + (1e-3 / rates) ** 2)
@@ -243,7 +243,7 @@ def test_a_single_bad_batch_in_ten_thousand_is_seen() -> None:
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_the_loss_axis_is_that_of_the_page(case: dict) -> None:
-    """`autorange.test.ts` holds the page to the same numbers."""
+    """`numeric/loss-range.test.ts` holds the page to the same numbers."""
     sweeps = [np.array(sweep, float) for sweep in case["sweeps"]]
     assert loss_range(sweeps) == pytest.approx(case["range"], rel=1e-12)
     assert trials_range(sweeps) == pytest.approx(case["trials"], rel=1e-12)

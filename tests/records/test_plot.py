@@ -1,4 +1,4 @@
-"""The static picture."""
+"""The matplotlib plot of records."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The growing table: rows, columns, smoothing, saving."""
+"""The records: rows, columns, smoothing, saving."""
 
 import json
 import math

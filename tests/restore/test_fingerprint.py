@@ -119,8 +119,8 @@ def test_it_notices(change: str) -> None:
 
 def remembered(patch: pytest.MonkeyPatch, kind: type, way: Any) -> None:
     """Let a backup remember objects of exactly this type in another way, or (None) not at all."""
-    as_usual = backup._way_for
-    patch.setattr(backup, "_way_for", lambda other: way if other is kind else as_usual(other))
+    default = backup._method_for
+    patch.setattr(backup, "_method_for", lambda other: way if other is kind else default(other))
 
 
 # Each leaves out one part of what a sweep in place puts back.

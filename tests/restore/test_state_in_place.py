@@ -162,7 +162,7 @@ def test_an_average_that_a_hook_keeps_is_as_before() -> None:
 
 
 def test_a_huge_graph_of_objects_is_walked_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrwidget.backup.backup.MOST_OBJECTS", 100)
+    monkeypatch.setattr("lrwidget.backup.backup.MAX_OBJECTS", 100)
     model = Full()
     link = model.chain = Meter()
     for _ in range(5000):  # deeper than Python may recurse

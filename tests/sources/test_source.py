@@ -1,4 +1,4 @@
-"""Where runs come from: the plain run and its variants, what a check runs, where a rate goes."""
+"""Sources: runs with and without overrides, checks, and the optimizer that gets a rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a batch to its loss, for every form of batch."""
+"""The loss of a batch, for every form of batch."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""Arguments in each other's places, and objects with a loop of their own, are told the way out."""
+"""Errors for misplaced arguments and for objects that train in their own loop."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ model, sgd, ce, loader = problem()
 
 
 def made(name: str, module: str, base: type = object, **attributes: Any) -> Any:
-    """A class as a library has it."""
+    """Return a class that belongs to a module of a library."""
     return type(name, (base,), {"__module__": module, **attributes})
 
 

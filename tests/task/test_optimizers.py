@@ -1,4 +1,4 @@
-"""Optimizers around one another and with modes are swept as a plain loop would, and put back."""
+"""Wrapped optimizers and those with modes are swept as in a plain loop, and restored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ def losses_of_a_plain_loop(model: nn.Module, optimizer: Any, rates: Any) -> list
 
 
 class Counting(torch.optim.Optimizer):
-    """Around one, made as torch's own are, with attributes of its own."""
+    """A wrapper of torch's class with its own attributes."""
 
     def __init__(self, inner: torch.optim.Optimizer) -> None:
         super().__init__(inner.param_groups, inner.defaults)
@@ -61,7 +61,7 @@ class Counting(torch.optim.Optimizer):
 
 
 class Unmade(torch.optim.Optimizer):
-    """Leaves Optimizer.__init__ out and has the groups of the inner one as a property."""
+    """A wrapper that does not call Optimizer.__init__; its groups are those of the inner one."""
 
     def __init__(self, inner: torch.optim.Optimizer) -> None:
         self.inner, self.log, self.turn = inner, [torch.zeros(1)], 0
@@ -85,7 +85,7 @@ class Unmade(torch.optim.Optimizer):
 
 
 class NotAnOptimizer:
-    """All of what an optimizer has, and not of torch's class."""
+    """An object with the interface of an optimizer that is not of torch's class."""
 
     def __init__(self, inner: torch.optim.Optimizer) -> None:
         self.inner, self.turn = inner, 0
@@ -103,7 +103,7 @@ class NotAnOptimizer:
 
 
 class CopiedGroups(torch.optim.Optimizer):
-    """Has groups of its own over the parameters of the inner one, and keeps them apart."""
+    """A wrapper with its own groups over the parameters of the inner one."""
 
     def __init__(self, inner: torch.optim.Optimizer) -> None:
         super().__init__([dict(group) for group in inner.param_groups], inner.defaults)
@@ -114,7 +114,7 @@ class CopiedGroups(torch.optim.Optimizer):
 
 
 class Marked(torch.optim.SGD):
-    """With an attribute that a plain copy of it would not have."""
+    """An optimizer with an attribute that a plain copy lacks."""
 
     def __init__(self, params: Any, lr: float) -> None:
         super().__init__(params, lr=lr, momentum=0.9)

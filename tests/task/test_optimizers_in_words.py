@@ -1,4 +1,4 @@
-"""Optimizers that cannot be swept as they are say why and what to do; libraries' are swept."""
+"""Optimizers that cannot be swept get an error with advice; those of libraries are swept."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ __all__ = ["own_folder_for_temporary_files"]
 
 
 def refused(optimizer: Any, error: type[Exception], words: str, **options: Any) -> None:
-    """By `lr_find`, and by the widget at once."""
+    """Assert the error of `lr_find` and of the widget's constructor."""
     model = network()
     given = optimizer(model.parameters()) if callable(optimizer) else optimizer
     for entry in (find, LRFinderWidget):

@@ -1,4 +1,4 @@
-"""Options are checked at the door, with errors that name the value and the mend."""
+"""The validation of options; errors name the value and the expected one."""
 
 import math
 

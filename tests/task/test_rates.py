@@ -1,4 +1,4 @@
-"""The ratio of param groups is that of the rates a person has written, whatever a schedule did."""
+"""The ratio of param groups is that of the configured rates, whatever a schedule did."""
 
 from collections.abc import Callable
 from typing import Any

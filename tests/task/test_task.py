@@ -1,4 +1,4 @@
-"""What is trained: the arguments of a sweep and their errors."""
+"""The training task: its arguments and their errors."""
 
 import pytest
 import torch

@@ -115,7 +115,7 @@ def test_every_row_reaches_the_page_in_order_and_within_the_budget(gate: Gate) -
     comm_of(w).say(type="hello")
     began = time.monotonic()
     results = w.check(steps=60)
-    while w._checking.under_way:
+    while w._run_list.check.under_way:
         gate.let(2)
         time.sleep(0.01)
     w.wait()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrwidget.widget.export import QUEUED, checked_name, export_rate
+from lrwidget.widget.export import QUEUED, export_rate, validate_name
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_outside_of_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.text(max_size=30))
 def test_a_name_is_only_ever_a_key(text: str) -> None:
     try:
-        name = checked_name(text)
+        name = validate_name(text)
     except ValueError:
         return
     # What is accepted is what an assignment in a cell would make, and nothing else.

@@ -90,10 +90,10 @@ def test_a_pick_of_the_rate_that_is_chosen_already_is_a_pick(gate: Gate) -> None
     widget = finder(loss_fn=gate)
     widget.start()
     widget.wait()
-    assert not widget._page.picked
+    assert not widget._page.state.picked
     lr = widget.lr
     comm_of(widget).say(type="pick", lr=lr)
-    assert widget._page.picked
+    assert widget._page.state.picked
     assert widget.lr == lr
 
 
@@ -101,7 +101,7 @@ def test_a_pick_of_the_rate_that_is_chosen_already_is_a_pick(gate: Gate) -> None
 def test_a_malformed_pick_is_none(lr: object, caplog: pytest.LogCaptureFixture) -> None:
     widget = finder()
     comm_of(widget).say(type="pick", lr=lr)
-    assert not widget._page.picked
+    assert not widget._page.state.picked
     assert "ignored a message of the page" in caplog.text
 
 

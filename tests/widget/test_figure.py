@@ -36,6 +36,15 @@ def test_marks_leave_domains_and_messages_to_the_page() -> None:
         assert mark.tooltip is None
 
 
+def test_marks_leave_their_style_to_the_page() -> None:
+    style = ("colors", "stroke_width", "line_style", "fill", "fill_opacities", "default_size")
+    for mark in build_figure(1e-6, 1.0).marks:
+        plain = type(mark)(x=[], y=[], scales=mark.scales)
+        for name in style:
+            if mark.has_trait(name):
+                assert getattr(mark, name) == getattr(plain, name), (mark.labels, name)
+
+
 def test_x_axis_is_logarithmic_over_the_sweep() -> None:
     figure = build_figure(1e-6, 1.0)
     scale = marks(figure)["smoothed loss"].scales["x"]

@@ -56,7 +56,7 @@ def test_bad_page_values_roll_nothing_back_that_moved_meanwhile(gate: Gate) -> N
     w = finder(loss_fn=gate)
     w.start()
     gate.open()
-    until(lambda: w._current.outcome is not None)
+    until(lambda: w._run_list.active.outcome is not None)
     comm_of(w).set(smoothing="much", y_max=2.0)
     assert (w._trait_values["state"], w._trait_values["y_max"]) == ("finished", 2.0)
     w.wait()

@@ -83,7 +83,9 @@ class Player:
                 assert self.w.error == failed
         self.check()
         held = tables(self.page.rows_messages)
-        rows = {number: run.records.rows().tolist() for number, run in self.w._kept.items()}
+        rows = {
+            number: run.records.rows().tolist() for number, run in self.w._run_list.kept.items()
+        }
         assert {number: held[number] for number in rows} == rows, self.log
         assert self.observers <= {threading.current_thread()}
         assert everything(self.parts) == self.before, self.log
@@ -245,7 +247,7 @@ class Player:
         """The page's legend, which may lag behind: it names runs that are gone."""
         number = self.dice.randint(0, 12)
         action = self.dice.choice(["activate", "remove", "rename"])
-        run = self.w._kept.get(number)
+        run = self.w._run_list.kept.get(number)
         if self.w.state in ACTIVE:
             action = "rename"
         self.page.say(type="run", action=action, run=number, label="named by the page")

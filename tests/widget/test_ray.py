@@ -64,7 +64,7 @@ def test_stop_and_pause_go_to_all_and_closing_ends_them(nodes: Nodes, tmp_path: 
     until(lambda: [len(run) for run in w.runs] == [3, 3], TIMEOUT)
     w.pause()
     gate.open()
-    until(lambda: all(run.state == "paused" for run in w._all), TIMEOUT)
+    until(lambda: all(run.state == "paused" for run in w._run_list.all), TIMEOUT)
     w.resume()
     until(lambda: w.state == "running", TIMEOUT)
     w.stop()

@@ -214,7 +214,7 @@ def test_linked_widgets_follow(gate: Gate) -> None:
     w.wait()
     assert bar.value == 20
     assert text.value == f"{w.lr:.2e}"
-    assert not w._page.picked  # following is not picking
+    assert not w._page.state.picked  # following is not picking
     w.smoothing = 0.25
     assert slider.value == 0.25
 

@@ -1,7 +1,8 @@
 """The page's snippets, run as they are: each makes the optimizer and gives the rates that it says.
 
-`tests/vectors/snippets.json` holds what the page writes, which js/test/snippets.test.ts checks, for
-the recipes that the kernel makes of these very optimizers, which is checked here.
+`tests/vectors/snippets.json` holds what the page writes, which
+js/test/export/snippets.test.ts checks, for the code that the kernel makes for these very
+optimizers, which is checked here.
 """
 
 import json
@@ -12,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrwidget.engine.recipe import recipe
-from tests.engine.test_recipe import meta
+from lrwidget.engine.optimizer_code import optimizer_code
+from tests.engine.test_optimizer_code import meta
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "snippets.json"
 CASES = json.loads(VECTORS.read_text())["cases"]
@@ -69,7 +70,7 @@ class Training:
 
 @pytest.mark.parametrize("case", KNOWN, ids=name_of)
 def test_the_kernel_makes_the_recipe_that_the_page_writes_from(case: dict[str, Any]) -> None:
-    found = recipe(meta(getattr(torch.optim, case["optimizer"]), **settings_of(case)))
+    found = optimizer_code(meta(getattr(torch.optim, case["optimizer"]), **settings_of(case)))
     assert found == case["recipe"]
 
 

@@ -10,6 +10,7 @@ import torch
 import traitlets
 
 from lrwidget import LRFinderWidget
+from lrwidget.widget import traits
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     Gate,
@@ -61,7 +62,7 @@ def test_news_that_come_while_values_are_held_back_do_no_harm(gate: Gate) -> Non
     gate.open()
     with w.hold_sync():
         w.smoothing, w.lr = 0.5, 1e-2
-        until(lambda: w._current.outcome is not None)
+        until(lambda: w._run_list.active.outcome is not None)
     assert (w.state, w.lr, w.smoothing) == ("finished", 1e-2, 0.5)
     sent = comm_of(w)
     for name, value in {"state": "finished", "lr": 1e-2, "smoothing": 0.5}.items():
@@ -201,3 +202,28 @@ def test_lr_range_is_ordered_and_in_the_range() -> None:
 def test_what_the_kernel_owns_cannot_be_assigned(name: str) -> None:
     with pytest.raises(traitlets.TraitError, match="read-only"):
         setattr(finder(), name, None)
+
+
+def test_a_pick_is_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = finder()
+    validated: list[Any] = []
+    finite = traits.finite
+    monkeypatch.setattr(traits, "finite", lambda *given: validated.append(given) or finite(*given))
+    w.lr = 1e-3
+    comm_of(w).set(lr=2e-3)
+    comm_of(w).say(type="pick", lr=3e-3)
+    assert validated == [("lr", 1e-3), ("lr", 2e-3), ("lr", 3e-3)]
+    assert w.lr == 3e-3
+
+
+def test_what_an_observer_sets_on_a_pick_of_the_page_is_validated() -> None:
+    w = finder()
+
+    def raise_it(change: Any) -> None:
+        if change["new"] < 1.0:
+            with w.hold_trait_notifications():
+                w.lr = 50.0
+
+    w.observe(raise_it, "lr")
+    comm_of(w).set(lr=2e-3)
+    assert w.lr == 1.0

@@ -61,7 +61,7 @@ class RowReader(nn.Module):
 
 
 class Cleaner(nn.Module):
-    """Convolutions that foretell the noise of a picture."""
+    """Convolutions that predict the noise of an image."""
 
     def __init__(self, channels: int = 8) -> None:
         super().__init__()

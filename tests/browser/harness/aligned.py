@@ -74,7 +74,7 @@ class Rates:
 
 # What a `Rates` is made of, as a kernel with the widget `w` has it.
 RATES = """dict(
-    chosen=w.lr, span=w._run.span, first=w.records.lr[0], last=w.records.lr[-1],
+    chosen=w.lr, span=w._run_list.active.span, first=w.records.lr[0], last=w.records.lr[-1],
     landmarks=w._detail["landmarks"], suggestions=list(w._detail["suggestions"].values()),
 )"""
 

@@ -202,7 +202,7 @@ class Finder:
         """
         self.lab.wait_for(
             "Pause has arrived",
-            lambda: self.lab.kernel.value("not w._run._runner._go.is_set()"),
+            lambda: self.lab.kernel.value("not w._run_list.active._runner._go.is_set()"),
         )
 
     def wait_for_rows(self, count: int) -> None:

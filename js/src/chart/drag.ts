@@ -1,0 +1,123 @@
+// Pressing and dragging in the plot: picks a rate, selects a range of rates, or zooms.
+import { h, on } from "../dom";
+import { partBetween, tidyRate } from "../numeric/axis";
+import type { Session } from "../state/session";
+import { describeOutside } from "../text/words";
+import { across, type Place, rateOf } from "./place";
+
+/** A pointer that moves no further is a click, in pixels. */
+const CLICK_SLACK = 3;
+/** Pressing this near to an end of the range moves that end, in pixels. */
+const GRAB_DISTANCE = 7;
+
+interface Gesture {
+  /** Where the pointer was pressed, in pixels. */
+  x: number;
+  /** The fixed end of the range or of the zoom. */
+  anchor: number;
+  moved: boolean;
+}
+
+export class Brush {
+  /** Shows the part to zoom to while it is dragged. */
+  readonly el = h("div.brush", { hidden: true, "aria-hidden": "true" });
+  private gesture: Gesture | null = null;
+
+  constructor(
+    private readonly plot: HTMLElement,
+    private readonly session: Session,
+    private readonly place: () => Place | null,
+  ) {
+    on(plot, "pointerdown", (event) => {
+      this.begin(event);
+    });
+    on(plot, "pointermove", (event) => {
+      this.move(event);
+    });
+    on(plot, "pointerup", (event) => {
+      this.end(event);
+    });
+    on(plot, "pointercancel", () => {
+      this.stop();
+    });
+    on(plot, "dblclick", () => {
+      if (session.view.mode === "zoom") session.view.setZoom(null);
+    });
+  }
+
+  private begin(event: PointerEvent): void {
+    const place = this.place();
+    const target = event.target as Element;
+    // bqplot drags the marker itself, in every mode.
+    if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
+      return;
+    const box = this.plot.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) return;
+    const { visibleSpan, lrRange, view } = this.session;
+    let anchor = rateOf(x, visibleSpan, place);
+    if (view.mode === "range" && lrRange) {
+      const [low, high] = lrRange;
+      const near = (lr: number): boolean =>
+        Math.abs(across(lr, visibleSpan, place) - x) <= GRAB_DISTANCE;
+      if (near(high)) anchor = low;
+      else if (near(low)) anchor = high;
+    }
+    this.gesture = { x, anchor, moved: false };
+    this.plot.setPointerCapture(event.pointerId);
+  }
+
+  private move(event: PointerEvent): void {
+    const { gesture, session } = this;
+    const place = this.place();
+    if (!gesture || !place) return;
+    const x = event.clientX - this.plot.getBoundingClientRect().left;
+    if (!gesture.moved && Math.abs(x - gesture.x) <= CLICK_SLACK) return;
+    if (!gesture.moved && session.view.mode !== "zoom") session.startDrag();
+    gesture.moved = true;
+    const lr = rateOf(x, session.visibleSpan, place);
+    if (session.view.mode === "pick") this.pick(lr);
+    else if (session.view.mode === "range") this.selectRange(gesture.anchor, lr);
+    else this.showSelection(gesture.x, Math.min(Math.max(x, place.left), place.right), place);
+  }
+
+  private end(event: PointerEvent): void {
+    const { gesture, session } = this;
+    const place = this.place();
+    if (!gesture) return;
+    this.stop();
+    if (!place) return;
+    const x = event.clientX - this.plot.getBoundingClientRect().left;
+    const lr = rateOf(x, session.visibleSpan, place);
+    if (session.view.mode === "pick" && !gesture.moved) this.pick(lr);
+    if (session.view.mode !== "zoom" || !gesture.moved) return;
+    const part = partBetween(gesture.anchor, lr, session.visibleSpan);
+    if (part) session.view.setZoom(part);
+  }
+
+  private stop(): void {
+    this.gesture = null;
+    this.el.hidden = true;
+    if (this.session.dragging) this.session.endDrag();
+  }
+
+  private pick(lr: number): void {
+    const { session } = this;
+    const rate = tidyRate(lr, session.visibleSpan);
+    session.pick(rate);
+    // The rate was clamped: only another run has swept it.
+    if (session.lr !== rate) session.view.notify(false, describeOutside(rate, session.span));
+  }
+
+  private selectRange(a: number, b: number): void {
+    const { session } = this;
+    const [low, high] = [a, b].map((lr) => tidyRate(lr, session.visibleSpan)).sort((p, q) => p - q);
+    session.setRange([low!, high!]);
+  }
+
+  private showSelection(from: number, to: number, { top, bottom }: Place): void {
+    const left = Math.min(from, to);
+    this.el.hidden = false;
+    this.el.style.cssText = `left:${left}px;width:${Math.abs(to - from)}px;top:${top}px;height:${bottom - top}px`;
+  }
+}

@@ -1,0 +1,263 @@
+// Puts the picture into bqplot's models, which draw it in every view. Only this file knows them.
+// Models are set without save_changes: what is drawn never depends on the kernel, nor troubles it.
+import type { RealModel } from "../host";
+import { clampRate, type Span } from "../numeric/axis";
+import { outline } from "../numeric/band";
+import { Curve } from "../numeric/curve";
+import { Columns, type Points, decimated } from "../numeric/decimation";
+import { AutoRange, logRange, type Range, visibleRange } from "../numeric/loss-range";
+import type { Quartiles } from "../numeric/quartiles";
+import type { Run } from "../state/runs";
+import type { Session } from "../state/session";
+import type { RunTable } from "../stream/rows";
+import { FAINT, MARK_STYLES, type MarkName, QUIET, STRONG } from "./styles";
+import { logTicks, lossTicks, rateTicks, type Ticks } from "./ticks";
+
+/** What is to be seen. */
+export interface Picture {
+  table: RunTable | null;
+  /** The runs beside the active one. */
+  others: readonly Run[];
+  /** The rates at the ends of the x axis. */
+  span: Span;
+  showRaw: boolean;
+  /** What page and kernel both set. */
+  traits: Session["traits"];
+  suggestion: number | null;
+  /** Whether the run has ended: then no sweep is in progress. */
+  ended: boolean;
+  /** Width of the widest view's plot in pixels. */
+  columns: number;
+}
+
+/** What the marks of the runs beside the active one are called, before the number of their style. */
+const OTHER = "other ";
+const NOTHING = new Float64Array(0);
+const NO_POINTS = { x: NOTHING, y: NOTHING };
+
+/** Runs an effect only when one of its reasons has changed. */
+class Memo {
+  private reasons: readonly unknown[] = [NaN];
+
+  when(reasons: readonly unknown[], effect: () => void): void {
+    const same =
+      reasons.length === this.reasons.length &&
+      reasons.every((reason, i) => Object.is(reason, this.reasons[i]));
+    if (same) return;
+    this.reasons = reasons;
+    effect();
+  }
+}
+
+export class Chart {
+  /** What the loss axis should show by itself, and the largest loss. */
+  autoRange = new AutoRange();
+  /** What the loss axis shows. */
+  range: Range = this.autoRange.range;
+  private log = false;
+  private readonly curves = new WeakMap<RunTable, Curve>();
+  private readonly marks: Map<string, RealModel>;
+  private readonly axes: RealModel[];
+  private readonly memos = {
+    auto: new Memo(),
+    raw: new Memo(),
+    others: new Memo(),
+    smoothed: new Memo(),
+    span: new Memo(),
+    limit: new Memo(),
+    visible: new Memo(),
+    marker: new Memo(),
+    suggestion: new Memo(),
+  };
+
+  constructor(figure: RealModel) {
+    const marks = figure.get("marks") as RealModel[];
+    this.marks = new Map(marks.map((mark) => [(mark.get("labels") as string[])[0] ?? "", mark]));
+    this.axes = figure.get("axes") as RealModel[];
+    for (const [label, mark] of this.marks) {
+      const name = label.startsWith(OTHER) ? "other" : (label as MarkName);
+      mark.set({ ...MARK_STYLES[name] });
+    }
+  }
+
+  /** A mark's model by its first label. */
+  mark(name: string): RealModel {
+    const mark = this.marks.get(name);
+    if (!mark) throw new Error(`the figure has no mark "${name}"`);
+    return mark;
+  }
+
+  /** Which style a mark draws runs in; null where it draws none beside the active one. */
+  styleOf(mark: RealModel): string | null {
+    const name = (mark.get("labels") as string[])[0] ?? "";
+    return name.startsWith(OTHER) ? name.slice(OTHER.length) : null;
+  }
+
+  /** A run as it is drawn. */
+  curveOf(table: RunTable): Curve {
+    let curve = this.curves.get(table);
+    if (!curve) {
+      curve = new Curve(table);
+      this.curves.set(table, curve);
+    }
+    return curve;
+  }
+
+  draw(picture: Picture): void {
+    const { table, others, span, showRaw, traits, suggestion, ended, columns } = picture;
+    const lr = traits.lr.value;
+    const smoothing = traits.smoothing.value;
+    const { memos } = this;
+    const curve = table && this.curveOf(table);
+    const rows = [table, table?.revision];
+    const all = [...(table ? [table] : []), ...others.map((other) => other.table)];
+    const drawn = all.some(({ length }) => length > 0);
+    memos.span.when([span.low, span.high], () => {
+      this.setSpan(span);
+    });
+    const everyRow = all.flatMap((each) => [each, each.revision]);
+    memos.auto.when(everyRow, () => {
+      this.autoRange = together(
+        all.filter(({ length }) => length > 0).map((each) => this.curveOf(each).autoRange),
+      );
+    });
+    const { minPositiveLoss, maxLoss } = this.autoRange;
+    this.log = traits.log_y.value && minPositiveLoss < Infinity;
+    const linear = visibleRange(this.autoRange.range, traits.y_max.value);
+    this.range = this.log ? logRange(linear, minPositiveLoss, maxLoss) : linear;
+    const { log, range } = this;
+    memos.limit.when([range.min, range.max, drawn, log], () => {
+      this.setRange(range, drawn);
+    });
+    memos.raw.when([log, ...rows, span.low, span.high, columns], () => {
+      const opacities = [table && table.sweeps > 1 ? FAINT : 1];
+      const points = curve?.raw(span, columns) ?? NO_POINTS;
+      this.mark("raw loss").set({ ...this.scaled(points), opacities });
+    });
+    memos.smoothed.when([log, ...rows, span.low, span.high, columns, smoothing, ended], () => {
+      const several = curve !== null && curve.table.sweeps > 1;
+      // The sweep in progress; by itself, or below what all of them come to.
+      const points = several && ended ? NO_POINTS : curve?.line(smoothing, span, columns);
+      const stroke_width = several ? QUIET : STRONG;
+      this.mark("smoothed loss").set({ ...this.scaled(points ?? NO_POINTS), stroke_width });
+      this.setSweeps(several ? curve.quartiles(smoothing) : null, new Columns(span, columns));
+    });
+    const beside = others.flatMap(({ table: { run, revision }, style }) => [run, revision, style]);
+    memos.others.when([log, ...beside, span.low, span.high, columns, smoothing], () => {
+      for (const mark of this.marks.values()) {
+        const style = this.styleOf(mark);
+        if (style === null) continue;
+        const lines = others
+          .filter((other) => String(other.style) === style)
+          .map((other) => this.curveOf(other.table).summary(smoothing, span, columns));
+        mark.set({ ...this.scaled(joined(lines)) });
+      }
+    });
+    memos.visible.when([showRaw], () => {
+      this.mark("raw loss").set({ visible: showRaw });
+    });
+    // Under the marker's rule it would only blur it.
+    const apart = suggestion === lr ? null : suggestion;
+    memos.suggestion.when([apart], () => {
+      this.mark("suggestion").set(upright(apart));
+    });
+    // The marker is drawn over the plot's edges, and must not stand in the margin.
+    const seen = lr !== null && clampRate(lr, span) === lr ? lr : null;
+    memos.marker.when([seen], () => {
+      this.mark("rule").set(upright(seen));
+      this.placeMarker(seen);
+    });
+  }
+
+  /** Puts the marker where the rate is, also where a drag has taken it somewhere else. */
+  placeMarker(lr: number | null): void {
+    const marker = this.mark("marker");
+    const at = (marker.get("x") as ArrayLike<number>)[0] ?? null;
+    if (at === lr) return;
+    const one = (value: number | null): Float64Array =>
+      value === null ? NOTHING : Float64Array.of(value);
+    marker.set({ x: one(lr), y: one(lr === null ? null : 0) });
+  }
+
+  /** Whether a logarithmic loss axis has anything to show, as far as is known. */
+  get canBeLog(): boolean {
+    const { minPositiveLoss, maxLoss } = this.autoRange;
+    return minPositiveLoss < Infinity || maxLoss === -Infinity;
+  }
+
+  /** Where a loss lies on the loss axis; NaN where it cannot. */
+  heightOf(loss: number): number {
+    if (!this.log) return loss;
+    return loss > 0 ? Math.log10(loss) : NaN;
+  }
+
+  private scaled({ x, y }: Points): Points {
+    return { x, y: this.log ? y.map((loss) => this.heightOf(loss)) : y };
+  }
+
+  /** Median and quartiles of several sweeps. */
+  private setSweeps(all: Quartiles | null, columns: Columns): void {
+    const median = all ? decimated(all.lr, all.median, columns) : NO_POINTS;
+    this.mark("median").set({ ...this.scaled(median) });
+    // Of a single sweep there are no quartiles.
+    const edge = (values: Float64Array): Float64Array =>
+      values.map((value, step) => (all!.count[step]! > 1 ? value : NaN));
+    const band = all ? outline(all.lr, edge(all.low), edge(all.high), columns) : NO_POINTS;
+    this.mark("band").set({ ...this.scaled(band) });
+  }
+
+  private setSpan(span: Span): void {
+    const scales = this.mark("marker").get("scales") as { x: RealModel };
+    this.setTicks(0, rateTicks(span));
+    scales.x.set({ min: span.low, max: span.high });
+  }
+
+  private setRange(range: Range, labelled: boolean): void {
+    const scales = this.mark("raw loss").get("scales") as { y: RealModel };
+    const ticks = this.log ? logTicks(range) : lossTicks(range);
+    // Numbers beside an empty plot would be made up.
+    if (!labelled) for (const key of Object.keys(ticks.labels)) ticks.labels[key] = "";
+    this.setTicks(1, ticks);
+    scales.y.set({ min: range.min, max: range.max });
+  }
+
+  private setTicks(axis: 0 | 1, { values, labels }: Ticks): void {
+    // In this order: new positions are drawn a moment later, with the labels of right now.
+    this.axes[axis]?.set({ tick_labels: labels });
+    this.axes[axis]?.set({ tick_values: values });
+  }
+}
+
+/** The limits of several runs as one. */
+function together(limits: readonly AutoRange[]): AutoRange {
+  const all = new AutoRange();
+  if (limits.length === 0) return all;
+  all.range = {
+    min: Math.min(...limits.map(({ range }) => range.min)),
+    max: Math.max(...limits.map(({ range }) => range.max)),
+  };
+  all.maxLoss = Math.max(...limits.map(({ maxLoss }) => maxLoss));
+  all.minPositiveLoss = Math.min(...limits.map(({ minPositiveLoss }) => minPositiveLoss));
+  return all;
+}
+
+/** Several lines as one, with a gap between them. */
+function joined(lines: readonly Points[]): Points {
+  const parts = lines.filter(({ x }) => x.length > 0);
+  if (parts.length < 2) return parts[0] ?? NO_POINTS;
+  const list = (key: "x" | "y"): Float64Array<ArrayBuffer> =>
+    Float64Array.from(
+      parts.flatMap((points, i) => [
+        // A rate of its own keeps the logarithm finite.
+        ...(i > 0 ? [key === "x" ? points.x[0]! : NaN] : []),
+        ...points[key],
+      ]),
+    );
+  return { x: list("x"), y: list("y") };
+}
+
+/** A line from the bottom to the top of the plot at a rate; nothing without one. */
+function upright(lr: number | null): { x: Float64Array; y: Float64Array } {
+  if (lr === null) return { x: NOTHING, y: NOTHING };
+  return { x: Float64Array.of(lr, lr), y: Float64Array.of(0, 1) };
+}

@@ -1,0 +1,31 @@
+// How the marks of the figure look. The kernel names and scales them (lrwidget/widget/figure.py);
+// colours are variables of the style sheet, so that the page's theme decides.
+
+/** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
+export const STRONG = 2.4;
+export const QUIET = 1.2;
+/** Opacity of the raw lines of several sweeps, which lie over each other. */
+export const FAINT = 0.5;
+
+/** A mark's label up to the number of its style, where it has one. */
+export type MarkName =
+  "other" | "band" | "raw loss" | "smoothed loss" | "median" | "suggestion" | "rule" | "marker";
+
+/** bqplot's own names of what a mark looks like. */
+export const MARK_STYLES: Readonly<Record<MarkName, Readonly<Record<string, unknown>>>> = {
+  // The style sheet gives each of them its own colour and dashes: see controls/legend.css.
+  other: { colors: ["var(--lrw-ink-2)"], stroke_width: 1.6 },
+  band: {
+    colors: ["var(--lrw-line)"],
+    stroke_width: 0,
+    fill: "inside",
+    fill_opacities: [0.25],
+  },
+  "raw loss": { colors: ["var(--lrw-raw)"], stroke_width: 1.2 },
+  "smoothed loss": { colors: ["var(--lrw-line)"], stroke_width: STRONG },
+  median: { colors: ["var(--lrw-line)"], stroke_width: STRONG },
+  suggestion: { colors: ["var(--lrw-suggestion)"], stroke_width: 2, line_style: "dotted" },
+  rule: { colors: ["var(--lrw-marker)"], stroke_width: 1.5 },
+  // It may stand out at the ends of the axis.
+  marker: { colors: ["var(--lrw-marker)"], default_size: 240, apply_clip: false },
+};

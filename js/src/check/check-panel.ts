@@ -1,0 +1,143 @@
+// The panel of a check: its state in words, its curves, a table of its rates, and a button for the best.
+import { ErrorBox } from "../controls/error-box";
+import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import type { Session } from "../state/session";
+import { formatLoss, formatRate } from "../text/format";
+import {
+  describeCheck,
+  describeCheckProgress,
+  describeCurves,
+  describeTrial,
+  offer,
+} from "./check-words";
+import { lastFinite, trialCurves } from "./trials";
+import { swatch, type TrialsPicture, TrialsPlot } from "./trials-plot";
+import "./check-panel.css";
+
+const NOTHING = new Float64Array(0);
+
+export class CheckPanel {
+  private readonly state = h("div", { tabIndex: -1, "aria-live": "polite" });
+  private readonly facts = h("div.facts");
+  private readonly useButton = button("button");
+  private readonly error: ErrorBox;
+  private readonly plot = new TrialsPlot();
+  private readonly picture = h("div.trials-box", {}, this.plot.el);
+  private readonly rows = h("tbody");
+  private readonly table = h(
+    "table",
+    { "aria-label": "Checked rates" },
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ...["Learning rate", "Final loss", "Outcome"].map((name) =>
+          h("th", { scope: "col" }, name),
+        ),
+      ),
+    ),
+    this.rows,
+  );
+  readonly el = h("div.trials-panel", { hidden: true, role: "group" });
+  private shownRows = "";
+  private drawnFrom: readonly unknown[] = [];
+
+  constructor(private readonly session: Session) {
+    this.error = new ErrorBox(() => {
+      const { status, detail } = session.check;
+      return status.state === "failed" ? { ...detail, error: status.error } : null;
+    });
+    setAttribute(this.el, "aria-label", "Check");
+    on(this.useButton, "click", () => {
+      const best = this.offered;
+      if (best === null) return;
+      session.pick(best);
+      // The button is about to be hidden.
+      this.state.focus();
+    });
+    this.el.append(
+      h("div.bar.trials-head", {}, this.state, this.facts, this.useButton),
+      this.error.el,
+      h("div.trials-body", {}, this.picture, this.side()),
+    );
+  }
+
+  update(): void {
+    const { check, lr, span, traits } = this.session;
+    const { kernelEnded } = this.session.connection;
+    const smoothing = traits.smoothing.value;
+    const { status, detail } = check;
+    const table = check.store.current;
+    this.el.hidden = table === null || detail.lrs.length === 0;
+    if (this.el.hidden || !table) return;
+
+    // A check whose kernel has ended counts as stopped.
+    const shown = status.state === "running" && kernelEnded ? "stopped" : status.state;
+    const now = { ...status, state: shown };
+    setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
+    const { notice = "" } = detail;
+    setText(this.facts, notice === "" ? describeCheckProgress(now) : notice);
+    const offered = this.offered;
+    this.useButton.hidden = offered === null;
+    if (offered !== null) setText(this.useButton, `Use ${formatRate(offered)}`);
+    this.error.update();
+
+    const steps = status.steps / detail.lrs.length;
+    const width = this.picture.clientWidth;
+    const reasons = [table, table.revision, smoothing, width, status.state, status.suggestion];
+    if (reasons.every((reason, i) => reason === this.drawnFrom[i])) return;
+    this.drawnFrom = reasons;
+    const curves = trialCurves(table.loss, table.starts, smoothing);
+    const last = curves.map((curve) => curve[lastFinite(curve)] ?? NaN);
+    const picture: TrialsPicture = {
+      curves,
+      lrs: detail.lrs,
+      best: status.suggestion,
+      steps,
+      width,
+    };
+    this.plot.draw(picture, describeCurves(steps, detail.lrs, last));
+    this.fill(
+      detail.lrs.map((rate, i) => {
+        const final = detail.final_losses[i] ?? null;
+        const { length } = curves[i] ?? NOTHING;
+        return [
+          formatRate(rate),
+          final === null ? "–" : formatLoss(final),
+          describeTrial(i, table.starts.length, length, now, detail),
+        ];
+      }),
+    );
+  }
+
+  private get offered(): number | null {
+    const { check, lr, span } = this.session;
+    return offer(check.status.suggestion, lr, span);
+  }
+
+  private side(): HTMLElement {
+    const note = "Final loss is the mean over the last fifth of the steps.";
+    return h("div.trials-side", {}, this.table, h("div.hint", {}, note));
+  }
+
+  private fill(rows: string[][]): void {
+    const text = JSON.stringify(rows);
+    if (text === this.shownRows) return;
+    this.shownRows = text;
+    this.rows.replaceChildren(
+      ...rows.map(([rate = "", loss = "", outcome = ""], i) => {
+        const row = h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, swatch(i), rate),
+          h("td", {}, loss),
+          h("td", {}, outcome),
+        );
+        setClass(row, "best", outcome === "best");
+        return row;
+      }),
+    );
+  }
+}

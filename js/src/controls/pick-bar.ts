@@ -1,0 +1,168 @@
+// The bar at the bottom: the chosen rate as a number; checks, exports and copies it.
+import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import { copyText } from "../export/clipboard";
+import { clampRate } from "../numeric/axis";
+import type { Session } from "../state/session";
+import { formatRate, parseRate } from "../text/format";
+import { describeOutside } from "../text/words";
+
+const NO_RATE = "There is no learning rate to export yet: run the sweep or pick one.";
+const NO_VARIABLE = "There is no kernel whose variable could be written.";
+
+export class PickBar {
+  readonly el: HTMLElement;
+  private readonly rate = textField("Learning rate", "rate");
+  private readonly variable = textField("Variable", "variable");
+  private readonly complaint = h("div.complaint", { id: uniqueId(), role: "alert" });
+  private readonly exportButton = button("button", "Export");
+  private readonly checkButton = button("button", "Check", {
+    title:
+      "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
+  });
+  private readonly stopButton = button("button.primary", "Stop", { hidden: true });
+  private readonly copyButton = button("button", "Copy");
+  /** While the user types, the field is not overwritten. */
+  private typing = false;
+  private shownRate: number | null = null;
+
+  constructor(private readonly session: Session) {
+    const { rate, variable } = this;
+    rate.inputMode = "decimal";
+    setAttribute(rate, "aria-describedby", this.complaint.id);
+    on(rate, "input", () => {
+      this.typing = true;
+    });
+    on(rate, "change", () => {
+      this.applyRate();
+    });
+    onEnter(rate, () => {
+      this.applyRate();
+    });
+    on(variable, "change", () => {
+      session.traits.variable.set(variable.value);
+    });
+    onEnter(variable, () => {
+      this.export();
+    });
+    on(this.exportButton, "click", () => {
+      this.export();
+    });
+    on(this.copyButton, "click", () => {
+      void this.copy();
+    });
+    on(this.checkButton, "click", () => {
+      session.command("check");
+    });
+    on(this.stopButton, "click", () => {
+      session.command("stop");
+    });
+    this.el = h(
+      "div.pick",
+      {},
+      h(
+        "div.bar",
+        {},
+        h(
+          "div.field",
+          {},
+          h("label", {}, "Learning rate", rate),
+          this.checkButton,
+          this.stopButton,
+        ),
+        h(
+          "div.field",
+          {},
+          h("label", {}, "Variable", variable),
+          this.exportButton,
+          this.copyButton,
+        ),
+      ),
+      this.complaint,
+      h(
+        "div.hint",
+        {},
+        "Export writes the rate into this variable of the notebook. A cell that is already queued still reads the old one.",
+      ),
+    );
+  }
+
+  update(): void {
+    const { lr, traits, underWay, check, detail } = this.session;
+    const { connected } = this.session.connection;
+    if (lr !== this.shownRate) {
+      // Another rate was chosen elsewhere: drop a rejected input.
+      if (this.rate !== document.activeElement) this.showComplaint("");
+      this.shownRate = lr;
+    }
+    if (!this.typing) this.rate.value = lr === null ? "" : formatRate(lr, 3);
+    if (document.activeElement !== this.variable) this.variable.value = traits.variable.value;
+    const noRate = lr === null;
+    this.exportButton.disabled = !connected || noRate;
+    this.copyButton.disabled = noRate;
+    setClass(this.exportButton, "primary", !noRate && !underWay);
+    this.checkButton.disabled = !connected || noRate || underWay;
+    this.stopButton.disabled = !connected;
+    // A button that is hidden passes the focus to the other.
+    const focused =
+      document.activeElement === this.checkButton || document.activeElement === this.stopButton;
+    this.checkButton.hidden = check.underWay || Boolean(detail.elsewhere);
+    this.stopButton.hidden = !check.underWay;
+    if (focused) (check.underWay ? this.stopButton : this.checkButton).focus();
+  }
+
+  private applyRate(): void {
+    if (!this.typing) return;
+    const lr = parseRate(this.rate.value);
+    if (typeof lr === "string") {
+      this.showComplaint(lr);
+      return;
+    }
+    const { span } = this.session;
+    this.showComplaint(clampRate(lr, span) === lr ? "" : describeOutside(lr, span));
+    this.typing = false;
+    this.session.pick(lr);
+    this.update();
+  }
+
+  /** Says what is wrong with the typed rate, which stays in the field; an empty text clears the complaint. */
+  private showComplaint(text: string): void {
+    setText(this.complaint, text);
+    setAttribute(this.rate, "aria-invalid", String(text !== ""));
+    if (text === "") this.typing = false;
+  }
+
+  private export(): void {
+    const { session } = this;
+    if (!this.exportButton.disabled) session.export(this.variable.value);
+    else session.view.notify(false, session.lr === null ? NO_RATE : NO_VARIABLE);
+  }
+
+  private async copy(): Promise<void> {
+    const { lr } = this.session;
+    if (lr === null) return;
+    const text = `${this.variable.value.trim() || "lr"} = ${String(lr)}`;
+    await copyText(this.session, text);
+  }
+}
+
+/** Unique in the page. Random, since each widget has its own copy of this module. */
+function uniqueId(): string {
+  return `lrw-${Math.random().toString(36).slice(2)}`;
+}
+
+function textField(name: string, className: string): HTMLInputElement {
+  return h(`input.${className}`, {
+    type: "text",
+    spellcheck: false,
+    autocomplete: "off",
+    "aria-label": name,
+  });
+}
+
+function onEnter(input: HTMLInputElement, action: () => void): void {
+  on(input, "keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    action();
+  });
+}

@@ -1,0 +1,142 @@
+// The chart as a self-contained SVG: no style sheet, no CSS variables, no external files.
+import { type Attributes, s, setAttributes } from "../dom";
+
+const MARGIN = 12;
+const LINE = 18;
+/** Properties that a style sheet may set, copied as attributes. */
+const STYLES = ["stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "stroke-opacity"];
+const FONT = ["font-family", "font-size", "font-weight"];
+const REMOVED = ["class", "style", "fill", "stroke", "opacity"];
+/** Elements that only serve the mouse or the keyboard. */
+const TRANSIENT = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar, input, canvas";
+
+/** A picture of the chart with lines of text below it. */
+export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
+  const box = chart.getBoundingClientRect();
+  const style = getComputedStyle(chart);
+  const width = box.width + 2 * MARGIN;
+  const height = box.height + LINE * lines.length + 2 * MARGIN;
+  const surface = paint("fill", style.getPropertyValue("--lrw-surface"));
+  const x = MARGIN - box.left;
+  const y = MARGIN - box.top;
+  const root = s("g", { transform: `translate(${x} ${y})` });
+  const picture = s(
+    "svg",
+    { width, height, viewBox: `0 0 ${width} ${height}` },
+    s("rect", { width, height, ...surface }),
+    root,
+  );
+  drawInto(root, chart);
+  lines.forEach((line, i) => {
+    const middle = box.bottom + LINE * (i + 0.5);
+    root.append(text(line, box.left, middle, style));
+  });
+  return picture;
+}
+
+/** The picture as PNG. */
+export async function pngOf(picture: SVGSVGElement, scale = 2): Promise<Blob | null> {
+  const image = new Image();
+  image.src = `data:image/svg+xml,${encodeURIComponent(sourceOf(picture))}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = picture.width.baseVal.value * scale;
+  canvas.height = picture.height.baseVal.value * scale;
+  canvas.getContext("2d")!.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => {
+    canvas.toBlob(resolve);
+  });
+}
+
+export function sourceOf(picture: SVGSVGElement): string {
+  return new XMLSerializer().serializeToString(picture);
+}
+
+function drawInto(root: Element, element: Element): void {
+  const style = getComputedStyle(element);
+  if (style.display === "none" || element.matches(TRANSIENT)) return;
+  if (element instanceof SVGSVGElement) {
+    const { left, top } = element.getBoundingClientRect();
+    const copies = [...element.children].flatMap((child) => copyOf(child) ?? []);
+    root.append(s("g", { transform: `translate(${left} ${top})` }, ...copies));
+    return;
+  }
+  const box = element.getBoundingClientRect();
+  const { left: x, top: y, width, height } = box;
+  const fill = paint("fill", style.backgroundColor);
+  const rx = style.borderRadius === "50%" ? width / 2 : 0;
+  const edge = (side: string): Attributes => ({
+    ...paint("fill", style.getPropertyValue(`border-${side}-color`)),
+    width: parseFloat(style.getPropertyValue(`border-${side}-width`)),
+  });
+  // Round elements are rings; all others have borders only on the left and on the right.
+  if (rx)
+    root.append(
+      s("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
+    );
+  root.append(s("rect", { x, y, width, height, ...fill }));
+  const left = edge("left");
+  const right = edge("right");
+  root.append(s("rect", { x, y, height, ...left }));
+  root.append(s("rect", { x: x + width - Number(right.width), y, height, ...right }));
+  for (const node of element.childNodes) {
+    if (node instanceof Element) drawInto(root, node);
+    else if (node.textContent?.trim()) {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      const { left, top, height } = range.getBoundingClientRect();
+      root.append(text(node.textContent, left, top + height / 2, style));
+    }
+  }
+}
+
+/** A copy of an element that looks the same without style sheets; null if it is not visible. */
+function copyOf(element: Element): Element | null {
+  const style = getComputedStyle(element);
+  // A clip path is needed although it is not displayed.
+  if (style.display === "none" && !element.closest("defs, clipPath")) return null;
+  const copy = element.cloneNode(false) as Element;
+  for (const name of REMOVED) copy.removeAttribute(name);
+  const styles = element.tagName === "text" ? [...STYLES, ...FONT, "text-anchor"] : STYLES;
+  for (const name of styles) copy.setAttribute(name, style.getPropertyValue(name));
+  for (const name of ["fill", "stroke"] as const) {
+    const own = Number(style.getPropertyValue(`${name}-opacity`) || 1);
+    setAttributes(copy, paint(name, style.getPropertyValue(name), own));
+  }
+  for (const node of element.childNodes) {
+    const child = node instanceof Element ? copyOf(node) : node.cloneNode();
+    if (child) copy.append(child);
+  }
+  return copy;
+}
+
+function text(content: string, x: number, middle: number, style: CSSStyleDeclaration): Element {
+  const y = middle + 0.35 * parseFloat(style.fontSize);
+  const fonts = Object.fromEntries(FONT.map((name) => [name, style.getPropertyValue(name)]));
+  return s("text", { x, y, ...fonts, ...paint("fill", style.color) }, content);
+}
+
+/** A CSS colour as rendered on a canvas. */
+interface CanvasColor {
+  rgb: string;
+  opacity: number;
+}
+
+const colors = new Map<string, CanvasColor>();
+let context: CanvasRenderingContext2D | null = null;
+
+/** Any CSS colour as rgb() and opacity, which every SVG program knows: read back from a canvas. */
+function paint(name: "fill" | "stroke", color: string, opacity = 1): Attributes {
+  if (color === "none") return { [name]: color };
+  let known = colors.get(color);
+  if (!known) {
+    context ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = color;
+    context.fillRect(0, 0, 1, 1);
+    const [red, green, blue, alpha] = context.getImageData(0, 0, 1, 1).data;
+    known = { rgb: `rgb(${red}, ${green}, ${blue})`, opacity: alpha! / 255 };
+    colors.set(color, known);
+  }
+  return { [name]: known.rgb, [`${name}-opacity`]: known.opacity * opacity };
+}

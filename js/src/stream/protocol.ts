@@ -1,0 +1,245 @@
+// The messages between kernel and page, in both directions; lrwidget/stream/protocol.py too.
+// tests/vectors/wire.json holds both files to the same messages, fields and names; docs/wire.md says
+// which fact travels by message, which by trait, and why.
+import type { AnyModel } from "@anywidget/types";
+
+export const RUN_STATES = [
+  "idle",
+  "running",
+  "paused",
+  "finished",
+  "diverged",
+  "stopped",
+  "failed",
+] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+/** What can be done with one run. */
+export const RUN_ACTIONS = ["activate", "rename", "remove"] as const;
+export type RunAction = (typeof RUN_ACTIONS)[number];
+
+export const COMMANDS = [
+  "start",
+  "pause",
+  "resume",
+  "stop",
+  "reset",
+  "apply",
+  "check",
+  "extend",
+] as const;
+export type Command = (typeof COMMANDS)[number];
+
+/** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
+export interface Landmarks {
+  falls_at?: number | null;
+  minimum?: number | null;
+  explodes_at?: number | null;
+}
+
+/** One of torch's optimizers as Python source, beside parameters and rate. */
+export interface OptimizerRecipe {
+  /** "torch.optim.Adam" */
+  name: string;
+  /** "weight_decay=0.01" */
+  arguments: string;
+  /** What a schedule can move beside the rate. */
+  momentum: "momentum" | "betas" | null;
+}
+
+/**
+ * What a run has to say beyond its numbers. The kernel sends all of it; a notebook that an older
+ * version saved may lack some.
+ */
+export interface Detail {
+  reason?: string | null;
+  traceback?: string | null;
+  stop_reason?: string | null;
+  suggestions?: Record<string, number | null>;
+  landmarks?: Landmarks;
+  confidence?: "high" | "low" | null;
+  /** Standard deviation of the single sweeps' suggestions, in decades. */
+  spread?: number | null;
+  elapsed?: number;
+  /** The rates at the ends of the sweep. */
+  span?: [number, number];
+  optimizer?: OptimizerRecipe | null;
+  notice?: string;
+  /** Why there is nothing to train here; empty where there is. */
+  elsewhere?: string;
+  /** Whether the sweep can be extended where it runs. */
+  extends?: boolean;
+  /** How many steps that adds to each sweep. */
+  adds?: number;
+}
+
+/** Which runs there are. The active one is not among them before it is started. */
+export interface Legend {
+  active: number;
+  /** Number, label, and which way of drawing it is its own. */
+  runs: [number, string, number][];
+  /** Whether several may be under way at once. */
+  parallel: boolean;
+}
+
+/** What there is to say of a check, by rate in rising order. */
+export interface CheckDetail {
+  lrs: number[];
+  /** Mean loss of the last fifth of the steps; null until, and unless, the rate came to its end. */
+  final_losses: (number | null)[];
+  stop_reasons: (string | null)[];
+  /** What else there is to say, such as what it waits for. */
+  notice?: string;
+  traceback?: string | null;
+}
+
+/** How a check stands; its suggestion is the best rate. */
+export interface CheckMessage extends Status {
+  type: "check";
+  run: number;
+  offset: number;
+  /** Where the rows of each trial begin; the last one is in hand. */
+  starts: number[];
+  /** Present only when it changed. */
+  detail?: CheckDetail;
+  /** With `detail`. */
+  model_id?: string | null;
+}
+
+/** All of a check, as the saved state carries it. */
+export interface SavedCheck extends CheckMessage {
+  data: DataView | ArrayBuffer | Uint8Array;
+}
+
+/** The traits that both sides know. */
+export interface Traits {
+  lr: number | null;
+  lr_range: readonly [number, number] | null;
+  smoothing: number;
+  y_max: number | null;
+  log_y: boolean;
+  state: RunState;
+  step: number;
+  steps: number;
+  suggestion: number | null;
+  error: string | null;
+  variable: string;
+  figure: string;
+  _range: [number, number];
+  _detail: Detail;
+  _legend: Legend;
+  /** All of all runs; what is saved with the notebook. */
+  _runs: SavedRun[] | null;
+  /** Numbers of the runs that are not drawn. */
+  _hidden: number[];
+  _check: SavedCheck | null;
+  /** Whether the kernel knows of a rate that was chosen by hand. */
+  _picked: boolean;
+}
+
+export type Model = AnyModel<Traits>;
+
+/** How a run stands; every message about rows carries it. */
+export interface Status {
+  state: RunState;
+  step: number;
+  steps: number;
+  elapsed: number;
+  error: string | null;
+  suggestion: number | null;
+}
+
+/** Before anything has been started. */
+export const NOT_STARTED: Status = {
+  state: "idle",
+  step: 0,
+  steps: 0,
+  elapsed: 0,
+  error: null,
+  suggestion: null,
+};
+
+/** Rows of a run: "rows" while it runs, "sync" as the answer to "hello". */
+export interface RowsMessage extends Partial<Status> {
+  type: "rows" | "sync";
+  run: number;
+  offset: number;
+  starts?: number[];
+  /** Present only when the program moves the marker. */
+  lr?: number | null;
+  /** Present only when it changed. */
+  detail?: Detail;
+  /** The id of the widget's own model: in the answer to "hello", and with `detail`. */
+  model_id?: string | null;
+}
+
+/** All of a run, as the saved state carries it. */
+export interface SavedRun extends RowsMessage {
+  data: DataView | ArrayBuffer | Uint8Array;
+}
+
+/** The answer to "export". */
+export interface ExportedMessage {
+  type: "exported";
+  ok: boolean;
+  text: string;
+}
+
+export type FromKernel = RowsMessage | CheckMessage | ExportedMessage;
+
+/** The page has the model and asks for all there is. */
+export interface Hello {
+  type: "hello";
+}
+
+/** The first row that the page misses of a run, or of a check. */
+export interface MissingRows {
+  run: number;
+  from: number;
+  /** Of a sweep where it is left out. */
+  of?: "check";
+}
+
+/** Asks for rows again. */
+export interface Resync extends MissingRows {
+  type: "resync";
+}
+
+/** A button was pressed. */
+export interface CommandMessage {
+  type: "command";
+  name: Command;
+}
+
+/** Something is to be done with one run. */
+export interface RunMessage {
+  type: "run";
+  action: RunAction;
+  run: number;
+  /** Its new one, with "rename". */
+  label?: string;
+}
+
+/** The rate that is chosen already was picked by hand; any other pick is a change of `lr`. */
+export interface Pick {
+  type: "pick";
+  lr: number;
+}
+
+/** The chosen rate is wanted in a variable. */
+export interface Export {
+  type: "export";
+  name: string;
+}
+
+export type FromPage = Hello | Resync | CommandMessage | RunMessage | Pick | Export;
+
+export function isUnderWay(state: RunState): boolean {
+  return state === "running" || state === "paused";
+}
+
+const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "stopped", "failed"]);
+
+export function hasEnded(state: RunState): boolean {
+  return ENDED.has(state);
+}

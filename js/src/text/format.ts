@@ -1,0 +1,41 @@
+// Numbers as people read them, and rates as people type them.
+
+/** A rate with two (or more) significant digits: "1.2e-3", "1e-3"; from 1 on in plain notation. */
+export function formatRate(lr: number, digits = 2): string {
+  if (lr >= 1 && lr < 1e4) return String(Number(lr.toPrecision(digits)));
+  return exponential(lr, digits);
+}
+
+function exponential(value: number, digits: number): string {
+  const text = value.toExponential(digits - 1);
+  return text.replace(/\.?0+e/, "e").replace("e+", "e");
+}
+
+/** A loss with four significant digits, in plain notation where that is short. */
+export function formatLoss(loss: number): string {
+  if (Number.isNaN(loss)) return "not a number";
+  if (!Number.isFinite(loss)) return loss > 0 ? "infinite" : "minus infinite";
+  const size = Math.abs(loss);
+  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return exponential(loss, 3);
+  return String(Number(loss.toPrecision(4)));
+}
+
+/** The time left, in words; empty before the first step. */
+export function formatTimeLeft(elapsed: number, step: number, steps: number): string {
+  if (step < 1 || !(elapsed > 0) || steps <= step) return "";
+  const seconds = Math.ceil((elapsed / step) * (steps - step));
+  if (seconds < 60) return `${seconds} s left`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min left`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min left`;
+}
+
+/** The rate that the text means, or a sentence that says why it is none. */
+export function parseRate(text: string): number | string {
+  const trimmed = text.trim();
+  if (trimmed === "") return "Type a rate, for example 1e-3.";
+  const value = /^[+]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed) ? Number(trimmed) : NaN;
+  if (!Number.isFinite(value)) return `“${trimmed}” is not a rate; type one like 1e-3 or 0.001.`;
+  if (value <= 0) return "A rate must be above 0.";
+  return value;
+}

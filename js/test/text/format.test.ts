@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+import { formatLoss, formatRate, formatTimeLeft, parseRate } from "../../src/text/format";
+
+describe("formatRate", () => {
+  it.each([
+    [0.0012, "1.2e-3"],
+    [1e-3, "1e-3"],
+    [1, "1"],
+    [0.00123456, "1.2e-3"],
+    [12, "12"],
+    [0.1, "1e-1"],
+    [123456, "1.2e5"],
+    [1e-10, "1e-10"],
+    [9.96e-7, "1e-6"],
+  ])("writes %d as %s", (lr, text) => {
+    expect(formatRate(lr)).toBe(text);
+  });
+  it("takes more digits", () => {
+    expect(formatRate(0.00123456, 3)).toBe("1.23e-3");
+    expect(formatRate(1.1482e-6, 3)).toBe("1.15e-6");
+  });
+});
+
+describe("formatLoss", () => {
+  it.each([
+    [2.302585, "2.303"],
+    [0, "0"],
+    [-1.5, "-1.5"],
+    [123456, "1.23e5"],
+    [0.00012, "1.2e-4"],
+    [NaN, "not a number"],
+    [Infinity, "infinite"],
+    [-Infinity, "minus infinite"],
+  ])("writes %d as %s", (loss, text) => {
+    expect(formatLoss(loss)).toBe(text);
+  });
+});
+
+describe("formatTimeLeft", () => {
+  it.each([
+    [0, 0, 100, ""],
+    [5, 50, 100, "5 s left"],
+    [10, 100, 100, ""],
+    [60, 1, 11, "10 min left"],
+    [60, 1, 101, "1 h 40 min left"],
+  ])("after %d s, step %i of %i", (elapsed, step, steps, text) => {
+    expect(formatTimeLeft(elapsed, step, steps)).toBe(text);
+  });
+});
+
+describe("parseRate", () => {
+  it.each([
+    ["1e-3", 1e-3],
+    [" 0.01 ", 0.01],
+    [".5", 0.5],
+    ["3E-4", 3e-4],
+    ["2.", 2],
+    ["+1e-2", 1e-2],
+  ])("reads %j", (text, lr) => {
+    expect(parseRate(text)).toBe(lr);
+  });
+  it.each(["", "abc", "1e-", "1,5", "0", "-1e-3", "1e-3x", "Infinity", "NaN", "0x10", "1e999"])(
+    "says what is wrong with %j",
+    (text) => {
+      expect(parseRate(text)).toMatch(/\w+ .*\./);
+    },
+  );
+});

@@ -1,0 +1,51 @@
+"""The Python source that constructs a swept optimizer, for the page's code snippets."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+
+def optimizer_code(meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What to write for the optimizer of a sweep, from the records' meta.
+
+    Returns:
+        `name` ("torch.optim.Adam"), `arguments` beside parameters and rate, as source
+        ("weight_decay=0.01"), and the `momentum` that a schedule can move ("momentum", "betas" or
+        None); None where it is none of torch's own, or torch is not installed.
+    """
+    defaults = _defaults(str(meta.get("optimizer_class")))
+    if defaults is None:
+        return None
+    settings = meta.get("optimizer_settings", {})
+    # JSON files have lists in place of tuples.
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    changed = {
+        name: value
+        for name, value in values.items()
+        if name in defaults and value != defaults[name]
+    }
+    return {
+        "name": meta["optimizer_class"],
+        "arguments": ", ".join(f"{name}={value!r}" for name, value in changed.items()),
+        "momentum": next((key for key in ("momentum", "betas") if values.get(key)), None),
+    }
+
+
+@functools.cache
+def _defaults(name: str) -> dict[str, Any] | None:
+    """Return the arguments of one of torch's optimizers with their defaults; None for others."""
+    module, _, name = name.rpartition(".")
+    if module != "torch.optim":
+        return None
+    try:
+        import torch
+    except ModuleNotFoundError:  # a log may be followed where it is not installed
+        return None
+    optimizer = getattr(torch.optim, name, None)
+    if not isinstance(optimizer, type):
+        return None
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(optimizer).parameters.items()
+    }
