@@ -275,8 +275,8 @@ def main() -> None:
         "accepted": ACCEPTED,
         "refused": REFUSED,
     }
-    parts = [f'"{key}":{compact(value)}' for key, value in
-             {"names": NAMES, "fields": FIELDS, "traits": TRAITS, "set_by_page": SET_BY_PAGE}.items()]  # fmt: skip
+    plain = {"names": NAMES, "fields": FIELDS, "traits": TRAITS, "set_by_page": SET_BY_PAGE}
+    parts = [f'"{key}":{compact(value)}' for key, value in plain.items()]
     for key, values in lists.items():
         parts.append(f'"{key}":[\n' + ",\n".join(map(compact, values)) + "\n]")
     path = Path(__file__).with_name("wire.json")
