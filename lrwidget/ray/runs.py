@@ -9,6 +9,7 @@ rows that the run's table already has, bit for bit, nothing is appended; then th
 If a row differs, the job ends with an error, since the table would mix two attempts.
 """
 
+import abc
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -32,7 +33,7 @@ CLUSTER_QUERY_INTERVAL = 2.0
 Result = TypeVar("Result")
 
 
-class RemoteRunner(Runner[Result]):
+class RemoteRunner(Runner[Result], abc.ABC):
     """Runs one or more jobs on a Ray cluster.
 
     Args:
@@ -86,13 +87,13 @@ class RemoteRunner(Runner[Result]):
         """Seconds of running time of the longest job, without pauses."""
         return max(handle.elapsed for handle in self._handles)
 
+    @abc.abstractmethod
     def _begin_job(self, number: int) -> None:
         """Prepare the table of a job for its rows."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _set_stop_reason(self, reason: StopReason) -> None:
         """Set the stop reason of the tables."""
-        raise NotImplementedError
 
     def _receive(self) -> Generator[None, None, StopReason]:
         reason = StopReason.FAILED

@@ -6,7 +6,8 @@ Nothing of the package is used: the messages are written out from `docs/wire.md`
 language is the measure of the other. The file holds
 
 - `names`: of states, commands and actions;
-- `fields`: of each message and of each value inside one; `traits`: those that both sides know;
+- `fields`: of each message and of each value inside one; `traits`: those that both sides know, and
+  `set_by_page`: those that both sides set;
 - `from_kernel`: messages with rows. A `status`, and a table (`rows`, `sweep_starts`), from `offset`
   on with `options`, are `content` and `buffers` (in hexadecimal);
 - `exported`: the answers to "export";
@@ -51,8 +52,9 @@ FIELDS = {
     "pick": ["type", "lr"],
     "export": ["type", "name"],
 }
+SET_BY_PAGE = ["lr", "lr_range", "smoothing", "y_max", "log_y", "variable", "_hidden"]
 TRAITS = [
-    *("lr", "lr_range", "smoothing", "y_max", "log_y", "variable", "_hidden"),
+    *SET_BY_PAGE,
     *("state", "step", "steps", "suggestion", "error", "figure"),
     *("_range", "_detail", "_legend", "_runs", "_check", "_picked"),
 ]
@@ -273,8 +275,8 @@ def main() -> None:
         "accepted": ACCEPTED,
         "refused": REFUSED,
     }
-    parts = [f'"{key}":{compact(value)}' for key, value in
-             {"names": NAMES, "fields": FIELDS, "traits": TRAITS}.items()]  # fmt: skip
+    plain = {"names": NAMES, "fields": FIELDS, "traits": TRAITS, "set_by_page": SET_BY_PAGE}
+    parts = [f'"{key}":{compact(value)}' for key, value in plain.items()]
     for key, values in lists.items():
         parts.append(f'"{key}":[\n' + ",\n".join(map(compact, values)) + "\n]")
     path = Path(__file__).with_name("wire.json")

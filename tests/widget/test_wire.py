@@ -20,7 +20,6 @@ from lrwidget.stream.protocol import (
     SavedCheck,
     SavedRun,
 )
-from lrwidget.widget.widget import LRFinderWidget
 from tests.widget.finder import comm_of, finder
 
 WIRE = json.loads((Path(__file__).parents[1] / "vectors" / "wire.json").read_text("utf-8"))
@@ -37,9 +36,8 @@ def test_the_traits_are_those_that_the_page_knows() -> None:
     assert own == set(WIRE["traits"])
 
 
-def test_what_the_page_may_set_is_among_them() -> None:
-    inherited = {"layout", "tabbable", "tooltip", "_dom_classes", "_view_count"}
-    assert LRFinderWidget._from_page - inherited <= set(WIRE["traits"])
+def test_the_page_may_set_those_that_it_sets() -> None:
+    assert set(finder().trait_names(sync=True, page=True)) == set(WIRE["set_by_page"])
 
 
 def test_every_message_and_value_has_the_fields_of_its_type(namespace: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ interface Wire {
   names: { states: string[]; commands: string[]; run_actions: string[] };
   fields: Record<string, string[]>;
   traits: string[];
+  set_by_page: string[];
   from_kernel: (Table & { content: RowsMessage | CheckMessage; buffers: string[] })[];
   exported: ExportedMessage[];
   saved: (Table & { kind: "rows" | "check"; value: WithHex<SavedRun | SavedCheck> })[];
@@ -153,6 +154,9 @@ describe("kernel and page", () => {
       _picked: true,
     };
     expect(Object.keys(traits).sort()).toEqual([...wire.traits].sort());
+  });
+  it("both set the same traits", () => {
+    expect(Object.keys(open().session.traits).sort()).toEqual([...wire.set_by_page].sort());
   });
 });
 
