@@ -78,7 +78,7 @@ def test_an_editable_install_builds_and_finds_the_front_end(unbuilt: Path, tmp_p
         "print(b.__file__, 'export' in b.bundled('widget.js', ''))",
         env={**os.environ, "PYTHONPATH": link_to.read_text("utf-8").strip()},
     )
-    assert found == f"{unbuilt / 'lrwidget' / 'bundle.py'} True"
+    assert found == f"{unbuilt / 'lrwidget' / 'widget' / 'bundle.py'} True"
 
 
 def test_a_front_end_that_is_too_large_is_refused(unbuilt: Path) -> None:

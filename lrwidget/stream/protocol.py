@@ -61,7 +61,7 @@ class CheckDetail(TypedDict):
     """What a check has to say beyond its numbers; lists go by rate, in rising order."""
 
     lrs: list[float]
-    final_losses: list[float | None]  # mean of the last fifth of the steps
+    final_losses: list[float | None]  # mean of the last fifth, or last on val_data
     stop_reasons: list[str | None]
     traceback: str | None
     notice: str

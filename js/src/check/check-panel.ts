@@ -118,7 +118,9 @@ export class CheckPanel {
   }
 
   private side(): HTMLElement {
-    const note = "Final loss is the mean over the last fifth of the steps.";
+    const note =
+      "Final loss is the mean over the last fifth of the steps, or with validation data the last " +
+      "loss on them.";
     return h("div.trials-side", {}, this.table, h("div.hint", {}, note));
   }
 

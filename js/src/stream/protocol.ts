@@ -85,7 +85,7 @@ export interface Legend {
 /** What there is to say of a check, by rate in rising order. */
 export interface CheckDetail {
   lrs: number[];
-  /** Mean loss of the last fifth of the steps; null until, and unless, the rate came to its end. */
+  /** Mean loss of the last fifth of the steps, or the last one on validation data; else null. */
   final_losses: (number | null)[];
   stop_reasons: (string | null)[];
   /** What else there is to say, such as what it waits for. */

@@ -97,8 +97,8 @@ def violations(page: Page) -> list[str]:
     page.evaluate(_source())
     page.evaluate(CONTRAST)
     found: dict[str, Any] | None = None
-    while found is None:  # a page that never rests ends with the test's time
+    # The page may be at rest before the widget is painted anew; the test's time ends the waiting.
+    while found is None or found["seen"] <= 10:
         found = page.evaluate(FIND)
-    assert found["seen"] > 10, "no text was found to judge the contrast of"
     problems: list[str] = found["problems"]
     return problems
