@@ -1,5 +1,5 @@
-// Puts the picture into bqplot's models, which draw it in every view. Only this file knows them.
-// Models are set without save_changes: what is drawn never depends on the kernel, nor troubles it.
+// Sets bqplot's models, which draw the chart in every view. Only this file knows them.
+// It sets them without save_changes, so that drawing needs no kernel and sends nothing.
 import type { RealModel } from "../host";
 import { clampRate, type Span } from "../numeric/axis";
 import { outline } from "../numeric/band";
@@ -13,7 +13,7 @@ import type { RunTable } from "../stream/rows";
 import { FAINT, MARK_STYLES, type MarkName, QUIET, STRONG } from "./styles";
 import { logTicks, lossTicks, rateTicks, type Ticks } from "./ticks";
 
-/** What is to be seen. */
+/** The input of a drawing. */
 export interface Picture {
   table: RunTable | null;
   /** The runs beside the active one. */
@@ -21,21 +21,21 @@ export interface Picture {
   /** The rates at the ends of the x axis. */
   span: Span;
   showRaw: boolean;
-  /** What page and kernel both set. */
+  /** The traits that page and kernel both set. */
   traits: Session["traits"];
   suggestion: number | null;
-  /** Whether the run has ended: then no sweep is in progress. */
+  /** Whether the run has ended, so that no sweep is in progress. */
   ended: boolean;
   /** Width of the widest view's plot in pixels. */
   columns: number;
 }
 
-/** What the marks of the runs beside the active one are called, before the number of their style. */
+/** The label of the marks of inactive runs, without the number of their style. */
 const OTHER = "other ";
 const NOTHING = new Float64Array(0);
 const NO_POINTS = { x: NOTHING, y: NOTHING };
 
-/** Runs an effect only when one of its reasons has changed. */
+/** Runs an effect only when one of its inputs has changed. */
 class Memo {
   private reasons: readonly unknown[] = [NaN];
 
@@ -50,9 +50,9 @@ class Memo {
 }
 
 export class Chart {
-  /** What the loss axis should show by itself, and the largest loss. */
+  /** The automatic range of the loss axis, and the largest loss. */
   autoRange = new AutoRange();
-  /** What the loss axis shows. */
+  /** The range of the loss axis. */
   range: Range = this.autoRange.range;
   private log = false;
   private readonly curves = new WeakMap<RunTable, Curve>();
@@ -87,7 +87,7 @@ export class Chart {
     return mark;
   }
 
-  /** Which style a mark draws runs in; null where it draws none beside the active one. */
+  /** The style of the inactive run that a mark draws; null where it draws none. */
   styleOf(mark: RealModel): string | null {
     const name = (mark.get("labels") as string[])[0] ?? "";
     return name.startsWith(OTHER) ? name.slice(OTHER.length) : null;
@@ -136,7 +136,7 @@ export class Chart {
     });
     memos.smoothed.when([log, ...rows, span.low, span.high, columns, smoothing, ended], () => {
       const several = curve !== null && curve.table.sweeps > 1;
-      // The sweep in progress; by itself, or below what all of them come to.
+      // The sweep in progress: alone, or below the median of all sweeps.
       const points = several && ended ? NO_POINTS : curve?.line(smoothing, span, columns);
       const stroke_width = several ? QUIET : STRONG;
       this.mark("smoothed loss").set({ ...this.scaled(points ?? NO_POINTS), stroke_width });
@@ -156,12 +156,12 @@ export class Chart {
     memos.visible.when([showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
     });
-    // Under the marker's rule it would only blur it.
+    // Below the rule of the marker it would only blur that.
     const apart = suggestion === lr ? null : suggestion;
     memos.suggestion.when([apart], () => {
       this.mark("suggestion").set(upright(apart));
     });
-    // The marker is drawn over the plot's edges, and must not stand in the margin.
+    // The marker is not clipped at the edges of the plot and must not lie in the margin.
     const seen = lr !== null && clampRate(lr, span) === lr ? lr : null;
     memos.marker.when([seen], () => {
       this.mark("rule").set(upright(seen));
@@ -169,7 +169,7 @@ export class Chart {
     });
   }
 
-  /** Puts the marker where the rate is, also where a drag has taken it somewhere else. */
+  /** Places the marker at the rate, also after a drag has moved it. */
   placeMarker(lr: number | null): void {
     const marker = this.mark("marker");
     const at = (marker.get("x") as ArrayLike<number>)[0] ?? null;
@@ -179,13 +179,13 @@ export class Chart {
     marker.set({ x: one(lr), y: one(lr === null ? null : 0) });
   }
 
-  /** Whether a logarithmic loss axis has anything to show, as far as is known. */
+  /** Whether a logarithmic loss axis can show any of the losses so far. */
   get canBeLog(): boolean {
     const { minPositiveLoss, maxLoss } = this.autoRange;
     return minPositiveLoss < Infinity || maxLoss === -Infinity;
   }
 
-  /** Where a loss lies on the loss axis; NaN where it cannot. */
+  /** The position of a loss on the loss axis; NaN if it has none. */
   heightOf(loss: number): number {
     if (!this.log) return loss;
     return loss > 0 ? Math.log10(loss) : NaN;
@@ -199,7 +199,7 @@ export class Chart {
   private setSweeps(all: Quartiles | null, columns: Columns): void {
     const median = all ? decimated(all.lr, all.median, columns) : NO_POINTS;
     this.mark("median").set({ ...this.scaled(median) });
-    // Of a single sweep there are no quartiles.
+    // A single sweep has no quartiles.
     const edge = (values: Float64Array): Float64Array =>
       values.map((value, step) => (all!.count[step]! > 1 ? value : NaN));
     const band = all ? outline(all.lr, edge(all.low), edge(all.high), columns) : NO_POINTS;
@@ -215,20 +215,20 @@ export class Chart {
   private setRange(range: Range, labelled: boolean): void {
     const scales = this.mark("raw loss").get("scales") as { y: RealModel };
     const ticks = this.log ? logTicks(range) : lossTicks(range);
-    // Numbers beside an empty plot would be made up.
+    // An empty plot has no losses from which to choose ticks.
     if (!labelled) for (const key of Object.keys(ticks.labels)) ticks.labels[key] = "";
     this.setTicks(1, ticks);
     scales.y.set({ min: range.min, max: range.max });
   }
 
   private setTicks(axis: 0 | 1, { values, labels }: Ticks): void {
-    // In this order: new positions are drawn a moment later, with the labels of right now.
+    // The order matters: bqplot draws new positions later, with the labels of this moment.
     this.axes[axis]?.set({ tick_labels: labels });
     this.axes[axis]?.set({ tick_values: values });
   }
 }
 
-/** The limits of several runs as one. */
+/** Combines the ranges of several runs. */
 function together(limits: readonly AutoRange[]): AutoRange {
   const all = new AutoRange();
   if (limits.length === 0) return all;
@@ -241,7 +241,7 @@ function together(limits: readonly AutoRange[]): AutoRange {
   return all;
 }
 
-/** Several lines as one, with a gap between them. */
+/** Joins several lines, with a gap between them. */
 function joined(lines: readonly Points[]): Points {
   const parts = lines.filter(({ x }) => x.length > 0);
   if (parts.length < 2) return parts[0] ?? NO_POINTS;
@@ -256,7 +256,7 @@ function joined(lines: readonly Points[]): Points {
   return { x: list("x"), y: list("y") };
 }
 
-/** A line from the bottom to the top of the plot at a rate; nothing without one. */
+/** A vertical line at a rate, over the height of the plot; empty without a rate. */
 function upright(lr: number | null): { x: Float64Array; y: Float64Array } {
   if (lr === null) return { x: NOTHING, y: NOTHING };
   return { x: Float64Array.of(lr, lr), y: Float64Array.of(0, 1) };

@@ -1,4 +1,4 @@
-// How the marks of the figure look. The kernel names and scales them (lrwidget/widget/figure.py);
+// The styles of the figure's marks. The kernel names and scales them (lrwidget/widget/figure.py);
 // colours are variables of the style sheet, so that the page's theme decides.
 
 /** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
@@ -11,7 +11,7 @@ export const FAINT = 0.5;
 export type MarkName =
   "other" | "band" | "raw loss" | "smoothed loss" | "median" | "suggestion" | "rule" | "marker";
 
-/** bqplot's own names of what a mark looks like. */
+/** Style attributes, by the names that bqplot gives them. */
 export const MARK_STYLES: Readonly<Record<MarkName, Readonly<Record<string, unknown>>>> = {
   // The style sheet gives each of them its own colour and dashes: see controls/legend.css.
   other: { colors: ["var(--lrw-ink-2)"], stroke_width: 1.6 },

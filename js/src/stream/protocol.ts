@@ -14,7 +14,7 @@ export const RUN_STATES = [
 ] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
-/** What can be done with one run. */
+/** The actions on a single run. */
 export const RUN_ACTIONS = ["activate", "rename", "remove"] as const;
 export type RunAction = (typeof RUN_ACTIONS)[number];
 
@@ -30,20 +30,20 @@ export const COMMANDS = [
 ] as const;
 export type Command = (typeof COMMANDS)[number];
 
-/** Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded. */
+/** The rates at which the loss begins to fall, is lowest, and has exploded. */
 export interface Landmarks {
   falls_at?: number | null;
   minimum?: number | null;
   explodes_at?: number | null;
 }
 
-/** One of torch's optimizers as Python source, beside parameters and rate. */
+/** The source that constructs one of torch's optimizers, without parameters and rate. */
 export interface OptimizerRecipe {
   /** "torch.optim.Adam" */
   name: string;
   /** "weight_decay=0.01" */
   arguments: string;
-  /** What a schedule can move beside the rate. */
+  /** The momentum argument that a schedule can change. */
   momentum: "momentum" | "betas" | null;
 }
 
@@ -65,40 +65,40 @@ export interface Detail {
   span?: [number, number];
   optimizer?: OptimizerRecipe | null;
   notice?: string;
-  /** Why there is nothing to train here; empty where there is. */
+  /** Why this process cannot train; empty if it can. */
   elsewhere?: string;
   /** Whether the sweep can be extended where it runs. */
   extends?: boolean;
-  /** How many steps that adds to each sweep. */
+  /** The number of steps that an extension adds to each sweep. */
   adds?: number;
 }
 
-/** Which runs there are. The active one is not among them before it is started. */
+/** The list of runs. It has the active run only from its start on. */
 export interface Legend {
   active: number;
-  /** Number, label, and which way of drawing it is its own. */
+  /** Number, label and style. */
   runs: [number, string, number][];
-  /** Whether several may be under way at once. */
+  /** Whether several runs may be under way at the same time. */
   parallel: boolean;
 }
 
-/** What there is to say of a check, by rate in rising order. */
+/** The details of a check; lists are in rising order of the rates. */
 export interface CheckDetail {
   lrs: number[];
   /** Mean loss of the last fifth of the steps, or the last one on validation data; else null. */
   final_losses: (number | null)[];
   stop_reasons: (string | null)[];
-  /** What else there is to say, such as what it waits for. */
+  /** Further notes, such as what the check waits for. */
   notice?: string;
   traceback?: string | null;
 }
 
-/** How a check stands; its suggestion is the best rate. */
+/** The status of a check; its suggestion is the best rate. */
 export interface CheckMessage extends Status {
   type: "check";
   run: number;
   offset: number;
-  /** Where the rows of each trial begin; the last one is in hand. */
+  /** The first row of each trial; the last trial is in progress. */
   starts: number[];
   /** Present only when it changed. */
   detail?: CheckDetail;
@@ -106,7 +106,7 @@ export interface CheckMessage extends Status {
   model_id?: string | null;
 }
 
-/** All of a check, as the saved state carries it. */
+/** A whole check, as the saved state holds it. */
 export interface SavedCheck extends CheckMessage {
   data: DataView | ArrayBuffer | Uint8Array;
 }
@@ -128,7 +128,7 @@ export interface Traits {
   _range: [number, number];
   _detail: Detail;
   _legend: Legend;
-  /** All of all runs; what is saved with the notebook. */
+  /** All rows of all runs; saved with the notebook. */
   _runs: SavedRun[] | null;
   /** Numbers of the runs that are not drawn. */
   _hidden: number[];
@@ -139,7 +139,7 @@ export interface Traits {
 
 export type Model = AnyModel<Traits>;
 
-/** How a run stands; every message about rows carries it. */
+/** The status of a run; every message with rows has it. */
 export interface Status {
   state: RunState;
   step: number;
@@ -149,7 +149,7 @@ export interface Status {
   suggestion: number | null;
 }
 
-/** Before anything has been started. */
+/** The status before the first start. */
 export const NOT_STARTED: Status = {
   state: "idle",
   step: 0,
@@ -173,7 +173,7 @@ export interface RowsMessage extends Partial<Status> {
   model_id?: string | null;
 }
 
-/** All of a run, as the saved state carries it. */
+/** A whole run, as the saved state holds it. */
 export interface SavedRun extends RowsMessage {
   data: DataView | ArrayBuffer | Uint8Array;
 }
@@ -187,12 +187,12 @@ export interface ExportedMessage {
 
 export type FromKernel = RowsMessage | CheckMessage | ExportedMessage;
 
-/** The page has the model and asks for all there is. */
+/** The page has its model and requests everything. */
 export interface Hello {
   type: "hello";
 }
 
-/** The first row that the page misses of a run, or of a check. */
+/** The first missing row of a run or of a check. */
 export interface MissingRows {
   run: number;
   from: number;
@@ -200,7 +200,7 @@ export interface MissingRows {
   of?: "check";
 }
 
-/** Asks for rows again. */
+/** Requests rows again. */
 export interface Resync extends MissingRows {
   type: "resync";
 }
@@ -211,22 +211,22 @@ export interface CommandMessage {
   name: Command;
 }
 
-/** Something is to be done with one run. */
+/** Requests an action on a run. */
 export interface RunMessage {
   type: "run";
   action: RunAction;
   run: number;
-  /** Its new one, with "rename". */
+  /** The new label, with "rename". */
   label?: string;
 }
 
-/** The rate that is chosen already was picked by hand; any other pick is a change of `lr`. */
+/** The user picked the rate that is already chosen; any other pick is a change of `lr`. */
 export interface Pick {
   type: "pick";
   lr: number;
 }
 
-/** The chosen rate is wanted in a variable. */
+/** Requests the chosen rate in a variable. */
 export interface Export {
   type: "export";
   name: string;
