@@ -1,4 +1,4 @@
-"""What has to be finished is finished, and then the interrupt comes through."""
+"""An interrupt is raised only after all the actions have run."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_what_is_interrupted_is_done_again_and_the_rest_after_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         uninterrupted(actions)
     assert done == ["one", "one", "two"]
-    uninterrupted(actions)  # nothing is left to do
+    uninterrupted(actions)
     assert done == ["one", "one", "two"]
 
 

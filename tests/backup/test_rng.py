@@ -1,6 +1,6 @@
-"""Generators of accelerators are put back, with a stand-in for one: none is needed here.
+"""A sweep restores the random generators of accelerators; a fake replaces the device here.
 
-What a real device does is tested in `tests/engine/test_gpu.py`.
+`tests/engine/test_gpu.py` tests a real device.
 """
 
 from typing import Any, Self
@@ -18,13 +18,13 @@ from tests.tasks import problem
 
 
 class Accelerator:
-    """Two devices whose generators stand at the seed of the process when it is first used."""
+    """A fake of two devices whose generators take the process's seed at their first use."""
 
     def __init__(self) -> None:
         self.default_generators: tuple[torch.Generator, ...] = ()
 
     def __deepcopy__(self, memo: Any) -> Self:
-        """It stands for a module of torch's, which belongs to no task."""
+        """Return the fake itself: it replaces a module of torch, which is not part of a task."""
         return self
 
     def init(self) -> None:
@@ -56,7 +56,7 @@ def accelerator(monkeypatch: pytest.MonkeyPatch) -> Accelerator:
 
 
 def drawing(accelerator: Accelerator, drawn: list[Any]) -> TrainingTask:
-    """A task whose loss uses the accelerator, and draws from its generators."""
+    """Return a task whose loss initializes the accelerator and draws from its generators."""
     model, optimizer, _, data = problem()
 
     def loss_fn(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

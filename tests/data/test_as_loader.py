@@ -1,4 +1,4 @@
-"""What is handed in as data: samples are put into batches, batches are read as they are."""
+"""`data` may hold samples, which are collated into batches, or batches, which are kept."""
 
 import random
 from collections.abc import Iterator
@@ -188,7 +188,7 @@ def test_a_first_look_draws_no_random_number() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-# -- the libraries
+# -- data of other libraries
 
 
 @pytest.mark.framework
@@ -228,7 +228,7 @@ class Named(nn.Module):
 
 
 @pytest.mark.framework
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # left by webdataset
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset leaves it open
 def test_batches_of_webdataset_are_read_as_they_are(tmp_path: Path) -> None:
     import webdataset
 

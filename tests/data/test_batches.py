@@ -1,4 +1,4 @@
-"""Where batches come from, and how they reach the device."""
+"""Batches are read from a loader and moved to the device."""
 
 import collections
 import dataclasses

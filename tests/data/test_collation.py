@@ -1,4 +1,4 @@
-"""Batches in one piece are those of the loader, to the last bit and the last random number."""
+"""Batches that are indexed at once equal the loader's batches and draw the same random numbers."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -32,14 +32,14 @@ pair = TensorDataset(images, rows)
 
 
 class Twice(TensorDataset):
-    """A data set that changes its items."""
+    """A data set that transforms its items."""
 
     def __getitem__(self, index: Any) -> Any:
         return tuple(2 * item for item in super().__getitem__(index))
 
 
 class Given:
-    """A batch sampler that gives the batches it was given."""
+    """A batch sampler that yields fixed batches of indices."""
 
     def __init__(self, *batches: Any) -> None:
         self.batches = batches
@@ -74,7 +74,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 
 def outcome(loader: DataLoader, generator: torch.Generator) -> tuple[list[Any], torch.Tensor, Any]:
-    """Three epochs, and what is left in both random generators."""
+    """Return the batches of three epochs and the state of both random generators afterwards."""
     torch.manual_seed(5)
     generator.manual_seed(6)
     batches = [batch for _ in range(3) for batch in loader]
@@ -147,7 +147,7 @@ def test_the_loader_itself_stays_as_it_is() -> None:
 
 
 class OwnLoader(DataLoader):
-    """A loader that may do anything to its batches."""
+    """A subclass of `DataLoader`, which may change its batches in any way."""
 
 
 def with_getitems() -> Dataset:
@@ -241,4 +241,4 @@ def test_a_sweep_equals_a_bare_loop_over_the_loader_itself(shuffle: bool) -> Non
             optimizer.step()
             losses.append(loss.item())
     assert losses == records.loss.tolist()
-    assert len(losses) > 14  # two epochs and more
+    assert len(losses) > 14  # more than two epochs

@@ -1,4 +1,4 @@
-"""Data that is taken in one way only, or refused with what to give instead."""
+"""Ambiguous or unsupported data raises an error that names what to pass instead."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.givendata import (
 )
 from tests.tasks import problem
 
-# -- where it cannot be told
+# -- data that may be samples or batches
 
 
 @pytest.mark.parametrize("make", [lambda: Stream(sequences), lambda: sequences_by_index()])
@@ -75,7 +75,7 @@ def test_a_step_of_ones_own_gets_lists_and_iterables_as_they_are() -> None:
     assert task.batch_size == 4
 
 
-# -- a size beside what is ready
+# -- a batch size given with a ready loader
 
 
 def test_a_size_beside_a_ready_loader_is_the_same_in_the_constructor_and_in_start() -> None:
@@ -207,7 +207,7 @@ def test_several_inputs_in_arrays_are_taken_and_parts_that_are_not_alike_refused
         TrainingTask(*problem()[:3], [x, (x, y)])
 
 
-# -- single things
+# -- objects that cannot be used as data
 
 
 class Graph:

@@ -1,4 +1,4 @@
-"""What trials are judged by, and that they never see it."""
+"""Trials are judged by held-out samples and never train on them."""
 
 from collections import Counter
 from typing import Any
@@ -19,7 +19,7 @@ def seen(batches: Any) -> list[int]:
 
 
 def parts(loader: Any, wanted: Any = None) -> tuple[HeldOut, list[int], list[int]]:
-    """What is held out of a loader, and the samples of it and of three passes over the rest."""
+    """Return the held-out part, its samples, and the samples of three epochs of training."""
     held = held_out_of(loader, wanted)
     judged = seen(held.batches())
     with held.left_out_of(private_copy(loader)) as training:
@@ -57,7 +57,7 @@ def test_samples_that_are_held_out_are_in_no_batch_that_is_trained_on(name: str)
     assert not set(judged) & set(trained)
     assert set(judged) | set(trained) == set(range(10 if name == "of a subset" else 0, 40))
     assert f"{count} of" in held.words
-    # The same each time, and the loader is as it was.
+    # The choice is deterministic, and the loader itself still yields the held-out samples.
     assert parts(loader)[1] == judged
     assert set(judged) & {sample for _ in range(3) for sample in seen(loader)}
 

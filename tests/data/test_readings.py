@@ -1,4 +1,4 @@
-"""Batches of unusual form: read in the one way that there is, or shown with a step to copy."""
+"""Batches of unusual form are interpreted, or an error shows a `step` function to copy."""
 
 from collections import namedtuple
 from typing import Any, NamedTuple
@@ -106,7 +106,7 @@ def test_a_packed_sequence_is_one_input() -> None:
 @pytest.mark.parametrize("model", [Bag(), BagWithOption()])
 @pytest.mark.parametrize("size", [6, 2, 1])
 def test_a_list_with_one_thing_for_each_sample_is_one_input(model: nn.Module, size: int) -> None:
-    few = [torch.randn(3 + i, 3) for i in range(size)]  # also the last batch, of two or of one
+    few = [torch.randn(3 + i, 3) for i in range(size)]  # the last batch may have one or two samples
     target = torch.randn(size, 2)
     assert torch.equal(outputs_and_loss(model, mse, (few, target))[2], mse(Bag()(few), target))
 
@@ -135,7 +135,7 @@ def test_a_weight_goes_to_a_loss_that_takes_one() -> None:
 
 
 class Detector(nn.Module):
-    """As torchvision's: losses while it trains, else what it found."""
+    """A model that returns losses in train mode and boxes in eval mode, as torchvision's do."""
 
     def __init__(self, names: tuple[str, ...] = ("loss_box", "loss_class")) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ def test_a_model_with_its_own_loss_gets_the_batch_as_it_takes_it() -> None:
         assert torch.equal(outputs_and_loss(SweepTarget(), None, batch)[2], expected)
 
 
-# -- what has more readings than one
+# -- ambiguous batches
 
 
 @pytest.mark.parametrize(

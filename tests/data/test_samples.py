@@ -1,4 +1,4 @@
-"""What an item's structure tells: one sample, a batch of them, or neither."""
+"""An item's structure decides if it is a sample, a batch or ambiguous."""
 
 import dataclasses
 from typing import Any
@@ -98,11 +98,11 @@ def test_a_list_is_of_batches_unless_it_shows_otherwise(item: str) -> None:
 def test_a_list_of_vectors_of_one_length_may_be_either() -> None:
     assert kind_of_list([(f(16), f(16))] * 3) is None
     assert kind_of_list([f(16)] * 3) is None
-    assert kind_of_list([(f(16), f(16))]) == "batch"  # a single sample is nothing to train on
+    assert kind_of_list([(f(16), f(16))]) == "batch"  # one sample would be too little to train on
     assert kind_of_list([(f(16), f(16)), (f(16), f(16)), (f(5), f(5))]) == "batch"
 
 
 def test_samples_among_which_one_looks_like_something_else_are_samples() -> None:
-    # Four numbers and four classes by chance.
+    # The second item alone would look like a batch of four.
     assert kind_of_list([(f(n), f(4)) for n in (5, 4, 6)]) == "sample"
     assert kind_of_list([(f(20), 3), (f(16, 3, 8, 8), i(16))]) is None

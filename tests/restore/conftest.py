@@ -1,4 +1,4 @@
-"""What the tests of the promises share."""
+"""Fixtures and the `slow` mark of the tests of restoring."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from tests.nothing_left import own_folder_for_temporary_files
 
 __all__ = ["own_folder_for_temporary_files"]
 
-# What takes seconds, or hundreds of sweeps; `make quick` leaves it out.
+# These files take seconds or run hundreds of sweeps; `make quick` skips them.
 LONG = {"again", "check_endings", "data", "interrupts", "matrix", "optimizers", "schedulers"}
 LONG |= {"training_after"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the long files of this folder."""
+    """Mark the tests of the files in `LONG` as slow."""
     for item in items:
         if item.path.parent == Path(__file__).parent and item.path.stem[len("test_") :] in LONG:
             item.add_marker("slow")

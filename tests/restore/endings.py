@@ -1,4 +1,4 @@
-"""All the ways in which a sweep ends."""
+"""Every way in which a sweep can end."""
 
 import signal
 import threading
@@ -16,26 +16,26 @@ from tests.restore.plan import BoomError, Plan
 
 STEPS = 12
 OPTIONS = {"start_lr": 1e-4, "end_lr": 1e-2, "steps": STEPS}
-PATIENCE = 30.0  # seconds; only for what should never happen
+PATIENCE = 30.0  # seconds; a passing test never waits that long
 
 
 def find(task: TrainingTask, **options: Any) -> LRRecords:
-    """`lr_find` without a progress bar."""
+    """Run `lr_find` with the shared options and without a progress bar."""
     return lr_find(task, progress=False, **{**OPTIONS, **options})
 
 
 def runner(task: TrainingTask, **options: Any) -> SweepRunner:
-    """A runner with the options that the tests share."""
+    """Return a runner with the shared options."""
     return SweepRunner(task, SweepOptions(**{**OPTIONS, **options}))
 
 
 def interrupt() -> None:
-    """What Ctrl-C and a notebook's stop button do."""
+    """Send SIGINT, as Ctrl-C and a notebook's stop button do."""
     signal.raise_signal(signal.SIGINT)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
-    """Wait for another thread to get there."""
+    """Wait until `reached` returns True in another thread."""
     limit = time.monotonic() + PATIENCE
     while not reached():
         assert time.monotonic() < limit
@@ -113,7 +113,7 @@ def extended_then_stopped(task: TrainingTask, plan: Plan) -> LRRecords:
     run.extend(1e-1)
 
     def stop_beyond() -> None:
-        # How many forward passes a step takes differs from task to task.
+        # Tasks differ in the number of forward passes per step.
         if len(run.records) > STEPS:
             run.stop()
         else:
@@ -134,7 +134,7 @@ def closed(task: TrainingTask, plan: Plan) -> LRRecords:
     run.start()
     assert inside.wait(PATIENCE)
     run.close()
-    # The sweep may have been faster than close().
+    # The sweep may finish before close() stops it.
     assert run.records.stop_reason in ("stopped", "finished")
     return run.records
 
@@ -171,7 +171,7 @@ def interrupted_in(place: str) -> Callable[[TrainingTask, Plan], LRRecords]:
     return ending
 
 
-# In the third step or so: there are rows already, and weights have changed.
+# About the third step, when rows exist and weights have changed.
 FIRST = {"forward": 5, "backward": 4, "loader": 45, "metric": 2, "loss": 5}
 
 ENDINGS: dict[str, Callable[[TrainingTask, Plan], LRRecords]] = {

@@ -1,7 +1,7 @@
-"""Everything a sweep could change, as one flat table that two moments can be compared by.
+"""A fingerprint is a flat table of everything that a sweep could change.
 
-Values are compared bit for bit, objects by identity (the table holds them, so that no id is used
-again), strides and storage addresses as they are.
+Two fingerprints compare values bit for bit, objects by identity, and tensors also by strides and
+storage address. The table holds the objects, so that Python cannot reuse their ids.
 """
 
 import collections
@@ -27,7 +27,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.d
 
 
 class Same:
-    """Compares by identity, and keeps its object alive."""
+    """A reference that compares by identity and keeps its object alive."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -44,7 +44,7 @@ class Same:
 
 @dataclasses.dataclass
 class Bits:
-    """A tensor: its flags and every byte of its storage."""
+    """A tensor's flags and every byte of its storage."""
 
     flags: tuple[Any, ...]
     bytes: bytes
@@ -54,7 +54,7 @@ class Bits:
 
 
 def fingerprint(**subjects: Any) -> dict[str, Any]:
-    """The table of `subjects` (models, optimizers, schedulers, loaders, ...) and of the process."""
+    """Return the table of `subjects` (models, optimizers, loaders, ...) and of the process."""
     table: dict[str, Any] = {}
     seen: set[int] = set()
     for name, subject in subjects.items():
@@ -68,7 +68,7 @@ def fingerprint(**subjects: Any) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What changed between two tables, in words."""
+    """Describe each difference between two tables in words."""
     gone = [f"{key} is gone" for key in before if key not in after]
     new = [f"{key} is new: {after[key]!r}" for key in after if key not in before]
     other = [
@@ -81,7 +81,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 def _walk(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, PLAIN):
-        # repr tells NaN from numbers, -0.0 from 0.0 and 1 from 1.0 and True.
+        # repr equates NaN with NaN, and separates -0.0 from 0.0, and 1 from 1.0 and True.
         yield path, repr(value)
         return
     yield path, (Same(value), Same(type(value)))
@@ -114,7 +114,7 @@ def _key(key: Any) -> Any:
 
 
 def _has_attributes(value: Any) -> bool:
-    """Whether a sweep could plausibly change attributes of `value`."""
+    """Return whether a sweep could plausibly change attributes of `value`."""
     known = (nn.Module, torch.optim.Optimizer, torch.amp.GradScaler, torch.utils.data.DataLoader)
     schedulers = (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
     return isinstance(value, (*known, *schedulers, types.SimpleNamespace))
@@ -146,7 +146,7 @@ def _tensor(path: str, tensor: torch.Tensor, seen: set[int]) -> Iterator[tuple[s
 
 
 def _classes(subjects: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The methods of every class that takes part: nothing may stay patched."""
+    """Yield the methods of every subject's classes, since a sweep must leave none patched."""
     modules = [m for s in subjects.values() if isinstance(s, nn.Module) for m in s.modules()]
     for cls in {c for s in [*subjects.values(), *modules] for c in type(s).__mro__} - {object}:
         for name, value in vars(cls).items():
@@ -155,7 +155,7 @@ def _classes(subjects: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _process() -> Iterator[tuple[str, Any]]:
-    """Generators, modes, hooks, threads, files and handlers of the whole process."""
+    """Yield the process's generators, modes, hooks, threads, files and signal handlers."""
     yield "torch generator", torch.get_rng_state().numpy().tobytes()
     yield "torch seed", torch.initial_seed()
     numpy_state = np.random.get_state()  # noqa: NPY002 - the global generator is the subject
@@ -188,7 +188,7 @@ def _process() -> Iterator[tuple[str, Any]]:
 
 
 def temporary_files() -> list[str]:
-    """Names of the files in the folder for temporary ones, less the compiler's cache of torch."""
+    """List the files in the temporary folder, without the cache of torch's compiler."""
     names = (path.name for path in Path(tempfile.gettempdir()).iterdir())
     return sorted(name for name in names if not name.startswith("torchinductor_"))
 
@@ -197,14 +197,14 @@ def _open_files() -> Iterator[str]:
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
         try:
             yield f"{entry} -> {os.readlink(f'/proc/self/fd/{entry}')}"  # noqa: PTH115
-        except FileNotFoundError:  # the one that lists the folder
+        except FileNotFoundError:  # the descriptor of listdir itself
             continue
 
 
 def _children() -> Iterator[int]:
-    """Process ids of this process's children."""
+    """Yield the ids of this process's child processes."""
     for task in Path("/proc/self/task").iterdir():
         try:
             yield from map(int, (task / "children").read_text().split())
-        except FileNotFoundError:  # the thread has ended meanwhile
+        except FileNotFoundError:  # the thread has just ended
             continue

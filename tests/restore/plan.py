@@ -1,4 +1,4 @@
-"""What is to happen in the middle of a sweep, and at which call."""
+"""A plan makes something happen at a chosen call in the middle of a sweep."""
 
 import collections
 import math
@@ -10,14 +10,14 @@ from torch import nn
 
 
 class BoomError(Exception):
-    """The user's own exception."""
+    """An exception of the user's code."""
 
 
 class Plan:
-    """Calls `actions[place]` when `place` is reached for the `at`-th time.
+    """A plan counts the calls of each place and runs an action at the chosen call.
 
-    Places: "forward", "backward", "loader", "loss" and "metric". A copy of a model shares the plan.
-    `factor` scales the loss from then on.
+    The places are "forward", "backward", "loader", "loss" and "metric". `factor` scales the loss.
+    A copied model shares its plan with the original.
     """
 
     def __init__(self) -> None:
@@ -26,26 +26,26 @@ class Plan:
         self.factor = 1.0
 
     def at(self, place: str, call: int, action: Callable[[], Any]) -> None:
-        """Do `action` when `place` is reached for the `call`-th time (from 1) from now on."""
+        """Run `action` at the `call`-th call of `place` from now on, counted from 1."""
         self.actions[place] = (self.counts[place] + call, action)
 
     def reached(self, place: str) -> None:
-        """Note that `place` is reached."""
+        """Count a call of `place` and run the action that is due."""
         self.counts[place] += 1
         call, action = self.actions.get(place, (0, None))
         if action is not None and self.counts[place] == call:
             action()
 
     def fail(self) -> None:
-        """The user's own exception."""
+        """Raise the user's exception."""
         raise BoomError
 
     def explode(self) -> None:
-        """From here the losses are a million times as large."""
+        """Multiply the losses by a million from now on."""
         self.factor = 1e6
 
     def spoil(self) -> None:
-        """From here losses and gradients are NaN."""
+        """Make losses and gradients NaN from now on."""
         self.factor = math.nan
 
     def __deepcopy__(self, memo: Any) -> Self:
@@ -65,9 +65,9 @@ class _InBackward(torch.autograd.Function):
 
 
 class Eventful(nn.Module):
-    """A model in which the plan is followed, in the middle of its forward and backward pass.
+    """A model that calls its plan in the middle of its forward and backward passes.
 
-    It also keeps plain attributes, as users' models do: a counter, a list, a tensor.
+    Like users' models, it also has plain attributes: a counter, a list and a tensor.
     """
 
     def __init__(self, model: nn.Module, plan: Plan) -> None:
@@ -111,7 +111,7 @@ class Metric:
 
 
 class Data(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """A small regression; every item draws noise, as augmentations do."""
+    """A small regression data set; every item draws noise, as augmentations do."""
 
     def __init__(self, plan: Plan, inputs: torch.Tensor) -> None:
         self.plan = plan

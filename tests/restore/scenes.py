@@ -1,4 +1,4 @@
-"""Models in all the states that people have them in, each with its optimizer and loader."""
+"""Scenes are models in every common state, each with its optimizer and loader."""
 
 import copy
 import dataclasses
@@ -20,7 +20,7 @@ from tests.restore.plan import Data, Eventful, Loss, Metric, Plan
 
 @dataclasses.dataclass
 class Scene:
-    """A user's objects, and a plan of what is to happen to them."""
+    """A user's objects and the plan that they follow."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -31,7 +31,7 @@ class Scene:
     scaler: Any = None
 
     def task(self, **options: Any) -> TrainingTask:
-        """The task, with a metric on held-out batches."""
+        """Return a task with a metric on held-out batches."""
         options.setdefault("scaler", self.scaler)
         return TrainingTask(
             self.model,
@@ -46,7 +46,7 @@ class Scene:
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything of it, and of the process, that a sweep could change."""
+        """Return the fingerprint of the scene's objects and of the process."""
         return fingerprint(
             model=self.model,
             optimizer=self.optimizer,
@@ -57,7 +57,7 @@ class Scene:
         )
 
     def train(self, steps: int) -> list[float]:
-        """A plain training loop, as users write it; returns its losses."""
+        """Run a plain training loop and return its losses."""
         losses: list[float] = []
         while True:
             for x, y in self.loader:
@@ -89,7 +89,7 @@ def scene(
     workers: int = 0,
     **settings: Any,
 ) -> Scene:
-    """A scene around `model`, with known random generators."""
+    """Return a scene of `model` with seeded random generators."""
     torch.manual_seed(3)
     random.seed(4)
     np.random.seed(5)  # noqa: NPY002 - the global generator is the subject
@@ -104,18 +104,18 @@ def scene(
 
 
 def fresh() -> Scene:
-    """A new model and a new optimizer."""
+    """Return a new model with a new optimizer."""
     return scene(_mlp(), SGD, momentum=0.9)
 
 
 def batchnorm_dropout() -> Scene:
-    """Buffers that every forward pass changes, and draws from the generator."""
+    """Return a model whose forward pass changes buffers and draws random numbers."""
     middle = [nn.BatchNorm1d(6), nn.Dropout(0.3)]
     return scene(nn.Sequential(nn.Linear(4, 6), *middle, nn.Linear(6, 2)), Adam)
 
 
 def warm_adam() -> Scene:
-    """In the middle of training, with states and gradients, and a second param group."""
+    """Return a model in mid-training, with Adam's states, gradients and two param groups."""
     model = _mlp()
     groups = [{"params": model[0].parameters()}, {"params": model[2].parameters(), "lr": 0.1}]
     made = scene(model, Adam, parameters=groups, amsgrad=True)
@@ -125,7 +125,7 @@ def warm_adam() -> Scene:
 
 
 def partly_optimized() -> Scene:
-    """An optimizer over a part of the model; the other part gathers gradients."""
+    """Return a model of which one part has no optimizer but accumulates gradients."""
     model = _mlp()
     made = scene(model, SGD, parameters=model[2].parameters(), momentum=0.9)
     made.train(2)
@@ -134,7 +134,7 @@ def partly_optimized() -> Scene:
 
 
 def scheduled() -> Scene:
-    """In the middle of a schedule that also moves the momentum."""
+    """Return a model in the middle of a schedule that also changes the momentum."""
     made = scene(_mlp(), SGD, momentum=0.9)
     made.scheduler = torch.optim.lr_scheduler.OneCycleLR(made.optimizer, 0.05, total_steps=40)
     made.train(5)
@@ -142,14 +142,14 @@ def scheduled() -> Scene:
 
 
 def scheduled_unused() -> Scene:
-    """A schedule over an optimizer that has not stepped yet."""
+    """Return a scheduler whose optimizer has not stepped yet."""
     made = scene(_mlp(), SGD, momentum=0.9)
     made.scheduler = torch.optim.lr_scheduler.StepLR(made.optimizer, 3)
     return made
 
 
 def tied() -> Scene:
-    """One weight in two layers."""
+    """Return a model whose layers share one weight."""
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 2))
     model[2].weight = model[0].weight
     made = scene(model, Adam)
@@ -158,7 +158,7 @@ def tied() -> Scene:
 
 
 def frozen() -> Scene:
-    """A frozen layer and a frozen batch norm under training ones."""
+    """Return a model with a frozen layer and a frozen batch norm below trained ones."""
     model = nn.Sequential(
         nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 2)
     )
@@ -169,7 +169,7 @@ def frozen() -> Scene:
 
 
 def evaluated() -> Scene:
-    """A model left in eval mode by a validation pass."""
+    """Return a model that a validation pass left in eval mode."""
     made = batchnorm_dropout()
     made.train(2)
     made.model.eval()
@@ -177,7 +177,7 @@ def evaluated() -> Scene:
 
 
 def parametrized() -> Scene:
-    """Weight and spectral norm as parametrizations."""
+    """Return a model with weight and spectral norm as parametrizations."""
     first = nn.utils.parametrizations.weight_norm(nn.Linear(4, 6))
     second = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 2))
     made = scene(nn.Sequential(first, nn.ReLU(), second), Adam)
@@ -186,9 +186,9 @@ def parametrized() -> Scene:
 
 
 def weight_norm() -> Scene:
-    """Weight norm of the old kind: a hook that keeps a tensor with a graph on the layer."""
+    """Return a model with the old weight norm, whose hook stores a tensor with a graph."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # it is deprecated, and people have it
+        warnings.simplefilter("ignore", FutureWarning)  # it is deprecated but still in use
         first = nn.utils.weight_norm(nn.Linear(4, 6))
     made = scene(nn.Sequential(first, nn.ReLU(), nn.Linear(6, 2)), Adam)
     made.train(2)
@@ -196,7 +196,7 @@ def weight_norm() -> Scene:
 
 
 def channels_last() -> Scene:
-    """Weights and buffers with strides of their own."""
+    """Return a model whose weights have channels-last strides."""
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 2), nn.AdaptiveAvgPool2d(1)
     )
@@ -208,14 +208,14 @@ def channels_last() -> Scene:
 
 
 def bfloat16() -> Scene:
-    """Half precision throughout."""
+    """Return a model whose parameters are all bfloat16."""
     made = scene(_mlp().bfloat16(), Adam, inputs=torch.randn(20, 4).bfloat16())
     made.train(2)
     return made
 
 
 def shared_storage() -> Scene:
-    """Weights that are views of one flat tensor, and a buffer that two layers share."""
+    """Return a model whose weights are views of one flat tensor and whose norms share a buffer."""
     first, second = nn.Linear(4, 4), nn.Linear(4, 4)
     flat = torch.randn(40)
     first.weight = nn.Parameter(flat[:16].view(4, 4))
@@ -229,7 +229,7 @@ def shared_storage() -> Scene:
 
 
 def compiled() -> Scene:
-    """A compiled model."""
+    """Return a compiled model."""
     model, state = _compiled_once()
     model._orig_mod.load_state_dict(state)
     model.train().zero_grad()
@@ -245,7 +245,7 @@ def _compiled_once() -> tuple[nn.Module, dict[str, torch.Tensor]]:
 
 
 def scaled() -> Scene:
-    """A GradScaler that has halved its scale before."""
+    """Return a model with a GradScaler whose scale has already changed."""
     made = scene(_mlp(), SGD, momentum=0.9)
     made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=2)
     made.train(3)
@@ -253,7 +253,7 @@ def scaled() -> Scene:
 
 
 def hooked() -> Scene:
-    """Hooks of the user's on the model, a weight and the optimizer."""
+    """Return a model with user hooks on the model, a weight and the optimizer."""
     made = scene(_mlp(), SGD, momentum=0.9)
     made.model.register_forward_hook(lambda module, args, output: output * 1.0)
     made.model.model[0].weight.register_hook(lambda grad: grad * 0.5)
@@ -263,7 +263,7 @@ def hooked() -> Scene:
 
 
 def loss_with_weights() -> Scene:
-    """A loss function that is trained along, such as a proxy loss."""
+    """Return a model whose loss function is trained too, such as a proxy loss."""
     made = scene(_mlp(), Adam)
 
     class Weighted(nn.Module):
@@ -312,5 +312,5 @@ SCENES: dict[str, Callable[[], Scene]] = {
     )
 }
 
-# Those that cannot be swept as a copy.
+# Scenes whose model cannot be swept as a copy.
 IN_PLACE = ("weight_norm", "shared_storage", "compiled", "hooked")

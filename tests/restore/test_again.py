@@ -1,4 +1,4 @@
-"""Again and again: the same records; at the same time: refused, or at peace."""
+"""Repeated sweeps give the same records; concurrent sweeps of one model are refused."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_three_sweeps_with_a_seed_are_equal(scene: str, snapshot: str) -> None:
     first = find(task, seed=7)
     assert np.isfinite(first.loss).all()
     assert np.ptp(first.loss) > 0
-    # What a user does between: something random, and a look at the loader.
+    # Between sweeps, users draw random numbers and look at the loader.
     torch.rand(3)
     next(iter(it.loader))
     assert rows(find(task, seed=7)) == rows(first)
@@ -81,7 +81,7 @@ def test_a_sweep_after_one_that_ended_early_is_the_same(ending: str) -> None:
 
 
 def held(it: Scene) -> SweepRunner:
-    """A sweep of it that has been paused in its middle."""
+    """Return a runner whose sweep of `it` is paused in the middle."""
     run = runner(it.task())
     it.plan.at("forward", 3, run.pause)
     run.start()
@@ -127,7 +127,7 @@ def test_of_two_runners_started_at_once_one_is_refused() -> None:
             continue
         try:
             assert run.wait(PATIENCE).stop_reason == "finished"
-        except RuntimeError as error:  # the other one was faster to get there
+        except RuntimeError as error:  # the other runner started first
             assert run.state == "failed"
             refused.append(error)
     assert len(refused) == 1

@@ -1,4 +1,4 @@
-"""What `also=` names is put back with the model, however a sweep ends and whatever is swept."""
+"""A sweep restores the objects in `also` with the model, however it ends and wherever it runs."""
 
 import collections
 import random
@@ -23,7 +23,7 @@ BATCHES = [(torch.randn(4, 3), torch.randn(4, 2)) for _ in range(5)]
 
 
 class Shadow:
-    """A moving average of a model's weights that is no module, as many libraries have it."""
+    """A moving average of a model's weights that is not a module, as in many libraries."""
 
     def __init__(self, model: nn.Module, keeps_model: bool = False) -> None:
         self.weights = [p.detach().clone() for p in model.parameters()]
@@ -39,7 +39,7 @@ class Shadow:
 
 
 class Memory:
-    """Everything that a replay memory may be made of."""
+    """An object with every type that a replay memory may contain."""
 
     __slots__ = ("array", "best", "generator", "history", "newest", "raw", "rng", "seen", "unset")
 
@@ -66,7 +66,7 @@ class Memory:
 
 
 class Opaque:
-    """Its state is in a closure; its own methods are the only way to it."""
+    """An object whose state is in a closure and reachable only through its methods."""
 
     def __init__(self) -> None:
         held = [torch.zeros(2)]
@@ -85,7 +85,7 @@ class Opaque:
 
 
 def _follower(model: nn.Module) -> tuple[Any, Callable[[], Any], Callable[[], Any]]:
-    """Another model with an optimizer and a scheduler of its own, in training already."""
+    """Return a second model that is trained already, with its own optimizer and scheduler."""
     other = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     optimizer = torch.optim.Adam(other.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
@@ -95,7 +95,7 @@ def _follower(model: nn.Module) -> tuple[Any, Callable[[], Any], Callable[[], An
         optimizer.step()
         scheduler.step()
 
-    train()  # its gradients stay
+    train()  # leaves gradients
     kept = {"other": other, "optimizer": optimizer, "scheduler": scheduler}
     return [other, scheduler], train, lambda: fingerprint(**kept)
 
@@ -170,7 +170,7 @@ KINDS: dict[str, Kind] = {
 
 
 def in_a_task(kind: str, **options: Any) -> tuple[TrainingTask, Plan, Callable[[], Any]]:
-    """A task whose step moves what is named also."""
+    """Return a task whose step also updates the object in `also`."""
     plan = Plan()
     model = Eventful(nn.Linear(3, 2), plan)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -248,7 +248,7 @@ SEEN: list[float] = []
 
 
 class Counting(nn.Module):
-    """Leaves something outside of itself, also as a copy."""
+    """A model that appends to a global list, even from a copy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -276,7 +276,7 @@ def test_it_is_put_back_where_a_copy_is_swept(seen: list[float]) -> None:
 
 
 class WithTeacher(nn.Module):
-    """A loss that compares with an average, which follows the model that it refers to."""
+    """A loss that uses a moving average and updates it from the average's model."""
 
     def __init__(self, ema: Shadow) -> None:
         super().__init__()

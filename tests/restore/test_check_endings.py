@@ -1,4 +1,4 @@
-"""However a check ends, all is as before, and the rows so far are kept."""
+"""However a check ends, it restores everything and keeps the recorded rows."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ SNAPSHOTS = pytest.mark.parametrize("snapshot", ["auto", "device", "disk"])
 
 
 def in_the_second_trial(it: Scene, place: str) -> int:
-    """At which call from now on a place is reached in the second half of the second trial."""
+    """Return the number of a call of `place` in the second half of the second trial."""
     before = it.plan.counts[place]
     results = check_lrs(it.task(), LRS, STEPS)
     assert [len(trial) for trial in results.trials] == [STEPS, STEPS]
@@ -64,7 +64,7 @@ def test_an_exception(make: Make, place: str, snapshot: str) -> None:
     with pytest.raises(BoomError):
         check_lrs(it.task(snapshot=snapshot), LRS, STEPS)
     assert not differences(before, it.fingerprint())
-    # The model is not locked either.
+    # The lock on the model is released.
     assert check_lrs(it.task(), LRS, 2).best in LRS
 
 

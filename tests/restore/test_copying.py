@@ -1,4 +1,4 @@
-"""When a copy is swept and when the model itself: whatever could lead from a copy back to it."""
+"""A sweep uses a copy unless the copy could reach the original model."""
 
 import functools
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def network() -> nn.Sequential:
 
 
 def ran_on(model: nn.Module, loss_fn: Any = MSE, **options: Any) -> str:
-    """Where it ran; and that everything is as before."""
+    """Sweep the model, check that it is restored, and return where the sweep ran."""
     optimizer = torch.optim.Adam(model.parameters())
     task = TrainingTask(model, optimizer, loss_fn, BATCHES, **options)
     before = fingerprint(model=model, optimizer=optimizer)
@@ -54,7 +54,7 @@ def over_a_part(part: nn.Module) -> Any:
 
 
 class Regularised:
-    """A loss with the model as its attribute: it is copied along."""
+    """A loss with the model as an attribute, which is copied with it."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -122,7 +122,7 @@ def used() -> nn.Module:
 
 
 class Draws(nn.Sequential):
-    """Noise from a generator of its own."""
+    """A model that draws noise from its own generator."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__(*layers)
@@ -143,7 +143,7 @@ class Recurrent(nn.Module):
 
 
 class Unregistered(nn.Module):
-    """Layers in a plain list; the optimizer has those of `head` alone."""
+    """A model with layers in a plain list; the optimizer has only the parameters of `head`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Unregistered(nn.Module):
 
 
 class Locked(nn.Sequential):
-    """Refuses to be copied."""
+    """A model that refuses to be copied."""
 
     def __deepcopy__(self, memo: Any) -> Any:
         raise RuntimeError("cannot be copied")
@@ -218,7 +218,7 @@ def test_a_lazy_model_is_refused_and_not_harmed() -> None:
 
 
 def test_a_buffer_that_got_a_graph_in_mid_sweep() -> None:
-    """The user's mistake fails in the second step; what is told is that, and all is restored."""
+    """The user's mistake fails the second step; that error is raised, and all is restored."""
 
     class Careless(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -246,5 +246,5 @@ def test_a_model_compiled_with_inductor() -> None:
     assert records.meta["ran_on"] == "model"
     assert records.stop_reason == "finished"
     assert not differences(before, fingerprint(model=compiled, optimizer=optimizer))
-    # The compiled code still sees the weights.
+    # The compiled code still uses the model's weights.
     assert torch.allclose(compiled(X[:4]), model(X[:4]))

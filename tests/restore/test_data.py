@@ -1,4 +1,4 @@
-"""Every form of batch and every kind of loader, in a whole sweep."""
+"""A sweep accepts every form of batch and every kind of loader."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ BATCHES = [(X[i : i + 4], Y[i : i + 4]) for i in range(0, 20, 4)]
 
 
 class Model(nn.Module):
-    """A regression that can be called in every way that batches are passed on."""
+    """A regression model that accepts inputs in every form that a batch may have."""
 
     def __init__(self, output: Callable[[torch.Tensor, Any], Any] = lambda out, loss: out) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Graph:
 
 
 class Movable:
-    """As torch_geometric's: attributes, and a `to` of its own."""
+    """A batch with attributes and its own `to`, as in torch_geometric."""
 
     def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
         self.x, self.y = x, y
@@ -139,7 +139,7 @@ def test_the_last_partial_batch_is_trained_on() -> None:
 
 
 class Stream(IterableDataset[Any]):
-    """Samples one after the other, of unknown number."""
+    """A stream of samples without a length."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from zip(X, Y, strict=True)
@@ -164,13 +164,13 @@ def test_an_iterable_class_is_cycled() -> None:
 def test_a_generator_is_exhausted_and_keeps_its_rows(pairs: LRRecords) -> None:
     records = swept(batch for batch in BATCHES)
     assert (records.stop_reason, len(records)) == ("exhausted", 5)
-    # The ladder's own rates: it was cut, not squeezed.
+    # The sweep was cut short; its rates were not rescaled to five steps.
     assert records.rows().tobytes() == pairs.rows()[:5].tobytes()
     assert records.suggestion.reason
 
 
 class Noisy(Dataset[Any]):
-    """Augmented by workers; fails at one sample if asked to."""
+    """A data set that workers augment; reading the sample `fails_at` raises an error."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.fails_at = fails_at
@@ -197,8 +197,8 @@ def test_workers_of_a_background_sweep_end_with_it(persistent: bool, fails_at: i
     reason = _end_of(TrainingTask(model, optimizer, nn.functional.mse_loss, loader))
     assert reason == ("finished" if fails_at is None else "failed")
     assert not multiprocessing.active_children()
-    # Threads and pipes of the queues end by themselves a moment after the workers, or with the
-    # traceback that holds them.
+    # The queues' threads and pipes end shortly after the workers, or with the traceback that
+    # refers to them.
     gc.collect()
     wait_until(lambda: not differences(before, fingerprint(**subjects)))
 

@@ -1,4 +1,4 @@
-"""A copy that is not one: it is noticed, and the sweep is the one in place."""
+"""A sweep detects a faulty copy and runs in place instead."""
 
 import copy
 import functools
@@ -27,7 +27,7 @@ def network(norm: bool = False) -> nn.Sequential:
 
 
 class Hidden:
-    """Calls what nobody can see that it holds, and is in every copy the same."""
+    """A callable that hides its function and that deepcopy returns unchanged."""
 
     __slots__ = ("called",)
 
@@ -71,7 +71,7 @@ def norm_without_weights() -> nn.Module:
 
 
 def checkpointed() -> nn.Module:
-    """Its weights are in no graph until the backward pass."""
+    """Return a model with weights that are in no graph until the backward pass."""
     model = network()
     model[3].forward = Hidden(functools.partial(checkpoint, model[3].forward, use_reentrant=True))
     return model
@@ -106,7 +106,7 @@ class CopiedFlat(nn.Sequential):
 
 
 class CopiedWithout(nn.Module):
-    """A copy that fails where the model does not."""
+    """A model whose copy fails in its forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ the_model: Any = None
 
 def compiled_in_part() -> nn.Module:
     model = nn.Sequential(torch.compile(network()[:3], backend="eager"), nn.Linear(6, 1))
-    model(X)  # torch changes a class when it compiles for the first time
+    model(X)  # the first compilation changes a class of torch
     return model
 
 
@@ -163,7 +163,7 @@ FALSE: dict[str, Callable[[], nn.Module]] = {
 
 
 def curve(make: Callable[[], nn.Module], snapshot: Any) -> tuple[str, bytes]:
-    """Where it ran, and the rows; nothing of the model is changed."""
+    """Sweep the model, check that it is restored, and return where it ran and its rows."""
     torch.manual_seed(1)
     model = make()
     optimizer = torch.optim.Adam(model.parameters())

@@ -1,4 +1,4 @@
-"""The table that the matrix compares by would notice whatever a restore left out."""
+"""The fingerprint detects anything that a restore leaves out."""
 
 import collections
 import random
@@ -118,12 +118,12 @@ def test_it_notices(change: str) -> None:
 
 
 def remembered(patch: pytest.MonkeyPatch, kind: type, way: Any) -> None:
-    """Let a backup remember objects of exactly this type in another way, or (None) not at all."""
+    """Make a backup remember objects of exactly this type with `way`, or not at all if None."""
     default = backup._method_for
     patch.setattr(backup, "_method_for", lambda other: way if other is kind else default(other))
 
 
-# Each leaves out one part of what a sweep in place puts back.
+# Each omission disables one part of the restore after a sweep in place.
 OMISSIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "everything": lambda patch: patch.setattr(backup.Backup, "restore", lambda self: None),
     "the values": lambda patch: patch.setattr(copies.Copies, "_keep", lambda self, storage: None),
@@ -148,7 +148,7 @@ OMISSIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def test_it_notices_a_restore_that_leaves_out(
     omission: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Fresh where states have to be removed again, warm where they have to come back.
+    # A restore removes the states of a fresh optimizer and resets those of a warm one.
     for make in (fresh, warm_adam, batchnorm_dropout, partly_optimized):
         it = make()
         task = it.task(snapshot="device")

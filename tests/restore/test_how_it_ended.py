@@ -1,4 +1,4 @@
-"""An ended sweep keeps its rows, offers a suggestion, and tells the truth about its end."""
+"""An ended sweep keeps its rows, suggests a rate and reports how it ended."""
 
 import math
 from typing import Any
@@ -15,13 +15,13 @@ from tests.restore.plan import BoomError, Plan
 from tests.restore.scenes import fresh
 from tests.tasks import problem
 
-# A sweep of a real problem, wide enough that the curve falls before it is cut short.
+# The range is wide enough that the loss falls before the sweep is cut short.
 WIDE = {"start_lr": 1e-5, "end_lr": 10.0, "steps": 100, "seed": 0}
 CUT = 85
 
 
 class Planned(nn.CrossEntropyLoss):
-    """The loss of `problem`, with a plan."""
+    """The loss of `problem`, which follows a plan."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def test_rows_and_suggestion_of_a_sweep_cut_short(
             run.close()
         records = run.wait(PATIENCE)
     assert records.stop_reason == ("failed" if how == "exception" else "stopped")
-    # All the rows there were, and the very same as those of the sweep that went on.
+    # No row is lost, and the rows equal those of the complete sweep.
     assert len(records) == CUT - 1
     assert records.rows().tobytes() == whole.rows()[: CUT - 1].tobytes()
     suggestion = records.suggestion

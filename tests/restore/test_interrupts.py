@@ -1,8 +1,8 @@
-"""Ctrl-C comes at any moment, also while the sweep sets up and while it restores.
+"""A sweep restores everything after Ctrl-C at any moment, even during its setup or its restore.
 
-CPython delivers it where a function begins and where a call into C returns: a profiler's events.
-Generators are left out: an exception that a profiler raises as one goes on would end it without
-running its `finally`, which CPython never does.
+CPython delivers the interrupt where a function begins and where a call into C returns, which are
+a profiler's events. Generators are skipped: an exception that a profiler raises when a generator
+resumes ends it without running its `finally`, which a real interrupt never does.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from tests.restore.fingerprint import differences, fingerprint
 from tests.restore.scenes import Scene, warm_adam
 
 OURS = (str(Path(lrwidget.__file__).parent), contextlib.__file__)
-# There are some thousands of moments. All of them hold; one in so many is tried each time.
+# A sweep has thousands of such moments; trying every one would take too long.
 STRIDE = 7
 OPTIONS: dict[str, Any] = {"steps": 2, "start_lr": 1e-4, "end_lr": 1e-2, "progress": False}
 
 
 class InterruptAt:
-    """Interrupts at the n-th moment in our code at which CPython could; counts them."""
+    """A profiler that counts the moments of a possible interrupt and interrupts at one."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -73,7 +73,7 @@ def test_an_interrupt_at_any_moment(snapshot: str) -> None:
         if records is not None:
             assert records.stop_reason in ("stopped", "finished"), profile.where
         assert not differences(before, it.fingerprint()), profile.where
-    # Nothing is locked either.
+    # The lock on the model is released.
     assert find_with(InterruptAt(0), it, snapshot) is not None
 
 

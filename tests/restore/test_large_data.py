@@ -1,4 +1,4 @@
-"""Data sets that a model's methods or a loss name are not copied for a sweep."""
+"""A sweep does not copy data sets that a model's methods or a loss refer to."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ DRAWS = np.random.PCG64(0)
 
 
 class Kept:
-    """As a plain object that people keep their data in."""
+    """A plain object that holds data."""
 
     def __init__(self) -> None:
         self.inputs = INPUTS

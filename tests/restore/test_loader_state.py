@@ -1,4 +1,4 @@
-"""What loaders hold - generators, epochs, caches, buffers, at any depth - is as before a sweep."""
+"""A sweep restores the state in loaders: generators, epochs, caches and buffers at any depth."""
 
 import array
 import collections
@@ -54,7 +54,7 @@ def swept(data: Any, **options: Any) -> LRRecords:
 
 
 class Order(Sampler[int]):
-    """Another order each epoch, drawn from a generator of its own."""
+    """A sampler that draws a new order each epoch from its own generator."""
 
     def __init__(self, draw: Callable[[], list[int]]) -> None:
         self.draw = draw
@@ -69,7 +69,7 @@ class Order(Sampler[int]):
 
 
 class Augmented(Dataset[Any]):
-    """Noise, drawn by a function that the data set is given; counts and keeps what it gave."""
+    """A data set that adds noise from a given function, and counts and caches its items."""
 
     def __init__(self, noise: Callable[[], Any]) -> None:
         self.noise = noise
@@ -96,7 +96,7 @@ class Augmented(Dataset[Any]):
 
 
 class Drawing:
-    """What draws: a transform, a collation, a function of any kind that is an object."""
+    """A callable object that draws random numbers, such as a transform or a collation."""
 
     def __init__(self, generator: Any, draw: Callable[[Any], Any]) -> None:
         self.generator, self.draw = generator, draw
@@ -112,7 +112,7 @@ class Drawing:
 
 
 def state_of(value: Any) -> Any:
-    """What can be compared of a generator, or of one of the objects of this file."""
+    """Return a comparable state of a generator or of an object of this file."""
     if isinstance(value, torch.Generator):
         return value.get_state().tolist()
     if isinstance(value, np.random.Generator):
@@ -157,7 +157,7 @@ def _deep(inner: Any) -> Any:
 
 
 class Nested:
-    """A batch sampler around another, in lists and dicts, none of torch's classes."""
+    """A batch sampler that holds another one inside a dict and a list."""
 
     def __init__(self, inner: Any) -> None:
         self.parts = {"of": [(inner,)]}
@@ -170,7 +170,7 @@ class Nested:
 
 
 class Slotted:
-    """No `__dict__`."""
+    """A loader without `__dict__`."""
 
     __slots__ = ("epoch", "generator", "unset")
 
@@ -188,7 +188,7 @@ class Slotted:
 
 
 class Shuffled(IterableDataset[Any]):
-    """A stream through a buffer, with an epoch, as many libraries have it."""
+    """A stream with a shuffle buffer and an epoch, as in many libraries."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.epoch, self.buffer = rng, 0, collections.deque(range(5))
@@ -224,7 +224,7 @@ GLOBAL_RNG = np.random.default_rng(5)
 
 
 class FromGlobal(Dataset[Any]):
-    """As in a notebook, where the generator is a variable of another cell."""
+    """A data set that uses a global generator, as in a notebook."""
 
     def __len__(self) -> int:
         return len(X)
@@ -237,7 +237,7 @@ class FromGlobal(Dataset[Any]):
 
 
 class Collation:
-    """A `collate_fn` that is an object, and remembers of what it has warned."""
+    """A `collate_fn` object that remembers its warnings."""
 
     def __init__(self) -> None:
         self.warned: set[tuple[str, ...]] = set()
@@ -380,7 +380,7 @@ def test_a_generator_that_a_function_draws_from_is_as_before(function: str, used
 
 
 class Restless(Data):
-    """A data set whose every item moves its state."""
+    """A data set that changes its state with every item."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))
@@ -477,7 +477,7 @@ def test_a_file_that_is_read_is_put_back_to_its_position(tmp_path: Path) -> None
 
 
 class Hidden:
-    """Its place is in an iterator, and only its own methods can say and set it."""
+    """A loader whose position is in an iterator; only its own methods can read and set it."""
 
     def __init__(self) -> None:
         self._places = iter(range(10**9))
@@ -524,7 +524,7 @@ def test_data_are_not_copied() -> None:
             return X[index], Y[index]
 
     task = task_of(Large(), batch_size=4)
-    find(task)  # what is loaded and cached the first time is not meant
+    find(task)  # the first sweep may load and cache things
     copied: list[int] = []
     clone = torch.Tensor.clone
 
@@ -610,7 +610,7 @@ def test_what_has_a_queue_or_a_thread_at_work_is_left_alone() -> None:
     data = Fed()
     before = data.rng.getstate()
     swept(data, batch_size=4)
-    # What it counts belongs to what is in the queue; a generator is a generator.
+    # A queue cannot be restored, so the count of its items stays too.
     assert data.taken == data.queue.qsize() > 0
     assert data.rng.getstate() == before
 

@@ -1,4 +1,4 @@
-"""However a sweep ends, on whatever model, everything is bit for bit as it was."""
+"""Every ending of a sweep on every scene restores everything bit for bit."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,8 @@ from tests.restore.scenes import IN_PLACE, SCENES
 
 def _cases() -> Iterator[tuple[str, str, str]]:
     for scene in SCENES:
-        # "auto" sweeps a copy, or the model itself with the backup on its device; on the CPU the
-        # backup in its memory is that same code, so one scene of it will do.
+        # On the CPU, "cpu" and "device" run the same code, so one scene covers "cpu". In-place
+        # scenes skip "device", because their "auto" is "device".
         places = ["auto", "disk"]
         if scene not in IN_PLACE:
             places.append("device")

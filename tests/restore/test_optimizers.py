@@ -1,4 +1,4 @@
-"""Every optimizer takes the rates of the ladder as it takes those of a plain loop."""
+"""Every optimizer gives the same losses in a sweep as in a plain loop at the same rates."""
 
 import copy
 from collections.abc import Callable
@@ -111,7 +111,7 @@ def test_it_is_swept_as_a_plain_loop_would(name: str, warm: bool, snapshot: Any)
 
 
 def test_a_tensor_rate_is_written_into_and_comes_back() -> None:
-    """Capturable optimizers and captured graphs hold the tensor, not its value."""
+    """The rate is set in place, since captured graphs refer to the tensor."""
     rate = torch.tensor(0.25)
     optimizer = Adam([nn.Parameter(torch.zeros(1))], lr=rate)
     groups = rate_groups([optimizer])
@@ -139,7 +139,7 @@ def test_groups_keep_their_ratios() -> None:
 
 
 class Adversaries:
-    """A generator and a discriminator, and the step that trains both."""
+    """A generator and a discriminator with a step that trains both."""
 
     def __init__(self) -> None:
         torch.manual_seed(1)
@@ -195,7 +195,7 @@ def test_one_of_several_optimizers_is_swept(others: Any) -> None:
 
 
 def test_an_optimizer_in_an_optimizer() -> None:
-    """Sharpness-aware minimisation: the outer one holds the inner one and states of its own."""
+    """As in sharpness-aware minimisation, the outer optimizer has an inner one and a state."""
 
     class Outer(Optimizer):
         def __init__(self, params: Any, lr: float) -> None:

@@ -1,4 +1,4 @@
-"""However a refinement ends, all is as before, and the trials so far are kept."""
+"""However a refinement ends, it restores everything and keeps the trials so far."""
 
 import tempfile
 from collections.abc import Callable
@@ -20,7 +20,7 @@ BUDGET = 440
 SNAPSHOTS = pytest.mark.parametrize("snapshot", ["auto", "device", "disk"])
 SCENES = pytest.mark.parametrize("make", [warm_adam, batchnorm_dropout, scheduled, tied])
 PLACES = pytest.mark.parametrize("place", ["forward", "backward", "loader", "loss"])
-# In the second of the trials, and after one has gone on.
+# The calls are late enough that the first trial is over and a trial has been continued.
 LATE = {"forward": 100, "backward": 100, "loader": 700, "loss": 100}
 
 

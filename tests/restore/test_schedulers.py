@@ -1,4 +1,4 @@
-"""A scheduler may be attached, of whatever kind and wherever it is in its course."""
+"""A sweep leaves an attached scheduler unchanged, whatever its kind and its progress."""
 
 import warnings
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def with_scheduler(name: str, steps: int) -> Scene:
 
 
 def rates_after(it: Scene) -> list[float]:
-    """The rates of a training that goes on, with warnings as errors."""
+    """Continue the training with warnings as errors and return its rates."""
     rates = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -60,7 +60,7 @@ def test_it_goes_its_course_as_if_nothing_had_been(name: str, steps: int, snapsh
     before = it.fingerprint()
     records = find(it.task(snapshot=snapshot))
     assert records.meta["ran_on"] == ("copy" if snapshot == "auto" else "model")
-    # The ladder alone decided the rates.
+    # The scheduler did not change the sweep's rates.
     assert records.lr[-1] == 1e-2
     assert not differences(before, it.fingerprint())
     assert rates_after(it) == rates_after(with_scheduler(name, steps))

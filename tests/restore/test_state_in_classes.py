@@ -1,4 +1,4 @@
-"""A module that a class holds for all its objects is put back, as one that an object holds is."""
+"""A sweep restores a module in a class attribute as it restores one in an object."""
 
 import types
 from typing import Any
@@ -12,7 +12,7 @@ from tests.tasks import problem
 
 
 class Counting(nn.Module):
-    """Cross entropy with a running sum of what it has met."""
+    """Cross entropy with a running sum of the outputs."""
 
     def __init__(self) -> None:
         super().__init__()

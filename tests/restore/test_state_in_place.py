@@ -1,4 +1,4 @@
-"""What a model that is swept in place holds besides weights, and what its loss leads to."""
+"""A sweep in place restores a model's other attributes and the objects that its loss refers to."""
 
 import collections
 import dataclasses
@@ -52,7 +52,7 @@ class Named(dict[str, Any]):
 
 
 class Full(nn.Module):
-    """Changes everything that it holds in each step."""
+    """A model that changes all its attributes in each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Full(nn.Module):
         self.recent: collections.deque[int] = collections.deque([0], maxlen=2)
         self.bytes = bytearray(2)
         self.nested = [{"a": [Meter()]}]
-        self.nested[0]["itself"] = self.nested  # a circle
+        self.nested[0]["itself"] = self.nested
         self.lock = threading.Lock()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -112,7 +112,7 @@ def test_all_that_a_model_holds_is_as_before() -> None:
     before = model.state()
     model(X)
     changed = {name for name, value in model.state().items() if value != before[name]}
-    assert changed == set(before)  # each of them would be noticed
+    assert changed == set(before)  # the comparison below covers every attribute
     model = Full()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     before, kept = model.state(), vars(model).copy()
@@ -165,7 +165,7 @@ def test_a_huge_graph_of_objects_is_walked_to_a_bound(monkeypatch: pytest.Monkey
     monkeypatch.setattr("lrwidget.backup.backup.MAX_OBJECTS", 100)
     model = Full()
     link = model.chain = Meter()
-    for _ in range(5000):  # deeper than Python may recurse
+    for _ in range(5000):  # more than Python's recursion limit
         link.next = Meter()  # type: ignore[attr-defined]
         link = link.next  # type: ignore[attr-defined]
     kept = Backup([model], "device")

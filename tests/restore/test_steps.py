@@ -1,4 +1,4 @@
-"""Accumulation, mixed precision, clipping, validation and steps of the user's own, in a sweep."""
+"""A sweep supports accumulation, mixed precision, clipping, validation and the user's own step."""
 
 import math
 from typing import Any
@@ -29,7 +29,7 @@ def network() -> nn.Sequential:
 
 
 class Watch:
-    """The gradients that each optimizer step met; swept in place, since it is a hook."""
+    """A hook that records gradients and rates at each step; it forces a sweep in place."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.gradients: list[torch.Tensor] = []
@@ -102,7 +102,6 @@ def test_autocast_is_the_forward_pass_in_its_dtype_alone(snapshot: Any) -> None:
     records = find(task)
     assert not differences(before, fingerprint(model=model, optimizer=optimizer))
     assert set(dtypes) == {torch.bfloat16}
-    # A plain loop in autocast, at the recorded rates.
     for i, (lr, loss) in enumerate(records.rows()):
         optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad()
@@ -154,10 +153,10 @@ def test_a_step_that_the_scaler_skips_is_marked_and_no_sample(
     assert not differences(before, fingerprint(**subjects))
     assert (records.stop_reason, len(records)) == ("finished", 12)
     skipped = records.meta["skipped_by_scaler"]
-    # Two halvings from 2**10 to 2**8; then it grows every fifth step and is too large again.
+    # Two halvings lead from 2**10 to 2**8; then every fifth step doubles the scale, too far.
     assert [step for step, _ in skipped] == [0, 0, 5, 10]
     assert all(lr == records.lr[step] for step, lr in skipped)
-    # A plain loop over the batches that were used.
+    # The scaler skipped the steps of these four batches.
     without = [i for i in range(16) if i not in (0, 1, 7, 13)]
     for i, (lr, loss) in zip(without, records.rows(), strict=True):
         optimizer.param_groups[0]["lr"] = lr
@@ -202,7 +201,7 @@ def test_clipping_bounds_the_norm_that_the_step_meets() -> None:
 
 
 class Loop:
-    """A user's own loop in its forms."""
+    """A user's training step in several forms."""
 
     def __init__(self) -> None:
         self.model = network()
@@ -320,7 +319,7 @@ def test_validation_columns(snapshot: Any) -> None:
         nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 6), nn.BatchNorm1d(6)
     )
     model = nn.Sequential(model, nn.Linear(6, 1))
-    model[0][1].eval()  # a frozen one among training ones
+    model[0][1].eval()  # validation must not put it in train mode
     seen: list[tuple[bool, bool, tuple[bool, ...], float]] = []
 
     def metric(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -334,7 +333,7 @@ def test_validation_columns(snapshot: Any) -> None:
     def remember(module: nn.Module, *_: Any) -> None:
         training.append(tuple(m.training for m in module.modules()))
 
-    model.register_forward_pre_hook(remember)  # so it is swept in place
+    model.register_forward_pre_hook(remember)  # a hook forces a sweep in place
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     task = TrainingTask(
         model,
@@ -357,7 +356,7 @@ def test_validation_columns(snapshot: Any) -> None:
     assert list(np.flatnonzero(frame.val_loss.notna())) == [0, 5, 10]
     assert list(np.flatnonzero(frame.metric.notna())) == [0, 5, 10]
     assert all(not grad and not enabled and not any(modes) for grad, enabled, modes, _ in seen)
-    # The same two batches each time, though the loader shuffles.
+    # Validation keeps its two batches, although the loader shuffles.
     assert [total for *_, total in seen] == [total for *_, total in seen[:2]] * 3
     trained = [modes for modes in training if any(modes)]
     assert len(trained) == 12

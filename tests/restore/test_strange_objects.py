@@ -1,4 +1,4 @@
-"""Objects that answer strangely, or are no longer there, do not stop a sweep; all is put back."""
+"""A sweep completes and restores everything although some objects raise errors when inspected."""
 
 import gc
 import tempfile
@@ -21,7 +21,7 @@ X, Y = torch.randn(32, 4), torch.randn(32, 2)
 
 
 class ListOfItsOwn(list[Any]):
-    """As a list that is filled when it is asked: whoever counts or reads it here runs its code."""
+    """A list that must not be read or counted, since a lazy list would load its items."""
 
     def __iter__(self) -> Any:
         raise RuntimeError("iterated")
@@ -39,14 +39,14 @@ class DictOfItsOwn(dict[Any, Any]):
 
 
 class Unbound:
-    """As werkzeug's LocalProxy where no request is: each question is one too many."""
+    """An object that raises at any access, as werkzeug's LocalProxy does outside a request."""
 
     def __getattribute__(self, name: str) -> Any:
         raise RuntimeError(f"working outside of context: {name}")
 
 
 class StandsForAList:
-    """It says that it is a list, as wrapt's proxies and mocks with a spec do."""
+    """An object that claims to be a list, as wrapt's proxies and mocks with a spec do."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override]
@@ -60,7 +60,7 @@ class WithoutAttributes:
 
 
 def gone() -> Any:
-    """A weak proxy of an object that is no more."""
+    """Return a weak proxy of a deleted object."""
     return weakref.proxy(nn.Linear(1, 1))
 
 
@@ -124,7 +124,7 @@ def test_strange_objects_anywhere(strange: Callable[[], Any], snapshot: Any) -> 
 
 
 class Observer(nn.Module):
-    """As those of quantization: its buffers take the shape of what they see, in their memory."""
+    """A model that resizes its buffers in place, as observers of quantization do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ def test_buffers_that_are_resized_in_place(snapshot: Any) -> None:
     )
     assert find().stop_reason == find().stop_reason == "finished"
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
-    model(X)  # the buffers can be resized still
+    model(X)  # the buffers can still be resized
 
 
 def test_one_thing_that_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
@@ -159,7 +159,7 @@ def test_one_thing_that_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not views:
                 self.held[0].extend(b"more")
-                views.append(memoryview(self.held[0]))  # while it is there, nothing can be cut
+                views.append(memoryview(self.held[0]))  # its view prevents truncation
             torch.rand(1)
             return super().forward(x)
 
@@ -175,7 +175,7 @@ def test_the_copy_is_gone_with_the_sweep() -> None:
     model = Holds()
     gc.collect()
     before = sum(type(value) is Holds for value in gc.get_objects())
-    gc.disable()  # on an accelerator nothing calls for a collection before its memory is full
+    gc.disable()  # memory that fills on an accelerator triggers no collection
     try:
         records = lr_find(model, torch.optim.SGD, nn.MSELoss(), (X, Y), **OPTIONS)
         after = sum(type(value) is Holds for value in gc.get_objects())
@@ -195,7 +195,7 @@ def test_a_loss_that_comes_to_the_model_later_by_a_weak_reference() -> None:
         calls.append(1)
         own = there()
         assert own is not None
-        if len(calls) > 3:  # the first step proves nothing of this
+        if len(calls) > 3:  # the sweep's first steps do not show it
             own.get_buffer("calls").add_(1)
         return nn.functional.mse_loss(output, target)
 

@@ -1,4 +1,4 @@
-"""Training after the finder is training without it, to the last bit."""
+"""Training after a sweep equals training without one, bit for bit."""
 
 import copy
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def weights(it: Scene) -> list[torch.Tensor]:
 
 
 def trained(make: Callable[[], Scene], sweep: Callable[[Scene], object]) -> tuple[list[float], ...]:
-    """Losses, and all weights as numbers, of a training with a sweep in its middle."""
+    """Train with a sweep in the middle and return the losses and the weights."""
     torch.manual_seed(0)
     it = make()
     first = it.train(7)
@@ -54,7 +54,7 @@ def test_a_sweep_without_restore_would_be_noticed() -> None:
 
 
 def test_in_the_middle_of_an_epoch() -> None:
-    """The loader that is being read in another loop goes on where it was."""
+    """A loop over the loader continues at its position after a sweep."""
 
     def losses(sweep: bool) -> list[float]:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""While a copy is swept the user's own objects stay still; and what the copy costs."""
+"""A sweep of a copy leaves the user's objects alone and needs the memory of one copy."""
 
 import threading
 
@@ -64,7 +64,7 @@ def test_a_paused_sweep_holds_nothing_of_the_model() -> None:
     it.plan.at("forward", 5, run.pause)
     run.start()
     wait_until(lambda: run.state == "paused")
-    # Training on, in the pause, is the user's own business and stays as it is.
+    # The sweep must not undo what the user trains during the pause.
     it.train(2)
     trained = {name: value.clone() for name, value in it.model.state_dict().items()}
     run.resume()
@@ -74,16 +74,16 @@ def test_a_paused_sweep_holds_nothing_of_the_model() -> None:
 
 
 def tensors_of(*, steps: int) -> tuple[nn.Module, torch.optim.Optimizer, int]:
-    """A model with buffers and tied weights, its optimizer, and the bytes of all of it."""
+    """Return a model with buffers and tied weights, its optimizer and their total bytes."""
     model = nn.Sequential(nn.Linear(50, 50), nn.BatchNorm1d(50), nn.Linear(50, 50))
     model[2].weight = model[0].weight
     optimizer = torch.optim.Adam(model.parameters())
     for _ in range(steps):
         model(torch.randn(4, 50)).sum().backward()
         optimizer.step()
-    weights = 50 * 50 + 4 * 50  # one weight of two layers, two biases, weight and bias of the norm
-    buffers = 2 * 50 * 4 + 8  # two statistics, and an int64 that counts batches
-    states = 2 * weights * 4 + 5 * 4 if steps else 0  # two moments, and a step for each parameter
+    weights = 50 * 50 + 4 * 50  # the tied weight, two biases, and the norm's weight and bias
+    buffers = 2 * 50 * 4 + 8  # two statistics and an int64 count of batches
+    states = 2 * weights * 4 + 5 * 4 if steps else 0  # two moments and a step count per parameter
     return model, optimizer, weights * 4 + buffers + states
 
 
