@@ -1,4 +1,4 @@
-"""The drawn line, against vectors that the browser's tests read too, and against the regions."""
+"""Tests of the drawn line, with the vectors that the browser's tests share, and the regions."""
 
 import json
 from pathlib import Path
@@ -53,14 +53,14 @@ def test_it_stays_within_the_losses():
 
 
 def lag(rates, losses, line):
-    """Return how far the minimum of the line is beyond the region "falling", in decades."""
+    """Return how many decades the line's minimum lies beyond the end of the falling region."""
     end = suggest(rates, losses).minimum
     return np.log10(rates[np.nanargmin(line)] / end)
 
 
 @pytest.mark.parametrize("steps", ["100", "300"])
 def test_it_is_lowest_within_the_region_that_is_called_falling(steps):
-    """Of recorded sweeps; the average is lowest half a decade beyond the end of the region."""
+    """On recorded sweeps, the plain average reaches its minimum half a decade too late."""
     drawn, averages = [], []
     for task in RECORDED:
         for sweep in task["sweeps"][steps]:
@@ -71,7 +71,7 @@ def test_it_is_lowest_within_the_region_that_is_called_falling(steps):
             drawn.append(lag(rates, losses, centred(losses, 0.9)))
             averages.append(lag(rates, losses, smoothed(losses, 0.9)))
     assert len(drawn) > 10
-    # On a floor of two decades a fit of another width may find another wave of the noise.
+    # On a floor two decades wide, fits of different widths can settle on different noise dips.
     assert max(drawn) < 0.2
     assert np.mean(np.array(drawn) <= 0.1) > 0.8
     assert np.median(averages) > 0.2

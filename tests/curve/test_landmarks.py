@@ -1,4 +1,4 @@
-"""The landmarks of curves whose landmarks are known."""
+"""Tests of the landmarks on curves whose landmarks are known."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lrwidget.curve.normalize import broke_off, read_sweeps
 
 LR = 1e-7 * 1e8 ** (np.arange(1, 401) / 400)
 DECADES = np.log10(LR)
-# A straight fall by 2 from 1e-4 to 1e-2, a floor up to 1e-1, a straight climb of 20 a decade.
+# The loss falls by 2 from 1e-4 to 1e-2, stays flat up to 1e-1, then climbs by 20 per decade.
 BROKEN = np.interp(DECADES, [-4, -2, -1, 1], [2.3, 0.3, 0.3, 40.3])
 
 
@@ -16,8 +16,8 @@ def test_landmarks_of_a_broken_line():
     marks = find_landmarks(*read_sweeps(LR, BROKEN))
     assert marks.level == pytest.approx(2.3, abs=0.02)
     assert marks.fall == pytest.approx(2.0, abs=0.03)
-    # The kernel rounds the corners; the steep climb, ten times the fall, reaches further into the
-    # floor.
+    # The kernel rounds the corners. The climb is much steeper than the fall, so its corner
+    # spreads further into the floor.
     assert marks.begun == pytest.approx(-3.8, abs=0.1)
     assert marks.done == pytest.approx(-2.1, abs=0.25)
     assert marks.lost == pytest.approx(-1.3, abs=0.15)
@@ -30,7 +30,7 @@ def test_noise_is_the_standard_deviation_of_a_batch():
     noise = 0.2 * np.random.default_rng(0).normal(size=400)
     marks = find_landmarks(*read_sweeps(LR, BROKEN + noise))
     assert marks.noise == pytest.approx(0.2, rel=0.2)
-    # 50 steps to the decade under a Gaussian of a quarter decade: about 44 count as equals would.
+    # A Gaussian of a quarter decade at 50 steps per decade averages about 44 steps.
     assert marks.error == pytest.approx(0.2 / np.sqrt(44), rel=0.3)
 
 
@@ -73,7 +73,8 @@ def test_one_bad_batch_leaves_no_trace():
 
 
 def test_the_explosion_is_dated_by_its_height_above_the_plateau():
-    # The plateau's noise is 0.05, twenty times that is 1: reached a twentieth into the climb of 20.
+    # Twenty times the plateau's noise of 0.05 is 1, which a climb of 20 per decade reaches after
+    # 0.05 decade.
     loss = np.interp(DECADES, [-1, 0], [2.3, 22.3])
     loss += 0.05 * np.random.default_rng(0).normal(size=400)
     marks = find_landmarks(*read_sweeps(LR, loss))
@@ -83,9 +84,9 @@ def test_the_explosion_is_dated_by_its_height_above_the_plateau():
 
 
 class TestHeight:
-    """Return by how many decades the explosion is higher than the fall is deep."""
+    """The height is the ratio of the explosion to the fall, in decades."""
 
-    # A fall by 2, then an explosion to 2, or 2000, above the level of 2.3.
+    # The loss falls by 2 and then explodes to 2 or 2000 above its level of 2.3.
     low, high = (
         np.interp(DECADES, [-4, -2, -1, 0], [2.3, 0.3, 0.3, 2.3 + top]) for top in (2, 2e3)
     )
@@ -107,7 +108,7 @@ class TestHeight:
     def test_a_sweep_that_broke_off_does_not_count(self):
         stopped = np.where(DECADES < -1.5, self.high, np.nan)
         assert self.height([self.high, stopped]) == pytest.approx(3, abs=0.05)
-        # One that ended in its explosion does, as high as it got.
+        # A sweep that ended in its explosion counts with the height that it reached.
         ended = np.where(self.high < 200, self.high, np.nan)
         assert self.height([self.high, ended]) == pytest.approx(2.5, abs=0.1)
 
@@ -129,7 +130,7 @@ def test_a_sweep_broke_off_or_exploded():
     assert [broke_off(ended(at)) for at in (-6.9, -6, -3, -2, -1.2)] == [True] * 5
     assert [broke_off(ended(at)) for at in (-0.85, 0, 1)] == [False] * 3
     exploded = ended(-2)
-    exploded[np.flatnonzero(np.isnan(exploded))[0]] = 1e150  # an infinity, as read_sweeps gives it
+    exploded[np.flatnonzero(np.isnan(exploded))[0]] = 1e150  # read_sweeps turns inf into this
     assert not broke_off(exploded)
 
 

@@ -1,4 +1,7 @@
-"""The published rules, against values worked out by hand (fastai itself: `tests/adapters`)."""
+"""Tests of the published rules against hand-computed rates.
+
+`tests/adapters` compares them with fastai.
+"""
 
 import numpy as np
 import pytest
@@ -20,20 +23,20 @@ def test_names_and_order():
 
 
 def test_minimum_over_ten():
-    # 40 points without the first 4 and the last 5: the lowest of a curve that falls is point 34.
+    # The rule drops the first 4 and the last 5 of 40 points; a falling curve is lowest at point 34.
     assert RULES["minimum/10"](LR, FALLING) == pytest.approx(LR[34] / 10)
 
 
 def test_minimum_over_ten_reads_the_smoothed_loss():
-    # One lucky batch is the lowest loss, but with beta 0.98 it moves the average by 2%.
+    # One lucky batch has the lowest loss, but with beta 0.98 it moves the average by only 2%.
     loss = FALLING.copy()
     loss[10] = 1.5
     assert RULES["minimum/10"](LR, loss) == pytest.approx(LR[34] / 10)
 
 
 def test_minimum_over_ten_stops_at_four_times_the_lowest():
-    # The average passes 4 at point 23, so the curve has 24 points; without 5 of them it is flat up
-    # to point 18 but for the dip at 12.
+    # The average passes 4 at point 23, so the rule keeps 24 points and drops the last 5. The rest
+    # is flat up to point 18 except for the dip at 12.
     loss = np.r_[np.ones(12), 0.9, np.ones(7), np.full(20, 40.0)]
     running = smoothed(loss, 0.98)
     assert running[20] < 4 * running.min() < running[22]
@@ -49,28 +52,29 @@ def test_steepest():
 
 
 def test_steepest_by_decade_on_a_linear_ladder():
-    # Down by the same amount each step: on a linear ladder a decade holds ever more steps, so the
-    # fall per decade is largest at the end of what is read, 5 points before the last.
+    # The loss falls by the same amount each step. On a linear ladder higher decades hold more
+    # steps, so the fall per decade is largest at the last point read, 5 before the end.
     lr = np.linspace(0.0, 1.0, 61)[1:]
     loss = 100 - np.arange(60.0)
     assert RULES["steepest"](lr, loss) == pytest.approx(lr[54])
 
 
 def test_valley_of_a_straight_fall():
-    # Points 4 to 34 all fall: d = 31, the last is 30, so 30 - 31 + 31 // 3 + 31 // 6 = 14 after 4.
+    # Points 4 to 34 all fall: d = 31 and the last index is 30, so the valley is
+    # 30 - 31 + 31 // 3 + 31 // 6 = 14 points after point 4.
     assert RULES["valley"](LR, FALLING) == pytest.approx(LR[18])
 
 
 def test_slide_of_a_curve_that_never_bends_enough():
     loss = np.r_[np.full(25, 3.0), np.linspace(3.0, 1.0, 15)]
-    # A window that never bends stays where it begins: 15 steps left of the last point read, 34.
+    # The window never bends, so it stays at its start, 15 steps left of the last point read, 34.
     assert RULES["slide"](LR, 1e-4 * loss) == pytest.approx(LR[34 - 15])
 
 
 def test_a_sweep_that_ended_with_a_nan_is_one_that_fastai_would_have_gone_on_with():
     lr = 1e-6 * 1e6 ** (np.arange(1, 81) / 80)
     loss = np.r_[np.linspace(3.0, 1.0, 60), np.full(20, np.nan)]
-    # 6 points are left out at the start of 61 rows, and none at the end.
+    # The rule drops 6 of 61 rows at the start and none at the end.
     assert RULES["minimum/10"](lr[:61], loss[:61]) == pytest.approx(lr[59] / 10)
 
 

@@ -1,4 +1,4 @@
-"""The smoothed loss, against vectors that the browser's tests read too.
+"""Tests of the smoothed loss with the vectors that the browser's tests share.
 
 ``tests/vectors/smoothing.json`` is written by ``python tests/vectors/make_smoothing.py``, which
 follows the definition in 60-digit decimal arithmetic; its docstring describes the format.
@@ -16,7 +16,7 @@ CASES = json.loads((Path(__file__).parents[1] / "vectors" / "smoothing.json").re
 
 
 def recurrence(loss, beta):
-    """Follow the definition in a plain loop."""
+    """Compute the smoothed loss from its definition in a plain loop."""
     m, i, out = 0.0, 0, []
     for value in loss:
         if np.isfinite(value):

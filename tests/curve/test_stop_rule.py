@@ -1,4 +1,4 @@
-"""The stop rule on synthetic curves with an obvious end."""
+"""Tests of the stop rule on synthetic curves with an obvious end."""
 
 import time
 
@@ -24,12 +24,12 @@ def end_of(lr, loss):
 
 
 def fall(lr, at=1e-3):
-    """0 on the plateau, 1 when all has been learned, half at the rate ``at``."""
+    """Return the share of the fall at each rate: near 0 on the plateau, half at ``at``, up to 1."""
     return 1 / (1 + (at / lr) ** 1.3)
 
 
 def climb(lr, at=0.1):
-    """0 far below the rate ``at``, 1 there, ten times as much each quarter of a decade."""
+    """Return a climb that is 1 at the rate ``at`` and grows tenfold every quarter decade."""
     return np.minimum((lr / at) ** 4, 1e6)
 
 
@@ -48,7 +48,7 @@ def heavy_tails(lr, draw):
 
 
 def zig_zag(lr, draw):
-    """Return an explosion that oscillates, with low losses in between."""
+    """Return a curve whose explosion oscillates between high and low losses."""
     return 2.3 - 2 * fall(lr) + 2 * climb(lr) * draw.uniform(0, 2, size=len(lr))
 
 
@@ -60,8 +60,9 @@ def noise(draw, lr, size):
     return size * draw.normal(size=len(lr))
 
 
-# name: the curve, and the rates between which the sweep has to end (None: with its ladder).
-# `climb` passes the height of the fall at 0.1; a person stops a little later.
+# Each entry gives a curve and the rates between which the sweep must end. None means that the
+# sweep must run to the end of its ladder.
+# `climb` passes the depth of the fall at 0.1; a person would stop a little later.
 EXPECTED = {
     "classic": (classic, (0.1, 0.4)),
     "no noise": (lambda lr, draw: classic(lr, draw, 0), (0.1, 0.4)),
@@ -130,7 +131,7 @@ def test_ends_where_a_person_would(name, steps):
 @pytest.mark.parametrize(("scale", "offset"), [(2.0**20, 0.0), (2.0**-20, 0.0), (1.0, 1024.0)])
 def test_scale_and_offset_do_not_matter(scale, offset):
     lr = ladder(200)
-    # Powers of two and a grid of losses: no rounding, so the end must be the very same step.
+    # Powers of two and losses on a grid avoid rounding, so the rule must end at the same step.
     loss = np.round(classic(lr, np.random.default_rng(0)) * 2**20) / 2**20
     assert end_of(lr, scale * loss + offset) == end_of(lr, loss)
 

@@ -1,4 +1,4 @@
-"""The suggestion: on synthetic curves, on arbitrary numbers, and its invariance."""
+"""Tests of the suggestion on synthetic curves and arbitrary numbers, and of its invariance."""
 
 import re
 
@@ -20,7 +20,7 @@ def ladder(steps=100, start=1e-6, end=10.0):
 def range_test(
     lr, *, fall=2.0, at=1e-3, width=0.3, climb=0.1, power=4.0, top=1e4, noise=0.05, seed=0
 ):
-    """A plateau at 2.3, a fall half done at `at`, a climb of 1 at `climb` and of at most `top`."""
+    """Return a plateau at 2.3, a fall centred at `at` and a climb of 1 at `climb`, up to `top`."""
     decades = np.log10(lr)
     fallen = fall / (1 + np.exp(-(decades - np.log10(at)) / width))
     climbed = np.minimum((lr / climb) ** power, top)
@@ -36,7 +36,7 @@ def test_reads_a_clean_curve():
     s = suggest(lr, range_test(lr))
     assert s.confidence == "high"
     assert s.spread is None
-    # The loss begins to fall where a tenth of the fall is done, 0.95 widths below half of it.
+    # The fall begins where a tenth of it is done, 0.95 widths below its midpoint.
     assert 1e-4 < s.falls_at < 5e-4
     assert 5e-3 < s.minimum < 5e-2
     assert 5e-2 < s.explodes_at < 0.15
@@ -61,7 +61,7 @@ def test_a_slow_starter_gets_a_rate_below_its_climb():
     assert 0.4 < s.explodes_at < 1.0
     marks = find_landmarks(*read_sweeps(lr, loss))
     assert s.explodes_at == pytest.approx(10**marks.climbs)
-    # Twenty times the noise is one above the plateau, which this climb reaches at a rate of one.
+    # The explosion begins at twenty times the noise, which is 1; this climb reaches 1 at rate 1.
     assert marks.explodes == pytest.approx(0, abs=0.1)
     assert np.log10(s.lr) == pytest.approx((marks.climbs + marks.explodes) / 2 - 1.35)
     assert "never fell" in s.reason
@@ -80,7 +80,7 @@ def test_a_slow_climb_carries_a_rate_closer_to_it():
 
 def test_a_high_explosion_carries_a_rate_closer_to_it():
     lr = ladder()
-    # A loss that returns to its level, and ones that rise to 10, 1e5 and 1e8 times the fall.
+    # The first loss returns to its level; the others rise to 10, 1e5 and 1e8 times the fall.
     low, *high = (suggest(lr, range_test(lr, power=8.0, top=top)) for top in (2.0, 20, 2e5, 2e8))
     distances = [np.log10(s.lr / low.lr) for s in high]
     assert distances == pytest.approx([0.04, 0.2, 0.2], abs=0.06)
@@ -145,7 +145,7 @@ def test_too_few_points_per_decade():
     lr = ladder(20)
     s = suggest(lr, range_test(lr))
     assert s.confidence == "low"
-    assert "use at least 67 steps" in s.reason  # 6.65 decades at ten steps each
+    assert "use at least 67 steps" in s.reason  # the rates span 6.65 decades
 
 
 def test_climbs_from_its_first_steps():
@@ -210,7 +210,7 @@ class TestSweeps:
     def test_one_that_exploded_stays_exploded(self):
         table = np.array([range_test(self.lr, climb=climb) for climb in (0.02, 0.02, 1.0)])
         whole = suggest(self.lr, table)
-        table[:2, 70:] = np.nan  # from a rate of 0.1 on
+        table[:2, 70:] = np.nan  # rates from 0.1 on
         s = suggest(self.lr, table)
         assert s.explodes_at == pytest.approx(whole.explodes_at, rel=0.1)
         assert s.explodes_at < 0.05
@@ -219,14 +219,14 @@ class TestSweeps:
     @pytest.mark.parametrize("end", [3, 20, 50, 65, 75])
     def test_one_that_was_stopped_does_not_alter_what_the_others_show(self, end):
         table = self.sweeps(noise=0.02)
-        table[2] += 5.0  # each sweep starts from another loss
+        table[2] += 5.0  # sweeps start from different losses
         both = suggest(self.lr, table[:2])
         table[2, end:] = np.nan
         s = suggest(self.lr, table)
         assert decades_apart(s, both) < 0.05
         assert s.spread < 0.1
         assert s.confidence == "high"
-        if self.lr[end] < both.minimum:  # no loss of the stopped one is part of what is told
+        if self.lr[end] < both.minimum:  # the stopped sweep must not change the losses
             losses = [re.match(r"loss fell from ([\d.]+) to ([\d.]+)", x.reason) for x in (s, both)]
             for told, expected in zip(*(map(float, x.groups()) for x in losses), strict=True):
                 assert told == pytest.approx(expected, abs=0.03)
@@ -310,7 +310,7 @@ class TestAnyInput:
 
 
 def check(lr, s):
-    """Assert the properties of every suggestion."""
+    """Assert the properties that every suggestion must have."""
     assert isinstance(s, Suggestion)
     assert s.reason
     assert s.confidence in ("high", "low")
@@ -330,14 +330,14 @@ CURVES = st.fixed_dictionaries(
         "width": st.floats(0.1, 0.5),
         "climb": st.floats(-1.0, 0.3).map(lambda x: 10**x),
         "power": st.floats(1.5, 6.0),
-        "noise": st.sampled_from([0.0, 0.005, 0.01]),  # as a share of the fall
+        "noise": st.sampled_from([0.0, 0.005, 0.01]),  # relative to the fall
         "seed": st.integers(0, 1000),
     }
 ).map(lambda curve: curve | {"noise": curve["noise"] * curve["fall"]})
 
 
 class TestTheSameCurve:
-    """The same rate within 0.2 decade, however the curve is scaled, offset, sampled or begun."""
+    """The rate stays within 0.2 decade when the curve is scaled, offset, resampled or extended."""
 
     @settings(max_examples=100)
     @given(CURVES, st.floats(-8, 8), st.floats(-1e3, 1e3))
@@ -345,7 +345,7 @@ class TestTheSameCurve:
         lr = ladder()
         loss = range_test(lr, **curve)
         assert decades_apart(suggest(lr, 10**power * loss), suggest(lr, loss)) < 0.01
-        # An offset takes digits away; a curve without noise is all the finer for them.
+        # A large offset costs digits, which shifts the rate of a curve without noise slightly.
         assert decades_apart(suggest(lr, loss + offset), suggest(lr, loss)) < 0.05
 
     @settings(max_examples=100)
@@ -362,7 +362,7 @@ class TestTheSameCurve:
     @settings(max_examples=100)
     @given(CURVES)
     def test_begun_lower(self, curve):
-        lr, longer = ladder(100), ladder(129, start=1e-8)  # as many steps to the decade
+        lr, longer = ladder(100), ladder(129, start=1e-8)  # the same steps per decade
         here, there = (
             suggest(lr, range_test(lr, **curve)),
             suggest(longer, range_test(longer, **curve)),
@@ -381,7 +381,7 @@ class TestTheSameCurve:
 
 
 def climbing_curves(noise):
-    """Sixty that never fall, and climb at once or slowly, early or late."""
+    """Return the arguments of sixty curves that never fall and climb at varied rates and speeds."""
     rng = np.random.default_rng(0)
     return [
         {
@@ -397,16 +397,16 @@ def climbing_curves(noise):
 
 @pytest.mark.parametrize("noise", [0.01, 0.5])
 class TestTheSameCurveThatNeverFalls:
-    """The same rate within 0.2 decade, of 60 curves each, but for one that is sampled sparsely."""
+    """The rate of 60 curves stays within 0.2 decade, except for one curve when resampled."""
 
     def share(self, noise, changed):
-        """The share of the curves whose rate stays; `changed` gives ladder and losses of one."""
+        """Return the share of curves whose rate stays when `changed` replaces ladder and losses."""
         lr = ladder()
         pairs = [
             (suggest(lr, range_test(lr, **curve)), suggest(*changed(curve)))
             for curve in climbing_curves(noise)
         ]
-        # Of noise alone, one in twenty is a fall.
+        # Noise alone looks like a fall in one of twenty curves.
         assert np.mean([s.falls_at is None for s, _ in pairs]) >= 0.95
         return np.mean([decades_apart(*pair) < 0.2 for pair in pairs])
 
@@ -420,7 +420,7 @@ class TestTheSameCurveThatNeverFalls:
         lr = ladder(steps)
         assert self.share(noise, lambda c: (lr, range_test(lr, **c))) >= 59 / 60
 
-    @pytest.mark.parametrize("steps", [100, 129])  # as many steps, and as many to the decade
+    @pytest.mark.parametrize("steps", [100, 129])  # the same steps in all, then per decade
     def test_begun_lower(self, noise, steps):
         lr = ladder(steps, start=1e-8)
         assert self.share(noise, lambda c: (lr, range_test(lr, **c))) == 1

@@ -1,4 +1,4 @@
-"""The display of records and check results in a notebook."""
+"""Tests of how a notebook displays records and check results."""
 
 import json
 import math
@@ -26,7 +26,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "lossrange.json").
 
 
 class Shown(HTMLParser):
-    """The HTML as a page parses it: its elements, its text, and the pictures in it."""
+    """Parses the HTML as a page would and collects its elements, text and pictures."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def texts(svg: ET.Element) -> list[str]:
 
 
 def courses(svg: ET.Element) -> list[list[np.ndarray]]:
-    """Return the lines within the frame, each as its pieces between gaps, shapes (points, 2)."""
+    """Return the lines inside the frame, each as a list of (points, 2) arrays split at its gaps."""
     (inside,) = svg.findall(f"{SVG}svg")
     lines = []
     for path in inside.iter(f"{SVG}path"):
@@ -80,7 +80,7 @@ def size(bundle: dict[str, str]) -> int:
 
 
 def noisy(steps: int, seed: int = 0) -> list[tuple[float, float]]:
-    """A sweep with independent noise in each row, the hardest case for thinning."""
+    """Return a sweep with independent noise in each row, which is the hardest case for thinning."""
     noise = np.random.default_rng(seed).normal(0, 0.3, steps)
     rates = np.geomspace(1.15e-6, 1, steps)
     falls = 2.3 - 2 / (1 + (1e-3 / rates) ** 2)
@@ -88,7 +88,7 @@ def noisy(steps: int, seed: int = 0) -> list[tuple[float, float]]:
 
 
 def check(finals: dict[float, float], steps: int = 40) -> CheckResults:
-    """A check whose trials fall from 2 to these losses; one of NaN breaks off half way."""
+    """Return a check whose trials fall from 2 to these losses; NaN makes a trial stop half way."""
     results = CheckResults(list(finals))
     for lr, trial in zip(results.lrs, results.trials, strict=True):
         broken = math.isnan(finals[lr])
@@ -98,7 +98,7 @@ def check(finals: dict[float, float], steps: int = 40) -> CheckResults:
     return results
 
 
-# What is in it
+# Contents
 
 
 def test_records_are_shown_as_picture_words_and_folded_table() -> None:
@@ -163,7 +163,7 @@ def test_ipython_takes_it_and_front_ends_may_choose() -> None:
     assert set(records._repr_mimebundle_(exclude={"text/plain"})) == {"text/html"}
 
 
-# How it is drawn
+# Drawing
 
 
 def test_the_curve_lies_where_its_axes_say() -> None:
@@ -243,7 +243,7 @@ def test_a_single_bad_batch_in_ten_thousand_is_seen() -> None:
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_the_loss_axis_is_that_of_the_page(case: dict) -> None:
-    """`numeric/loss-range.test.ts` holds the page to the same numbers."""
+    """`numeric/loss-range.test.ts` compares the page with the same numbers."""
     sweeps = [np.array(sweep, float) for sweep in case["sweeps"]]
     assert loss_range(sweeps) == pytest.approx(case["range"], rel=1e-12)
     assert trials_range(sweeps) == pytest.approx(case["trials"], rel=1e-12)
@@ -257,7 +257,7 @@ def test_a_limit_is_the_upper_end_of_the_loss_axis() -> None:
     assert loss_range(sweeps, -4.0) == (pytest.approx(-4 - (high - low)), -4.0)
 
 
-# What must hold of any
+# Properties of every picture
 
 
 SIZES = {
@@ -327,7 +327,7 @@ def test_what_comes_from_a_file_cannot_become_part_of_the_page() -> None:
     assert evil in page.text
 
 
-# A check
+# Checks
 
 
 def test_a_check_is_shown_as_curves_ranking_and_folded_table() -> None:

@@ -1,4 +1,4 @@
-"""The matplotlib plot of records."""
+"""Tests of the matplotlib plot of records."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The records: rows, columns, smoothing, saving."""
+"""Tests of the records: rows, columns, smoothing and saving."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def filled(rows: list[tuple[float, float]], meta: dict[str, Any] | None = None) 
 
 
 def curve(steps: int = 60) -> LRRecords:
-    """A fall from 2.3 to 0.3 around 1e-3 and an explosion past 0.3."""
+    """Return records that fall from 2.3 to 0.3 around 1e-3 and explode past 0.3."""
     lr = np.geomspace(1e-6, 1.0, steps)
     loss = 0.3 + 2 / (1 + (lr / 1e-3) ** 2) + (lr / 0.5) ** 6
     return filled(list(zip(lr.tolist(), loss.tolist(), strict=True)))

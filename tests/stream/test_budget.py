@@ -1,4 +1,4 @@
-"""The budget of messages: what one sender or many may send, and that none has to starve."""
+"""Tests that the budget limits the messages of all senders together and starves no sender."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lrwidget.stream.budget import BURST, INTERVAL, NEWS_INTERVAL, Budget
 
 def test_rates_of_messages_and_news_fit_the_promise() -> None:
     assert 1 / INTERVAL + 1 / NEWS_INTERVAL <= 25
-    assert INTERVAL < 0.1  # nothing shown is older
+    assert INTERVAL < 0.1  # the page lags by at most this
 
 
 class Clock:
-    """A clock that goes on only where somebody sleeps."""
+    """A clock that advances only when the code sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -71,7 +71,7 @@ def test_many_senders_share_it_and_each_has_its_turn() -> None:
         thread.join()
     seconds = time.monotonic() - began
     assert sum(sent.values()) <= seconds / INTERVAL + BURST
-    assert min(sent.values()) >= 4  # half of its share, for a machine that keeps threads waiting
+    assert min(sent.values()) >= 4  # half a fair share, because busy machines delay threads
 
 
 def test_news_are_due_once_in_a_while_for_all_together() -> None:

@@ -1,7 +1,7 @@
-"""Whatever a page sends is data: known messages are understood, all else is refused in words.
+"""Tests that the kernel parses known messages of the page and refuses others with an error.
 
 ``tests/vectors/wire.json`` is written by ``python tests/vectors/make_wire.py``, whose docstring
-describes the format; the page's tests read it too.
+describes the format; the page's tests share it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ VALUES = {
 
 @dataclass
 class Table:
-    """A table of rows as it stands in the vectors."""
+    """A table of rows in the format of the vectors."""
 
     pairs: list[list[Any]]
     sweep_starts: list[int]
@@ -72,7 +72,7 @@ def name_of(case: dict[str, Any]) -> str:
     return case["name"]
 
 
-# -- the vectors that the page's tests read too
+# -- the vectors that the page's tests share
 
 
 def test_the_vectors_are_those_of_their_script(tmp_path: Path, monkeypatch: Any) -> None:
@@ -141,7 +141,7 @@ def test_a_rate_that_json_has_no_number_for_is_refused(lr: float) -> None:
         parse({"type": "pick", "lr": lr})
 
 
-# -- whatever else comes
+# -- other messages
 
 
 def test_known_messages() -> None:
@@ -221,7 +221,7 @@ def test_well_formed(data: Any) -> None:
         {"content": {"data": {"method": "update", "state": 5}}},
         {"content": {"data": {"method": "update", "state": {}, "buffer_paths": [["a"]]}}},
         {"content": {"data": {"method": "run"}}},
-        {"content": {"data": {"method": "custom"}}},  # without buffers ipywidgets would raise
+        {"content": {"data": {"method": "custom"}}},  # ipywidgets raises without buffers
     ],
 )
 def test_malformed(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""The message format, and the thread that sends: nothing lost, nothing left behind."""
+"""Tests of the message format and of the sender thread, which loses no row and always ends."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_what_is_saved_is_everything() -> None:
 
 
 class FakeRun:
-    """A run that a test feeds by hand."""
+    """A run whose rows and state the test sets."""
 
     def __init__(self) -> None:
         self.records = LRRecords()
@@ -163,7 +163,7 @@ class FakeRun:
 
 
 class Sending:
-    """A sender at work, with a comm in place of the widget."""
+    """A sender that writes to a fake comm instead of a widget."""
 
     def __init__(self) -> None:
         self.run = FakeRun()
@@ -258,7 +258,7 @@ def test_a_fast_sweep_is_coalesced(sending: Sending) -> None:
         time.sleep(0.001)
     sending.end()
     seconds = time.monotonic() - began
-    # The first and the last message stand outside of the rhythm.
+    # The first and the last message are sent without waiting for the interval.
     assert len(sending.comm.sent) <= 25 * seconds + 2
     assert len(sending.comm.sent) < len(sending.run.records) / 4
 
@@ -306,7 +306,7 @@ def test_everything_is_repeated_until_a_page_says_hello(
     sending.until(lambda: len(sending.comm.sent) >= 4)
     sending.end()
     assert [m.content["offset"] for m in sending.comm.sent][:4] == [0, 0, 0, 5]
-    # A page that missed all but the last repeat has everything; details come along.
+    # A page that received only the last repeat still has every row and the details.
     late = sending.comm.sent[2:]
     assert late[0].content["detail"] == {"reason": "running"}
     assert page_after(late).rows == sending.run.records.rows().tolist()
@@ -322,5 +322,5 @@ def test_a_page_that_said_hello_gets_no_repeats(
         time.sleep(0.01)
     sending.end()
     offsets = [m.content["offset"] for m in sending.comm.sent]
-    assert offsets.count(0) <= 2  # the news of the start may come before the first row
+    assert offsets.count(0) <= 2  # the first status may precede the first row
     assert offsets == sorted(offsets)

@@ -1,4 +1,4 @@
-"""What the tests of the widget share."""
+"""Fixtures of the widget's tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.widget.finder import Gate
 
 @pytest.fixture(autouse=True)
 def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A page's comm for every widget; no thread and no open widget is left by a test."""
+    """Give every widget a fake comm and check that a test leaves no thread and no open widget."""
     monkeypatch.setattr(comm, "create_comm", lambda *args, **opening: FakeComm(**opening))
     threads, widgets = set(threading.enumerate()), set(_instances)
     yield
@@ -30,7 +30,7 @@ def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
-    """Decides when a step happens; opened at the end, so that no sweep waits for ever."""
+    """Yield a gate that holds back the steps, and open it at the end so that no sweep hangs."""
     held = Gate()
     yield held
     held.open()
@@ -38,7 +38,7 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def namespace(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables of a notebook."""
+    """Return the variables of a simulated notebook."""
     variables: dict[str, Any] = {}
     monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns=variables))
     return variables

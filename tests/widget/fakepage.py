@@ -1,4 +1,4 @@
-"""A page for the widget's tests: a comm that keeps every message, and what a page makes of them."""
+"""A fake page for the widget's tests: a comm that records messages, and a reader of their rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass
 class Sent:
-    """A message to the page."""
+    """A message that the widget sent to the page."""
 
     data: dict[str, Any]
     buffers: list[bytes]
@@ -24,17 +24,17 @@ class Sent:
 
     @property
     def content(self) -> dict[str, Any]:
-        """Of a custom message; empty for others."""
+        """The content of a custom message; empty for other messages."""
         return self.data["content"] if self.data["method"] == "custom" else {}
 
     @property
     def size(self) -> int:
-        """Bytes on the wire, apart from the buffer."""
+        """The message's bytes on the wire without its buffers."""
         return len(json.dumps(self.content or self.data, separators=(",", ":")))
 
 
 class FakeComm:
-    """In place of the kernel's comm."""
+    """Replaces the kernel's comm and records what is sent."""
 
     kernel = "there is one"
 
@@ -43,7 +43,7 @@ class FakeComm:
         self.opening = opening
         self.sent: list[Sent] = []
         self.closed = False
-        self.fail = 0  # so many sends raise
+        self.fail = 0  # the number of sends that will raise
         self._callback: Callable[[dict[str, Any]], None] | None = None
 
     def on_msg(self, callback: Callable[[dict[str, Any]], None]) -> None:
@@ -53,7 +53,7 @@ class FakeComm:
         if self.fail:
             self.fail -= 1
             raise OSError("the socket is closed")
-        json.dumps(data, allow_nan=False)  # the browser reads strict JSON
+        json.dumps(data, allow_nan=False)  # browsers reject NaN in JSON
         kept = [bytes(buffer) for buffer in buffers or []]
         self.sent.append(Sent(data, kept, time.monotonic(), threading.current_thread()))
 
@@ -61,25 +61,25 @@ class FakeComm:
         self.closed = True
 
     def receive(self, data: Any) -> None:
-        """A message from the page."""
+        """Deliver a message from the page."""
         assert self._callback is not None
         self._callback({"content": {"data": data}, "buffers": []})
 
     def say(self, **content: Any) -> None:
-        """A custom message from the page."""
+        """Deliver a custom message from the page."""
         self.receive({"method": "custom", "content": content})
 
     def set(self, **state: Any) -> None:
-        """Traits that the page has set."""
+        """Deliver an update of traits from the page."""
         self.receive({"method": "update", "state": state, "buffer_paths": []})
 
     @property
     def rows_messages(self) -> list[Sent]:
-        """The messages of the stream."""
+        """The messages that carry rows."""
         return [m for m in self.sent if m.content.get("type") in ("rows", "sync")]
 
     def updates(self, name: str) -> list[Any]:
-        """The values of a trait that were sent, oldest first."""
+        """Return the values of a trait that were sent, oldest first."""
         return [
             m.data["state"][name]
             for m in self.sent
@@ -89,7 +89,7 @@ class FakeComm:
 
 @dataclass
 class FakePage:
-    """What a page holds after the messages: the newest run, its rows, and how it stands."""
+    """Holds the newest run, its rows and its last status, as a page would."""
 
     run: int = 0
     rows: list[list[float]] = field(default_factory=list)
@@ -114,7 +114,7 @@ class FakePage:
 
 
 def page_after(messages: list[Sent]) -> FakePage:
-    """The page that got these messages."""
+    """Return the state of a page after these messages."""
     page = FakePage()
     for message in messages:
         page.take(message)
@@ -122,12 +122,12 @@ def page_after(messages: list[Sent]) -> FakePage:
 
 
 def tables(messages: list[Sent]) -> dict[int, list[list[float]]]:
-    """The rows of every run that the page got these messages about."""
+    """Return the rows of every run in these messages."""
     found: dict[int, list[list[float]]] = {}
     for message in messages:
         rows = found.setdefault(message.content["run"], [])
         offset = message.content["offset"]
-        if offset > len(rows):  # about the status alone, while rows are still on their way
+        if offset > len(rows):  # a status that overtook its rows
             continue
         new = np.frombuffer(b"".join(message.buffers), "<f8").reshape(-1, 2).tolist()
         rows[offset : offset + len(new)] = new

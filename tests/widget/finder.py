@@ -1,4 +1,4 @@
-"""Widgets over a tiny training, some with a gate that lets the test decide when a step happens."""
+"""Widgets over a tiny training, and a gate with which a test controls the steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED = {"finished", "diverged", "stopped", "failed"}
 
 
 class Gate:
-    """A loss function that waits to be let through, and fails or explodes on demand."""
+    """A loss function that waits for permission and can fail or return chosen losses."""
 
     def __init__(self) -> None:
         self.passes = threading.Semaphore(0)
@@ -28,11 +28,11 @@ class Gate:
         self.threads: set[threading.Thread] = set()
 
     def let(self, steps: int) -> None:
-        """So many more steps may happen."""
+        """Allow this number of further steps."""
         self.passes.release(steps)
 
     def open(self) -> None:
-        """No more waiting."""
+        """Allow all further steps."""
         self.let(1_000_000)
 
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -51,7 +51,7 @@ class Gate:
 
 
 def training() -> dict[str, Any]:
-    """Model, optimizer, loss and data of a training with a bathtub curve."""
+    """Return model, optimizer, loss and data of a training with a bathtub curve."""
     torch.manual_seed(0)
     inputs = torch.randn(256, 4)
     targets = (inputs.sum(1) > 0).long()
@@ -65,20 +65,20 @@ def training() -> dict[str, Any]:
 
 
 def finder(**changes: Any) -> LRFinderWidget:
-    """A widget over `training()`."""
+    """Return a widget over `training()`."""
     options = {"start_lr": 1e-5, "end_lr": 1.0, "steps": 20, "seed": 0}
     return LRFinderWidget(**(training() | options | changes))
 
 
 def comm_of(widget: LRFinderWidget) -> FakeComm:
-    """Its comm, which the fixture has made."""
+    """Return the widget's fake comm."""
     comm = widget.comm
     assert isinstance(comm, FakeComm)
     return comm
 
 
 def until(happened: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for something that must happen."""
+    """Wait until the condition holds; fail after the timeout."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it never happened"
@@ -86,11 +86,11 @@ def until(happened: Callable[[], object], seconds: float = 60) -> None:
 
 
 class OutOfLuckError(Exception):
-    """Something of the user's."""
+    """An error that the user's code raises."""
 
 
 def everything(task: dict[str, Any]) -> Any:
-    """What a sweep must leave as it was, in a form that compares bit for bit."""
+    """Return all state that a sweep must restore, in a form that compares bit for bit."""
     model, optimizer = task["model"], task["optimizer"]
     return (
         {name: value.numpy().tobytes() for name, value in model.state_dict().items()},

@@ -1,4 +1,4 @@
-"""The log of a sweep in another process, written by hand."""
+"""Writes the log of a simulated sweep in another process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ OPTIONS = {"start_lr": 1e-4, "end_lr": 1e-1, "steps": 30, "repeats": 1}
 
 
 def losses(count: int, height: float = 1.0) -> list[tuple[float, float]]:
-    """The first rows of a curve like real ones: flat, falling, exploding."""
+    """Return the first rows of a curve that falls and then climbs."""
     rates = [1e-4 * 1000 ** (i / 30) for i in range(1, 31)]
     return [(lr, height * (0.2 + abs(i - 22) / 22)) for i, lr in enumerate(rates)][:count]
 
 
 class Writer:
-    """The other process: a log from its first line on, row by row."""
+    """Writes a log row by row, as another process would."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""How the built front end gets into the widget."""
+"""Tests of how the widget loads the built front end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_sentence_where_nothing_is_built(static: Path) -> None:
 
 
 def test_the_built_front_end_is_small() -> None:
-    """Script and style travel to each page that shows a widget; `js/build.mjs` refuses more."""
+    """Every page that shows a widget loads script and style; `js/build.mjs` has the same limit."""
     built = Path(lrwidget.__file__).parent / "static"
     sizes = [
         len(gzip.compress((built / name).read_bytes())) for name in ("widget.js", "widget.css")

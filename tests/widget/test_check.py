@@ -1,4 +1,4 @@
-"""The check from the widget: a few rates in the background, live in the page, never in the way."""
+"""Tests of the check that the widget runs in the background and shows live in the page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def page_after(messages: list[Sent]) -> FakePage:
 
 
 def chosen(**changes: Any) -> LRFinderWidget:
-    """A widget with a rate chosen and no sweep run."""
+    """Return a widget with a chosen rate and no sweep."""
     w = finder(**changes)
     w.lr = 0.03
     return w
@@ -44,7 +44,7 @@ def test_by_default_a_third_of_at_and_three_times_the_marker() -> None:
     assert results.summary.stop_reason.tolist() == ["finished"] * 3
     assert results.best in results.lrs
     assert everything(parts) == before
-    assert (w.state, w.lr, w.step) == ("idle", 0.03, 0)  # offered, not taken
+    assert (w.state, w.lr, w.step) == ("idle", 0.03, 0)  # the check leaves the chosen rate alone
 
 
 @pytest.mark.parametrize(("lr", "lrs"), [(1.0, [1 / 3, 1.0]), (2e-5, [1e-5, 2e-5, 6e-5])])
@@ -154,7 +154,7 @@ def test_a_page_that_opens_later_gets_everything(gate: Gate) -> None:
     comm_of(w).say(type="resync", of="check", run=1, **{"from": 4})
     answer = check_messages(w)[-1]
     assert (answer.content["offset"], sum(map(len, answer.buffers))) == (4, 14 * 16)
-    # What a notebook keeps: the front-end saves the state that it was last given.
+    # A notebook saves the last state that the front end received.
     assert comm_of(w).updates("_check")[-1]["state"] == "finished"
 
 
@@ -189,7 +189,7 @@ def test_an_exception_is_shown_and_raised(gate: Gate) -> None:
     assert [trial.stop_reason for trial in results.trials] == ["failed", None, None]
     assert everything(parts) == before
     gate.error = None
-    w.start()  # the widget is as good as new
+    w.start()  # the widget still works after the failure
     assert len(w.wait()) == 20
 
 

@@ -1,4 +1,4 @@
-"""Start, pause, resume, stop and wait, from Python and from the page."""
+"""Tests of start, pause, resume, stop and wait, from Python and from the page."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_start_after_the_end_is_a_new_table() -> None:
     w.start()
     second = w.wait()
     assert second is not first
-    assert second.rows().tolist() == first.rows().tolist()  # same seed, same model
+    assert second.rows().tolist() == first.rows().tolist()  # the seed and the model are the same
     page = page_after(comm_of(w).rows_messages)
     assert page.run == 2
     assert page.rows == second.rows().tolist()

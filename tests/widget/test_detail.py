@@ -1,4 +1,4 @@
-"""What the page is told of the suggestion: rules, landmarks, confidence, spread."""
+"""Tests of the suggestion's details in the page: rules, landmarks, confidence and spread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REGIONS = {"falls_at", "minimum", "explodes_at"}
 
 
 def bathtub(call: int) -> float:
-    """Flat, falling, exploding, over 60 steps from 1e-6 to 10."""
+    """Return the loss of a curve that is flat, falls and explodes in 60 steps from 1e-6 to 10."""
     decades = -6 + 7 * (((call - 1) % 60) + 1) / 60
     noise = 0.01 * math.sin(12.9 * call)
     return 2.0 - 1.5 / (1 + math.exp(-4 * (decades + 3))) + 10 ** (2 * decades) + noise

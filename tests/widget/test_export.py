@@ -1,4 +1,4 @@
-"""The chosen rate as a variable: what is written, and every name that is refused."""
+"""Tests of the export of the chosen rate as a variable, and of the names that it refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lrwidget.widget.export import QUEUED, export_rate, validate_name
 
 @pytest.fixture
 def namespace(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables of a notebook."""
+    """Return the variables of a simulated notebook."""
     variables: dict[str, Any] = {}
     monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns=variables))
     return variables
@@ -58,7 +58,7 @@ def test_refuses_keywords(namespace: dict[str, Any], name: str) -> None:
 
 @pytest.mark.parametrize("name", [*keyword.softkwlist, "lr", "η", "_lr1", "learning_rate"])
 def test_accepts_identifiers_and_soft_keywords(namespace: dict[str, Any], name: str) -> None:
-    if hasattr(builtins, name):  # `type`, a soft keyword from 3.12 on
+    if hasattr(builtins, name):  # `type` is a soft keyword since Python 3.12
         with pytest.raises(ValueError, match="builtin"):
             export_rate(name, 1e-3)
         return
@@ -140,7 +140,7 @@ def test_a_name_is_only_ever_a_key(text: str) -> None:
         name = validate_name(text)
     except ValueError:
         return
-    # What is accepted is what an assignment in a cell would make, and nothing else.
+    # An accepted name must define that variable, and no other, when a cell assigns it.
     variables: dict[str, Any] = {"__builtins__": {}}
     exec(f"{name} = 1.0", variables)
     assert variables == {"__builtins__": {}, name: 1.0}

@@ -1,4 +1,4 @@
-"""A sweep that goes on to a higher rate than it was started for."""
+"""Tests of extending a sweep to a higher rate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_it_goes_on_while_it_runs_and_while_it_is_paused(gate: Gate) -> None:
     widget.pause()
     gate.open()
     until(lambda: widget.state == "paused")
-    widget.lr = 0.05  # the marker may stand only where the sweep goes
+    widget.lr = 0.05  # the range of the sweep limits the marker
     assert widget.lr == 1e-2
     widget.extend(0.1)
     widget.lr = 0.05
@@ -29,7 +29,7 @@ def test_it_goes_on_while_it_runs_and_while_it_is_paused(gate: Gate) -> None:
     assert (len(records), widget.steps, widget.state) == (16, 16, "finished")
     assert records.lr[-1] == 0.1
     assert records.meta["options"]["end_lr"] == 0.1
-    # The page hears of the new range with the traits, and of the steps with the rows.
+    # The traits carry the new range to the page, and the rows carry the steps.
     comm = comm_of(widget)
     assert [ends[1] for ends in reversed(comm.updates("_range"))] == [0.1, 1e-2]
     assert comm.rows_messages[-1].content["steps"] == 16
@@ -44,7 +44,7 @@ def test_by_default_a_decade_is_added(gate: Gate) -> None:
     assert widget._range[1] == pytest.approx(0.1)
     gate.open()
     widget.wait()
-    # The next sweep is the one that was asked for in the first place.
+    # The next sweep has the original range again.
     widget.start()
     assert (widget.steps, widget._range) == (8, [1e-5, 1e-3])
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_extended_says_what_to_do(gate: Gate) -> None:
     widget.wait()
     with pytest.raises(RuntimeError, match="is finished"):
         widget.extend(0.1)
-    # The button says it in the page.
+    # The page's button shows the same error as a notice.
     comm = comm_of(widget)
     comm.say(type="command", name="extend")
     assert "is finished" in comm.rows_messages[-1].content["detail"]["notice"]

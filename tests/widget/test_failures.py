@@ -1,4 +1,4 @@
-"""What goes wrong is shown, raised and leaves all as it was."""
+"""Tests that a failure is shown and raised, and that the training's state is restored."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_an_exception_is_shown_raised_and_leaves_all_as_it_was(gate: Gate) -> No
     text = w._detail["traceback"]
     assert "OutOfLuckError" in text
     assert 'File "finder.py"' in text
-    assert os.sep + "lrwidget" + os.sep not in text  # no folders of this machine
+    assert os.sep + "lrwidget" + os.sep not in text  # the saved traceback hides local folders
     last = page_after(comm_of(w).rows_messages).last
     assert (last["state"], last["error"]) == ("failed", w.error)
     assert last["detail"]["traceback"] == text
-    # Again, and well.
+    # The next sweep succeeds.
     gate.error = None
     w.start()
     assert w.error is None
@@ -127,11 +127,11 @@ def test_what_a_button_came_to_and_labels_are_saved_without_folders(tmp_path: Pa
     w = finder(optimizer=factory)
     w.start(label=f"of {missing}", batch_size=64)
     records = w.wait()
-    records.meta["label"] = str(missing)  # as a file may bring it
+    records.meta["label"] = str(missing)  # loaded records can have such a label
     w.add(records)
     w.lr = 1e-3
     missing.unlink()
-    comm_of(w).say(type="command", name="apply")  # the variant's optimizer is made again
+    comm_of(w).say(type="command", name="apply")  # calls the factory again
     assert w._detail["notice"].endswith("No such file or directory: 'telltale.yaml'")
     assert [label for _, label, _ in w._legend["runs"]] == ["of telltale.yaml", "telltale.yaml"]
     saved = str(ipywidgets.Widget.get_manager_state(widgets=_instances.values()))
@@ -191,7 +191,7 @@ def test_rules_that_fail_are_logged_and_the_run_ends(
     assert "in the rule" in caplog.text
 
 
-# -- from several threads at once
+# -- several threads at once
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_page_changes_from_another_thread_do_not_disturb_reads(gate: Gate) -> No
                 comm_of(w).set(smoothing=(i % 90) / 100, lr=2.0 if i % 3 else "bad")
                 if w.state in ENDED:
                     return
-        except BaseException as problem:  # noqa: BLE001 - it is asserted below
+        except BaseException as problem:  # noqa: BLE001 - the test asserts below
             problems.append(problem)
 
     w.start()

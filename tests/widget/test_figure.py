@@ -1,4 +1,4 @@
-"""The figure: what the browser relies on to fill it."""
+"""Tests of the parts of the figure that the browser fills."""
 
 import math
 
@@ -16,7 +16,7 @@ def test_marks_are_named_and_empty() -> None:
     figure = build_figure(1e-6, 1.0)
     named = marks(figure)
     assert list(named) == [
-        *(f"other {style}" for style in range(8)),  # behind the active run
+        *(f"other {style}" for style in range(8)),  # drawn behind the active run
         "band",
         "raw loss",
         "smoothed loss",

@@ -1,4 +1,4 @@
-"""The widget over a file that a sweep elsewhere writes."""
+"""Tests of a widget that follows the file of a sweep in another process."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_truncated_file_is_another_run_and_their_rows_never_mix(path: Path) ->
     w.observe(lambda change: states.append(change.new), "state")
     Writer(path).write(losses(8))
     until(lambda: w.step == 8)
-    second = Writer(path)  # which truncates it
+    second = Writer(path)  # truncates the file
     second.write(losses(4, height=7.0))
     until(lambda: len(w.runs) == 2 and w.step == 4)
     assert w.state == "running"
@@ -153,7 +153,7 @@ def test_a_real_sweep_in_another_process_is_shown_to_the_last_bit(path: Path) ->
         seen.add(w.step)
         time.sleep(0.01)
     assert process.wait(60) == 0
-    assert len(seen) > 10  # it came bit by bit
+    assert len(seen) > 10  # the rows arrived in many parts
     assert w.records.rows().tolist() == LRRecords.load(saved).rows().tolist()
     assert (
         w.records.meta["options"] == json.loads(saved.read_text().split("\n")[0])["meta"]["options"]

@@ -1,4 +1,4 @@
-"""Whatever a page sends, nothing comes of it but what its buttons could have done."""
+"""Fuzz tests: no message of a page does more than the page's buttons can do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.widget.finder import comm_of, finder
 
-# What the page may name, and near it what it may not.
+# Keys that the page may set, and similar keys that it may not.
 KEYS = st.sampled_from(
     [
         *("type", "name", "run", "from", "of", "action", "label", "lr", "lr_range", "smoothing"),
@@ -30,7 +30,7 @@ KEYS = st.sampled_from(
         ),
     ]
 )
-# Not "start" and "check": what they begin has tests of its own.
+# "start" and "check" are missing because other tests cover the sweeps that they begin.
 WORDS = st.sampled_from(
     [
         *("hello", "resync", "command", "export", "run", "rows", "pause", "stop", "apply", "close"),

@@ -1,4 +1,4 @@
-"""The widget in a real kernel: it streams while a cell sleeps, and listens while it rests."""
+"""Tests of the widget in a real kernel, which streams during cells and listens between them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def finder(**options):
 
 
 class Notebook:
-    """A kernel, and everything that it has said."""
+    """A kernel and every message that it has published."""
 
     def __init__(self) -> None:
         root = str(Path(__file__).parents[2])
@@ -62,12 +62,12 @@ class Notebook:
         return message
 
     def begin(self, code: str) -> str:
-        """Hand a cell to the kernel."""
+        """Send a cell to the kernel and return its message id."""
         cell: str = self.client.execute(code, user_expressions={"value": "value"})
         return cell
 
     def until_idle(self, cell: str, begun: bool = False) -> list[dict[str, Any]]:
-        """What the kernel says from the beginning, or with `begun` from now, to a cell's end."""
+        """Return the messages from a cell's start, or with `begun` from now, to its end."""
         said, inside = [], begun
         while True:
             message = self.listen()
@@ -87,7 +87,7 @@ class Notebook:
                 return content
 
     def run(self, code: str) -> Any:
-        """Run a cell to its end; the value of the variable `value` after it."""
+        """Run a cell to its end and return the variable `value`."""
         cell = self.begin("value = None\n" + code)
         self.until_idle(cell)
         reply = self.reply(cell)
@@ -95,18 +95,18 @@ class Notebook:
         return ast.literal_eval(reply["user_expressions"]["value"]["data"]["text/plain"])
 
     def say(self, comm_id: str, data: dict[str, Any]) -> None:
-        """A message from the page."""
+        """Send a message from the page."""
         content = {"comm_id": comm_id, "data": data}
         self.client.shell_channel.send(self.client.session.msg("comm_msg", content))
 
     def until(self, happened: Any) -> Any:
-        """Listen until something has been said."""
+        """Receive messages until the condition holds, and return its value."""
         while not (found := happened()):
             self.listen()
         return found
 
     def sent(self, comm_id: str) -> list[Sent]:
-        """What a widget has sent to its page so far."""
+        """Return what a widget has sent to its page so far."""
         return [
             Sent(
                 m["content"]["data"],
@@ -135,7 +135,7 @@ def kernel() -> Iterator[Notebook]:
 
 @pytest.fixture(autouse=True)
 def nothing_stays() -> None:
-    """The kernel's threads are looked at in the kernel."""
+    """Replace the shared fixture, because `notebook` checks the threads in the kernel."""
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def notebook(kernel: Notebook) -> Iterator[Notebook]:
     yield kernel
     names = kernel.run("w.close(); value = [t.name for t in threading.enumerate()]")
     assert [name for name in names if name.startswith("lrwidget")] == []
-    assert kernel.printed() == []  # neither a thread nor a warning has written into a cell
+    assert kernel.printed() == []  # no thread and no warning printed to a cell
 
 
 def test_rows_arrive_while_a_later_cell_sleeps(notebook: Notebook) -> None:
@@ -210,7 +210,7 @@ def test_the_page_is_heard(notebook: Notebook) -> None:
     notebook.say(page, {"method": "custom", "content": {"type": "export", "name": "model"}})
     notebook.say(page, {"method": "custom", "content": {"type": "command", "name": "exit"}})
     assert notebook.run("value = type(model).__name__") == "Linear"
-    # Two of these messages were nonsense, which is logged.
+    # The kernel logs the two invalid messages.
     warnings = [m for m in notebook.heard if "ignored " in str(m["content"].get("text"))]
     assert len(warnings) == 2
     for warning in warnings:

@@ -1,4 +1,4 @@
-"""What runs are called by themselves."""
+"""Tests of the labels that runs get by default."""
 
 from __future__ import annotations
 

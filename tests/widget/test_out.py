@@ -1,4 +1,4 @@
-"""What comes out of the widget, and what is left when it is closed."""
+"""Tests of the widget's results, and of its state after it is closed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.widget.finder import (
     until,
 )
 
-# -- what comes out
+# -- results
 
 
 def test_export_writes_a_variable(namespace: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a page says: known messages are answered, the rest is logged and ignored."""
+"""Tests that the widget answers known messages of a page, and logs and ignores others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_page_values_are_taken_each_by_itself(caplog: pytest.LogCaptureFixture) 
     assert (w.smoothing, w.lr_range) == (0.5, None)
     assert "ignored smoothing from the page" in caplog.text
     assert "ignored lr_range from the page" in caplog.text
-    # The page hears what stands in place of what it asked for.
+    # The page receives the values that the widget kept instead.
     told = [m.data for m in comm_of(w).sent[already:] if m.data["method"] == "update"]
     assert told[-1]["state"] == {"smoothing": 0.5, "lr_range": None}
 

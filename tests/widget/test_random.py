@@ -1,4 +1,4 @@
-"""Random actions from a seed, against a model of what must hold whatever happens."""
+"""Tests that play random actions on a widget and check its invariants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JUNK = [None, 3, {"type": "resync"}, {"type": "command", "name": "close"}, {"typ
 
 
 class Player:
-    """Plays actions on a widget and knows what must hold between them."""
+    """Plays random actions on a widget and checks the invariants after each of them."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
@@ -34,7 +34,7 @@ class Player:
         self.runs: list[LRRecords] = []
         self.active: LRRecords | None = None
         self.latest: LRRecords | None = None
-        self.pick: Any = ...  # ... means: nobody has picked
+        self.pick: Any = ...  # ... means that no rate was picked
         self.log: list[str] = []
         self.observers: set[threading.Thread] = set()
         self.w.observe(lambda _: self.observers.add(threading.current_thread()))
@@ -49,12 +49,12 @@ class Player:
         self.finish()
 
     def check(self) -> None:
-        """The state has moved along an allowed edge, and the pick is the user's."""
+        """Check that the state took an allowed transition and that the user's pick is unchanged."""
         state = self.w.state
         if self.state in ACTIVE:
             assert state in ACTIVE | ENDED, self.log
         else:
-            # Only start and reset, which say so themselves, move a widget at rest.
+            # Only start and reset change the state of a widget at rest, and they update the model.
             assert state == self.state, self.log
         self.state = state
         if self.pick is not ...:
@@ -70,7 +70,7 @@ class Player:
         assert [label for _, label, _ in self.w._legend["runs"]] == names, self.log
 
     def finish(self) -> None:
-        """Whatever was played, the end is clean and the page has every row."""
+        """End the sweep and check that the page has every row and that all state is restored."""
         self.gate.open()
         self.w.stop()
         if self.latest is not None:
@@ -92,7 +92,7 @@ class Player:
         self.edges()
 
     def edges(self) -> None:
-        """Within a run the page was never told of a state after the end."""
+        """Check that no message of a run changes its state after the end."""
         ended: dict[int, str] = {}
         for message in self.page.rows_messages:
             run, state = message.content["run"], message.content["state"]
@@ -113,7 +113,7 @@ class Player:
             if refused:
                 assert "already" in refused, self.log
                 return
-            # It has come to its end since it was asked.
+            # The sweep ended between the two calls.
             assert under_way.stop_reason is not None, self.log
         else:
             self.gate.error = None
@@ -165,7 +165,7 @@ class Player:
             self.be_at(self.runs[-1] if self.runs else None)
 
     def be_at(self, run: LRRecords | None) -> None:
-        """This is the active run now; None is the one that has not been started."""
+        """Make this run the active one in the model; None means that no run is active."""
         self.active = run
         if run is None:
             self.state = "idle"
@@ -194,7 +194,7 @@ class Player:
 
     def do_reset(self) -> None:
         if self.dice.random() < 0.3:
-            self.gate.let(30)  # reset waits for the step in hand
+            self.gate.let(30)  # reset waits for the current step
             self.w.reset()
             self.state, self.pick = "idle", ...
             self.runs, self.active, self.latest = [], None, None
@@ -204,7 +204,7 @@ class Player:
         self.pick = self.clamped(lr)
 
     def clamped(self, lr: float) -> float:
-        """A pick stays in the range of the active run."""
+        """Return the rate limited to the range of the active run."""
         low, high = self.w._range
         return min(max(lr, low), high)
 
@@ -244,7 +244,7 @@ class Player:
         self.page.say(type="command", name=self.dice.choice(["pause", "resume"]))
 
     def do_page_run(self) -> None:
-        """The page's legend, which may lag behind: it names runs that are gone."""
+        """Act on a run from the page's legend, which may still list removed runs."""
         number = self.dice.randint(0, 12)
         action = self.dice.choice(["activate", "remove", "rename"])
         run = self.w._run_list.kept.get(number)
@@ -259,7 +259,7 @@ class Player:
     def do_page_apply(self) -> None:
         self.page.say(type="command", name="apply")
         if self.w._detail["notice"].startswith("The optimizer's learning rate is now"):
-            self.before = everything(self.parts)  # at rest: this is where sweeps return to now
+            self.before = everything(self.parts)  # sweeps now restore this state
 
     def do_page_junk(self) -> None:
         self.page.receive({"method": "custom", "content": self.dice.choice(JUNK)})

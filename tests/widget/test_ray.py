@@ -1,4 +1,4 @@
-"""The widget over a real Ray cluster."""
+"""Tests of the widget over a real Ray cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def nodes() -> Iterator[Nodes]:
 
 @pytest.fixture(autouse=True)
 def own_threads(nodes: Nodes) -> None:
-    """Ray's are there before the test counts the threads that it leaves behind."""
+    """Start Ray before the thread count, so that its threads do not count as left behind."""
 
 
 def test_variants_run_side_by_side_live_and_one_that_fails_does_not_end_the_other(

@@ -1,4 +1,4 @@
-"""The widget at rest and in a run: traits, threads, observers, and every row on its way."""
+"""Tests of the widget at rest and in a run: traits, threads, observers and rows."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_height_and_layout() -> None:
     mine = ipywidgets.Layout(width="50%")
     other = finder(layout=mine)
     other.close()
-    assert mine.comm is not None  # somebody else's layout is left alone
+    assert mine.comm is not None  # the widget leaves the user's layout open
     mine.close()
 
 
@@ -88,7 +88,7 @@ def test_every_row_reaches_the_page_in_order() -> None:
     records = w.wait()
     messages = comm_of(w).rows_messages
     expected = 0
-    for message in messages[1:]:  # the first one answers the hello
+    for message in messages[1:]:  # the first message answers the hello
         assert message.content["offset"] == expected
         expected += sum(map(len, message.buffers)) // 16
     page = page_after(messages)
@@ -98,7 +98,7 @@ def test_every_row_reaches_the_page_in_order() -> None:
     assert (page.last["state"], page.last["step"]) == (w.state, len(records))
     assert page.last["lr"] == w.lr
     assert page.last["detail"] == w._detail
-    # The trait has the same.
+    # The saved trait holds the same rows.
     data = w.get_state("_runs")["_runs"][0]["data"]
     assert np.frombuffer(data, "<f8").reshape(-1, 2).tolist() == page.rows
 
@@ -112,11 +112,11 @@ def test_traffic_stays_in_its_budget(gate: Gate) -> None:
     w.start()
     while w.state == "running":
         gate.let(2)
-        _ = w.step, w.records  # reading does not cost messages
+        _ = w.step, w.records  # reading traits must not send extra messages
         time.sleep(0.002)
     seconds = time.monotonic() - began
     sent = comm_of(w).sent[already:]
-    # Apart from the change of state at the start and at the end: a message and an update each.
+    # The changes of state at the start and at the end send a message and an update each.
     assert len(sent) <= 25 * seconds + 4
     rows = [message for message in sent if "offset" in message.content]
     assert sum(len(b) for m in rows for b in m.buffers) <= 24 * len(w.records)
@@ -156,7 +156,7 @@ def test_observers_run_on_the_reading_thread_and_see_results_before_the_end(gate
     assert {thread for *_, thread in changes} == {threading.current_thread()}
     assert threading.current_thread() not in gate.threads
     names = [name for name, *_ in changes]
-    assert names[-1] == "state"  # whoever sees the end also sees what it came to
+    assert names[-1] == "state"  # the results must be set before the state ends
     assert {"lr", "suggestion", "step", "_detail"} <= set(names)
     steps = [new for name, _, new, _ in changes if name == "step"]
     assert steps == sorted(set(steps))
@@ -214,7 +214,7 @@ def test_linked_widgets_follow(gate: Gate) -> None:
     w.wait()
     assert bar.value == 20
     assert text.value == f"{w.lr:.2e}"
-    assert not w._page.state.picked  # following is not picking
+    assert not w._page.state.picked  # a link that only reads does not pick
     w.smoothing = 0.25
     assert slider.value == 0.25
 
@@ -226,7 +226,7 @@ def test_a_link_to_the_rate_works_both_ways() -> None:
     assert w.lr == 1e-3
     w.start()
     w.wait()
-    assert w.lr == log.value == 1e-3  # the link has picked
+    assert w.lr == log.value == 1e-3  # the link picked this rate
     w.lr = 1e-2
     assert log.value == pytest.approx(1e-2)
 

@@ -1,4 +1,4 @@
-"""Several runs in one widget: variants, records from elsewhere, which one is active, what stays."""
+"""Tests of several runs in one widget: variants, added records, activation and removal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.widget.finder import Gate, comm_of, finder, training, until
 
 
 def run(w: LRFinderWidget, **options: Any) -> LRRecords:
-    """Start and wait."""
+    """Run a sweep to its end and return its records."""
     w.start(**options)
     return w.wait()
 
@@ -29,7 +29,7 @@ def labels(w: LRFinderWidget) -> list[str]:
 
 
 def legend(w: LRFinderWidget) -> tuple[int, list[str]]:
-    """The active run's number, and the labels, as the page hears of them."""
+    """Return the active run's number and the labels that the page receives."""
     told = w._legend
     return told["active"], [label for _, label, _ in told["runs"]]
 
@@ -126,7 +126,7 @@ def test_a_second_run_waits_for_the_first(gate: Gate) -> None:
     w.wait()
 
 
-# -- records from elsewhere
+# -- added records
 
 
 def test_records_are_added_beside_the_runs(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_records_are_added_beside_the_runs(tmp_path: Path) -> None:
     assert w.runs == [mine, loaded, again]
     assert labels(w) == ["run 1", "batch 128", "records"]
     assert loaded.rows().tolist() == other.rows().tolist()
-    assert "label" not in other.meta  # a copy is shown: what was given stays as it was
+    assert "label" not in other.meta  # the widget labels its own copy
     other.append(1.0, 1.0)
     assert len(again) == 9
-    # It changes nothing about the active run.
+    # Added records do not change the active run.
     assert (w.records, w.state, w._range) == (mine, "finished", [1e-5, 1.0])
     rows = tables(comm_of(w).rows_messages)
     assert rows[2] == rows[3] == loaded.rows().tolist()
@@ -208,7 +208,7 @@ def test_a_pick_survives_other_runs_and_their_activation() -> None:
     assert w.lr == 0.9
     w.activate(first)
     assert w.lr == 0.9
-    w.lr = 5.0  # a new one stays in the active run's range
+    w.lr = 5.0  # the active run limits a new pick
     assert w.lr == 1.0
 
 
@@ -219,7 +219,7 @@ def test_nothing_is_activated_while_something_runs(gate: Gate) -> None:
     w.start()
     with pytest.raises(RuntimeError, match="the sweep is running"):
         w.activate(first)
-    w.activate(w.runs[1])  # it is the active one
+    w.activate(w.runs[1])  # activating the active run is allowed
     gate.open()
     w.wait()
     w.activate(first)
@@ -237,7 +237,7 @@ def test_check_and_apply_speak_of_the_active_run() -> None:
     assert (adam.param_groups[0]["lr"], parts["optimizer"].param_groups[0]["lr"]) == (1e-3, 0.1)
     results = w.check(steps=2)
     w.wait()
-    assert results.trials[0].meta["epochs_begin_at"] == [1]  # a batch is all of the data
+    assert results.trials[0].meta["epochs_begin_at"] == [1]  # one batch holds all of the data
     w.activate("run 1")
     w.apply()
     assert parts["optimizer"].param_groups[0]["lr"] == 1e-3
@@ -281,7 +281,7 @@ def test_a_removed_run_is_gone_from_everywhere() -> None:
     assert w.runs == [first, third]
     assert legend(w) == (3, ["run 1", "run 3"])
     assert {saved["run"] for saved in w.get_state("_runs")["_runs"]} == {1, 3}
-    w.remove(third)  # it was the active one
+    w.remove(third)  # removes the active run
     assert (w.records, legend(w)) == (first, (1, ["run 1"]))
     assert w.lr == w.suggestion == first.suggestion.lr
     w.remove(first)
@@ -344,15 +344,15 @@ def test_every_row_of_every_run_reaches_the_page() -> None:
     }
     streamed = tables(comm_of(w).rows_messages)
     assert {number: streamed[number] for number in expected} == expected
-    # So does a page that opens now,
+    # A page that opens now receives every row of every run.
     already = len(comm_of(w).sent)
     comm_of(w).say(type="hello")
     assert tables([m for m in comm_of(w).sent[already:] if "offset" in m.content]) == expected
-    # one that asks for a run that is not the active one,
+    # A page can also ask for the rows of an inactive run.
     comm_of(w).say(type="resync", run=1, **{"from": 15})
     last = comm_of(w).sent[-1]
     assert (last.content["run"], last.content["offset"], len(last.buffers[0])) == (1, 15, 80)
-    # and the state that is saved.
+    # The saved state holds every row too.
     state = w.get_state("_runs")["_runs"]
     assert {
         saved["run"]: np.frombuffer(saved["data"], "<f8").reshape(-1, 2).tolist() for saved in state

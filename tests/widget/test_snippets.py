@@ -1,8 +1,7 @@
-"""The page's snippets, run as they are: each makes the optimizer and gives the rates that it says.
+"""Tests that run the page's snippets and check their optimizers and rates.
 
-`tests/vectors/snippets.json` holds what the page writes, which
-js/test/export/snippets.test.ts checks, for the code that the kernel makes for these very
-optimizers, which is checked here.
+`tests/vectors/snippets.json` holds the snippets that the page writes from the kernel's optimizer
+code. js/test/export/snippets.test.ts checks the snippets; these tests check the optimizer code.
 """
 
 import json
@@ -20,23 +19,23 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "snippets.json"
 CASES = json.loads(VECTORS.read_text())["cases"]
 KNOWN = [case for case in CASES if case["recipe"]]
 RANGES = [case for case in CASES if case["range"]]
-# Three digits are written.
+# The snippets round to three digits.
 DIGITS = {"rel": 5e-3}
 
 
 def settings_of(case: dict[str, Any]) -> dict[str, Any]:
-    """The swept optimizer's arguments; JSON has no tuples."""
+    """Return the swept optimizer's arguments, with tuples for the lists of JSON."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in case["settings"].items()}
 
 
 def name_of(case: dict[str, Any]) -> str:
-    """The case in a test's name."""
+    """Return the id of a case in a test's name."""
     recipe = case["recipe"] or {"name": "unknown", "arguments": ""}
     return f"{recipe['name']}({recipe['arguments']})-{case['range'] and 'range'}"
 
 
 class Training:
-    """A model and what the snippets make for it."""
+    """A model with the optimizer and the scheduler that the snippets make."""
 
     def __init__(self, case: dict[str, Any]) -> None:
         torch.manual_seed(0)
@@ -55,7 +54,7 @@ class Training:
         return group
 
     def schedule(self, code: str, steps: int) -> None:
-        """Train so many steps with the scheduler of a snippet, and note what it sets."""
+        """Train this many steps with a snippet's scheduler and keep the rates and momenta."""
         exec(code, self.scope)
         optimizer, scheduler = self.scope["optimizer"], self.scope["scheduler"]
         for step in range(steps):
@@ -97,7 +96,7 @@ def test_one_cycle_climbs_to_the_rate_and_ends_far_below(case: dict[str, Any]) -
     assert max(rates) == pytest.approx(high, **DIGITS)
     assert rates.index(max(rates)) == pytest.approx(300, abs=2)
     assert rates[-1] == pytest.approx(rates[0] / 1e4, **DIGITS)
-    # Momentum is moved where the optimizer has one, and never given to one that has none.
+    # The scheduler changes the momentum only if the optimizer has one.
     key = (case["recipe"] or {}).get("momentum")
     firsts = [m[0] if isinstance(m, tuple) else m for m in training.momenta]
     if key is None:

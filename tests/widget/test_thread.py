@@ -1,4 +1,4 @@
-"""Errors that come of the background thread say so, and none else; all say what lr_find's say."""
+"""Tests that only errors caused by the background thread carry the note about threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ owner = threading.get_ident()
 
 
 class Registry(threading.local):
-    """A subclass with a name of its own."""
+    """A subclass of `threading.local` with another name."""
 
 
 class Resource:
@@ -81,7 +81,7 @@ def bound_lock() -> None:
         await asyncio.wait_for(lock.acquire(), 0.01)
 
     lock = asyncio.Lock()
-    lock._loop = loops[0]  # type: ignore[attr-defined]  # as after a use there
+    lock._loop = loops[0]  # type: ignore[attr-defined]  # as if it had been used in that loop
     asyncio.run(hold(lock))
 
 
@@ -122,7 +122,7 @@ OF_THREAD: list[Callable[[], Any]] = [
 
 
 def raised_by(fault: Callable[[], Any]) -> tuple[Exception, Any]:
-    """The error of a sweep whose fifth step does so, and the widget."""
+    """Run a sweep whose fifth step calls `fault`; return its error and the widget."""
     parts = training()
     calls: list[int] = []
 
@@ -135,14 +135,14 @@ def raised_by(fault: Callable[[], Any]) -> tuple[Exception, Any]:
 
     w = finder(**parts | {"loss_fn": loss_fn})
     w.start()
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the faults differ
         w.wait()
     return caught.value, w
 
 
 @pytest.fixture(autouse=True)
 def loop() -> Any:
-    """An event loop of the main thread."""
+    """Create an event loop in the main thread for the faults."""
     loops[:] = [asyncio.new_event_loop()]
     yield
     loops.pop().close()
@@ -193,7 +193,7 @@ def test_errors_of_a_sweep_say_what_those_of_lr_find_say() -> None:
     assert len(w.records) == 4
     with pytest.raises(ValueError, match="batch of 3") as again:
         w.wait()
-    assert again.value.__notes__ == [said]  # once
+    assert again.value.__notes__ == [said]  # the note is not added twice
 
 
 def test_errors_of_a_check_say_it_too() -> None:
@@ -213,7 +213,7 @@ def test_errors_of_a_check_say_it_too() -> None:
 
 
 class FrozenError(Exception):
-    """Takes no attribute."""
+    """An error that refuses notes and records."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in ("__notes__", "records"):

@@ -1,4 +1,4 @@
-"""What can be picked and set, and what is refused in words."""
+"""Tests of the values that can be picked and set, and of the errors for others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_page_is_told_whether_the_rate_was_picked_with_the_rate_itself(gate:
     w.start()
     w.wait()
     assert comm_of(w).updates("lr") == [w.suggestion]
-    assert comm_of(w).updates("_picked") == []  # the program chose it
+    assert comm_of(w).updates("_picked") == []  # the widget chose it
     w.lr = 1e-2
     last = comm_of(w).sent[-1].data["state"]
     assert (last["lr"], last["_picked"]) == (1e-2, True)

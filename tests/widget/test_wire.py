@@ -1,4 +1,4 @@
-"""What the widget puts on the wire has the fields that `lrwidget.stream.protocol` describes."""
+"""Tests that the widget's messages have the fields that `lrwidget.stream.protocol` describes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIRE = json.loads((Path(__file__).parents[1] / "vectors" / "wire.json").read_tex
 
 
 def fits(value: Any, description: Any) -> bool:
-    """Whether a value has all fields that it has to have, and no others."""
+    """Return whether a value has all required fields and no unknown ones."""
     return description.__required_keys__ <= set(value) <= set(description.__annotations__)
 
 

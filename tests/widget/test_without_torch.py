@@ -1,4 +1,4 @@
-"""A laptop without torch follows a log and looks at its records."""
+"""Tests that the widget can follow a log and show its records without torch."""
 
 from __future__ import annotations
 
