@@ -100,7 +100,7 @@ def on_the_device(it: Scene) -> Scene:
 
 @pytest.fixture
 def there() -> Iterator[Callable[[str], Scene]]:
-    """Make scenes on the device; move the models back at the end, since one is compiled only once."""
+    """Make scenes on the device; move their models back, since a model is compiled only once."""
     made: list[Scene] = []
 
     def make(name: str) -> Scene:

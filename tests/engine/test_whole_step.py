@@ -283,7 +283,7 @@ def test_a_scaler_of_its_own_skips_where_its_scale_falls_and_accumulates_where_n
         return loss
 
     records = it.find(step, scaler=scaler)
-    # The scale is halved twice, from 2**10 to 2**8, before half a loss fits; it grows every five steps.
+    # Half a loss fits after two halvings, from 2**10 to 2**8; the scale grows every five steps.
     assert [row for row, _ in records.meta["skipped_by_scaler"]] == [0, 0, 5, 10]
     assert (len(records), len(it.losses)) == (12, 2 * (12 + 4))
     pairs = np.reshape(it.losses, (16, 2)).mean(1)
