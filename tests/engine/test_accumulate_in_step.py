@@ -43,10 +43,7 @@ def test_a_rate_at_which_no_step_was_taken_is_an_error_that_says_so(every: int, 
 
 
 def test_every_row_with_a_step_in_it_will_do() -> None:
-    assert (
-        find(lambda call: call % 4 == 2, 4).stop_reason == "finished"
-    )  # the optimizer does not step in the last call
-    assert (
-        find(lambda call: call % 2 == 0, 4).stop_reason == "finished"
-    )  # the optimizer steps twice in four calls
+    # Neither steps only in the last of four calls.
+    assert find(lambda call: call % 4 == 2, 4).stop_reason == "finished"
+    assert find(lambda call: call % 2 == 0, 4).stop_reason == "finished"
     assert find(lambda _: True, 1, not_finite_at=5).stop_reason == "non-finite"

@@ -154,10 +154,8 @@ def test_a_file_that_is_moved_away_is_followed_until_another_is_there(
     moved = path.rename(path.with_suffix(".old"))
     append(moved, f"{row(2.0)}\n")
     until(lambda: rates(first) == [1.0, 2.0])
-    with (
-        moved.open("a") as old,
-        path.open("w") as new,
-    ):  # both at once: no line of either file may be lost
+    # Both files are open at once: no line of either may be lost.
+    with moved.open("a") as old, path.open("w") as new:
         old.write(f"{row(3.0)}\n")
         old.flush()
         new.write(f"{HEAD}\n{row(7.0)}\n{END}\n")
