@@ -24,7 +24,7 @@ CLIP = 0.5
 
 
 class NotingTracker(GeneralTracker):
-    """Notes whatever reaches it."""
+    """Records each call."""
 
     name = "noting"
     requires_logging_directory = False

@@ -1,4 +1,4 @@
-"""What the tests know of each framework: one object of it, and its own way to train."""
+"""For each framework, an object of a user and a way to train it in the framework's own loop."""
 
 import atexit
 import dataclasses
@@ -47,7 +47,7 @@ class Case:
         return task_and_options(*self.arguments, **self.keywords)[0]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything of it, and of the process, that a sweep could change."""
+        """Return all state of the case and of the process that a sweep could change."""
         return fingerprint(**self.subjects())
 
 
@@ -66,7 +66,7 @@ def data(plan: Plan) -> Data:
 
 
 def noting(base: type, fired: list[str], prefixes: tuple[str, ...] = ("on_",)) -> Any:
-    """A subclass of a callback's class whose every event is noted."""
+    """Return a subclass of a callback's class that records each event."""
 
     def note(name: str) -> Callable[..., None]:
         return lambda *_, **__: fired.append(name)
@@ -79,7 +79,7 @@ FRAMEWORKS = ("lightning", "transformers", "fastai", "skorch", "accelerate")
 
 
 def make(framework: str, folder: Path, **options: Any) -> Case:
-    """The case of a framework, which is imported only now; in `folder` nothing may be written."""
+    """Import a framework and return its case; a sweep may write nothing to `folder`."""
     name = f"tests.adapters.{framework}_case"
     imported = name in sys.modules
     module = importlib.import_module(name)
@@ -91,19 +91,19 @@ def make(framework: str, folder: Path, **options: Any) -> Case:
 
 
 def forget_accelerate() -> None:
-    """Accelerate keeps one state for the whole process, which the first Accelerator decides on."""
+    """Reset the state that the first Accelerator sets for the whole process."""
     state = importlib.import_module("accelerate.state")
     state.AcceleratorState._reset_state(reset_partial_state=True)
     state.GradientState._reset_state()
 
 
 def loss_scaler() -> torch.amp.GradScaler:
-    """One on the CPU, whose first scales are too large for float16, and which then grows."""
+    """Return a scaler on the CPU whose first scales are too large for float16, and which grows."""
     return torch.amp.GradScaler("cpu", init_scale=2.0**24, growth_interval=2)
 
 
 def scale_losses_on_the_cpu(accelerator: Any) -> None:
-    """What Accelerate does for float16, but on accelerators only."""
+    """Set what Accelerate sets for float16 on accelerators only."""
     accelerator.scaler, accelerator.native_amp = loss_scaler(), True
 
 

@@ -1,4 +1,4 @@
-"""What other libraries keep in loaders, collators and objects that all share is as before."""
+"""State that other libraries keep in loaders, collators and shared objects is restored."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -36,8 +36,8 @@ NODE: dict[str, Any] = {
     "no_monitor": True,
 }
 # On a busy machine a node gives up when one of its helpers needs more than 15 seconds to start, and
-# no setting changes that. No retry begins after this many seconds, and each takes 90 at most, so the
-# two nodes that a test may start stay below its limit.
+# no setting changes that. No retry begins after this many seconds, and each takes 90 at most, so
+# the two nodes that a test may start stay below its limit.
 TRIED_FOR = 50.0
 
 
