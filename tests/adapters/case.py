@@ -52,7 +52,7 @@ class Case:
 
 
 def model(plan: Plan) -> Eventful:
-    """With buffers that every pass changes, draws from the generator, and a frozen layer."""
+    """Return a model with buffers, random draws in forward, and a frozen layer."""
     layers = nn.Sequential(
         nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2)
     )
@@ -61,7 +61,7 @@ def model(plan: Plan) -> Eventful:
 
 
 def data(plan: Plan) -> Data:
-    """20 samples, whose reading draws random numbers."""
+    """Return 20 samples that draw random numbers when they are read."""
     return Data(plan, torch.randn(SAMPLES, 4))
 
 

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a framework would write its checkpoints and logs."""
+    """Return the folder where a framework would write its checkpoints and logs."""
     made = tmp_path / "written"
     made.mkdir()
     return made

@@ -1,4 +1,4 @@
-"""What is special in one framework: how it moves, casts, schedules, accumulates and frees."""
+"""How each framework moves, casts, schedules, accumulates and frees."""
 
 import gc
 import multiprocessing

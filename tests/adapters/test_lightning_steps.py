@@ -45,7 +45,7 @@ class Passing(pl.LightningModule):
 
 
 class ByHand(Passing):
-    """Steps two optimizers itself, of which the second keeps its rate."""
+    """Steps two optimizers itself; the second keeps its rate."""
 
     def __init__(self, without: tuple[int, ...] = (), returns: bool = True) -> None:
         super().__init__(without)

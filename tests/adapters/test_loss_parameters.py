@@ -162,7 +162,7 @@ def test_where_nothing_clears_them_they_pile_up_as_in_training(folder: Path) -> 
 @pytest.mark.parametrize("most", [0.0, 0.3])
 def test_methods_of_a_subclass_clip(most: float, folder: Path) -> None:
     class Clipping(WithHead):
-        """By value, of the loss as well, and without a bound as well."""
+        """Clips by value, including the loss's gradients, even with a bound of 0."""
 
         def _clip_grad_norm(self, model: Any) -> torch.Tensor:
             parameters = [*model.parameters(), *self.loss.parameters()]

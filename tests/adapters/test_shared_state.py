@@ -94,7 +94,7 @@ class Words(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 class Collator:
-    """As sentence-transformers': it remembers of which columns it has warned."""
+    """Like that of sentence-transformers, it remembers the columns it has warned about."""
 
     def __init__(self, collate: Any) -> None:
         self.collate = collate
