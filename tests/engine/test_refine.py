@@ -155,7 +155,7 @@ def test_lr_find_does_both(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("snapshot", ["auto", "device", "cpu", "disk"])
 def test_a_trial_that_goes_on_is_as_one_that_was_never_broken_off(snapshot: Any) -> None:
-    # Nothing draws random numbers, so both runs meet the same batches.
+    # Batches come in order and no layer draws, so that both runs are the same.
     model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
     made = torch.optim.Adam(model.parameters(), 0.01, amsgrad=True)
     loader = DataLoader(blobs(), 32)
