@@ -24,7 +24,7 @@ CLIP = 0.5
 
 
 class NotingTracker(GeneralTracker):
-    """Notes whatever reaches it."""
+    """Records each call."""
 
     name = "noting"
     requires_logging_directory = False
@@ -85,7 +85,7 @@ def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
                     optimizer.step()
                     optimizer.zero_grad()
 
-    batches = loader.batch_sampler  # of several processes' loaders, one that shares another one out
+    batches = loader.batch_sampler  # with several processes, a sampler that shards another one
     sampler = getattr(batches, "batch_sampler", batches).sampler
     return Case(
         plan,

@@ -1,4 +1,4 @@
-"""What the tests know of each framework: one object of it, and its own way to train."""
+"""For each framework, an object of a user and a way to train it in the framework's own loop."""
 
 import atexit
 import dataclasses
@@ -47,12 +47,12 @@ class Case:
         return task_and_options(*self.arguments, **self.keywords)[0]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything of it, and of the process, that a sweep could change."""
+        """Return all state of the case and of the process that a sweep could change."""
         return fingerprint(**self.subjects())
 
 
 def model(plan: Plan) -> Eventful:
-    """With buffers that every pass changes, draws from the generator, and a frozen layer."""
+    """Return a model with buffers, random draws in forward, and a frozen layer."""
     layers = nn.Sequential(
         nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2)
     )
@@ -61,12 +61,12 @@ def model(plan: Plan) -> Eventful:
 
 
 def data(plan: Plan) -> Data:
-    """20 samples, whose reading draws random numbers."""
+    """Return 20 samples that draw random numbers when they are read."""
     return Data(plan, torch.randn(SAMPLES, 4))
 
 
 def noting(base: type, fired: list[str], prefixes: tuple[str, ...] = ("on_",)) -> Any:
-    """A subclass of a callback's class whose every event is noted."""
+    """Return a subclass of a callback's class that records each event."""
 
     def note(name: str) -> Callable[..., None]:
         return lambda *_, **__: fired.append(name)
@@ -79,7 +79,7 @@ FRAMEWORKS = ("lightning", "transformers", "fastai", "skorch", "accelerate")
 
 
 def make(framework: str, folder: Path, **options: Any) -> Case:
-    """The case of a framework, which is imported only now; in `folder` nothing may be written."""
+    """Import a framework and return its case; a sweep may write nothing to `folder`."""
     name = f"tests.adapters.{framework}_case"
     imported = name in sys.modules
     module = importlib.import_module(name)
@@ -91,19 +91,19 @@ def make(framework: str, folder: Path, **options: Any) -> Case:
 
 
 def forget_accelerate() -> None:
-    """Accelerate keeps one state for the whole process, which the first Accelerator decides on."""
+    """Reset the state that the first Accelerator sets for the whole process."""
     state = importlib.import_module("accelerate.state")
     state.AcceleratorState._reset_state(reset_partial_state=True)
     state.GradientState._reset_state()
 
 
 def loss_scaler() -> torch.amp.GradScaler:
-    """One on the CPU, whose first scales are too large for float16, and which then grows."""
+    """Return a scaler on the CPU whose first scales are too large for float16, and which grows."""
     return torch.amp.GradScaler("cpu", init_scale=2.0**24, growth_interval=2)
 
 
 def scale_losses_on_the_cpu(accelerator: Any) -> None:
-    """What Accelerate does for float16, but on accelerators only."""
+    """Set what Accelerate sets for float16 on accelerators only."""
     accelerator.scaler, accelerator.native_amp = loss_scaler(), True
 
 

@@ -1,4 +1,4 @@
-"""The frameworks warn of things of their own, at import and at work; what they do is the test."""
+"""Tests of the adapters, where the frameworks may emit warnings of their own."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ __all__ = ["own_folder_for_temporary_files"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings are errors everywhere but here; and each needs a framework."""
+    """Mark every test of this folder, and permit warnings, which are errors elsewhere."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("default"))
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a framework would write its checkpoints and logs."""
+    """Return the folder where a framework would write its checkpoints and logs."""
     made = tmp_path / "written"
     made.mkdir()
     return made

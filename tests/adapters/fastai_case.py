@@ -30,7 +30,7 @@ class Rates(Callback):
         self.ratios = [rate / rates[0] for rate in rates]
 
     def before_validate(self) -> None:
-        raise CancelValidException  # it would draw random numbers in between
+        raise CancelValidException  # validation would draw random numbers
 
     def before_batch(self) -> None:
         if self.rates and len(self.kept) == len(self.rates):
@@ -49,7 +49,7 @@ class Rates(Callback):
 
 
 def halves(network: Any) -> list[list[Any]]:
-    """Two param groups, for discriminative rates."""
+    """Split the parameters into two groups, for discriminative rates."""
     body, head = network.model[0], network.model[4]
     return [list(body.parameters()), [p for p in head.parameters() if p.requires_grad]]
 

@@ -62,7 +62,7 @@ class Rates(Callback):
 
 
 def losses_of_steps(micro: list[tuple[int, torch.Tensor]], accumulate: int) -> list[float]:
-    """The mean loss of each optimizer step, from those of its batches, which Lightning divides."""
+    """Return the mean loss of each optimizer step; Lightning divides the losses of its batches."""
     losses, group, done = [], [], 0
     for steps, loss in micro:
         group.append(loss)

@@ -12,7 +12,7 @@ from tests.adapters.case import BATCH, LR, Case, Loss, Plan, data, model, noting
 
 
 class Criterion(nn.Module):
-    """skorch makes its criterion of a class."""
+    """A class, since skorch constructs the criterion itself."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__()

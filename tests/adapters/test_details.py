@@ -1,4 +1,4 @@
-"""What is special in one framework: how it moves, casts, schedules, accumulates and frees."""
+"""How each framework moves, casts, schedules, accumulates and frees."""
 
 import gc
 import multiprocessing
@@ -23,7 +23,7 @@ SHORT: dict[str, Any] = {**OPTIONS, "steps": 4, "progress": False}
 
 
 def subclass(module: Any, **methods: Any) -> Any:
-    """The module, of a class with other methods."""
+    """Give the module a subclass of its class with the given methods."""
     module.__class__ = type("Changed", (type(module),), methods)
     return module
 
@@ -267,7 +267,7 @@ def test_an_exception_leaves_autocast_off(folder: Path, derived: bool) -> None:
 
     kind = OfAnotherName if derived else MixedPrecision
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # there is no such device here
+        warnings.simplefilter("ignore")  # the device does not exist here
         case = make("fastai", folder, callbacks=lambda: [kind("bf16")])
         case.plan.at("forward", 3, case.plan.fail)
         nested = torch.autocast_increment_nesting()
@@ -307,7 +307,7 @@ def test_rates_can_be_checked_against_each_other(framework: str, folder: Path) -
 
 
 def feeders() -> list[str]:
-    """The threads that feed queues of worker processes."""
+    """Return the threads that feed queues of worker processes."""
     return [t.name for t in threading.enumerate() if t.name == "QueueFeederThread"]
 
 
@@ -318,7 +318,7 @@ def test_worker_processes_end_with_the_sweep(framework: str, folder: Path) -> No
     # A pass is three batches, and each begins new workers.
     find(task, steps=4)  # the first workers open what the process keeps
     gc.collect()
-    # They and the thread that feeds them are told to end, and do so.
+    # The workers and the thread that feeds them end a little later.
     until(lambda: not (multiprocessing.active_children() or feeders()))
     before = case.fingerprint()
 

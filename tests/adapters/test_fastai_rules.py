@@ -1,4 +1,4 @@
-"""The rules that are fastai's: the same rates as fastai itself."""
+"""The rules taken from fastai suggest the same rates as fastai itself."""
 
 from functools import partial
 
@@ -92,7 +92,7 @@ def test_the_same_as_a_learner_that_meets_these_losses(loss, tmp_path):
     except IndexError:  # of fastai, which has no point left
         expected = None
     lr = np.array(learn.recorder.lrs)
-    # Where fastai ended, we know of more steps.
+    # fastai may end earlier, so its rates are continued.
     lr = np.r_[lr, lr[-1] * 1.2 ** np.arange(1, steps - len(lr) + 1)]
     for theirs, ours in FASTAI.items():
         rate = None if expected is None else pytest.approx(getattr(expected, theirs), rel=1e-5)

@@ -1,4 +1,4 @@
-"""The forms in which lr_find and the widget are called, and what is refused in words."""
+"""The forms in which lr_find and the widget are called, and the errors of other forms."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ def loader(seed: int = 0) -> DataLoader[Any]:
 
 @pytest.fixture(scope="module")
 def fresh_process() -> list[str]:
-    """What a new process prints: it knows nothing of what these tests have imported."""
+    """Return the output of a new process, which has none of the imports of these tests."""
     code = """
 import sys, torch
 import lrwidget

@@ -1,4 +1,4 @@
-"""Steps of a LightningModule that are not a loss a batch: as in Lightning's own loop."""
+"""LightningModules whose steps are not one loss per batch are swept as in Lightning's loop."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +45,7 @@ class Passing(pl.LightningModule):
 
 
 class ByHand(Passing):
-    """Steps two optimizers itself, of which the second keeps its rate."""
+    """Steps two optimizers itself; the second keeps its rate."""
 
     def __init__(self, without: tuple[int, ...] = (), returns: bool = True) -> None:
         super().__init__(without)
@@ -202,7 +202,7 @@ def test_data_that_end_while_batches_are_passed_over() -> None:
     assert (records.stop_reason, len(records)) == ("exhausted", 3)
 
 
-# What other frameworks do not know is refused in words.
+# Other frameworks refuse such steps with an error.
 
 
 def test_accelerate_with_a_loss_of_none(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Trainer whose loss has parameters of its own, which are no part of its model."""
+"""A Trainer whose loss has parameters that are not part of its model."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Rates(TrainerCallback):
 
 
 class Clears(TrainerCallback):
-    """What sentence-transformers has in a callback, here in a method of its own."""
+    """Clears gradients as the callback of sentence-transformers does, in a separate method."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.clear(kwargs["optimizer"])
@@ -73,7 +73,7 @@ class Head(nn.Module):
 
 
 class WithHead(Noting):
-    """Computes its loss with a head that its optimizer trains beside the model."""
+    """Computes its loss with a head that its optimizer trains together with the model."""
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
@@ -115,7 +115,7 @@ def with_head(
 
 
 def of_steps(notes: list[Any]) -> tuple[list[float], list[float]]:
-    """Of each optimizer step the loss, and the norm of the loss's gradient before it."""
+    """Return each optimizer step's loss, and the norm of the loss's gradient before it."""
     steps: dict[int, list[Any]] = {}
     for number, *note in notes:
         steps.setdefault(number, []).append(note)
@@ -124,7 +124,7 @@ def of_steps(notes: list[Any]) -> tuple[list[float], list[float]]:
 
 
 def swept_and_trained(make: Any) -> tuple[list[float], list[float], list[float], list[float]]:
-    """Losses and gradients before each step, in a sweep and in the own loop at its rates."""
+    """Return losses and gradient norms of a sweep, and of the Trainer's loop at its rates."""
     swept, notes = make(), []
     swept.note = notes.append
     records = lr_find(swept, **SWEEP)
@@ -162,7 +162,7 @@ def test_where_nothing_clears_them_they_pile_up_as_in_training(folder: Path) -> 
 @pytest.mark.parametrize("most", [0.0, 0.3])
 def test_methods_of_a_subclass_clip(most: float, folder: Path) -> None:
     class Clipping(WithHead):
-        """By value, of the loss as well, and without a bound as well."""
+        """Clips by value, including the loss's gradients, even with a bound of 0."""
 
         def _clip_grad_norm(self, model: Any) -> torch.Tensor:
             parameters = [*model.parameters(), *self.loss.parameters()]

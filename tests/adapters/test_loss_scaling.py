@@ -40,7 +40,7 @@ def accelerate(folder: Path) -> tuple[Case, Any]:
 
 
 def fastai(folder: Path) -> tuple[Case, None]:
-    """It makes one in each fit, and has none before and after."""
+    """Make a Learner, which has a scaler only during a fit."""
     from fastai.callback.fp16 import MixedPrecision
 
     class OnTheCpu(MixedPrecision):
@@ -58,7 +58,7 @@ def fastai(folder: Path) -> tuple[Case, None]:
 
 @contextmanager
 def noted_scales(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The scale after each update of any scaler in the block."""
+    """Record the scale after each update of any scaler in the block."""
     scales: list[float] = []
     update = torch.amp.GradScaler.update
 
@@ -76,7 +76,7 @@ def test_a_loss_scaler_works_in_the_sweep_and_is_as_before(
     make_scaled: Callable[[Path], tuple[Case, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, scaler = make_scaled(folder)
-    if scaler is not None:  # as a training leaves it
+    if scaler is not None:  # the state after a training
         scaler.scale(torch.ones(1))
         scaler._growth_tracker.fill_(1)
     task = case.task()

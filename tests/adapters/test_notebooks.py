@@ -1,6 +1,6 @@
 """The example notebook of each framework, executed from its first cell to its last.
 
-All in one kernel, one after another: half of what each took was to import torch and the like.
+All run in one kernel, since imports took half of the time of each.
 """
 
 import ast
@@ -16,7 +16,7 @@ from tests.adapters.case import FRAMEWORKS
 EXAMPLES = Path(__file__).parents[2] / "examples" / "adapters"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FACTS = "{'lr': w.lr, 'suggestion': records.suggestion.lr, 'reason': str(records.stop_reason)"
-# Where the framework reads its rate, and what the training at it came to: of ten digits, a guess
+# Where the framework reads its rate, and a test of the training at it: for ten digits, a guess
 # has the loss 2.3 and the accuracy 0.1.
 ANSWERS = {
     "lightning": ("module.lr", "final_loss < 1"),
@@ -27,7 +27,7 @@ ANSWERS = {
 }
 
 
-# No name of another notebook is left, and nothing of what Accelerate shares within a process.
+# Removes the names of other notebooks and the state that Accelerate shares within a process.
 AFRESH = """
 %reset -f
 %cd -q {folder}
@@ -41,7 +41,7 @@ del sys
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[nbformat.NotebookNode]]:
-    """The code cells of each notebook with their outputs, and a last one that gives the facts."""
+    """Return each notebook's executed code cells, and a last cell that outputs the facts."""
     parts: dict[str, list[nbformat.NotebookNode]] = {}
     together = nbformat.v4.new_notebook()
     for framework in FRAMEWORKS:
@@ -54,9 +54,9 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[nbforma
         parts[framework].append(nbformat.v4.new_code_cell(facts))
         together.cells += parts[framework]
     env = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-    # No network: nothing is downloaded, and nobody asks a hub.
+    # Nothing is downloaded, and no hub is asked.
     env["HF_HUB_OFFLINE"] = "1"
-    # An error is that of one notebook; the others go on.
+    # An error in one notebook must not stop the others.
     NotebookClient(together, timeout=500, allow_errors=True).execute(env=env)
     return parts
 
@@ -72,7 +72,7 @@ def test_notebook(framework: str, executed: dict[str, list[nbformat.NotebookNode
     assert not errors, errors[0]
     answer = ast.literal_eval(outputs[-1].data["text/plain"])
     assert answer["reason"] in {"finished", "diverged"}
-    # Nobody dragged, so the chosen rate is the suggestion.
+    # The marker was not dragged, so the chosen rate is the suggestion.
     assert answer["rate"] == answer["lr"] == answer["suggestion"]
     assert 1e-4 < answer["lr"] < 0.3
     assert answer["learned"]

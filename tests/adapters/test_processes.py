@@ -1,4 +1,4 @@
-"""What cannot be swept over several processes is refused in words that say what to do instead."""
+"""Setups that cannot be swept over several processes raise an error that names an alternative."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def test_strategies_that_a_trainer_has_on_accelerators_only_are_refused(
     case = make("lightning", folder, devices=2, strategy="ddp")
     connector = case.keywords["trainer"]._accelerator_connector
     spreads = getattr(strategies, name)
-    # Without an accelerator a Trainer refuses them itself: put in where it keeps the one it has.
+    # Without an accelerator a Trainer refuses these strategies, so the test sets one directly.
     connector.strategy = type(name, (spreads,), {"__init__": lambda self: None, "world_size": 2})()
     with pytest.raises(ValueError, match=rf"strategy is {name} .* shard it with torch's fully_sha"):
         lr_find(*case.arguments, **case.keywords, steps=2, progress=False)
@@ -80,7 +80,7 @@ def test_a_trainer_over_devices_of_one_process_is_refused(folder: Path) -> None:
 def test_what_accelerate_spreads_over_processes_is_refused(
     kind: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The state says so: on the CPU Accelerate switches none of them on."""
+    """The test sets the state, since Accelerate enables none of these on the CPU."""
     from accelerate.utils import DistributedType
     from accelerate.utils.deepspeed import DeepSpeedOptimizerWrapper
 

@@ -1,6 +1,6 @@
 """Through every adapter: however a sweep ends, everything is bit for bit as before.
 
-And no callback, logger or checkpoint has heard of it.
+No callback, logger or checkpoint notices the sweep.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Ending = Callable[[TrainingTask, Plan], LRRecords]
 
 
 def diverging(batch: int) -> Ending:
-    """Later than that of the shared endings: some of these steps take several batches."""
+    """Diverge later than the shared ending does, since some steps here take several batches."""
 
     def diverged(task: TrainingTask, plan: Plan) -> LRRecords:
         plan.at("loss", batch, plan.explode)
@@ -31,7 +31,7 @@ def diverging(batch: int) -> Ending:
 
 
 def ending_of(framework: str, name: str) -> Ending:
-    """The named ending."""
+    """Return the named ending."""
     if name == "diverged":
         return diverging(9 if framework == "skorch" else 13)
     return ENDINGS[name]
@@ -58,7 +58,7 @@ def test_everything_is_as_before(framework: str, ending: str, folder: Path) -> N
 def test_what_training_goes_on_with_does_not_know_of_the_sweep(
     framework: str, folder: Path
 ) -> None:
-    """The strongest form: a training after the sweep is that without one."""
+    """Training after the sweep equals training without one."""
     rates = [0.01] * 6
     plain = make(framework, folder / "a").train(rates)
     case = make(framework, folder / "b")

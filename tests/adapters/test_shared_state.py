@@ -1,4 +1,4 @@
-"""What other libraries keep in loaders, collators and objects that all share is as before."""
+"""State that other libraries keep in loaders, collators and shared objects is restored."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +94,7 @@ class Words(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 class Collator:
-    """As sentence-transformers': it remembers of which columns it has warned."""
+    """Like that of sentence-transformers, it remembers the columns it has warned about."""
 
     def __init__(self, collate: Any) -> None:
         self.collate = collate

@@ -78,7 +78,7 @@ def transformers_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     network, items, loss = Regression(plan), Items(plan), Loss(plan)
 
     def compute_loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        # With a loss function of one's own the Trainer leaves the scaling to it.
+        # The Trainer leaves the scaling to a custom loss function.
         return loss(outputs["logits"], labels) * len(labels) * 2 / num_items_in_batch
 
     settings: dict[str, Any] = {

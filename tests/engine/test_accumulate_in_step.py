@@ -16,7 +16,7 @@ BATCHES = [SAMPLES[i : i + 32] for i in range(0, 256, 32)]
 
 
 def find(steps_now: Callable[[int], bool], told: int, *, not_finite_at: int = 0) -> LRRecords:
-    """Sweep with a step that calls the optimizer in the calls selected by `steps_now`."""
+    """Run a sweep whose step calls the optimizer in the calls selected by `steps_now`."""
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     calls = [0]
@@ -43,6 +43,7 @@ def test_a_rate_at_which_no_step_was_taken_is_an_error_that_says_so(every: int, 
 
 
 def test_every_row_with_a_step_in_it_will_do() -> None:
-    assert find(lambda call: call % 4 == 2, 4).stop_reason == "finished"  # not at its end
-    assert find(lambda call: call % 2 == 0, 4).stop_reason == "finished"  # more than one
+    # Neither steps only in the last of four calls.
+    assert find(lambda call: call % 4 == 2, 4).stop_reason == "finished"
+    assert find(lambda call: call % 2 == 0, 4).stop_reason == "finished"
     assert find(lambda _: True, 1, not_finite_at=5).stop_reason == "non-finite"

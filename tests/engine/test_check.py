@@ -1,4 +1,4 @@
-"""The check, which trains a few steps at each of several rates."""
+"""A check trains a few steps at each of several rates."""
 
 import math
 import time
@@ -25,7 +25,7 @@ def test_the_better_rate_wins_and_an_exploding_one_cannot() -> None:
     assert results.best == 0.1
     assert results.summary.lr.tolist() == [1e-4, 0.1, 1e6]
     assert math.isnan(results.summary.final_loss[2])
-    # A check has no rule that ends a trial: it goes on until the loss is no number.
+    # No rule ends a trial of a check early: the trial runs until the loss is not finite.
     assert results.trials[2].stop_reason is StopReason.NON_FINITE
 
 

@@ -29,7 +29,7 @@ __all__ = ["own_folder_for_temporary_files"]
 
 @pytest.fixture(scope="module", autouse=True)
 def in_use() -> None:
-    """What the first sweep on a device opens and keeps, in front and in a thread, is torch's."""
+    """Run sweeps first, here and in a thread, so that torch's lasting allocations exist."""
     for _ in range(2):
         find(TrainingTask(*problem()), steps=3)
         in_a_thread(TrainingTask(*problem()), steps=3)
@@ -86,13 +86,13 @@ def find(task: TrainingTask, **options: Any) -> LRRecords:
 
 
 def on_the_device(it: Scene) -> Scene:
-    """The scene's model, states and gradients there; its batches stay where they are."""
+    """Move the scene's model, states and gradients to the device; its batches stay on the CPU."""
     it.model.to(DEVICE)
     if isinstance(it.loss_fn, nn.Module):
         it.loss_fn.to(DEVICE)
     it.optimizer.load_state_dict(it.optimizer.state_dict())  # moves the states
     if it.scaler is not None:
-        # As after some training: its tensors exist.
+        # A scaler creates its tensors only when it first scales a loss.
         it.scaler = torch.amp.GradScaler(DEVICE.type, init_scale=2.0**10, growth_interval=2)
         it.scaler.scale(torch.zeros(1, device=DEVICE))
     return it
@@ -100,7 +100,7 @@ def on_the_device(it: Scene) -> Scene:
 
 @pytest.fixture
 def there() -> Iterator[Callable[[str], Scene]]:
-    """Makes a scene on the device. Its model leaves it afterwards: one is compiled only once."""
+    """Make scenes on the device; move their models back, since a model is compiled only once."""
     made: list[Scene] = []
 
     def make(name: str) -> Scene:
@@ -112,10 +112,10 @@ def there() -> Iterator[Callable[[str], Scene]]:
         it.model.cpu()
 
 
-# "extended, Stop" watches the rows as they come; on a device they come in groups.
+# "extended, Stop" reacts to single rows; on a device rows arrive in groups.
 ALL_ENDINGS = [name for name in ENDINGS if name != "extended, Stop"]
 SOME_ENDINGS = ["finished in the background", "diverged", "Stop", "exception in backward"]
-# Moving a model takes views of one storage apart, so that scene is none there.
+# Moving a model separates views of one storage, so this scene cannot exist on a device.
 ON_THE_DEVICE = [name for name in SCENES if name != "shared_storage"]
 
 
@@ -152,7 +152,7 @@ def plain_loop(
     data: Any,
     rates: Any,
 ) -> list[float]:
-    """A usual training loop, which reads each loss."""
+    """Train in an ordinary loop that reads each loss."""
     losses: list[float] = []
     while True:
         for x, y in data:
@@ -178,7 +178,7 @@ def test_the_losses_are_those_of_a_plain_loop(name: str, snapshot: Any, run: Any
     made = problem(OPTIMIZERS[name])
     records = run(TrainingTask(*made, snapshot=snapshot), start_lr=1e-5, end_lr=1e-2, steps=50)
     assert len(records) == 50
-    # After the sweep, so that what it has not put back would show.
+    # The loop runs after the sweep, so that anything the sweep did not restore changes the losses.
     generator = torch.cuda.get_rng_state()
     assert plain_loop(*made, rates=records.lr) == records.loss.tolist()
     assert not torch.equal(generator, torch.cuda.get_rng_state())
@@ -384,7 +384,7 @@ def test_a_sweep_in_a_thread_comes_after_what_its_caller_has_queued() -> None:
             p.fill_(7.0)
     torch.cuda.synchronize()
     with torch.cuda.stream(torch.cuda.Stream()):
-        torch.cuda._sleep(200_000_000)  # some tenths of a second, before the weights are written
+        torch.cuda._sleep(200_000_000)  # delays the write of the weights by some tenths of a second
         with torch.no_grad():
             for p, weight in zip(made[0].parameters(), weights, strict=True):
                 p.copy_(weight)

@@ -54,7 +54,7 @@ def test_the_spacing_is_even(given_range: tuple[float, float, int, str]) -> None
 
 
 def extended(steps: int, ends: list[tuple[int, float]], spacing: str = "log") -> list[float]:
-    """From 1e-6 to 1e-2, and to each of `ends` as soon as so many steps have been taken."""
+    """Climb from 1e-6 to 1e-2; extend the ladder to each of `ends` after its number of steps."""
     ladder = Ladder(SweepOptions(start_lr=1e-6, end_lr=1e-2, steps=steps, spacing=spacing))
     ends = list(ends)
     rates = []
@@ -91,7 +91,7 @@ def test_what_is_added_goes_on_at_the_same_density(
         return np.log(high / low) if spacing == "log" else high - low
 
     exact = steps * distance(1e-6, end) / distance(1e-6, 1e-2)
-    # Each end takes a step at least, however near it is.
+    # Each extension adds at least one step, even if its end is very near.
     assert round(exact) <= len(rates) <= round(exact) + len(asked)
 
 

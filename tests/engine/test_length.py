@@ -14,7 +14,7 @@ from lrwidget.task.options import SweepOptions
 
 @pytest.mark.slow
 def test_a_row_takes_a_few_numbers_of_memory_however_many_there_are() -> None:
-    """16 bytes are the row itself, and the table may be twice as long as it is filled."""
+    """A row takes 16 bytes, and the table may have room for twice the rows it holds."""
     model = nn.Linear(2, 1)
     data = [(torch.randn(4, 2), torch.randn(4, 1)) for _ in range(20)]
     task = TrainingTask(model, torch.optim.SGD(model.parameters()), nn.MSELoss(), data)
@@ -35,6 +35,6 @@ def test_a_row_takes_a_few_numbers_of_memory_however_many_there_are() -> None:
     finally:
         tracemalloc.stop()
         steps.close()
-    # A loss that is not let go of takes some hundred bytes.
+    # A loss tensor that is kept takes some hundred bytes.
     assert (held[1] - held[0]) / 3_000 < 64
     assert records.rows().nbytes == 16 * 4_000

@@ -42,7 +42,7 @@ def test_what_is_written_makes_the_same_optimizer(
         {"torch": torch, "weights": weights},
     )
     assert again.defaults == make(weights, lr=1e-3, **settings).defaults
-    # Only what was changed is said.
+    # Arguments at their defaults are left out.
     assert found["arguments"].count("=") == len(settings)
 
 

@@ -1,7 +1,7 @@
-"""Losses cross from a device in groups, in order, and none is waited for in a step.
+"""Losses are copied from a device in groups and in order, and no step waits for a copy.
 
-No accelerator is needed: the copy is a stand-in whose arrival the test decides. What a real device
-does is measured by `benchmarks.gpu`.
+No accelerator is needed: the test replaces the copy and decides when it arrives. `benchmarks.gpu`
+measures a real device.
 """
 
 import math
@@ -17,7 +17,7 @@ from tests.tasks import problem
 
 
 class Device:
-    """Numbers of `Crossing`s arrive when `done` steps have been reached; waiting is counted."""
+    """A device whose numbers arrive once `done` steps are reached; it counts the waits."""
 
     def __init__(self, done: float = 0) -> None:
         self.done = done

@@ -1,4 +1,4 @@
-"""A rate that was tried: what `refine` tries, what it says, what it leaves."""
+"""`refine`: the rates it tries, the rate it chooses, and the state it restores."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ Losses = Any
 
 
 def gone_through(loss: Losses, budget: int = 1400, length: int = 100) -> tuple[Search, list[Any]]:
-    """The search of a made-up task: `loss(place, steps)`."""
+    """Run the search with `loss(place, steps)` in place of training."""
     search = Search(1e-3, budget, length)
     jobs, done, kept = search.jobs(), [], dict[int, int]()
     answer: Any = None
@@ -56,7 +56,7 @@ def test_where_all_diverge_it_goes_lower() -> None:
 @pytest.mark.parametrize("shift", [-9, -2, 0, 1, 9])
 def test_it_never_spends_more_than_there_is(left: int, shift: int) -> None:
     length = first_length(left + 100, left)
-    # A trial that is longer prefers a lower rate, so that the walk begins again.
+    # Longer trials prefer lower rates, so the walk has to begin again.
     search, done = gone_through(lambda p, n: (p - shift + n / 100) ** 2, left, length)
     assert search.spent == sum(job.end - job.begin for job in done) <= left
     assert all(abs(job.place) <= 6 for job in done)
@@ -73,7 +73,7 @@ def test_the_choice_is_between_neighbours_and_lower_for_a_longer_training() -> N
     assert longer.lr == pytest.approx(same.lr * 10**-0.6)
     assert long.lr == pytest.approx(same.lr * 10**-0.75)
     assert lowered_by(300, 100) == 0
-    # A loss above the untrained one counts as that one.
+    # A loss above the untrained loss counts as the untrained loss.
     wild = choose({**scores, 1e-2: 1e5}, 1e-3, 1.0, 300, 300)
     assert wild.lr == choose({**scores, 1e-2: math.inf}, 1e-3, 1.0, 300, 300).lr
     assert choose({1e-3: math.inf}, 1e-3, 1.0, 100, None).lr is None
@@ -155,7 +155,7 @@ def test_lr_find_does_both(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("snapshot", ["auto", "device", "cpu", "disk"])
 def test_a_trial_that_goes_on_is_as_one_that_was_never_broken_off(snapshot: Any) -> None:
-    # In order, so that the batches are the same too, and with nothing that draws.
+    # Batches come in order and no layer draws, so that both runs are the same.
     model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
     made = torch.optim.Adam(model.parameters(), 0.01, amsgrad=True)
     loader = DataLoader(blobs(), 32)

@@ -310,7 +310,7 @@ def test_close_ends_the_thread_and_lets_go_of_the_model() -> None:
 
 
 class RunnerMachine(RuleBasedStateMachine):
-    """Any order of commands: states move along allowed edges, no row is lost or doubled."""
+    """In any order of commands, states change only as allowed and no row is lost or doubled."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -139,7 +139,7 @@ def test_repeats_climb_what_was_added_and_the_rates_before_stay() -> None:
     assert records.sweep_starts == [0, 10, 25]
     assert len(records) == ladder.total == 40
     first, second, third = records.sweeps
-    # What was recorded before is what it would have been, rates and losses, to the last bit.
+    # The extension leaves the rates and losses recorded before it unchanged, to the last bit.
     for before, after in zip(plain.sweeps, (first, second[:10], third[:10]), strict=True):
         assert np.array_equal(before, after)
     assert np.array_equal(second[:, 0], third[:, 0])

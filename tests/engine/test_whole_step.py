@@ -1,4 +1,4 @@
-"""Custom steps that step the optimizer themselves: when they have stepped, and their losses."""
+"""Custom steps that step the optimizer themselves: which calls make a row, and its loss."""
 
 import math
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def usual_rows() -> np.ndarray:
 
 
 class SAM(torch.optim.Optimizer):
-    """Two phases, and `step` only of the optimizer inside; written for the test."""
+    """An optimizer with two phases whose inner optimizer alone has a `step`."""
 
     def __init__(self, params: Any, lr: float, rho: float) -> None:
         super().__init__(params, {"lr": lr, "rho": rho})
@@ -153,7 +153,7 @@ def as_keras(it: Loop, batch: Any) -> Any:
     parameters = list(it.model.parameters())
     with torch.no_grad():
         torch._foreach_add_(parameters, [p.grad for p in parameters], alpha=-it.lr)
-    return [loss.item(), 0.5]  # what train_on_batch returns where a metric is measured
+    return [loss.item(), 0.5]  # train_on_batch returns such a list where a metric is measured
 
 
 def by_another_optimizer(it: Loop, batch: Any) -> Any:
@@ -198,7 +198,7 @@ def test_calls_up_to_the_step_are_one_with_the_mean_loss(every: int, told: int |
     assert records.stop_reason == "finished"
     assert len(it.losses) == 3 * every
     np.testing.assert_allclose(records.loss, np.reshape(it.losses, (3, every)).mean(1), rtol=1e-6)
-    # As the same batches with accumulate= are.
+    # The rows equal those of a sweep with accumulate= over the same batches.
     usual = Loop()
     task = TrainingTask(usual.model, usual.optimizer, LOSS, BATCHES, accumulate=every)
     expected = lr_find(task, start_lr=1e-6, end_lr=1.0, steps=3, progress=False)
@@ -283,7 +283,7 @@ def test_a_scaler_of_its_own_skips_where_its_scale_falls_and_accumulates_where_n
         return loss
 
     records = it.find(step, scaler=scaler)
-    # Two halvings from 2**10 to the 2**8 at which half a loss passes; it grows after five steps.
+    # Half a loss fits after two halvings, from 2**10 to 2**8; the scale grows every five steps.
     assert [row for row, _ in records.meta["skipped_by_scaler"]] == [0, 0, 5, 10]
     assert (len(records), len(it.losses)) == (12, 2 * (12 + 4))
     pairs = np.reshape(it.losses, (16, 2)).mean(1)
@@ -326,7 +326,7 @@ def test_a_scheduler_in_the_calls_of_one_step_does_not_change_its_rate() -> None
 
 
 class Output:
-    """As a Transformers model returns it."""
+    """An output like that of a Transformers model."""
 
     def __init__(self, loss: torch.Tensor) -> None:
         self.loss = loss
@@ -344,7 +344,7 @@ TAKEN_OF_A_WHOLE_STEP: dict[str, Callable[[torch.Tensor], Any]] = {
     "a mapping of numbers": lambda loss: {"loss": loss.item()},
     "a list of numbers": lambda loss: [loss.item(), 0.5],
 }
-# In a step that only computes the loss, and in one that does all of it.
+# Refused from a step that only computes the loss and from one that also steps the optimizer.
 REFUSED: list[tuple[Callable[[torch.Tensor], Any], type[Exception], str]] = [
     (lambda loss: None, TypeError, "the loss is None; expected a scalar tensor"),
     (lambda loss: f"{loss:.0f}", TypeError, r"the loss is '\d', a str; expected a scalar tensor"),

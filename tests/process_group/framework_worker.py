@@ -1,6 +1,6 @@
 """One rank of sweeps through the adapters: LAUNCHER framework_worker.py FRAMEWORK... FOLDER.
 
-Writes what came of each to FOLDER/FRAMEWORK-RANK.json, for the tests that launched it.
+Writes the results of each to FOLDER/FRAMEWORK-RANK.json, for the tests that launched it.
 """
 
 import gc
@@ -33,7 +33,7 @@ SCENES: dict[str, dict[str, Any]] = {
     "transformers": {},
     "accelerate": {},
     "accelerate-launched": {},
-    # Rank 0 reads for all.
+    # Rank 0 reads the data for all ranks.
     "accelerate-dispatched": {"dataloader_config": DataLoaderConfiguration(dispatch_batches=True)},
 }
 
@@ -47,7 +47,7 @@ def noting_item(data: Data, index: int) -> Any:
 
 
 def fresh(framework: str, name: str, **options: Any) -> Case:
-    """The same case on all ranks, but for its weights where it is not wrapped yet, and its luck."""
+    """Make the case with other random numbers on each rank, and other weights if unwrapped."""
     folder = FOLDER / f"{framework}-{name}-{RANK}"
     folder.mkdir()
     case = make(framework.partition("-")[0], folder, **{**SCENES[framework], **options})
@@ -59,13 +59,13 @@ def fresh(framework: str, name: str, **options: Any) -> Case:
 
 
 def luck() -> None:
-    """Other random numbers on each rank, from one seed, which shuffles the same on all."""
+    """Give each rank other random numbers from one seed, so that all ranks shuffle alike."""
     torch.manual_seed(10)
     torch.randn(RANK + 1)
 
 
 def model_of(case: Case) -> Any:
-    """The module that the plan is in."""
+    """Return the module that holds the plan."""
     held = next(iter(case.arguments))
     model = getattr(held, "model", held)  # a Trainer's
     model = getattr(model, "module", model)  # DDP's
@@ -73,8 +73,8 @@ def model_of(case: Case) -> Any:
 
 
 def sweep(case: Case) -> dict[str, Any]:
-    """Sweep it; what came of it."""
-    case.task()  # joins the process group where the script has not: that stays
+    """Sweep the case and return the results."""
+    case.task()  # joins the process group where the script has not, and stays in it
     before = case.fingerprint()
     facts: dict[str, Any] = {"error": None}
     try:
@@ -107,7 +107,7 @@ def stopped_by_rank_0(case: Case) -> dict[str, Any]:
 
 
 def facts_of(framework: str) -> dict[str, Any]:
-    """The scenes of one framework."""
+    """Play the scenes of one framework and return their results."""
     by_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ
     facts: dict[str, Any] = {"had_group": dist.is_initialized(), "by_accelerate": by_accelerate}
     case = fresh(framework, "whole")
@@ -129,7 +129,7 @@ def facts_of(framework: str) -> dict[str, Any]:
 
 
 def plain() -> dict[str, Any]:
-    """A script as a user writes it."""
+    """Run a script as a user writes it."""
     torch.manual_seed(0)
     model = DistributedDataParallel(nn.Linear(4, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -156,7 +156,7 @@ class FailsInBackward(torch.autograd.Function):
 
 
 def amid() -> dict[str, Any]:
-    """Rank 1 fails while the other one waits for its gradients."""
+    """Fail on rank 1 while rank 0 waits for its gradients."""
     model = DistributedDataParallel(nn.Linear(4, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     batches = [(torch.randn(8, 4), torch.randint(0, 2, (8,)))]

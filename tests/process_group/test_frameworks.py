@@ -1,4 +1,4 @@
-"""Sweeps through the adapters over two processes that the real launchers have launched."""
+"""Sweeps through the adapters over two processes started by the real launchers."""
 
 import json
 import os
@@ -23,13 +23,13 @@ Facts = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two ranks have written what came of each framework; Lightning finds no group yet."""
+    """Run all frameworks on two ranks and return the folder of results."""
     made = tmp_path_factory.mktemp("frameworks")
     torchrun = ["torchrun", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
     torchrun += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
-    # After the last scene the process group is broken.
+    # The last scene breaks the process group.
     launch(torchrun, *BY_TORCHRUN, "plain", "amid", str(made))
-    # Its --cpu starts one process, or takes mpirun. The case asks for the CPU itself.
+    # With --cpu Accelerate starts one process or needs mpirun, so the case asks for the CPU itself.
     accelerate = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
     accelerate += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     accelerate += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
@@ -49,7 +49,7 @@ def launch(command: list[str], *arguments: str) -> None:
 
 
 def facts_of(folder: Path, framework: str) -> Facts:
-    """What came of a framework's scenes on each rank."""
+    """Return the results of a framework's scenes on each rank."""
     return [json.loads((folder / f"{framework}-{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -107,7 +107,7 @@ def test_an_exception_on_one_rank_ends_the_sweep_on_both(framework: str, folder:
     assert failed["failed"]["error"] == "BoomError: "
     assert well["failed"]["error"].startswith("TeamError: rank 1 failed with BoomError")
     assert well["failed"]["loss"] == failed["failed"]["loss"] == well["whole"]["loss"][:4]
-    # And training goes on from there as if there had been no sweep.
+    # Training continues as if there had been no sweep.
     for there in (well, failed):
         assert there["own_after"] == there["own"]
 

@@ -1,4 +1,4 @@
-"""Sweeps over real process groups: gloo, two processes."""
+"""Sweeps over real process groups: gloo, two or four processes."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from lrwidget.process_group.team import TIMEOUT
 ROOT = Path(__file__).parents[2]
 FAILS_AT = 5
 BROKEN = "the process group is broken: start the processes anew"
-# One start of two processes plays all of them; after the last ones the process group is broken.
+# Two processes play all scenes, since starting them is slow; the last scenes break the group.
 SCENES = ["none", "whole", "forward", "loss", "loader", "setup", "stop", "nan", "uneven"]
 SCENES += ["validation", "check", "options", "interrupt"]
 SCENES += ["fsdp_none", "fsdp_whole", "fsdp_loss", "fsdp_stop"]
 SCENES += ["backward", "fsdp_forward", "fsdp_backward", "absent", "hung", "hosthung", "lost"]
-# In a ring of four one rank is no neighbour of the one that fails.
+# In a ring of four ranks, one is not a neighbour of the rank that fails.
 SCENES_OF_FOUR = ["backward", "vanished"]
 
 Facts = list[dict[str, Any]]
@@ -29,13 +29,13 @@ Facts = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two ranks have written what came of each scene."""
+    """Play all scenes on two ranks and return the folder of results."""
     return played(tmp_path_factory.mktemp("team"), SCENES, 2)
 
 
 @pytest.fixture(scope="module")
 def folder_of_four(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where four ranks have."""
+    """Play the scenes of four ranks and return the folder of results."""
     return played(tmp_path_factory.mktemp("four"), SCENES_OF_FOUR, 4)
 
 
@@ -58,13 +58,13 @@ def played(made: Path, scenes: list[str], ranks: int) -> Path:
 
 
 def play(folder: Path, scene: str, ranks: int = 2) -> Facts:
-    """What came of a scene on each rank; {} for one that was lost."""
+    """Return the results of a scene on each rank; {} for a rank that was lost."""
     files = [folder / f"{scene}-{rank}.json" for rank in range(ranks)]
     return [json.loads(file.read_text()) if file.exists() else {} for file in files]
 
 
 def assert_as_before(folder: Path, scene: str, facts: Facts) -> None:
-    """Everything is as before on both ranks, and training goes on as if there had been no sweep."""
+    """Assert that both ranks are restored and train on as if there had been no sweep."""
     wrapping = "fsdp_" if scene.startswith("fsdp") else ""
     untouched = play(folder, f"{wrapping}none")
     for there, alone in zip(facts, untouched, strict=True):
@@ -89,7 +89,7 @@ def test_all_ranks_record_the_mean_loss_and_are_restored(
     assert len(first["loss"]) == steps
     assert first["own"] != second["own"]
     assert first["loss"] == pytest.approx(np.mean([first["own"], second["own"]], axis=0), rel=1e-6)
-    # Rank 0 alone writes the log.
+    # Only rank 0 writes the log.
     assert np.array_equal(LRRecords.load(folder / f"{scene}.jsonl").loss, first["loss"])
 
 
@@ -172,10 +172,10 @@ def test_of_four_ranks_all_others_are_freed(scene: str, words: str, folder_of_fo
 def test_a_process_that_hangs_is_not_waited_for_without_end(
     scene: str, hung: int, words: str, folder: Path
 ) -> None:
-    """Amid a backward, and where it has the store of the group, without which nobody is told."""
+    """A rank hangs in backward, also the one with the group's store, which all messages need."""
     facts = play(folder, scene)
     assert facts[1 - hung]["error"].startswith(f"TeamError: {words}")
-    assert facts[hung]["error"].startswith("TeamError: ")  # once it goes on
+    assert facts[hung]["error"].startswith("TeamError: ")  # after it resumes
     for there in facts:
         assert there["error"].endswith(BROKEN)
         assert_failed_and_restored(there)
@@ -183,13 +183,13 @@ def test_a_process_that_hangs_is_not_waited_for_without_end(
 
 
 def assert_ended_at_once(there: dict[str, Any]) -> None:
-    """All is restored, long before the timeout."""
+    """Assert that the sweep failed and was restored long before the timeout."""
     assert_failed_and_restored(there)
     assert there["seconds"] < 0.5 * TIMEOUT
 
 
 def assert_failed_and_restored(there: dict[str, Any]) -> None:
-    """Nothing of the sweep is left."""
+    """Assert that the sweep failed and left nothing behind."""
     assert there["restored"]
     assert there["generators"]
     assert there["timeout_is_as_before"]
@@ -254,7 +254,7 @@ def test_the_rank_that_runs_out_of_batches_first_ends_it_for_all(folder: Path) -
 
 def test_the_validation_loss_is_the_mean_over_the_ranks(folder: Path) -> None:
     first, second = facts = play(folder, "validation")
-    # Before every fourth step the one validation batch is met four times.
+    # The one validation batch is evaluated four times, before every fourth step.
     own = [[there["own"][call] for call in (0, 8, 16)] for there in facts]
     assert own[0] != own[1]
     assert first["validated"] == second["validated"]

@@ -1,6 +1,6 @@
 """One rank of sweeps over several processes: RANK= WORLD_SIZE= python worker.py FOLDER SCENE...
 
-Writes what came of each to FOLDER/SCENE-RANK.json, for the tests that started it.
+Writes the results of each to FOLDER/SCENE-RANK.json, for the tests that started it.
 """
 
 import contextlib
@@ -34,9 +34,9 @@ OPTIONS: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 12, "progr
 FAILS_AT = 5
 RANK = int(os.environ["RANK"])
 FAILS = RANK == 1
-# Seconds to wait for the other rank; as in use, but where it is sure not to come.
+# Seconds to wait for the other rank: shorter than the default where it never answers.
 TIMEOUTS = {"absent": 5.0, "hung": 10.0, "hosthung": 10.0}
-# After these the group is of no use.
+# These scenes break the process group.
 LAST_OF_A_GROUP = ("backward", "fsdp_forward", "fsdp_backward", "absent", "lost", "vanished")
 LAST_OF_A_GROUP += ("hung", "hosthung")
 
@@ -66,7 +66,7 @@ class HangsInBackward(FailsInBackward):
 
 
 class Scene:
-    """A model on both ranks, trained a little, and what is to happen to its sweep."""
+    """A model on both ranks after some training, and the trouble that its sweep will meet."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -95,7 +95,7 @@ class Scene:
         return fully_shard(model)
 
     def train(self) -> None:
-        """A step that accumulates, as users write it, and one that does not."""
+        """Take one step that accumulates, as users write it, and one that does not."""
         loss_fn = nn.CrossEntropyLoss()
         (x, y), second, third = list(self.loader)[:3]
         self.optimizer.zero_grad()
@@ -108,7 +108,7 @@ class Scene:
             self.optimizer.zero_grad()
 
     def state(self) -> list[Any]:
-        """All that training changes, in plain values."""
+        """Return all that training changes, as plain values."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
         for held in self.optimizer.state.values():
             tensors += [value for value in held.values() if isinstance(value, torch.Tensor)]
@@ -118,7 +118,7 @@ class Scene:
     # -- the trouble ------------------------------------------------------------------------------
 
     def in_forward(self, *_: Any) -> None:
-        """Where the model begins, which is after DDP and FSDP have begun."""
+        """Fail at the start of the model's forward, after that of DDP or FSDP has begun."""
         if self.trouble == "forward" and FAILS and self.calls == FAILS_AT - 1:
             self.calls += 1
             raise ZeroDivisionError("in forward")
@@ -155,10 +155,10 @@ class Scene:
         return self.loader
 
     def wake_the_other(self) -> None:
-        """Let the process that hangs go on; what waits for an answer of its own ends then."""
+        """Resume the process that hangs, so that the threads here that wait for it can end."""
         if (RANK == 0) == (self.trouble == "hosthung"):
             return
-        with contextlib.suppress(ProcessLookupError):  # it has waked
+        with contextlib.suppress(ProcessLookupError):  # it is awake already
             os.kill(int((self.folder / f"pid-{1 - RANK}").read_text()), signal.SIGCONT)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and any(
@@ -222,7 +222,7 @@ class Scene:
         return lr_find(*arguments, self.batches(), log=self.log, **options)
 
     def stopped(self, task: TrainingTask, facts: dict[str, Any]) -> Any:
-        """Stop on one rank alone, which has wished to go on to a higher rate before."""
+        """Stop on one rank only, after that rank has asked for a higher end."""
         runner = SweepRunner(task, SweepOptions(start_lr=1e-5, end_lr=1e-1, steps=100_000))
         runner.start()
         if FAILS:
@@ -248,7 +248,7 @@ class BrokenAfter:
 
 
 def meeting(folder: Path, number: int) -> dist.Store:
-    """As torchrun has it: a store in the process of rank 0."""
+    """Return a store that lives in the process of rank 0, as under torchrun."""
     port, part = folder / f"port-{number}", folder / f"port-{number}.part"
     if RANK == 0:
         store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -281,7 +281,7 @@ def main() -> None:
         facts = scene.play()
         (folder / f"{name}-{RANK}.json").write_text(json.dumps(facts))
         group_is_good = name not in LAST_OF_A_GROUP
-    # Those who lost a peer cannot take leave of it.
+    # A rank whose peer is lost would wait for it in a regular exit.
     os._exit(0)
 
 

@@ -24,20 +24,20 @@ T = TypeVar("T")
 
 # Seconds to wait for a condition; reached only if it never holds.
 TIMEOUT = 250.0
-# The same for runners that are closed: below what remains of a test's limit after one of the above.
+# Seconds for runners to close: less than a test's limit leaves after one TIMEOUT.
 CLOSES_WITHIN = 40.0
 
 NODE: dict[str, Any] = {
     "node_ip_address": "127.0.0.1",
     "object_store_memory": 80 * 2**20,
-    # Processes that nobody here asks for anything.
+    # These processes are of no use to the tests.
     "include_dashboard": False,
     "include_log_monitor": False,
     "no_monitor": True,
 }
-# A node gives up where one of its helpers needs more than 15 seconds to start, which no setting
-# changes. On a machine with other things to do that happens. No try begins after so many seconds,
-# and one takes 90 at most: the two nodes that a test may have to start stay below its limit.
+# On a busy machine a node gives up when one of its helpers needs more than 15 seconds to start, and
+# no setting changes that. No retry begins after this many seconds, and each takes 90 at most, so
+# the two nodes that a test may start stay below its limit.
 TRIED_FOR = 50.0
 
 
@@ -51,7 +51,7 @@ def patiently(begin: Callable[[], T]) -> T:
         for process in started_since(before):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        with warnings.catch_warnings():  # of processes that nobody has waited for
+        with warnings.catch_warnings():  # about processes that were not waited for
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
     return begin()
@@ -104,7 +104,7 @@ class Nodes:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[Nodes]:
-    """A cluster whose every process is on the loopback interface, and ends with the block."""
+    """Start a cluster on the loopback interface; all its processes end with the block."""
     before = children()
     nodes = Nodes()
     ours: set[psutil.Process] = set()

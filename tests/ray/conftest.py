@@ -21,15 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    """A head without cores; its start takes longer than most tests."""
+    """Start a head without cores, once for a file: the start takes longer than most tests."""
     before = sorted(RESULTS.glob("*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        # Seconds that Ray Train waits for cores before it asks anew, and may hear of an end.
+        # Seconds that Ray Train waits for cores; only between two waits can it be ended.
         patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
-        # Seconds between two looks of Ray Train at whether the workers have ended.
+        # Seconds between Ray Train's checks of whether the workers have ended.
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-        # Milliseconds between two looks at whether a node lives; five in vain, and it is dead.
+        # Milliseconds between health checks of a node; after five failures Ray declares it dead.
         patch.setenv("RAY_health_check_period_ms", "500")
         with cluster() as nodes:
             yield nodes

@@ -43,7 +43,7 @@ def ends(runner: Any) -> None:
 
 
 def leave() -> None:
-    """Disconnect: no later call may start another cluster, as Ray's calls do."""
+    """Disconnect; no later call may start another cluster, although Ray's own calls would."""
     runner = running()
     handle = runner._handles[0]
     ray.shutdown()

@@ -43,7 +43,7 @@ RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 20, "seed": 
 
 
 class OwnLosses(GatedLoss):
-    """Writes down the losses of its rank, and fails on the last one."""
+    """Writes the losses of its rank to a file, and fails on the last rank."""
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if dist.get_rank() == 0:
@@ -56,7 +56,7 @@ class OwnLosses(GatedLoss):
 
 
 def make_shared(gate: Path, fails_at: int | None = None) -> tuple[Any, ...]:
-    """The model is left for the workers to share."""
+    """Make a task with an unwrapped model, which the workers have to share."""
     assert dist.get_world_size() == 2
     model, optimizer, _, loader = make_task()
     return model, optimizer, OwnLosses(gate, fails_at), loader
@@ -64,7 +64,7 @@ def make_shared(gate: Path, fails_at: int | None = None) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def two(nodes: Nodes) -> list[Any]:
-    """Two nodes with a core each."""
+    """Add two nodes with one core each."""
     return [nodes.add(num_cpus=1), nodes.add(num_cpus=1)]
 
 
@@ -89,16 +89,16 @@ def start(gate: Gate) -> Iterator[Any]:
     gate.open()
     close_all(running)
     for cluster in clusters:
-        nothing_stays(cluster)  # a rank's store listens at every address until then
+        nothing_stays(cluster)  # until its job ends, a rank's store listens on all addresses
 
 
 def groups() -> list[str]:
-    """How what was asked of the cluster stands, request by request."""
+    """Return the state of each placement group."""
     return [group["state"] for group in placement_group_table().values()]
 
 
 def helpers() -> list[str]:
-    """Those who ask for cores and hold them, by name; also who clears up after them."""
+    """Return the names of the Ray processes that request, hold and release cores."""
     found = []
     for process in children():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -109,9 +109,9 @@ def helpers() -> list[str]:
 
 
 def nothing_stays(cluster: RayRunner) -> None:
-    """No cores are held or waited for when all who would have ended, and they do."""
+    """Assert that all helpers end, and that no cores are held or requested afterwards."""
     for _, gone in cluster._shutting_down:
-        with pytest.raises(RayActorError):  # it is gone, or going, without an answer
+        with pytest.raises(RayActorError):  # the actor has ended or is ending
             ray.get(gone, timeout=TIMEOUT)
     until(lambda: set(groups()) <= {"REMOVED"} and helpers() == [], every=0.5)
 
@@ -175,7 +175,7 @@ def test_an_exception_on_one_worker_ends_the_sweep_with_that_exception(
 
 
 def means_of_ranks(gate: Gate, jobs: int) -> list[list[float]]:
-    """The mean losses of each job, of those that had the workers one after the other."""
+    """Return the mean losses of each job; the jobs ran one after another."""
     ranks = [np.loadtxt(gate.path.with_suffix(f".rank{rank}")) for rank in range(2)]
     assert (ranks[0] != ranks[1]).any()
     return sorted(np.mean(ranks, axis=0).reshape(jobs, -1).tolist())
@@ -215,7 +215,7 @@ def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     assert len(runner.records) == 4
 
 
-# Two attempts, each of which starts seven processes that import torch, on the cores of one machine.
+# Two attempts each start seven processes that import torch, on the cores of one machine.
 @pytest.mark.timeout(600)
 def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
     start: Any, gate: Gate, nodes: Nodes, two: list[Any]

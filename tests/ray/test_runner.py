@@ -1,4 +1,4 @@
-"""What RayRunner is given, and what becomes of it without Ray."""
+"""RayRunner: its arguments, and its errors without Ray or a cluster."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_widget_takes_nothing_else_for_a_runner_and_nothing_beside_a_factory
 
 def test_where_nobody_answers_it_says_so_at_once() -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))  # and does not listen
+        probe.bind(("127.0.0.1", 0))  # the port does not listen
         address = f"127.0.0.1:{probe.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(ConnectionError, match=f"cluster at '{address}': nothing answers at"):

@@ -43,7 +43,7 @@ RANGE: dict[str, Any] = {"start_lr": 1e-5, "end_lr": 1e-1, "steps": 30, "seed": 
 
 @pytest.fixture(scope="module")
 def first(nodes: Nodes) -> Any:
-    """A node of two cores that stays."""
+    """Add a node of two cores that no test kills."""
     return nodes.add(num_cpus=2)
 
 
@@ -52,7 +52,7 @@ def nothing_stays(first: Any, gate: Gate) -> Iterator[None]:
     threads = set(threading.enumerate())
     yield
     gate.open()
-    # One that does not end must not fail each of the following tests as well.
+    # A runner that does not end must not fail the following tests as well.
     started, running[:] = running[:], []
     close_all(started)
     left = set(threading.enumerate()) - threads
@@ -69,14 +69,14 @@ def source(cluster: RayRunner | None = None, **options: Any) -> RaySource:
 
 
 def start(runner: T) -> T:
-    """Start it; the test's end ends it."""
+    """Start the runner; it is closed at the end of the test."""
     running.append(runner)
     runner.start()
     return runner
 
 
 def local(seed: int = RANGE["seed"]) -> LRRecords:
-    """The rows of the same sweep, met in this process."""
+    """Return the rows of the same sweep run in this process."""
     options = SweepOptions(**(RANGE | {"seed": seed}))
     runner = SweepRunner(build_task(make_task, Job(RANGE["seed"], {}, options)), options)
     runner.start()
@@ -208,7 +208,7 @@ class DiesOnce(GatedLoss):
         assert self.gate is not None
         mark = self.gate.with_suffix(".died")
         if self.calls == 4 and not mark.exists():
-            threading.Event().wait(0.5)  # until what there is has been reported
+            threading.Event().wait(0.5)  # until the rows so far have been reported
             mark.touch()
             os._exit(1)
         return super().forward(output, target)
@@ -262,7 +262,7 @@ def test_a_factory_that_fails_ends_its_run_with_what_it_raised(
 
 
 def all_cores_are_free() -> bool:
-    """Asked together: a node that an earlier test has killed may count for a while."""
+    """Compare both totals anew: a node killed by an earlier test may count for a while."""
     return bool(ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
 
 
@@ -290,7 +290,7 @@ def test_leaving_the_cluster_ends_what_runs_in_words_and_coming_back_changes_not
 
 
 class HangsAt(GatedLoss):
-    """Never comes back from a step, whatever it is told."""
+    """Hangs in a step, and no command ends it."""
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if self.calls == 4:
@@ -308,7 +308,7 @@ def test_closing_ends_a_step_that_hangs_and_keeps_the_rows() -> None:
     until(lambda: len(runner.records) == 4)
     runner.stop()
     with pytest.raises(TimeoutError):
-        runner.wait(1)  # Stop waits for the step in hand
+        runner.wait(1)  # Stop waits for the current step
     close_all([runner])
     assert runner.state is RunState.STOPPED
     assert len(runner.records) == 4

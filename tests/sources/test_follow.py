@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class Following:
-    """A follower and its successors, each started when it is there."""
+    """A follower and its replacements, each started as soon as it exists."""
 
     def __init__(self, path: Path) -> None:
         self.all = [LogRunner(path)]
@@ -72,7 +72,7 @@ def following(path: Path) -> Iterator[Following]:
 
 @pytest.fixture
 def follower(following: Following) -> LogRunner:
-    """The first."""
+    """Return the first follower."""
     return following.now
 
 
@@ -127,7 +127,7 @@ def test_a_file_written_anew_and_already_longer_is_a_new_sweep(
     append(path, f"{HEAD}\n{row(1.0)}\n")
     until(lambda: rates(following.now) == [1.0])
     other = json.dumps({**json.loads(HEAD), "id": "another"})
-    with path.open("r+") as file:  # in one write, so that no shorter file is ever there
+    with path.open("r+") as file:  # in one write, so that the file is never shorter
         file.write(f"{other}\n{row(5.0)}\n{row(6.0)}\n{row(7.0)}\n")
     until(lambda: rates(following.now) == [5.0, 6.0, 7.0])
 
@@ -154,7 +154,8 @@ def test_a_file_that_is_moved_away_is_followed_until_another_is_there(
     moved = path.rename(path.with_suffix(".old"))
     append(moved, f"{row(2.0)}\n")
     until(lambda: rates(first) == [1.0, 2.0])
-    with moved.open("a") as old, path.open("w") as new:  # at once: none of either may be lost
+    # Both files are open at once: no line of either may be lost.
+    with moved.open("a") as old, path.open("w") as new:
         old.write(f"{row(3.0)}\n")
         old.flush()
         new.write(f"{HEAD}\n{row(7.0)}\n{END}\n")
@@ -189,7 +190,7 @@ def test_a_copy_that_is_still_on_its_way_is_waited_for(path: Path, following: Fo
     text = f"{NAMED_HEAD}\n{row(1.0)}\n{row(2.0)}\n"
     path.write_text(text)
     until(lambda: rates(first) == [1.0, 2.0])
-    for there in (0, 10, len(NAMED_HEAD) + 5):  # as scp does it: from its beginning
+    for there in (0, 10, len(NAMED_HEAD) + 5):  # scp rewrites a file from its beginning
         path.write_text(text[:there])
         time.sleep(0.12)
         assert following.now is first
@@ -233,7 +234,7 @@ def test_a_file_that_cannot_be_read_for_a_while_is_tried_again(
 
 
 def test_a_file_whose_old_handle_has_gone_stale_is_read_from_the_new_one(path: Path) -> None:
-    """As on NFS, where the server has replaced it."""
+    """NFS gives a stale handle where the server has replaced the file."""
     reader = _Reader(path)
     path.write_text(f"{NAMED_HEAD}\n{row(1.0)}\n")
     assert reader.read() == (True, [NAMED_HEAD, row(1.0)])
@@ -243,7 +244,7 @@ def test_a_file_whose_old_handle_has_gone_stale_is_read_from_the_new_one(path: P
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
         def close(self) -> None:
-            """Nothing to close."""
+            """Do nothing: there is no file to close."""
 
     reader.close()
     reader._held = Stale()  # type: ignore[assignment]

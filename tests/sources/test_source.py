@@ -46,7 +46,7 @@ def test_a_variant_of_the_sweep_alone_runs_the_same_task() -> None:
     records = rows_of(variants.runner("", {"steps": 6, "end_lr": 0.1}))
     assert (len(records), records.lr[-1]) == (6, pytest.approx(0.1))
     assert len(made) == 1
-    # The next plain run is the plain one again.
+    # Overrides apply to one run: the next run has the original options.
     assert variants.runner("").span == (1e-4, 1e-2)
 
 
@@ -80,7 +80,7 @@ def test_a_check_runs_what_its_run_ran() -> None:
     checker.start()
     results = checker.wait()
     assert results is checker.result
-    # Of 256 samples a batch of 256 is all of them, so that each step begins an epoch.
+    # One batch holds all 256 samples, so each step begins an epoch.
     assert results.trials[0].meta["epochs_begin_at"] == [1, 2]
     assert len(results.trials[0]) == 3
 

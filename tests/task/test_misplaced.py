@@ -14,7 +14,7 @@ model, sgd, ce, loader = problem()
 
 
 def made(name: str, module: str, base: type = object, **attributes: Any) -> Any:
-    """Return a class that belongs to a module of a library."""
+    """Return a class whose module is that of a library."""
     return type(name, (base,), {"__module__": module, **attributes})
 
 

@@ -85,7 +85,7 @@ class Unmade(torch.optim.Optimizer):
 
 
 class NotAnOptimizer:
-    """An object with the interface of an optimizer that is not of torch's class."""
+    """An object with the interface of an optimizer that does not inherit from torch's class."""
 
     def __init__(self, inner: torch.optim.Optimizer) -> None:
         self.inner, self.turn = inner, 0
@@ -190,7 +190,7 @@ def test_the_widget_applies_to_an_optimizer_that_is_not_of_torch_s_class() -> No
 
 
 class Averaging(torch.optim.SGD):
-    """As Schedule-Free: the weights of train mode are not those that are evaluated."""
+    """Like Schedule-Free, an optimizer whose weights differ between train and eval mode."""
 
     def __init__(self, params: Any, lr: float = 0.1) -> None:
         super().__init__(params, lr=lr)
@@ -263,7 +263,7 @@ def test_it_is_evaluated_in_eval_mode_and_that_does_not_change_its_training(snap
         snapshot=snapshot,
     )
     assert validated.rows().tobytes() == find(model, optimizer).rows().tobytes()
-    # It was in eval mode before, so that the weights of the first measurement are the model's.
+    # The optimizer is in eval mode, so the first measurement uses the model's weights as they are.
     with torch.no_grad():
         x, y = BATCHES[0]
         expected = float(LOSS(model(x), y))

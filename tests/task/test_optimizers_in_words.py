@@ -1,4 +1,4 @@
-"""Optimizers that cannot be swept get an error with advice; those of libraries are swept."""
+"""Optimizers that cannot be swept raise an error with advice; those of libraries are swept."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ __all__ = ["own_folder_for_temporary_files"]
 
 
 def refused(optimizer: Any, error: type[Exception], words: str, **options: Any) -> None:
-    """Assert the error of `lr_find` and of the widget's constructor."""
+    """Assert that `lr_find` and the widget's constructor raise the error."""
     model = network()
     given = optimizer(model.parameters()) if callable(optimizer) else optimizer
     for entry in (find, LRFinderWidget):
@@ -172,7 +172,7 @@ def test_lbfgs_with_other_optimizers_is_refused() -> None:
 
 # -- libraries -------------------------------------------------------------------------------------
 
-# One or two of a kind: with attributes, buffers in the groups, modes, factored or projected states.
+# One or two of each kind: attributes, buffers in groups, modes, factored or projected states.
 SOME = [
     "AdaBelief",
     "AdamP",

@@ -1,4 +1,4 @@
-"""The validation of options; errors name the value and the expected one."""
+"""The validation of options: errors name the given and the expected value."""
 
 import math
 

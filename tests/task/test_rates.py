@@ -1,4 +1,4 @@
-"""The ratio of param groups is that of the configured rates, whatever a schedule did."""
+"""Param groups keep the ratio of their configured rates, whatever a schedule did."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def two_groups(first: Any = 1e-4, second: Any = 1e-2) -> tuple[nn.Sequential, to
 
 
 def swept_ratios(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[tuple[float, float]]:
-    """Of each step: the first group's rate by the recorded one, the second's by the first's."""
+    """Return for each step the ratios first group's to recorded rate, second's to first group's."""
     met: list[tuple[float, float]] = []
     handle = optimizer.register_step_pre_hook(
         lambda o, *_: met.append((float(o.param_groups[0]["lr"]), float(o.param_groups[1]["lr"])))
@@ -144,7 +144,7 @@ def test_rates_that_were_all_0_before_the_schedule_are_read_as_they_are() -> Non
     assert [ratio for _, ratio in rate_groups([optimizer])] == pytest.approx([1, 2])
 
 
-# -- layer decay: `lr_scale` beside the rate, as timm, BEiT and MAE have it ------------------------
+# -- layer decay: an `lr_scale` in each group, as in timm, BEiT and MAE ----------------------------
 
 SCALES = (0.25, 0.5, 1.0)
 
@@ -157,7 +157,7 @@ def layer_decay() -> tuple[nn.Sequential, torch.optim.AdamW]:
 
 
 class ScalingScheduler:
-    """As timm's: it keeps the rates as written in `initial_lr` and multiplies the scales in."""
+    """Like timm's schedulers, it multiplies the rate in `initial_lr` by the group's scale."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.groups = optimizer.param_groups
@@ -202,7 +202,7 @@ def test_under_layer_decay_the_axis_is_the_rate_that_a_person_writes(name: str) 
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
         [0.01 * scale for scale in SCALES]
     )
-    # And a scheduler that is made now multiplies them in once, not twice.
+    # A scheduler made after apply() multiplies by the scales once, not twice.
     ScalingScheduler(optimizer)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * SCALES[0])
 
