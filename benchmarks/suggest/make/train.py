@@ -1,4 +1,4 @@
-"""Trains many replicas of a small model at once: every rate and every seed side by side."""
+"""Trains many replicas of a small model at once, for all rates and seeds."""
 
 import math
 from collections.abc import Callable
