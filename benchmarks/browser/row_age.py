@@ -62,9 +62,7 @@ def ages(lab: Lab, seconds: float, steps: int) -> list[float]:
     drawn: list[tuple[float, int]] = lab.page.evaluate("window.drawn")
     return [
         1000 * (next(at for at, count in drawn if count >= row) - existed[row])
-        for row in range(
-            1, steps
-        )  # a row's time is taken in the next step, which the last row lacks
+        for row in range(1, steps)  # the last row has no next step, which takes its time
     ]
 
 
