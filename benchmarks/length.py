@@ -1,7 +1,7 @@
 """Time and memory of a sweep by its length: `python -m benchmarks.length`.
 
-Two sweeps of the same small network take turns: one that has 100,000 steps behind it, one that
-begins anew and is at its 100th step. And the memory that Python and numpy hold for a row.
+Two sweeps of the same small network take turns: one after 100,000 steps, and a new one at its 100th
+step. It also measures the memory of Python and numpy per row.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from lrwidget.records.records import LRRecords
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
-EARLY, BLOCK = 100, 200  # the blocks that are timed: steps 100 to 300 and 100,000 and on
+EARLY, BLOCK = 100, 200  # timed blocks: steps 100 to 300, and from 100,000 on
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def step_ratio(rows: int, rounds: int) -> tuple[tuple[float, float, float], ...]:
-    """Time at `rows` rows over time at 100: quartiles, by the clock and of processor time."""
+    """Return the ratio of the times at `rows` rows and at 100: quartiles by clock and processor."""
     late = Sweep(rows + rounds * BLOCK + 1)
     late.advance(rows)
     pairs: list[tuple[Seconds, Seconds]] = []
@@ -58,7 +58,7 @@ def step_ratio(rows: int, rounds: int) -> tuple[tuple[float, float, float], ...]
 
 
 def bytes_per_row(begin: int, end: int) -> float:
-    """How much more is held at `end` rows than at `begin`, a row."""
+    """Return the growth of memory from `begin` to `end` rows, in bytes per row."""
     running = Sweep(end + 1)
     tracemalloc.start()
     try:
@@ -74,7 +74,7 @@ def bytes_per_row(begin: int, end: int) -> float:
 
 
 class Sweep:
-    """A sweep that is taken step by step."""
+    """A sweep that advances on demand."""
 
     def __init__(self, steps: int) -> None:
         model = nn.Linear(4, 2)
@@ -85,18 +85,18 @@ class Sweep:
         self._steps = sweep(TrainingTask(*problem), options, self.records)
 
     def advance(self, steps: int) -> None:
-        """Take so many steps."""
+        """Run `steps` steps."""
         for _ in range(steps):
             next(self._steps)
 
     def timed(self, steps: int) -> Seconds:
-        """Take so many steps; returns what they took."""
+        """Run `steps` steps and return their time."""
         watch = Seconds.begin()
         self.advance(steps)
         return watch.until_now()
 
     def close(self) -> None:
-        """End it."""
+        """End the sweep."""
         self._steps.close()
 
 

@@ -12,27 +12,27 @@ Run = Callable[[Problem, int], Any]
 
 
 class Seconds(NamedTuple):
-    """What one sweep took: by the clock, and of processor time in all threads of the process."""
+    """Duration of a sweep: wall-clock time, and processor time of all threads of the process."""
 
     clock: float
     processor: float
 
     @classmethod
     def begin(cls) -> "Seconds":
-        """Where both clocks stand now."""
+        """Return the current readings of both clocks."""
         return cls(time.perf_counter(), time.process_time())
 
     def until_now(self) -> "Seconds":
-        """What has passed since `begin`."""
+        """Return the time since `begin`."""
         now = self.begin()
         return Seconds(now.clock - self.clock, now.processor - self.processor)
 
 
 class Ratio(NamedTuple):
-    """What a finder takes over what the bare loop beside it takes: medians and quartiles of pairs.
+    """Time of a finder divided by that of the paired bare loop: quartiles over all pairs.
 
-    Other programs on the machine stretch the clock, in both of a pair but not equally; processor
-    time they leave almost alone, but it does not see where a thread waits for another.
+    Other programs on the machine lengthen wall-clock times, not equally within a pair. They hardly
+    affect processor times, but these exclude the time that a thread waits for another.
     """
 
     clock: tuple[float, float, float]  # lower quartile, median, upper quartile
@@ -43,14 +43,14 @@ class Ratio(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What `measure` found: ratios by name; the bare loop's processor time, milliseconds a step."""
+    """The result of `measure`: ratios by name; the bare loop's processor time in ms per step."""
 
     ratios: dict[str, Ratio]
     bare_step: float
 
 
 def seconds(run: Run, workload: Workload, steps: int) -> Seconds:
-    """Time one sweep of a new problem; making the problem is not part of it."""
+    """Time one sweep of a new problem, without making the problem."""
     problem = workload.problem()
     gc.collect()
     began = Seconds.begin()
@@ -64,9 +64,9 @@ def seconds(run: Run, workload: Workload, steps: int) -> Seconds:
 def measure(
     finders: Mapping[str, Run], bare: Run, workload: Workload, steps: int, rounds: int
 ) -> Measured:
-    """Run each finder beside the bare loop, `rounds` times, all of them interleaved.
+    """Run each finder paired with the bare loop for `rounds` rounds, all interleaved.
 
-    Which of a pair goes first alternates. One round more, at the start, is not counted.
+    The order within a pair alternates. An additional first round is not counted.
     """
     pairs: dict[str, list[tuple[Seconds, Seconds]]] = {name: [] for name in finders}
     for round_ in range(rounds + 1):
@@ -87,7 +87,7 @@ def measure(
 
 
 def ratio(pairs: list[tuple[Seconds, Seconds]]) -> Ratio:
-    """The quartiles over all pairs (finder, bare loop)."""
+    """Return the quartiles over all pairs (finder, bare loop)."""
     return Ratio(
         quartiles([theirs.clock / base.clock for theirs, base in pairs]),
         quartiles([theirs.processor / base.processor for theirs, base in pairs]),
@@ -95,6 +95,6 @@ def ratio(pairs: list[tuple[Seconds, Seconds]]) -> Ratio:
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
+    """Return lower quartile, median and upper quartile."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, median, high

@@ -1,9 +1,9 @@
-"""Cost of the stream of sweeps on a Ray cluster for the driver: bytes, messages, CPU time.
+"""Measures the driver's cost of streaming sweeps on a Ray cluster: bytes, messages, CPU time.
 
 python -m benchmarks.ray_stream [SWEEPS]
 
-A local cluster, on the loopback interface, runs so many sweeps at once (4) whose steps do nothing
-but wait, 50 a second. Reported is what a message takes, and what a thousand such sweeps would take.
+A local cluster on the loopback interface runs SWEEPS sweeps at once (4), whose steps only wait, at
+50 steps per second. Prints the cost of a message and the estimated cost of a thousand such sweeps.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AT_ONCE = 1000
 
 
 def make_task() -> Any:
-    """A model of one weight, whose loss waits."""
+    """Return a task with a model of one weight, whose loss function waits."""
 
     def wait(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         time.sleep(PAUSE)
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def cpu(process: psutil.Process) -> float:
-    """Seconds of CPU time that the driver has used."""
+    """Return the CPU time of the driver in seconds."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

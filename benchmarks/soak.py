@@ -1,10 +1,10 @@
-"""Whether memory grows beyond the rows while a long sweep with fast batches streams to a page.
+"""Measures the growth of memory while a long sweep with fast batches streams to a page.
 
     python -m benchmarks.soak --minutes 10
 
-Prints, as the sweep goes on, the rows and what kernel and page hold: the kernel's resident memory
-and what Python has allocated, the page's heap and its array buffers, garbage collected. At the end:
-bytes a row, from the slopes over the second half.
+Prints, during the sweep, the number of rows and the memory of kernel and page: the kernel's
+resident memory and Python's allocations, the page's heap and array buffers after garbage
+collection. At the end it prints bytes per row, from the slopes over the second half.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ w
 
 @dataclass(frozen=True)
 class Held:
-    """What kernel and page hold at a moment, in bytes."""
+    """Memory of kernel and page at one time, in bytes."""
 
     rows: int
     resident: int  # of the kernel, as the system counts
     python: int  # of the kernel, as Python counts
     heap: int  # of the page
-    buffers: int  # of the page: typed arrays lie beside its heap
+    buffers: int  # of the page: typed arrays are not in its heap
     nodes: int  # DOM nodes of the page
 
 
 class Soak:
-    """A page with a widget, and what both hold."""
+    """A page with a widget, and the memory of kernel and page."""
 
     def __init__(self, lab: Lab, steps: int) -> None:
         self.lab = lab
@@ -60,7 +60,7 @@ class Soak:
         self._session.send("Performance.enable")
 
     def held(self) -> Held:
-        """Both at this moment, garbage collected."""
+        """Return the current memory after garbage collection."""
         self._session.send("HeapProfiler.collectGarbage")
         usage = self._session.send("Runtime.getHeapUsage")
         nodes = self._session.send("Memory.getDOMCounters")["nodes"]
@@ -76,7 +76,7 @@ class Soak:
 
 
 def slope(held: list[Held], what: str) -> float:
-    """Bytes a row: the slope of the line through the points, by least squares."""
+    """Return bytes per row: the slope of a least-squares line through the points."""
     line = statistics.linear_regression([h.rows for h in held], [getattr(h, what) for h in held])
     return line.slope
 

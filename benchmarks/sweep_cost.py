@@ -1,8 +1,8 @@
 """Overhead of a sweep over a bare loop, and of other finders: `python -m benchmarks.sweep_cost`.
 
-In a script: lrwidget without and with its progress bar, and every other finder that is installed.
-Then, in a real Jupyter kernel whose messages are really sent and received: lrwidget with a widget
-that streams. Start-up and restore are part of every time.
+Measures lrwidget without and with its progress bar, and all other installed finders, in a script.
+Then it measures lrwidget with a streaming widget in a real Jupyter kernel, whose messages a client
+receives. All times include start-up and restore.
 """
 
 import argparse
@@ -39,13 +39,13 @@ def main() -> None:
 
 
 def in_script(workload: Workload, steps: int, rounds: int, others: dict[str, Run]) -> Measured:
-    """lrwidget without a widget, and the other finders, beside the bare loop."""
+    """Measure lrwidget without a widget and the other finders against the bare loop."""
     runs: dict[str, Run] = {
         "lrwidget": finders.ours,
         "lrwidget, with its bar": functools.partial(finders.ours, progress=True),
         **others,
     }
-    # Lightning and fastai leave files where they run.
+    # Lightning and fastai write files to the current folder.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), finders.quiet():
         return measure(runs, finders.bare_loop, workload, steps, rounds)
 
@@ -60,7 +60,7 @@ def report(workload: Workload, measured: Measured, where: str = "in a script") -
 
 
 def installed() -> dict[str, Run]:
-    """The other finders that can be imported here."""
+    """Return the other finders that are installed."""
     found: dict[str, Run] = {}
     for name, (module, finder) in finders.OTHERS.items():
         if importlib.util.find_spec(module) is None:
@@ -71,7 +71,7 @@ def installed() -> dict[str, Run]:
 
 
 def machine(threads: int) -> str:
-    """Processor and versions, as far as they bear on the figures."""
+    """Return the processor and the versions that affect the figures."""
     packages = ["torch", "ipykernel", *(m.replace("_", "-") for m, _ in finders.OTHERS.values())]
     names = {"ignite": "pytorch-ignite"}
     found = []
@@ -85,7 +85,7 @@ def machine(threads: int) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    """What to measure, from the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_cost", description=__doc__)
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), help="mlp, lenet")
     parser.add_argument("--steps", type=int, default=500)

@@ -8,12 +8,12 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-START_LR, END_LR = 1e-6, 1e-2  # all of it is climbed: no loss explodes on the way
+START_LR, END_LR = 1e-6, 1e-2  # the loss does not explode within this range
 BATCH_SIZE = 32
 
 
 class Problem(NamedTuple):
-    """What a finder is given."""
+    """The arguments of a finder."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -22,14 +22,14 @@ class Problem(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """A network, and whether its batches come from a loader or are ready in a list."""
+    """A network with batches from a loader or from a list."""
 
     name: str
     network: Callable[[], nn.Module]
     from_loader: bool = True
 
     def problem(self) -> Problem:
-        """A new network and optimizer, the same each time, over the handwritten digits."""
+        """Return the same new network and optimizer each time, with the handwritten digits."""
         torch.manual_seed(1703)
         model = self.network()
         optimizer = torch.optim.Adam(model.parameters())
@@ -39,14 +39,14 @@ class Workload(NamedTuple):
 
 
 def digits() -> TensorDataset:
-    """The 1,797 handwritten digits of scikit-learn: images (1, 8, 8) from 0 to 1, and labels."""
+    """Return scikit-learn's 1,797 digits: images (1, 8, 8) from 0 to 1, and labels."""
     source = load_digits()
     images = torch.tensor(source.images, dtype=torch.float32).unsqueeze(1) / 16
     return TensorDataset(images, torch.tensor(source.target))
 
 
 def mlp() -> nn.Module:
-    """A small network: 85,000 parameters, less than a millisecond a step on one core."""
+    """Return a small network: 85,000 parameters, less than 1 ms per step on one core."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(64, 256),
@@ -58,7 +58,7 @@ def mlp() -> nn.Module:
 
 
 def lenet() -> nn.Module:
-    """The network of the examples: 53,000 parameters."""
+    """Return the network of the examples: 53,000 parameters."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.ReLU(),
@@ -76,6 +76,6 @@ def lenet() -> nn.Module:
 
 MLP = Workload("MLP", mlp)
 LENET = Workload("LeNet", lenet)
-# Nothing to save in the loader: what is left is the engine's own cost.
+# Without a loader, only the engine's own cost remains.
 MLP_READY = Workload("MLP, ready batches", mlp, from_loader=False)
 LENET_READY = Workload("LeNet, ready batches", lenet, from_loader=False)

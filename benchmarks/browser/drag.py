@@ -1,8 +1,8 @@
-"""How long it takes from a move of the marker in the page to `w.lr`, at an idle kernel.
+"""Measures the time from a move of the marker in the page to `w.lr`, with an idle kernel.
 
     python -m benchmarks.browser.drag
 
-Kernel and page read the same machine's clock.
+Kernel and page use the same machine's clock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async (root, wanted) => {{
 
 
 def latencies(lab: Lab) -> tuple[list[float], list[float]]:
-    """Milliseconds until the kernel had a rate: of every rate it heard, and of each drag's last."""
+    """Return the ms until the kernel had a rate: for all rates, and for each drag's last one."""
     lab.open(SETUP, WIDGET)
     lab.run_all()
     finder = Finder(lab)
@@ -46,11 +46,11 @@ def latencies(lab: Lab) -> tuple[list[float], list[float]]:
     finder.root.evaluate(WATCH, [lab.page.evaluate("labTest.modelIds()")[0], "marker"])
     ends = []
     for move in range(MOVES):
-        # No rate twice: each that was heard has one move.
+        # No rate occurs twice, so that each belongs to one move.
         finder.drag_marker_to(1e-5 * 10 ** (1 + (move % 7) / 2 + move / 1000))
         ends.append(finder.wait_for_kernel())
-    # The marker goes where the hand is, then to the rate that is meant: the later one counts. A
-    # press beside it is sent before the next frame moves it there; then the pick itself counts.
+    # The marker first moves to the pointer, then to the final rate: the later move counts. A press
+    # next to the marker is sent before the next frame moves it; then the pick itself counts.
     moved: list[tuple[float, float]] = lab.page.evaluate("window.moved")
     picked: list[tuple[float, float]] = lab.page.evaluate("window.picked")
     heard: list[tuple[float, float]] = lab.kernel.value("heard")
@@ -64,7 +64,7 @@ def latencies(lab: Lab) -> tuple[list[float], list[float]]:
 
 
 def last_of(lr: float, before: float, moves: list[tuple[float, float]]) -> float | None:
-    """When a rate was last moved to before the kernel heard it; pages count in milliseconds."""
+    """Return the last time of a move to the rate before the kernel had it, to the ms."""
     times = [time for rate, time in moves if rate == lr and time <= before + 0.001]
     return max(times, default=None)
 

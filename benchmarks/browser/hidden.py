@@ -16,14 +16,14 @@ WIDGET = f"w = finder({STEPS}); w"
 
 
 def spent(tab: Tab) -> tuple[float, float]:
-    """Milliseconds of processor time of the tab's main thread: in scripts, and in all."""
+    """Return the processor time of the tab's main thread in ms: in scripts, and in total."""
     answer = tab.send("Performance.getMetrics")
     metrics = {metric["name"]: metric["value"] for metric in answer["metrics"]}
     return 1e3 * metrics["ScriptDuration"], 1e3 * metrics["TaskDuration"]
 
 
 def main() -> None:
-    """Print the figures of one sweep, shown and hidden in turn."""
+    """Print the figures of one sweep whose tab is shown and hidden in turn."""
     with browser_and_server() as (context, server):
         lab = Lab(server, context.new_page(), "hidden")
         lab.open(SETUP, WIDGET)

@@ -1,7 +1,7 @@
-"""A page to measure: widgets that are fed by hand, and the browser's own count of processor time.
+"""A page with widgets to measure by the browser's own count of processor time.
 
-Rows are handed to a widget's model as the front-end hands over what the kernel sent; so a table of
-100,000 rows is there at once, and nothing but the page is measured.
+Rows go straight to a widget's model, as the front end passes the kernel's messages. A table of
+100,000 rows thus arrives at once, and only the page is measured.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def plain():
 """
 
 # `rows` makes rows [from, to) of a ladder of `total`: a range test's curve with noise and spikes.
-# What is prepared for a finder (rows) or a plain figure (whole columns) is handed over by `give`;
-# `settled` waits until what that leads to has been drawn, also what bqplot puts off.
+# `give` passes the prepared data to a finder (rows) or a plain figure (whole columns); `settled`
+# waits until the result is drawn, including bqplot's delayed drawing.
 SCRIPT = """
 window.bench = {
   rows(from, to, total) {
@@ -81,20 +81,20 @@ class Cost(NamedTuple):
     """Processor time of the page's main thread, in milliseconds."""
 
     script: float
-    everything: float  # with style, layout and paint
+    everything: float  # including style, layout and paint
 
 
 class Meter:
-    """Reads what the page's main thread has spent."""
+    """Measures the processor time of the page's main thread."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._session: CDPSession = lab.page.context.new_cdp_session(lab.page)
-        # Thread time: what other programs take from the processor is not counted.
+        # Thread time excludes the time that other programs take.
         self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def cost(self, action: str, argument: Any = None) -> Cost:
-        """What a JavaScript function of one argument costs until all it led to is drawn."""
+        """Return the cost of a JavaScript function of one argument until its result is drawn."""
         before = self._spent()
         self._lab.page.evaluate(
             f"async (given) => {{ await ({action})(given); await bench.settled(); }}", argument
@@ -108,7 +108,7 @@ class Meter:
         return self.cost("() => bench.give()")
 
     def cost_of_columns(self, index: int, end: int, total: int) -> Cost:
-        """What it costs to hand all rows up to `end` to a plain figure."""
+        """Return the cost of sending all rows up to `end` to a plain figure."""
         self._lab.page.evaluate("bench.prepareColumns", [index, end, total])
         return self.cost("() => bench.give()")
 
@@ -120,7 +120,7 @@ class Meter:
 
 def open_page(lab: Lab, *cells: str) -> list[Locator]:
     """Open a notebook of these cells after SETUP, run them, and return their outputs."""
-    # Tall enough for all of them: what is out of sight is not painted.
+    # Tall enough for all cells, because the browser does not paint hidden parts.
     lab.page.set_viewport_size({"width": 1200, "height": 700 * len(cells)})
     lab.open(SETUP, *cells)
     lab.run_all()

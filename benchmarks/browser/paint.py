@@ -1,9 +1,9 @@
-"""How long it takes until a widget is first seen, beside a plain bqplot figure.
+"""Measures the time until a widget is first painted, compared with a plain bqplot figure.
 
     python -m benchmarks.browser.paint
 
-From the cell's display in the kernel to the chart on the page, in one page, in turn. Kernel and
-page read the same machine's clock.
+It runs from the cell's display in the kernel to the chart on the page. Both take turns in one page.
+Kernel and page use the same machine's clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CELLS = {
     "lrwidget": "import time; it = finder(100); shown = time.time(); display(it)",
     "plain bqplot": "import time; it = plain(); shown = time.time(); display(it)",
 }
-# The moment at which a chart with a plot of its own has been painted.
+# Resolves to the time at which the chart of a cell has been painted.
 WATCH = """
 () => {
   window.painted = new Promise((resolve) => {
@@ -51,7 +51,7 @@ def main() -> None:
                 lab.run_cell(cell, wait=False)
                 painted = lab.page.evaluate("window.painted")
                 lab.wait_for_cell(cell)
-                if round_:  # the first loads the code
+                if round_:  # the first round loads the code
                     found[name].append(1000 * (painted - lab.kernel.value("shown")))
                 else:
                     print(

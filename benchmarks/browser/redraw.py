@@ -1,10 +1,10 @@
-"""What a redraw costs the page as the table grows, and what a move of the smoothing slider does.
+"""Measures the page's cost of a redraw and of a smoothing change, by the size of the table.
 
     python -m benchmarks.browser.redraw
 
-Widgets with 1,000, 10,000 and 100,000 rows in one page, beside plain bqplot figures that are
-handed their whole arrays; each round draws all of them in turn with some more rows. Printed are
-medians, and the median over rounds of the ratio to the neighbour with 1,000 rows.
+One page has widgets with 1,000, 10,000 and 100,000 rows, and plain bqplot figures that get their
+whole arrays. Each round adds rows to all of them and draws them in turn. Prints medians, and the
+median over rounds of the ratio to the table with 1,000 rows.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.browser.harness.lab import Lab
 from tests.browser.screenshots import browser_and_server
 
 SIZES = (1_000, 10_000, 100_000)
-NEW = 5  # rows a redraw
-# Of the ladder: beyond it the curve lies flat, so that more rows change nothing but the lines.
+NEW = 5  # rows per redraw
+# Share of the ladder: the curve is flat beyond it, so that new rows change only the lines.
 AT = 0.72
 
 SLIDE = """
@@ -33,7 +33,7 @@ SLIDE = """
 
 
 def measure(lab: Lab, rounds: int, plain_rounds: int) -> dict[str, list[list[Cost]]]:
-    """By what is drawn, a list of rounds, each with the cost at every size."""
+    """Return, by kind of drawing, a list of rounds, each with the cost at every size."""
     total = 2 * max(SIZES)
     cells = [f"display(finder({total}))" for _ in SIZES] + ["display(plain())" for _ in SIZES]
     open_page(lab, *cells)
@@ -52,9 +52,9 @@ def measure(lab: Lab, rounds: int, plain_rounds: int) -> dict[str, list[list[Cos
             if round_ <= plain_rounds:
                 plain = meter.cost_of_columns(index + len(SIZES), begin + NEW, end)
                 costs["plain"][index] = plain
-        order.append(order.pop(0))  # nothing may depend on what was drawn just before
+        order.append(order.pop(0))  # so that no result depends on the drawing before it
         if round_ == 0:
-            continue  # the first is not counted
+            continue  # warm-up
         for name, sizes in costs.items():
             if name != "plain" or round_ <= plain_rounds:
                 found[name].append(sizes)

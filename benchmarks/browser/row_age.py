@@ -1,10 +1,10 @@
-"""How old a row is when the page draws it, in real JupyterLab under Chromium.
+"""Measures the age of a row when the page draws it, in real JupyterLab under Chromium.
 
     python -m benchmarks.browser.row_age
 
-Prints, for batches of several durations, the milliseconds from the moment a row exists in the
-kernel to the moment the chart's line has it: median, 95th percentile, largest. Kernel and page read
-the same machine's clock.
+Prints, for batches of several durations, the milliseconds from a row's creation in the kernel to
+its drawing in the chart's line: median, 95th percentile and maximum. Kernel and page use the same
+machine's clock.
 """
 
 import statistics
@@ -13,8 +13,8 @@ from tests.browser.harness.finder import FIND_MARK, Finder
 from tests.browser.harness.lab import Lab
 from tests.browser.screenshots import browser_and_server
 
-# Seconds a batch takes, and how many of them: at most as many rows as the plot has columns of
-# pixels, so that a drawn line has a point for each.
+# Seconds per batch, and number of batches: at most the plot's width in pixels, so that the drawn
+# line has a point for each row.
 BATCHES = ((0.003, 300), (0.05, 100), (1.0, 12))
 
 SETUP = """
@@ -47,7 +47,7 @@ async (root, wanted) => {{
 
 
 def ages(lab: Lab, seconds: float, steps: int) -> list[float]:
-    """Milliseconds from the existence of each row to its drawing."""
+    """Return the milliseconds from the creation of each row to its drawing."""
     lab.open(SETUP.format(seconds=seconds), WIDGET.format(steps=steps))
     lab.run_cell(0)
     lab.run_cell(1)
@@ -62,7 +62,7 @@ def ages(lab: Lab, seconds: float, steps: int) -> list[float]:
     drawn: list[tuple[float, int]] = lab.page.evaluate("window.drawn")
     return [
         1000 * (next(at for at, count in drawn if count >= row) - existed[row])
-        for row in range(1, steps)  # the last row has no step after it that tells its time
+        for row in range(1, steps)  # the last row has no next step, which takes its time
     ]
 
 

@@ -1,1 +1,1 @@
-"""How good is a suggested learning rate? Recorded range tests of tasks whose best rate is known."""
+"""Measures suggested learning rates on recorded range tests of tasks with a known best rate."""

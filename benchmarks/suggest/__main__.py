@@ -12,7 +12,7 @@ from lrwidget.curve.published_rules import RULES
 from lrwidget.curve.suggest import suggest
 
 SETS = ("recorded", "made", "very_slow", "varied")
-HELD = "unseen"  # fixed before the first run and judged once: no part of any choice
+HELD = "unseen"  # fixed before the first run and scored once: not used for any choice
 
 
 def ours(lr: Array, loss: Array) -> float | None:
@@ -24,7 +24,7 @@ def fixed(lr: float) -> Rule:
 
 
 def fixed_rate(tasks: list[Task], steps: int) -> Score:
-    """Score the one rate that would have been best for all tasks together."""
+    """Return the score of the fixed rate that is best over all tasks."""
     scores = [score(fixed(lr), tasks, steps) for lr in np.logspace(-5, 0, 51).tolist()]
     return min(scores, key=lambda found: found.mean)
 

@@ -1,6 +1,6 @@
-"""The mean regret broken down by curve, by task and by confidence, and rule against rule.
+"""Breaks the mean regret down by curve, task and confidence, and compares rules.
 
-A task counts as one, however many of its sweeps were recorded.
+Each task has the same weight, regardless of its number of sweeps.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from lrwidget.curve.normalize import read_sweeps
 from lrwidget.curve.published_rules import RULES
 from lrwidget.curve.suggest import place_rate, suggest
 
-BY_HEART = ("noisy", "graph")  # families whose labels or data are learned by heart
+BY_HEART = ("noisy", "graph")  # families whose models memorise labels or data
 
-# The unseen tasks that carry the regret, in the words of the README, by how their names begin.
+# The unseen tasks with most of the regret, as grouped in the README, by prefixes of their names.
 CARRIERS = {
     "learned by heart": ("wine_highway", "photo_finer", "wine_colour", "diabetes_ranks"),
     "slow starters": ("scan_sigmoid_codes", "larger_transformer", "meetings_links"),
@@ -24,7 +24,7 @@ CARRIERS = {
     "profile_temporal_nadam": ("profile_temporal",),
     "the others": ("",),
 }
-# Those that were meant as slow starters when they were written down (`make/unseen.py`).
+# Tasks that were designed as slow starters (`make/unseen.py`).
 SLOW = (
     *("iris_sigmoid4", "diabetes_linear4", "photo_which_tanh8", "scan_sigmoid_codes", "names_lstm"),
     *("source_post", "sums_gru", "larger_transformer", "recall_transformer", "meetings_links"),
@@ -40,7 +40,7 @@ KINDS = (
 
 
 def kind_of(task: Task, lr: Array, loss: Array) -> str:
-    """Return which of `KINDS` a recorded sweep is."""
+    """Return the one of `KINDS` that describes a recorded sweep."""
     if task.family in BY_HEART:
         return KINDS[4]
     marks = find_landmarks(*read_sweeps(lr, loss))
@@ -51,9 +51,9 @@ def kind_of(task: Task, lr: Array, loss: Array) -> str:
 
 
 def by_kind(tasks: list[Task], steps: int) -> dict[str, tuple[float, float]]:
-    """Return the mean regret of the suggestions by kind of curve, and how many tasks that is.
+    """Return mean regret and number of tasks by kind of curve.
 
-    A sweep counts as its share of its task's sweeps, in the mean and in the number.
+    In both, a sweep has the weight 1 / (number of sweeps of its task).
     """
     regrets: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for task in tasks:
@@ -87,7 +87,7 @@ def kept(score: Score, starts: tuple[str, ...], inside: bool = True) -> Score:
 
 
 def failures_by_confidence(tasks: list[Task], steps: int) -> dict[str, tuple[int, int]]:
-    """Return how many suggestions fail, of how many: with no fall on the curve, and at "high"."""
+    """Return failures and number of suggestions: for curves without a fall, and at "high"."""
     counts = {"no fall": [0, 0], "high": [0, 0]}
     for task in tasks:
         for lr, loss in curves(task, steps, 1):
@@ -103,9 +103,9 @@ def failures_by_confidence(tasks: list[Task], steps: int) -> dict[str, tuple[int
 
 
 def difference(score: Score, other: Score) -> tuple[float, float]:
-    """Return by how much the other's mean regret is higher, task by task, and its standard error.
+    """Return the increase in mean regret from `score` to `other`, and its standard error.
 
-    Both are over the tasks, each with the mean of its sweeps.
+    Both are over paired tasks, each with the mean of its sweeps.
     """
     pairs = [(score.regrets[name], other.regrets[name]) for name in score.regrets]
     differences = [np.mean(theirs) - np.mean(ours) for ours, theirs in pairs]
@@ -125,7 +125,7 @@ def show_kinds(tasks: list[Task]) -> None:
 
 
 def show_unseen(tasks: list[Task], scores: Mapping[str, Mapping[int, Score]]) -> None:
-    """Print where the regret of the unseen tasks lies, from the scores by rule and length."""
+    """Print the regret of groups of unseen tasks, from the scores by rule and length."""
     ours = scores["lrwidget"]
     _title("what carries it: mean regret, share of the whole")
     found = {steps: carriers(ours[steps]) for steps in LENGTHS}

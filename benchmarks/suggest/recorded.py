@@ -1,10 +1,10 @@
-"""Training tasks: the result of every rate, and recorded range tests of the same task.
+"""Training tasks with the result of every rate and recorded range tests.
 
-`recorded.json` holds 13 tasks with five sweeps of either length. `made.json` holds 50 more, made to
-guard against fitting those (two sweeps of 100 steps, one of 300), and `very_slow.json` another 10
-that learn nothing in the first hundreds of steps, whatever the rate. `varied.json` holds those that
-`benchmarks.suggest.make` makes, three sweeps of either length; so does `unseen.json` (`--unseen`),
-whose tasks were fixed when the rule was, before the first of them was run.
+`recorded.json` has 13 tasks with five sweeps of either length. `made.json` has 50 more, made to
+prevent overfitting to the first (two sweeps of 100 steps, one of 300). `very_slow.json` has 10 that
+learn nothing in the first few hundred steps at any rate. `varied.json` has the tasks that
+`benchmarks.suggest.make` makes, with three sweeps of either length. So does `unseen.json`
+(`--unseen`); its tasks were fixed together with the rule, before any of them was run.
 """
 
 import json
@@ -22,16 +22,17 @@ LENGTHS = (100, 300)
 START_LR, END_LR = 1e-7, 10.0
 
 
-@dataclass(frozen=True, eq=False)  # a task is equal to itself alone
+@dataclass(frozen=True, eq=False)  # compares by identity
 class Task:
     """One training task.
 
     Attributes:
         name: data, model, optimizer and batch size.
-        family: what is left out together with it when a rule is judged: models and data of a kind.
-        nothing: validation loss of a model that has learned nothing: the untrained model's, or that
-            of the best constant answer, whichever is lower.
-        decades: log10 of the rates that were trained at, ascending.
+        family: tasks with similar models and data, which are left out together when a rule is
+            scored.
+        nothing: validation loss without training: of the untrained model or of the best constant
+            answer, whichever is lower.
+        decades: log10 of the rates of the trainings, ascending.
         response: validation loss after training at each of them, mean over seeds, at most
             `nothing`.
         sweeps: raw losses of the range tests by their number of steps, each up to its first loss
@@ -47,7 +48,7 @@ class Task:
 
     @property
     def gain(self) -> float:
-        """The share of the loss that training at the best rate takes away."""
+        """The share by which training at the best rate reduces the loss."""
         return float(1 - self.response.min() / self.nothing)
 
     def regret(self, lr: float | None) -> float:
@@ -71,9 +72,9 @@ def load_tasks(name: str) -> list[Task]:
 
 
 def read_task(entry: Mapping[str, Any]) -> Task:
-    """Return a task from what the files hold of it."""
+    """Return the task of an entry in a file."""
     nothing = min(entry["baseline"], entry["untrained"])
-    # A run whose loss was no number at its end has learned nothing.
+    # A final loss that is not a number counts as no learning.
     response = [
         np.mean([nothing if loss is None else min(loss, nothing) for loss in losses])
         for losses in entry["val_loss"]

@@ -14,9 +14,9 @@ from lrwidget.curve.suggest import DISTANCES, Distances, place_rate
 
 Rule = Callable[[Array, Array], float | None]
 
-FAILED = 0.5  # regret of a suggestion that loses more than half of what training gives
+FAILED = 0.5  # a suggestion with a larger regret loses more than half of the gain of training
 
-# What `chosen_on` and `left_out` choose from: the distances in use and others on both sides.
+# The candidates for `chosen_on` and `left_out`: the distances in use, lower and higher ones.
 CHOICES = [
     Distances(*values)
     for values in itertools.product(
@@ -26,13 +26,13 @@ CHOICES = [
         (0.0, 0.02, DISTANCES.height, 0.06, 0.08),
     )
 ]
-# The best one of them depends on a few tasks; the mean of the best tenth does not.
+# The single best choice depends on a few tasks; the mean of the best tenth does not.
 BEST = len(CHOICES) // 10
 
 
 @dataclass(frozen=True)
 class Score:
-    """Regrets of one rule: by task, one for each sweep (or group of sweeps)."""
+    """Regrets of one rule by task, one for each sweep (or group of sweeps)."""
 
     regrets: dict[str, list[float]]
 
@@ -53,7 +53,7 @@ class Score:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean, from task to task."""
+        """Standard error of the mean over tasks."""
         means = [np.mean(regrets) for regrets in self.regrets.values()]
         return float(np.std(means, ddof=1) / np.sqrt(len(means)))
 
@@ -62,7 +62,7 @@ class Score:
 
 
 def score(rule: Rule, tasks: list[Task], steps: int, sweeps: int = 1) -> Score:
-    """Score a rule that is called with rates (steps,) and losses (steps,) or (sweeps, steps)."""
+    """Score a rule, a function of rates (steps,) and losses (steps,) or (sweeps, steps)."""
     return Score(
         {
             task.name: [task.regret(rule(lr, loss)) for lr, loss in curves(task, steps, sweeps)]
@@ -72,9 +72,9 @@ def score(rule: Rule, tasks: list[Task], steps: int, sweeps: int = 1) -> Score:
 
 
 def chosen_on(others: list[Task], tasks: list[Task], sweeps: int = 1) -> dict[int, Score]:
-    """Score `suggest`, by length of sweep, with its distances chosen on other tasks alone.
+    """Score `suggest` by length of sweep, with its distances chosen only on other tasks.
 
-    They are chosen by the mean regret over both lengths, one sweep each.
+    The distances are chosen by the mean regret over both lengths, one sweep each.
     """
     chosen = choose([mean_by_choice(task) for task in others])
     return {
@@ -84,9 +84,9 @@ def chosen_on(others: list[Task], tasks: list[Task], sweeps: int = 1) -> dict[in
 
 
 def left_out(tasks: list[Task], sweeps: int = 1) -> dict[int, Score]:
-    """Score `suggest`, by length of sweep, with its distances chosen without the family judged.
+    """Score `suggest` by length of sweep, with its distances chosen on all other families.
 
-    A task with fewer sweeps than asked for is not scored.
+    Tasks with fewer sweeps than `sweeps` are not scored.
     """
     found: dict[int, dict[str, list[float]]] = {steps: {} for steps in LENGTHS}
     for family in {task.family for task in tasks}:
@@ -99,7 +99,7 @@ def left_out(tasks: list[Task], sweeps: int = 1) -> dict[int, Score]:
 
 
 def choose(means: list[Array]) -> Distances:
-    """Return the mean of the best choices, of tasks' mean regrets by choice."""
+    """Return the mean of the best choices, given the tasks' mean regrets by choice."""
     best = np.argsort(np.mean(means, axis=0), kind="stable")[:BEST]
     return Distances(*np.mean([astuple(CHOICES[i]) for i in best], axis=0).tolist())
 
@@ -113,7 +113,7 @@ def mean_by_choice(task: Task) -> Array:
 
 
 def regrets_at(distances: Distances, task: Task, steps: int, sweeps: int) -> list[float]:
-    """Return the regrets of one task at some distances: one for each group of sweeps."""
+    """Return the regrets of a task at given distances, one for each group of sweeps."""
     rates = [place_rate(marks, distances)[0] for marks in _landmarks(task, steps, sweeps)]
     return [task.regret(None if rate is None else 10**rate) for rate in rates]
 
@@ -124,7 +124,7 @@ def _landmarks(task: Task, steps: int, sweeps: int) -> list[Landmarks]:
 
 
 def curves(task: Task, steps: int, sweeps: int) -> Iterator[tuple[Array, Array]]:
-    """Yield every group of so many sweeps; several are padded with NaN to one table."""
+    """Yield rates and losses of each group of `sweeps` sweeps; several are padded with NaN."""
     lr = ladder(steps)
     for group in itertools.combinations(task.sweeps[steps], sweeps):
         if sweeps == 1:

@@ -1,23 +1,24 @@
-"""Which rates to try, for how long, and what to choose: `refine` without the training.
+"""Decides which rates to try, for how long, and which to choose; `refine` does the training.
 
-Rates lie on a ladder of half decades around a centre; a place is a number on it, 0 the centre.
+Rates lie on a ladder of half decades around a centre. A place is an index on it; 0 is the centre.
 
-1. Trials of n steps at the centre and half a decade to either side (`first_length`).
-2. Walk: while the best of these is at an edge, one more rate beyond it, at most three decades from
-   the centre. Where all have diverged, half a decade below the lowest.
-3. Lengthen: the best and its two neighbours go on to twice as many steps, up to 300, and the walk
-   begins again. Nothing begins that could exceed the budget.
-4. Choose: a parabola through the best and its neighbours, a loss above the untrained one counting
-   as that one, at most a quarter decade from the best; then lower by .6 log10(T / n) decades, at
-   most .75, with T the steps of the planned training and n those of the trials: short trials favour
-   higher rates than the whole training does. Where T is not known, a quarter decade.
+1. Start: run trials of n steps at the centre and half a decade to either side (`first_length`).
+2. Walk: while the best rate is at an edge, try one more rate beyond it, at most three decades from
+   the centre. If all trials have diverged, try half a decade below the lowest rate.
+3. Lengthen: continue the best rate and its two neighbours to twice as many steps, up to 300, and
+   walk again. A trial that could exceed the budget is not started.
+4. Choose: take the lowest point of a parabola through the best rate and its neighbours, at most a
+   quarter decade from the best; losses are capped at the untrained loss. Then lower the rate by
+   .6 log10(T / n) decades, at most .75, where T is the number of planned steps and n that of the
+   trials: short trials favour higher rates than a whole training does. If T is unknown, lower it
+   by a quarter decade.
 
-Where no trial has fallen below the untrained loss nothing was learned of the rates, and the centre
-stays.
+If no trial has fallen below the untrained loss, the trials do not distinguish the rates, and the
+centre stays.
 
-The constants were chosen on 69 tasks of 200 to 600 steps, 37 of which were judged once after that:
-the mean regret of the suggestion alone is .162 on these, .230 on the hardest 23; after this search
-with 1,290 steps in all .038 and .041.
+The constants were chosen on 69 tasks of 200 to 600 steps; 37 of these were scored once afterwards.
+On these the mean regret of the suggestion alone is .162, on the hardest 23 it is .230; after this
+search with 1,290 steps in total it is .038 and .041.
 """
 
 import dataclasses
@@ -28,22 +29,22 @@ STEP = 0.5  # decades between neighbours
 FARTHEST = 6  # places from the centre
 LONGEST = 300
 LENGTH, SHORT_LENGTH, SHORT_BUDGET = 100, 60, 500
-NEARBY = 0.25  # decades that the parabola may move it
+NEARBY = 0.25  # largest shift by the parabola, in decades
 LOWER_BY, LOWER_MOST, LOWER_UNKNOWN = 0.6, 0.75, 0.25
-# Beyond this many times the length of the trials they say little of the training.
+# The trials predict little about a training that is more than this many times as long.
 MUCH_LONGER = 30
-# The centre where the curve suggests no rate.
+# The centre if the curve suggests no rate.
 NO_SUGGESTION = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """Train a rate from its `begin`-th step, 0 for a fresh start, to its `end`-th, and measure.
+    """Train at a rate from step `begin` (0 is a fresh start) to step `end`, and evaluate.
 
     Attributes:
+        place: index of the rate on the ladder.
         lr: the rate.
-        place: where it is on the ladder.
-        begin, end: in steps.
+        begin, end: steps of the trial.
     """
 
     place: int
@@ -53,20 +54,20 @@ class Job:
 
 
 def centre_of(suggested: float | None) -> float:
-    """The suggestion to a quarter decade."""
+    """Return the suggestion, rounded to a quarter decade."""
     rate = NO_SUGGESTION if suggested is None else suggested
     return float(10 ** (round(4 * math.log10(rate)) / 4))
 
 
 def first_length(budget: int, left: int) -> int:
-    """The steps of the first trials.
+    """Return the number of steps of the first trials.
 
     Args:
-        budget: steps in all.
-        left: what is left of it after the sweep.
+        budget: upper limit of steps, including those of the sweep.
+        left: steps that remain after the sweep.
 
     Raises:
-        ValueError: not even three short trials fit in.
+        ValueError: the remaining steps do not suffice for three short trials.
     """
     length = SHORT_LENGTH if budget < SHORT_BUDGET or left < 3 * LENGTH else LENGTH
     if left < 3 * length:
@@ -79,17 +80,17 @@ def first_length(budget: int, left: int) -> int:
 
 
 class Search:
-    """Goes through the jobs; may be asked at any time what to choose.
+    """Yields the jobs of a search and collects their scores.
 
     Args:
-        centre: the rate in the middle.
-        left: steps that may be spent.
-        length: of the first trials.
+        centre: the rate in the middle of the ladder.
+        left: upper limit of the steps to spend.
+        length: steps of the first trials.
 
     Attributes:
-        scores: held-out losses by place and length; infinite where a trial broke off.
+        scores: held-out losses by place and length; infinite if a trial broke off.
         spent: steps so far.
-        length: of the trials that are compared.
+        length: steps of the trials that are compared.
     """
 
     def __init__(self, centre: float, left: int, length: int) -> None:
@@ -103,13 +104,13 @@ class Search:
         self._kept: dict[int, int] = {}
 
     def lr(self, place: int) -> float:
-        """The rate at a place."""
+        """Return the rate at a place."""
         return float(self.centre * 10 ** (STEP * place))
 
     def jobs(self) -> Generator[Job, tuple[float, int], None]:
-        """The jobs, one by one; each is answered with its score and the steps it took.
+        """Yield the jobs; the caller sends back the score of each and the steps it took.
 
-        After each, states are kept of the places in `wanted` only.
+        After each job the caller keeps only the states of the places in `wanted`.
         """
         for place in (0, -1, 1):
             yield from self._run(place, self._first)
@@ -128,12 +129,12 @@ class Search:
             yield from self._walk()
 
     def at(self, length: int) -> dict[int, float]:
-        """The scores of the trials of a length, by place in rising order."""
+        """Return the scores of the trials of a length, by place in ascending order."""
         found = {p: s[length] for p, s in self.scores.items() if length in s}
         return dict(sorted(found.items()))
 
     def best(self) -> int | None:
-        """The place with the lowest score of those compared; None where none is finite."""
+        """Return the place with the lowest score at this length; None if no score is finite."""
         scores = {p: s for p, s in self.at(self.length).items() if math.isfinite(s)}
         return min(scores, key=lambda p: (scores[p], abs(p), p)) if scores else None
 
@@ -177,14 +178,14 @@ class Search:
         self._keep(place, length if math.isfinite(score) else 0)
 
     def _keep(self, place: int, length: int) -> None:
-        """Which states may be needed again: the best so far and its neighbours'."""
+        """Update `wanted` to the states of the best place and its neighbours."""
         if length and length < LONGEST:
             self._kept[place] = length
         else:
             self._kept.pop(place, None)
         newest = max(max(scores) for scores in self.scores.values())
         scores = {p: s for p, s in self.at(newest).items() if math.isfinite(s)}
-        if newest > self.length:  # amid lengthening: those that are yet to go on
+        if newest > self.length:  # while lengthening: the trials still to be continued
             self.wanted = frozenset(p for p in self._kept)
             return
         best = min(scores, key=lambda p: (scores[p], abs(p), p)) if scores else None
@@ -194,13 +195,13 @@ class Search:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
-    """What trials came to.
+    """The rate that the trials support.
 
     Attributes:
-        lr: the rate; None where every trial diverged.
-        best: the rate of the best trial, before anything was added.
-        lowered: decades by which it was lowered for the length of the training.
-        at_edge: no higher, or no lower, rate was tried.
+        lr: the chosen rate; None if every trial diverged.
+        best: the rate of the best trial, before the parabola and the lowering.
+        lowered: decades by which the rate was lowered for a longer training.
+        at_edge: whether the best rate is the highest or the lowest that was tried.
         fell: whether a trial fell below the untrained loss.
     """
 
@@ -218,10 +219,10 @@ def choose(
 
     Args:
         scores: held-out losses after `steps` steps, by rate, half a decade apart.
-        centre: the rate that stays where no trial fell.
+        centre: the rate to return if no trial fell below the untrained loss.
         untrained: the held-out loss before the first step.
-        steps: of the trials.
-        planned: of the training to come, where that is known.
+        steps: steps of each trial.
+        planned: steps of the planned training, or None.
     """
     finite = {lr: loss for lr, loss in scores.items() if math.isfinite(loss)}
     if not finite:
@@ -241,7 +242,7 @@ def choose(
 
 
 def lowered_by(steps: int, planned: int | None) -> float:
-    """Decades by which the best rate of short trials is taken lower for a longer training."""
+    """Return by how many decades to lower the best rate of short trials for a longer training."""
     if planned is None:
         return LOWER_UNKNOWN
     return min(LOWER_MOST, max(0.0, LOWER_BY * math.log10(planned / steps)))
@@ -254,7 +255,8 @@ def _capped(loss: float, untrained: float) -> float:
 
 
 def _vertex(low: float, middle: float, high: float) -> float:
-    """Where the parabola through three neighbours is lowest, in decades from the middle one."""
+    """Return the lowest point of the parabola through three neighbours, in decades from the
+    middle one, at most NEARBY."""
     bend = low - 2 * middle + high
     if not bend > 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Data that trials are judged by: validation data, or a share that is kept out of the trials."""
+"""Held-out data for comparing trials: validation data, or a share of the training data."""
 
 import operator
 import random
@@ -30,18 +30,18 @@ from lrwidget.data.passed_over import (
 from lrwidget.data.reading import IndexedLoader
 
 SHARE = 0.2
-# A sampler of the user's own is asked for so many indices at most.
+# Upper limit of the indices that are read from a user's own sampler, which may be endless.
 MOST_INDICES = 1_000_000
 SEED = 20_250
 
 
 class HeldOut:
-    """What trials are judged by, and what they must not see for it.
+    """The held-out data, and how to keep it out of the training data.
 
     Args:
-        words: what it is, for people.
-        batches: reads it.
-        leave_out: makes a loader, a private one, pass it over, while the context is open.
+        words: describes the data to the user.
+        batches: reads the data.
+        leave_out: makes a private loader skip the data until the exit stack is closed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class HeldOut:
 
     @contextmanager
     def left_out_of(self, loader: Any) -> Iterator[Any]:
-        """What to train on: `loader`, which is private and may be changed, without what is held."""
+        """Yield `loader` without the held-out data; the loader must be private, it is changed."""
         with ExitStack() as stack:
             yield self._leave_out(loader, stack)
 
@@ -64,17 +64,17 @@ class HeldOut:
 def held_out_of(
     loader: Any, wanted: Any = None, val_data: Any = None, *, own_step: bool = False
 ) -> HeldOut:
-    """Choose what to judge by.
+    """Choose the held-out data.
 
     Args:
         loader: the training data, as the task reads it; private to the caller.
-        wanted: `held_out` of the user: data, indices of samples (of batches where there are no
+        wanted: the user's `held_out`: data, indices of samples (of batches if the loader has no
             samples), a share between 0 and 1, or None for a fifth, at most 512 samples.
-        val_data: a loader of validation data, or None; used where `wanted` is None.
-        own_step: whether batches go to a step of the user's own; see `as_loader`.
+        val_data: a loader of validation data, or None; used if `wanted` is None.
+        own_step: whether the user's own step reads the batches; see `as_loader`.
 
     Raises:
-        TypeError, ValueError: it cannot be had, in words.
+        TypeError, ValueError: `wanted` is invalid, or the loader cannot leave it out.
     """
     if wanted is None and val_data is not None:
         return _given(val_data, "val_data")
@@ -105,10 +105,10 @@ def _share(wanted: Any) -> float | None:
 
 
 def refuse_bad_share(wanted: Any) -> None:
-    """Refuse what is neither a share, nor indices, nor may be data.
+    """Refuse a value that cannot be a share, indices or data.
 
     Raises:
-        TypeError, ValueError: in words.
+        TypeError, ValueError: the value is invalid.
     """
     if isinstance(wanted, bool | str):
         raise TypeError(f"held_out is {wanted!r}; expected data, indices, or a share such as 0.2")
@@ -117,7 +117,7 @@ def refuse_bad_share(wanted: Any) -> None:
 
 
 def _indices(wanted: Any) -> list[int] | None:
-    """The indices, where that is what was given: whole numbers, or a mask."""
+    """Return the indices if the user gave whole numbers or a mask; else None."""
     if isinstance(wanted, torch.Tensor | np.ndarray):
         kind = str(wanted.dtype)
         if wanted.ndim != 1 or not ("int" in kind or "bool" in kind):
@@ -146,14 +146,14 @@ def _given(loader: Any, name: str) -> HeldOut:
 
 
 def _pool(loader: Any) -> list[Any] | None:
-    """The indices that a pass over a loader may read; None where it has none."""
+    """Return the indices that a pass over a loader may read; None if it has none."""
     loader = base_of(loader)
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
     if isinstance(loader, IndexedLoader):
         if loader.asked.kind is None:
             with unmoved():
-                end_workers(iter(loader))  # which looks at what the data gives
+                end_workers(iter(loader))  # sets `asked.kind`
         if loader.asked.kind != "sample":
             return None
     own = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
@@ -166,7 +166,7 @@ def _pool(loader: Any) -> list[Any] | None:
         for item in islice(inner, MOST_INDICES):
             try:
                 found.update(dict.fromkeys(map(_key, item if in_batches else [item])))
-            except TypeError:  # indices of a kind of their own
+            except TypeError:  # the indices cannot be hashed
                 return None
     return list(found) or None
 
@@ -190,7 +190,7 @@ def _by_index(
         if capped:
             single = inner.batch_sampler is None  # each index may be a whole batch
             wanted = min(wanted, MOST_BATCHES if single else MOST)
-        # In an order that does not depend on how a sampler was shuffled.
+        # Sorted, so that the choice does not depend on how a sampler was shuffled.
         held = random.Random(SEED).sample(sorted(pool, key=_order), wanted)
         words = f"{wanted} of {len(pool)} samples, chosen at random"
     if len(held) >= len(pool):
@@ -209,14 +209,14 @@ def _by_index(
         elif type(one.batch_sampler) is BatchSampler:
             own = one.batch_sampler
             plain = _Without(own.sampler, kept_out)
-            # Enough for a batch before, and perhaps not now.
+            # The rest may be smaller than one batch; dropping it would leave no data.
             last = own.drop_last and rest >= own.batch_size
             changed["batch_sampler"] = BatchSampler(plain, own.batch_size, last)
         else:
             changed["batch_sampler"] = _BatchesWithout(one.batch_sampler, kept_out)
         before = {name: vars(one)[name] for name in changed}
         stack.callback(vars(one).update, before)
-        # A DataLoader refuses new samplers by name.
+        # Setting these attributes on a DataLoader raises.
         vars(one).update(changed)
         return private
 
@@ -224,13 +224,13 @@ def _by_index(
 
 
 def base_of(loader: Any) -> Any:
-    """The loader that has the data set: Accelerate's wrap another."""
+    """Return the loader that has the data set: Accelerate's loaders wrap another."""
     held = getattr(loader, "__dict__", {})
     return held.get("base_dataloader", loader)
 
 
 class _Without(Sampler[Any]):
-    """A sampler less some of its indices; else as it is."""
+    """A sampler without some of its indices; other attributes are those of the sampler."""
 
     def __init__(self, sampler: Any, held: Collection[Any]) -> None:
         self._inner = sampler
@@ -249,7 +249,7 @@ class _Without(Sampler[Any]):
 
 
 class _BatchesWithout(_Without):
-    """A sampler of batches; those that are left without an index are passed over."""
+    """A batch sampler without some of its indices; empty batches are skipped."""
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self._inner:
@@ -274,7 +274,7 @@ def _key(index: Any) -> Any:
 
 
 def _of_indices(loader: Any, indices: Sequence[Any]) -> Any:
-    """A loader of these samples, read in this process."""
+    """Return a loader of these samples that reads them in this process."""
     made: Any = object.__new__(type(loader))
     left = {name: held for name, held in vars(loader).items() if name != "_get_iterator"}
     here = {"num_workers": 0, "prefetch_factor": None, "persistent_workers": False, "timeout": 0}

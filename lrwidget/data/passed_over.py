@@ -1,4 +1,4 @@
-"""Loaders less some of their batches, and the batches of a pass in a list."""
+"""Loaders without some of their batches, and reading the batches of a pass into a list."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
 
 from lrwidget.data.batches import BatchSource, Exhausted, end_workers
 
-# Samples that are held out at most, unless a share is asked for.
+# Upper limit of held-out samples, unless the user gives a share.
 MOST = 512
-# Of a pass without indices at most so many batches are held: of single samples they would be many.
+# Upper limit of held-out batches of a pass without indices: batches may be single samples.
 MOST_BATCHES = 64
 
 
 class KeptPlaces:
-    """Which batches of a pass are held out; settled when they are read."""
+    """The places of the held-out batches in a pass; reading the batches settles them."""
 
     def __init__(self, loader: Any, every: int, named: frozenset[int]) -> None:
         self._loader = loader
@@ -26,7 +26,7 @@ class KeptPlaces:
         self.places = named
 
     def batches(self) -> list[Any]:
-        """Read what is held out, which settles its places."""
+        """Read the held-out batches, and settle their places."""
         found: list[Any] = []
         places: set[int] = set()
         samples, seen = 0, 0
@@ -58,7 +58,7 @@ class KeptPlaces:
 
 
 class Rest:
-    """A loader less the batches at some places of each pass; else as it is."""
+    """A loader without the held-out batches of each pass; other attributes are the loader's."""
 
     def __init__(self, loader: Any, kept: KeptPlaces) -> None:
         self._loader = private_copy(loader)
@@ -74,7 +74,7 @@ class Rest:
 
 
 class Skipping:
-    """A loader whose first pass passes over its first batches, as many as were trained on."""
+    """A loader whose first pass skips its first `count` batches."""
 
     def __init__(self, loader: Any, count: int) -> None:
         self._loader = private_copy(loader)
@@ -88,7 +88,7 @@ class Skipping:
             left -= passed
             if left and not passed:
                 break
-            if left:  # the pass has ended; what is left may be more passes
+            if left:  # the pass has ended; the rest may span several passes
                 left %= passed
                 end_workers(batches)
                 batches = iter(self._loader)
@@ -101,7 +101,7 @@ class Skipping:
 
 
 class _Passing(Iterator[Any]):
-    """One pass, without what is passed over; asked for anything else it is its inner iterator."""
+    """One pass without the skipped batches; other attributes are those of the inner iterator."""
 
     def __init__(self, inner: Iterator[Any], passes_over: Callable[[int], bool]) -> None:
         self._inner = inner
@@ -125,7 +125,7 @@ class _Passing(Iterator[Any]):
 
 
 def in_fixed_order(loader: Any) -> bool:
-    """Whether each pass gives the same batches, so that a later one goes on by skipping."""
+    """Return whether each pass gives the same batches, so that a trial continues by skipping."""
     if not isinstance(loader, DataLoader):
         return True
     sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
@@ -138,7 +138,7 @@ def in_fixed_order(loader: Any) -> bool:
 
 
 def private_copy(loader: Any) -> Any:
-    """A DataLoader beside the user's, whose iteration in progress and workers stay its own."""
+    """Copy a DataLoader, so that the user's keeps its running iteration and its workers."""
     if not isinstance(loader, DataLoader):
         return loader
     loader = copy.copy(loader)
@@ -147,7 +147,7 @@ def private_copy(loader: Any) -> Any:
 
 
 def read_batches(loader: Any, most: int | None) -> list[Any]:
-    """The batches of one pass, until there are `most` samples."""
+    """Read the batches of one pass, and stop at `most` samples."""
     passes: list[None] = []
     source = BatchSource(loader, on_epoch=lambda: passes.append(None))
     found: list[Any] = []
@@ -167,7 +167,7 @@ def read_batches(loader: Any, most: int | None) -> list[Any]:
 
 
 def rows_of(batch: Any) -> int:
-    """How many samples a batch has, so far as its first tensor tells; else 1."""
+    """Return the number of samples in a batch, from its tensors' lengths; 1 without tensors."""
     if isinstance(batch, torch.Tensor | np.ndarray):
         return len(batch) if batch.ndim else 1
     inner = list(batch.values()) if isinstance(batch, Mapping) else batch

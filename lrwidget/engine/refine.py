@@ -1,8 +1,8 @@
-"""A rate that was tried: short trials around the suggestion, judged by data that was held out.
+"""Refines a suggested rate: runs short trials around it and compares losses on held-out data.
 
-See `lrwidget.curve.search` for what is tried and chosen. All trials are trained on the same objects
-within one preparation of the task, from the same state, which is put back before each; a trial that
-goes on later is taken up where it was.
+`lrwidget.curve.search` decides which rates to try and which to choose. All trials train the same
+objects within one preparation of the task. Each starts from the same state, which is restored
+before it; a trial that is continued later starts from its own last state.
 """
 
 import copy
@@ -34,7 +34,7 @@ from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 from lrwidget.validation import whole_number
 
-# A loss of this size has left for good.
+# A trial with a larger loss counts as diverged: it does not recover.
 LARGEST = 1e6
 BUDGET = 1500
 
@@ -46,31 +46,31 @@ def refine(
     planned_steps: int | None = None,
     held_out: Any = None,
 ) -> Refinement:
-    """Try rates around the suggestion in short trainings; the task is afterwards as before.
+    """Try rates around the suggestion in short trials, and restore the task afterwards.
 
     Args:
-        task: what is trained.
-        records: of a sweep of this task; without them one of 100 steps is run first.
-        budget: optimizer steps in all, those of the sweep included; never exceeded.
-        planned_steps: steps of the training to come: the longer it is than the trials, the lower
-            the rate. Without it a quarter decade below the best trial.
-        held_out: what the trials are judged by, and do not see: data, indices of the data set, or a
-            share of it. By default `val_data` of the task, else a fifth of its data, at most 512
-            samples. Name it where samples are not independent of each other (several of one
-            patient, pairs that share an item).
+        task: the task to train.
+        records: records of a sweep of this task; without them a sweep of 100 steps is run first.
+        budget: upper limit of the optimizer steps, including those of the sweep.
+        planned_steps: steps of the planned training. The longer it is than the trials, the lower
+            the rate. Without it the rate is a quarter decade below the best trial.
+        held_out: the data for comparing trials, which they do not train on: data, indices of the
+            data set, or a share of it. By default `val_data` of the task, else a fifth of its data,
+            at most 512 samples. Give it where samples depend on each other (several of one patient,
+            pairs that share an item).
 
     Returns:
-        The result: `.lr`, `.confidence`, `.reason`, `.steps`, `.frame`, `.summary`. It is also in
-        the records' `refinement`. A KeyboardInterrupt ends it and keeps what there is.
+        The result: `.lr`, `.confidence`, `.reason`, `.steps`, `.frame`, `.summary`. The records
+        also hold it as `refinement`. A KeyboardInterrupt ends the search and keeps its results.
 
     Raises:
-        TypeError, ValueError: bad input, in words.
+        TypeError, ValueError: an argument is invalid.
         Exception: whatever the task raises.
     """
     budget = whole_number("budget", budget, 1)
     options = SweepOptions()
     refuse_at_the_door(task, planned_steps, held_out)
-    # Before anything is run.
+    # Raises for a budget that is too small, before the sweep is run.
     first_length(budget, budget - (options.steps if records is None else len(records)))
     if records is None:
         records = LRRecords()
@@ -95,10 +95,10 @@ def refine_all(
     held_out: Any = None,
     on_step: Callable[[], object] = lambda: None,
 ) -> None:
-    """Fill `result` to its end; however it ends, the records keep what there is.
+    """Run the search to its end; the records keep the result even if the search fails.
 
     Raises:
-        KeyboardInterrupt, Exception: what ended it.
+        KeyboardInterrupt, Exception: the search was interrupted, or the task raised.
     """
     try:
         with closing(refining(task, result, held_out)) as work:
@@ -112,10 +112,11 @@ def refine_all(
 
 
 def refuse_at_the_door(task: TrainingTask, planned_steps: int | None, held_out: Any) -> None:
-    """Refuse what cannot be refined, before a sweep is run for it.
+    """Refuse a task or arguments that `refining` cannot use, before a sweep is run.
 
     Raises:
-        TypeError, ValueError, RuntimeError: in words.
+        TypeError, ValueError: an argument is invalid, or the task cannot be refined.
+        RuntimeError: several processes train together.
     """
     if planned_steps is not None:
         whole_number("planned_steps", planned_steps, 1)
@@ -127,7 +128,7 @@ def refuse_at_the_door(task: TrainingTask, planned_steps: int | None, held_out: 
 
 
 def refinement_of(records: LRRecords, budget: int, planned_steps: int | None) -> Refinement:
-    """An empty result around what the records suggest."""
+    """Return an empty result, centred on the rate that the records suggest."""
     suggested = records.suggestion.lr
     return Refinement(centre_of(suggested), suggested, len(records), budget, planned_steps)
 
@@ -135,15 +136,15 @@ def refinement_of(records: LRRecords, budget: int, planned_steps: int | None) ->
 def refining(
     task: TrainingTask, result: Refinement, held_out: Any = None, *, locked: bool = False
 ) -> Generator[None, None, StopReason]:
-    """Fill `result`, one optimizer step for each `next`; returns why it ended.
+    """Run the search one optimizer step for each `next`, and return why it ended.
 
-    However it ends, the task's own objects and the random generators are bit for bit as before.
+    However it ends, the task's own objects and the random generators are restored bit for bit.
 
     Args:
-        task: what is trained.
-        result: an empty one.
-        held_out: see `refine`.
-        locked: the caller holds the `ModelLock` of the task.
+        task: the task to train.
+        result: an empty result, which the search fills.
+        held_out: as in `refine`.
+        locked: whether the caller holds the `ModelLock` of the task.
     """
     refuse_if_read_once(task)
     refuse_several_processes()
@@ -179,7 +180,7 @@ def _does_all_itself(task: TrainingTask) -> ValueError:
 
 
 def refuse_several_processes() -> None:
-    """Raise RuntimeError where this is one of several processes that train together."""
+    """Raise RuntimeError if several processes train together."""
     if process_count() > 1:
         raise RuntimeError(
             f"{process_count()} processes train together, and trials are not shared out among "
@@ -193,7 +194,7 @@ def _go_through(search: Search, bench: "_Bench", result: Refinement) -> Generato
     job = next(jobs)
     while True:
         if job.begin == 0:
-            # Also of a rate that was tried before, and whose state was not kept.
+            # A rate that was tried before starts anew if its state was not kept.
             old = trials.pop(job.place, None)
             trial = trials[job.place] = Trial(job.lr)
             if old is not None:
@@ -230,12 +231,12 @@ def _bench(task: TrainingTask, parts: SweepTarget) -> Iterator["_Bench"]:
 
 
 class _Bench:
-    """Trains and measures, and goes back to states that it has kept."""
+    """Trains and evaluates trials, and restores the states that it has kept."""
 
     def __init__(self, task: TrainingTask, parts: SweepTarget) -> None:
         self._task = task
         self._parts = parts
-        self._trained = task  # what trials train, without what is held out
+        self._trained = task  # the task of the trials, without the held-out data
         self._batches: list[Any] = []
         self._kept: dict[int, Moment] = {}
         self._begin = Moment(task, parts)
@@ -249,18 +250,18 @@ class _Bench:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the states that are kept."""
+        """Size of the kept states in bytes."""
         return sum(moment.nbytes for moment in (self._begin, *self._kept.values()))
 
     def close(self) -> None:
-        """Let go of all states."""
+        """Release all states."""
         self.keep(0, frozenset())
         self._begin.close()
         self._parts.begin_in_place = lambda parts, why: None  # noqa: ARG005 - no cycle
 
     @contextmanager
     def judging_by(self, held_out: Any, result: Refinement) -> Iterator[None]:
-        """Choose and read what to judge by, and leave it out of the trials in the block."""
+        """Choose and read the held-out data, and leave it out of the trials in the block."""
         task = self._task
         with ExitStack() as stack:
             loader = task.read_from
@@ -283,7 +284,7 @@ class _Bench:
             yield
 
     def run(self, job: Job, trial: Trial) -> Generator[None, None, float]:
-        """Train and measure; infinite where the trial broke off."""
+        """Train, and return the held-out loss: infinity if the trial broke off."""
         state = self._begin if job.begin == 0 else self._kept[job.place]
         state.restore()
         rates = repeat(job.lr, job.end - job.begin)
@@ -318,7 +319,7 @@ class _Bench:
         return math.inf
 
     def keep(self, place: int, wanted: frozenset[int]) -> None:
-        """Keep the present state, of the trial at `place`, if it is wanted; drop what is not."""
+        """Keep the current state as that of `place` if it is wanted; drop unwanted states."""
         for old in [one for one in self._kept if one not in wanted or one == place]:
             self._kept.pop(old).close()
         if place in wanted:
@@ -342,7 +343,7 @@ class _Bench:
             yield
 
     def _going_on(self, job: Job) -> TrainingTask:
-        """What to train; in data of a fixed order a trial goes on after what it has read."""
+        """Return the task to train; in data of a fixed order, read batches are skipped."""
         task = self._trained
         if job.begin == 0 or task.reads_itself or not in_fixed_order(task.data):
             return task
@@ -351,10 +352,10 @@ class _Bench:
         return going_on
 
     def _settle_how_to_measure(self, held: HeldOut) -> None:
-        """A step of the user's own that only computes the loss measures too.
+        """Use the user's own step for evaluation too, if it only computes the loss.
 
         Raises:
-            ValueError: nothing can.
+            ValueError: the task has no way to compute the held-out loss.
         """
         task = self._trained
         if task.step is None or task.evaluate is not None:

@@ -1,4 +1,4 @@
-"""What short trials after a sweep came to: a rate that was tried, and on what grounds."""
+"""The result of short trials after a sweep: the refined rate and the reason for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lrwidget.curve.search import LONGEST, MUCH_LONGER, Choice, choose
 from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.records.trial_loss import mean_of_tail
 
-# Up to so many times the length of the trials the tasks of the benchmark were trained.
+# The benchmark's trainings were at most this many times as long as the trials.
 FAR = 10
 _NUMBERS = (
     "no",
@@ -35,12 +35,12 @@ _NUMBERS = (
 
 @dataclasses.dataclass(slots=True)
 class Trial:
-    """One rate.
+    """A short training at one rate.
 
     Attributes:
-        lr: of the first param group.
-        records: a row a step.
-        held_out: the loss on the held-out data, by the number of steps after which it was measured.
+        lr: rate of the first param group.
+        records: one row per step.
+        held_out: the loss on the held-out data, by the number of steps before the measurement.
     """
 
     lr: float
@@ -49,27 +49,27 @@ class Trial:
 
     @property
     def broke_off(self) -> bool:
-        """Whether it diverged."""
+        """Whether the trial diverged."""
         return self.records.stop_reason in (StopReason.NON_FINITE, StopReason.DIVERGED)
 
 
 class Refinement:
-    """The rate that short trials came to, which fills while they run.
+    """The result of short trials, which grows while they run.
 
     Args:
-        centre: the rate around which it is tried.
-        suggested: what the curve of the sweep suggests, or None.
-        sweep_steps: steps that the sweep took.
-        budget: steps in all, the sweep included.
-        planned_steps: of the training to come, or None.
+        centre: the middle of the rates to try.
+        suggested: the rate that the sweep's curve suggests, or None.
+        sweep_steps: steps of the sweep.
+        budget: upper limit of steps, including those of the sweep.
+        planned_steps: steps of the planned training, or None.
 
     Attributes:
-        trials: in the order in which they were begun.
+        trials: the trials in the order of their starts.
         length: steps of the trials that are compared.
         untrained: the held-out loss before the first step.
-        held_out: what was held out, in words.
-        stop_reason: "finished", or how else it ended; None while it runs.
-        kept_bytes: the most that states of trials took beside the model, in bytes.
+        held_out: describes the held-out data.
+        stop_reason: why the search ended, such as "finished"; None while it runs.
+        kept_bytes: largest size of the kept trial states, in bytes.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Refinement:
         self.held_out = ""
         self.stop_reason: StopReason | None = None
         self.kept_bytes = 0
-        self.steps_again = 0  # of trials that were begun anew, since their state was not kept
+        self.steps_again = 0  # of trials that were run again because their state was not kept
 
     @property
     def steps(self) -> int:
@@ -101,13 +101,17 @@ class Refinement:
 
     @property
     def lr(self) -> float | None:
-        """The rate; without trials that can be compared, the suggestion of the curve."""
+        """The chosen rate; the curve's suggestion while fewer than two trials can be compared."""
         return self.suggested if self._compares_nothing else self._choice.lr
 
     @property
     def confidence(self) -> Literal["high", "low"]:
-        """ "high" where the best trial lies between worse ones, is of 200 steps or more, and the
-        training is known to be less than ten times as long or its length is not known."""
+        """ "high" or "low".
+
+        "high" if the best trial lies between worse ones and below the untrained loss, the trials
+        have at least 200 steps, and the planned training is at most ten times as long or its length
+        is unknown.
+        """
         choice = self._choice
         if self._compares_nothing or choice.lr is None or choice.at_edge or not choice.fell:
             return "low"
@@ -116,7 +120,7 @@ class Refinement:
 
     @property
     def reason(self) -> str:
-        """How it came to this rate, in plain words."""
+        """Explains the choice of the rate in plain words."""
         if self._compares_nothing:
             kept = "the suggestion of the sweep stays" if self.suggested else "there is no rate"
             return f"{self._ending()}before two rates could be compared: {kept}"
@@ -152,9 +156,9 @@ class Refinement:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row a step: lr, step (from 1), loss, held_out_loss (NaN where not measured).
+        """One row per step: lr, step (from 1), loss, held_out_loss (NaN where not measured).
 
-        The loss is that of a batch before its step, the held-out loss that after it.
+        `loss` is measured on the batch before its step, `held_out_loss` after the step.
         """
         tables = []
         for trial in self.trials:
@@ -174,8 +178,11 @@ class Refinement:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """A row a rate, rising: lr, steps, final_loss (mean of the last fifth, NaN if it broke),
-        held_out_loss (the last one), stop_reason."""
+        """One row per trial, by ascending rate: lr, steps, final_loss, held_out_loss, stop_reason.
+
+        `final_loss` is the mean of the last fifth of the losses, `held_out_loss` the last
+        measurement; both are NaN if the trial diverged.
+        """
         trials = sorted(self.trials, key=lambda trial: trial.lr)
         return pd.DataFrame(
             {
@@ -192,11 +199,11 @@ class Refinement:
 
     @property
     def best(self) -> float | None:
-        """The rate of the trial with the lowest held-out loss among the longest."""
+        """The rate with the lowest held-out loss among the compared trials; None without any."""
         return self._choice.best
 
     def as_json(self) -> dict[str, Any]:
-        """It as plain JSON values, in strict JSON; `from_json` reads it."""
+        """Return the result as strict JSON values, which `from_json` reads."""
         return {
             "lr": self.lr,
             "confidence": self.confidence,
@@ -218,7 +225,7 @@ class Refinement:
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Self:
-        """What `as_json` returned, as an object again."""
+        """Return the result that `as_json` wrote."""
         made = cls(saved["centre"])
         for name in _PLAIN:
             setattr(made, name, saved[name])
@@ -235,7 +242,7 @@ class Refinement:
 
     @property
     def _compared(self) -> dict[float, float]:
-        """The held-out losses of the trials that are compared, by rate."""
+        """The held-out losses of the compared trials, by rate; infinite if a trial diverged."""
         found = {}
         for trial in sorted(self.trials, key=lambda trial: trial.lr):
             if trial.broke_off:
@@ -267,7 +274,7 @@ class Refinement:
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, str]:
-        """What a notebook shows: picture, words and table; see `lrwidget.records.display`."""
+        """Return picture, text and table for a notebook; see `lrwidget.records.display`."""
         from lrwidget.records.display import show_refinement
 
         return show_refinement(self, include, exclude)
@@ -315,7 +322,7 @@ def _number(count: int) -> str:
 
 
 def _text(rate: float) -> str:
-    """A rate as people write it: 1.9e-3, 3e-2, 0.3, 2."""
+    """Format a rate in a short form: 1.9e-3, 3e-2, 0.3, 2."""
     if rate >= 0.1:
         return f"{rate:.2g}"
     mantissa, exponent = f"{rate:.1e}".split("e")

@@ -1,10 +1,10 @@
-"""The losses by which trials at several rates are compared."""
+"""The losses for comparing trials at several rates."""
 
 from lrwidget.records.table import Floats
 
 # The final loss is the mean of the last fifth of a trial: single batches are too noisy to compare.
 TAIL = 0.2
-# Columns of a summary, as text.
+# Labels of a summary's columns.
 LOSSES = {"final_loss": "final loss", "val_loss": "validation loss"}
 
 

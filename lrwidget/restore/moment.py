@@ -1,4 +1,4 @@
-"""The state of a training at one moment, to go back to: before the first step, or amid a trial."""
+"""A training state to go back to: before the first step, or in the middle of a trial."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,13 +17,14 @@ from lrwidget.task.task import TrainingTask
 
 
 class Moment:
-    """All that training changes: what is trained, loaders, `also`, the random generators.
+    """A copy of all state that training changes.
 
-    It holds a copy of weights and states where `snapshot` of the task says.
+    This is the state of the trained objects, the loaders, `also` and the random generators. The
+    task's `snapshot` decides where the copies of weights and states are kept.
 
     Args:
-        task: what is trained.
-        parts: the objects of it that are trained: the task's own or copies.
+        task: the task to train.
+        parts: its trained objects: the task's own or copies.
     """
 
     def __init__(self, task: TrainingTask, parts: SweepTarget) -> None:
@@ -43,16 +44,16 @@ class Moment:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the copies."""
+        """Size of the copies in bytes."""
         return self._trained.nbytes
 
     def goes_over_to(self, parts: SweepTarget) -> None:
-        """Hold the state of other objects instead: `parts` are now the task's own."""
+        """Copy the state of `parts` instead: these are now the task's own objects."""
         self._trained.close()
         self._trained = _backup_of(self._task, parts, self._place)
 
     def restore(self) -> None:
-        """Go back to this moment; may be called again."""
+        """Restore this state; may be called again."""
         steps: list[Callable[[], object]] = [self._trained.restore]
         steps += [state.restore for state in self._beside]
         finish([*steps, self._put_generators_back])
@@ -60,7 +61,7 @@ class Moment:
             vars(self._task)["_passes"] = self._passes
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Release the copies."""
         for state in (self._trained, *self._beside):
             state.close()
 

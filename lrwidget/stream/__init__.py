@@ -1,1 +1,1 @@
-"""Rows and status on their way to the page, and the messages in both directions."""
+"""Sends rows and status to the page, and defines the messages in both directions."""

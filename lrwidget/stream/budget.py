@@ -1,22 +1,22 @@
-"""How many messages a widget sends: the threads that send share one budget."""
+"""Limits the rate of a widget's messages: all sending threads share one budget."""
 
 import threading
 import time
 
-# 20 messages/s: with a burst of two and what the traits add (two updates/s, and one at a change of
-# state) no second at the page has more than 25.
+# 20 messages/s. With a burst of two and the traits' messages (two updates/s, and one at a change of
+# state) the page gets at most 25 in any second.
 INTERVAL = 0.05
-# How often the traits hear of new steps, for observers in Python.
+# Seconds between updates of the step trait, for observers in Python.
 NEWS_INTERVAL = 0.5
-# What is urgent, a change of state or the last rows, may go out at once, so many at a time.
+# Number of messages that may go out at once: a change of state or the last rows are urgent.
 BURST = 2
 
 
 class Budget:
-    """Says when the next message may go; one for all senders of a widget.
+    """Decides when the next message may be sent; all senders of a widget share one.
 
-    It is a bucket of tokens: each message takes one, and one comes back every INTERVAL. Who comes
-    first is served first, so that of many senders each has its turn.
+    It is a token bucket: each message takes a token, and one is added every INTERVAL. Tokens go to
+    senders in the order of their requests, so that each sender gets its share.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Budget:
             time.sleep(pause)
 
     def news_due(self) -> bool:
-        """Whether it is time again to tell the traits of new steps; that then counts as done."""
+        """Return whether the step trait is due for an update, which then counts as done."""
         with self._lock:
             now = time.monotonic()
             if now - self._news < NEWS_INTERVAL:

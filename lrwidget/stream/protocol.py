@@ -1,14 +1,14 @@
-"""The messages between kernel and page, in both directions; `js/src/stream/protocol.ts` too.
+"""The messages between kernel and page, as also defined in `js/src/stream/protocol.ts`.
 
-`tests/vectors/wire.json` holds both files to the same messages, fields and names; `docs/wire.md`
-says which fact travels by message, which by trait, and why.
+Tests check both files against `tests/vectors/wire.json`. `docs/wire.md` explains which data are
+sent by message, which by trait, and why.
 
-To the page: a small JSON object and at most one buffer, little-endian float64 pairs (lr, loss), 16
-bytes a row. Every message says which run it belongs to and at which row it begins, so the page
-notices what it missed and asks again, and what arrives twice does no harm. Each start of a sweep is
-sent once, with the row that it begins at: traffic grows with the rows alone.
+A message to the page is a small JSON object and at most one buffer of little-endian float64 pairs
+(lr, loss), 16 bytes per row. Every message has its run and the number of its first row, so that the
+page can request missed rows and ignore duplicates. Each start of a sweep is sent once, with the
+sweep's first row, so that traffic grows only with the rows.
 
-From the page: data that is checked before anything is done with it.
+Messages from the page are validated before they are used.
 """
 
 import math
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 
 class Landmarks(TypedDict, total=False):
-    """Rates that divide the curve: where the loss begins to fall, is lowest, and has exploded."""
+    """Rates at which the loss begins to fall, is lowest, and has exploded."""
 
     falls_at: float | None
     minimum: float | None
@@ -31,15 +31,15 @@ class Landmarks(TypedDict, total=False):
 
 
 class OptimizerRecipe(TypedDict):
-    """One of torch's optimizers as Python source, beside parameters and rate."""
+    """One of torch's optimizers as Python source, without parameters and rate."""
 
     name: str  # "torch.optim.Adam"
     arguments: str  # "weight_decay=0.01"
-    momentum: str | None  # what a schedule can move: "momentum" or "betas"
+    momentum: str | None  # argument that a schedule can change: "momentum" or "betas"
 
 
 class Detail(TypedDict):
-    """The value of the trait `_detail`: what a run has to say beyond its numbers."""
+    """The value of the trait `_detail`: information on a run apart from its rows."""
 
     reason: str  # of the suggestion
     traceback: str | None
@@ -51,14 +51,14 @@ class Detail(TypedDict):
     elapsed: float  # seconds, without pauses; 0 until the end
     span: list[float]  # the rates at the ends of the sweep
     optimizer: OptimizerRecipe | None
-    notice: str  # what the last button came to, or what the run waits for
-    elsewhere: str  # why there is nothing to train here; empty where there is
-    extends: bool  # whether the sweep can be extended where it runs
-    adds: int  # how many steps that adds to each sweep
+    notice: str  # the result of the last button, or the reason why the run waits
+    elsewhere: str  # why no model can be trained here; empty if one can
+    extends: bool  # whether the runner can extend the sweep
+    adds: int  # steps that an extension adds to each sweep
 
 
 class CheckDetail(TypedDict):
-    """What a check has to say beyond its numbers; lists go by rate, in rising order."""
+    """Information on a check apart from its rows; lists are in ascending order of the rate."""
 
     lrs: list[float]
     final_losses: list[float | None]  # mean of the last fifth, or last on val_data
@@ -68,20 +68,20 @@ class CheckDetail(TypedDict):
 
 
 class Legend(TypedDict):
-    """The value of the trait `_legend`: which runs there are."""
+    """The value of the trait `_legend`: the list of runs."""
 
-    active: int  # not among the runs before it is started
+    active: int  # not in `runs` before it is started
     runs: list[tuple[int, str, int]]  # number, label, style
     parallel: bool  # whether several may be under way at once
 
 
 class _Stream(TypedDict):
-    """What all messages with rows have."""
+    """The fields of all messages with rows."""
 
     type: str
     run: int
     offset: int  # of the first row in the buffer
-    starts: list[int]  # where sweeps begin, from the offset to the end of the buffer
+    starts: list[int]  # first rows of sweeps, from the offset to the end of the buffer
     state: str  # a `lrwidget.engine.runner.RunState`
     step: int
     steps: int
@@ -91,28 +91,28 @@ class _Stream(TypedDict):
 
 
 class RowsMessage(_Stream):
-    """Rows of a run and how it stands: "rows" while it runs, "sync" as the answer to "hello"."""
+    """Rows and status of a run: "rows" while it runs, "sync" as the answer to "hello"."""
 
-    lr: NotRequired[float | None]  # where the program moves the marker
-    detail: NotRequired[Detail]  # where it changed
+    lr: NotRequired[float | None]  # only if the program moves the marker
+    detail: NotRequired[Detail]  # only if it changed
     model_id: NotRequired[str | None]  # of the widget's own model; with `detail`
 
 
 class CheckMessage(_Stream):
-    """Rows of a "check" and how it stands; each of its sweeps is the trial of one rate."""
+    """Rows and status of a "check"; each of its sweeps is the trial of one rate."""
 
     detail: NotRequired[CheckDetail]
     model_id: NotRequired[str | None]
 
 
 class SavedRun(RowsMessage):
-    """An element of the trait `_runs`: all of a run in one value."""
+    """An element of the trait `_runs`: status and all rows of a run."""
 
     data: bytes
 
 
 class SavedCheck(CheckMessage):
-    """The value of the trait `_check`: all of a check in one value."""
+    """The value of the trait `_check`: status and all rows of a check."""
 
     data: bytes
 
@@ -122,14 +122,14 @@ class ExportedMessage(TypedDict):
 
     type: str
     ok: bool
-    text: str  # what was written, or why nothing was
+    text: str  # the variable and value, or the error
 
 
 KernelMessage = RowsMessage | CheckMessage | ExportedMessage
 
 
 class Extras(TypedDict, total=False):
-    """What only some messages with rows have."""
+    """The optional fields of messages with rows."""
 
     lr: float | None
     model_id: str | None
@@ -137,7 +137,7 @@ class Extras(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What there is to say about a run, apart from its rows.
+    """The status of a run, apart from its rows.
 
     `elapsed` is in seconds, without pauses; `detail` is a `Detail` or a `CheckDetail`.
     """
@@ -153,21 +153,21 @@ class Status:
 
 
 class Rows(Protocol):
-    """The growing table of a run; all of it may be called from any thread."""
+    """The growing table of a run; safe to call from any thread."""
 
     def rows(self, offset: int = 0) -> NDArray[np.float64]:
-        """A copy of the rows (n, 2) from `offset` on."""
+        """Return a copy of the rows (n, 2) from `offset` on."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
 
     @property
     def sweep_starts(self) -> list[int]:
-        """Where each repeat begins."""
+        """The first row of each repeat."""
 
 
 def encode(rows: NDArray[np.float64]) -> bytes:
-    """Rows (n, 2) as they go over the wire; a copy, since buffers are sent later."""
+    """Encode rows (n, 2) for the page; a copy, since buffers are sent later."""
     return np.ascontiguousarray(rows, dtype="<f8").tobytes()
 
 
@@ -180,15 +180,15 @@ def rows_message(
     detail: bool = False,
     **more: Unpack[Extras],
 ) -> tuple[RowsMessage | CheckMessage, list[bytes]]:
-    """A message with the rows from `offset` on, and its buffers: none where there are no rows.
+    """Return a message with the rows from `offset` on, and its buffers: none without rows.
 
     Args:
-        status: how the run stands.
-        records: its table.
-        offset: of the first row; None for a message about the status alone.
+        status: status of the run.
+        records: table of the run.
+        offset: number of the first row; None to send the status alone.
         kind: "rows", "sync" or "check".
         detail: whether to send `status.detail` too.
-        more: what only some messages have.
+        more: optional fields.
     """
     if offset is None:
         offset, rows = status.step, np.empty((0, 2))
@@ -212,13 +212,13 @@ def rows_message(
 
 
 def saved(status: Status, records: Rows, kind: str = "rows") -> dict[str, Any]:
-    """A `SavedRun` or `SavedCheck`: all rows and all there is to say, as the state carries it."""
+    """Return a `SavedRun` or `SavedCheck`, with status and all rows, for the widget state."""
     content, buffers = rows_message(status, records, 0, kind=kind, detail=True)
     return {**content, "data": b"".join(buffers)}
 
 
 def exported_message(ok: bool, text: str) -> ExportedMessage:
-    """The answer to "export": whether it was done, and in words what was, or why not."""
+    """Return the answer to "export": whether it succeeded, and the result or error as text."""
     return {"type": "exported", "ok": ok, "text": text}
 
 
@@ -228,7 +228,7 @@ def _starts(records: Rows, offset: int, end: int) -> list[int]:
 
 
 def number_or_none(value: float | None) -> float | None:
-    """A plain finite float, or None: JSON has no NaN."""
+    """Return a plain float, or None if it is not finite: JSON has no NaN."""
     if value is None or not math.isfinite(value):
         return None
     return float(value)
@@ -260,18 +260,18 @@ def _is_one_of(*names: str) -> Callable[[object], bool]:
 
 
 def _checked(what: str, check: Callable[[object], bool], key: str | None = None) -> dict[str, Any]:
-    """The metadata of a field: what it has to be, and its key in JSON where that is another."""
+    """Return a field's metadata: its description, its check, and its JSON key if it differs."""
     return {"what": what, "check": check, "key": key}
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A page has the model and asks for all there is."""
+    """A page has loaded the model and asks for all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """A page misses the rows of `run` from `start` on; of a sweep ("rows") or of a "check"."""
+    """A page lacks the rows of `run` from `start` on, of a sweep ("rows") or of a "check"."""
 
     run: int = field(metadata=_checked("a count", _is_count))
     start: int = field(metadata=_checked("a count", _is_count, "from"))
@@ -289,23 +289,23 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The rate that is chosen already was picked by hand: from now on it is the user's."""
+    """The user picked the current rate by hand, so that the program leaves it alone."""
 
     lr: float = field(metadata=_checked("a finite number", _is_rate))
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The chosen rate is wanted in the variable `name`, which is not checked yet."""
+    """Export the chosen rate to the variable `name`, which is not validated yet."""
 
     name: str = field(metadata=_checked("text", _is_text))
 
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """Something is to be done with one run; `action` is one of RUN_ACTIONS.
+    """Apply an action to one run; `action` is one of RUN_ACTIONS.
 
-    `label` is its new one, which is not checked yet.
+    `label` is the run's new label, which is not validated yet.
     """
 
     action: str = field(metadata=_checked("an action", _is_one_of(*RUN_ACTIONS)))
@@ -326,15 +326,15 @@ PAGE_MESSAGES: dict[str, type[PageMessage]] = {
 
 
 def keys_of(message: type[PageMessage]) -> dict[str, str]:
-    """The key in JSON of each field of a message of the page."""
+    """Return the JSON key of each field of a page's message."""
     return {part.name: part.metadata["key"] or part.name for part in fields(message)}
 
 
 def parse(content: object) -> PageMessage:
-    """The message in `content`, the JSON of a custom message.
+    """Parse `content`, the JSON of a custom message.
 
     Raises:
-        ValueError: it is none; says why.
+        ValueError: the content is not a valid message.
     """
     if not isinstance(content, dict):
         raise ValueError(f"expected an object, not {brief(content)}")
@@ -358,7 +358,7 @@ def parse(content: object) -> PageMessage:
 
 
 def well_formed(message: object) -> bool:
-    """Whether ipywidgets can read a comm message; it raises into the running cell where not."""
+    """Return whether ipywidgets can read a comm message; else it would raise in a cell."""
     match message:
         case {"content": {"data": {"method": "update", "state": dict(), **rest}}}:
             return not rest.get("buffer_paths")  # no trait that the page may set is binary
@@ -370,7 +370,7 @@ def well_formed(message: object) -> bool:
 
 
 def brief(data: object) -> str:
-    """Text that names `data` in a log line, however long or deep it is."""
+    """Return a short text for `data` in a log line, however large it is."""
     try:
         text = repr(data)
     except Exception as error:  # noqa: BLE001 - a log line must not fail on what it reports

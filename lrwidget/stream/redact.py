@@ -1,20 +1,20 @@
-"""Texts without the folders of this machine: they are saved and shared with the notebook."""
+"""Removes folders from texts that are saved and shared with the notebook."""
 
 import re
 from pathlib import Path
 
-# An absolute path up to its first name: of a URL "file://", with a drive, or neither.
+# The start of an absolute path, before its first name: "file://", a drive, or a slash.
 ROOT = r"(?:file:/*)?(?:[A-Za-z]:)?[\\/]+"
-# In quotes a path may have spaces in it.
+# Only a quoted path may contain spaces.
 QUOTED = re.compile(rf"""(['"])({ROOT}(?!\s)(?:(?!\1)[^\n])*)\1""")
 NAME = r"""[^\s\\/'"<>|:*?]+"""
-# What follows a letter, a dot or a tilde is part of something else, as in "and/or" or "~/a".
+# A slash after a letter, a dot or a tilde starts no absolute path, as in "and/or" or "~/a".
 BARE = rf"(?<![\w.~/\\-]){ROOT}{NAME}(?:[\\/]+{NAME})*[\\/]*"
 OTHER_URL = r"\b(?!file:)[A-Za-z][A-Za-z\d+.-]+://\S*"
 
 
 def redact_paths(text: str) -> str:
-    """A message or traceback with bare file names, and "~" for a home folder."""
+    """Return the text with bare file names for paths, and "~" for a home folder."""
     text = QUOTED.sub(lambda match: f"{match[1]}{_name(match[2])}{match[1]}", text)
     home = _home()
     anywhere = rf"|{re.escape(home)}(?!\w)" if home else ""
@@ -28,7 +28,7 @@ def redact_paths(text: str) -> str:
 
 
 def _name(path: str) -> str:
-    """The last name in an absolute path, with what ends it: a slash or a sentence's dot."""
+    """Return the last name in an absolute path, with trailing slashes or punctuation."""
     found = re.fullmatch(r"(.*?)([\\/.,;)\]}]*)", path)
     assert found
     folders, end = found.groups()
@@ -36,12 +36,12 @@ def _name(path: str) -> str:
     of_a_user = len(names) == 2 and names[0] in ("home", "Users")
     if of_a_user or folders == _home():
         return f"~{end}"
-    # One name alone, "/lr/", is no more of a path than "and/or" is.
+    # A single name, such as "/lr/", is probably not a path.
     return names[-1] + end if drive or len(names) > 1 else path
 
 
 def _home() -> str | None:
-    """The user's home folder; None where there is none of one's own."""
+    """Return the user's home folder; None if the user has none."""
     try:
         home = Path.home()
     except RuntimeError:  # a container's user without a name

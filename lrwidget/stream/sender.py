@@ -14,11 +14,10 @@ from lrwidget.stream.threads import mark_background
 
 logger = logging.getLogger(__name__)
 
-# While paused only a change of state is news, and that wakes the sender.
+# Longer while paused: only the state can change, and that wakes the sender.
 PAUSED_INTERVAL = 0.5
-# A page whose code is still loading loses messages, and its hello waits as long as the kernel's
-# main thread is busy. So the run is sent again from its beginning, seconds after its start, until a
-# page has said hello.
+# Seconds after its start at which a run is sent again from its first row, until a page has said
+# hello: a page that is still loading loses messages, and a busy kernel does not read its hello.
 REPEATS = (1.0, 3.0, 10.0)
 
 News = tuple[str, str | None, Mapping[str, Any]]  # state, error, detail
@@ -26,34 +25,34 @@ News = tuple[str, str | None, Mapping[str, Any]]  # state, error, detail
 
 @dataclass(slots=True)
 class PageState:
-    """What the senders' threads share with the widget. Plain values, so no lock is needed."""
+    """State that the senders' threads share with the widget; plain values, so without a lock."""
 
     send: Callable[[KernelMessage, list[bytes]], None]
     catch_up_soon: Callable[[], None]
     clamp: Callable[[float | None], float | None]
     greeted: bool = False  # a page has said hello
-    picked: bool = False  # the user has chosen a rate: the program leaves it alone
-    model_id: str | None = None  # under which the page finds the widget's own model
+    picked: bool = False  # the user has chosen a rate, which the program must not move
+    model_id: str | None = None  # the id of the widget's own model in the page
     active: int = 0  # the number of the active run, whose suggestion moves the marker
     budget: Budget = field(default_factory=Budget)
 
 
 class Run(Protocol):
-    """What the sender needs of a run."""
+    """The attributes of a run that the sender uses."""
 
     @property
     def records(self) -> Rows:
-        """Its table."""
+        """The table of the run."""
 
     @property
     def over(self) -> bool:
-        """Whether its last row is in the table."""
+        """Whether the run has ended, with its last row in the table."""
 
     def settle(self) -> None:
-        """Work out and publish what it came to."""
+        """Compute and publish the outcome."""
 
     def status(self) -> Status:
-        """What there is to say."""
+        """Return the current status."""
 
 
 def _news(status: Status) -> News:
@@ -64,8 +63,8 @@ def _news(status: Status) -> News:
 class Sender:
     """A thread that sends the rows of one run while it runs, and ends with it.
 
-    It calls `page.send`, which touches no trait, and sets none itself. What the run came to is
-    worked out here (`run.settle`), so that neither the sweep nor the kernel's main thread waits.
+    It calls `page.send`, which uses no traits, and sets none itself. It also computes the outcome
+    (`run.settle`), so that neither the sweep nor the kernel's main thread waits for that.
     """
 
     run: Run
@@ -76,18 +75,18 @@ class Sender:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin. The thread keeps the caller's context: ipykernel 7.0 looks its parent up there."""
+        """Start, in the caller's context: ipykernel 7.0 finds the parent message there."""
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._work,), name="lrwidget-sender", daemon=True
         )
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at once: the state has changed."""
+        """Make the thread check the run at once, after a change of state."""
         self._wake.set()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait, at most so many seconds, until the run is over and all is sent; whether it is."""
+        """Wait at most `timeout` seconds; return whether the run is over and all rows are sent."""
         if self._thread is None:
             return True
         # Not `Thread.join` for the long wait: before Python 3.13 an interrupt in the middle of it
@@ -111,7 +110,7 @@ class Sender:
         told: News | None = None
         while True:
             self._wake.clear()
-            # Asked before the rows are read, so that the last look sees all of them.
+            # Read before the rows, so that the last iteration sees all of them.
             over = self.run.over
             now = time.monotonic()
             if self.page.greeted:
@@ -121,7 +120,7 @@ class Sender:
                 sent, told = 0, None
             sent, told = self._send_news(sent, told)
             if over:
-                self.run.settle()  # takes a moment, for which the last rows should not wait
+                self.run.settle()  # slow, so only after the last rows were sent
                 self._send_news(sent, told, last=True)
                 self.page.catch_up_soon()
                 return
@@ -133,18 +132,18 @@ class Sender:
     def _send_news(
         self, sent: int, told: News | None, *, last: bool = False
     ) -> tuple[int, News | None]:
-        """Send what is new, if anything; returns what has been sent and told by now."""
+        """Send new rows and status, if any; return the sent row count and the last news."""
         status = self.run.status()
         if not last and told == _news(status) and status.step <= sent:
             return sent, told
         self.page.budget.wait()
-        status = self.run.status()  # while it waited there may have been more
+        status = self.run.status()  # again, since it may have changed during the wait
         news = _news(status)
         more: Extras = {}
         if news != told:
-            # A busy kernel answers no hello, and the page must know its own model to have it saved.
+            # A busy kernel answers no hello, but the page needs its model's id to save it.
             more["model_id"] = self.page.model_id
-        # A check only offers a rate.
+        # A check only offers a rate and does not move the marker.
         moves = last and self.kind == "rows" and status.run == self.page.active
         if moves and not self.page.picked:
             more["lr"] = self.page.clamp(status.suggestion)
@@ -154,7 +153,7 @@ class Sender:
         try:
             self.page.send(content, buffers)
         except Exception:
-            # The page asks again for what it misses; the sweep must go on.
+            # The page requests missed rows again; the sweep must go on.
             logger.exception("a message to the page was not sent")
             return sent, told
         return sent + sum(map(len, buffers)) // 16, news

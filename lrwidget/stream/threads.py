@@ -1,4 +1,4 @@
-"""Which threads are in the background: a sweep's and a sender's, which must not touch traits."""
+"""Marks the threads of sweeps and senders, which must not use traits."""
 
 import threading
 
@@ -6,10 +6,10 @@ _here = threading.local()
 
 
 def mark_background() -> None:
-    """Say that the calling thread is a sweep's or a sender's: it must not touch traits."""
+    """Mark the calling thread as a sweep's or a sender's: it must not use traits."""
     _here.background = True
 
 
 def in_background() -> bool:
-    """Whether the calling thread is a sweep's or a sender's."""
+    """Return whether the calling thread is a sweep's or a sender's."""
     return getattr(_here, "background", False)

@@ -1,1 +1,1 @@
-"""LRFinderWidget: its traits and methods, and what stands behind them."""
+"""LRFinderWidget: its traits, its methods and their implementation."""

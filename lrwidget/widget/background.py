@@ -1,4 +1,4 @@
-"""A run in the background as the widget sees it: a runner, the sender of its rows, its outcome."""
+"""A background run of the widget: a runner, the sender of its rows and its outcome."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How a run ended, in plain values."""
+    """The end of a run, in plain values."""
 
     state: str
     step: int
@@ -29,20 +29,20 @@ End = TypeVar("End", bound=RunEnd)
 
 
 class BackgroundRun(Generic[Result, End]):
-    """One start of a runner, shown to the page.
+    """One start of a runner, whose rows and status go to the page.
 
     Args:
-        number: says which run a message belongs to; a higher number is a newer table.
-        runner: does the work; not started yet.
-        page: where the messages go.
+        number: identifies the run in messages; a newer run has a higher number.
+        runner: runs the sweep or check; not started yet.
+        page: sends the messages.
         kind: the type of the messages.
-        detail: gives the status' `detail`, as plain JSON values; called from any thread.
-        conclude: adds to how the runner ended what it found; called on the sender's thread.
+        detail: returns the status' `detail` as plain JSON values; called from any thread.
+        conclude: adds the results to the runner's end; called on the sender's thread.
     """
 
     what = "sweep"
     records: Rows
-    # The run of the sweep that has replaced this one's.
+    # The run of the sweep that has replaced this run's sweep.
     replacement: "BackgroundRun[Any, Any] | None" = None
 
     def __init__(
@@ -69,37 +69,37 @@ class BackgroundRun(Generic[Result, End]):
     # -- from the widget ------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run. Raises what the runner refuses; then nothing has been started."""
+        """Start the runner and the sender; if the runner raises, neither is started."""
         self._the_runner().start()
         self.started = True
         self._sender.start()
 
     def pause(self) -> None:
-        """Hold after the step in hand; nothing where it is not under way."""
+        """Pause after the current step; no effect unless the run is under way."""
         if self.under_way:
             self._the_runner().pause()
 
     def resume(self) -> None:
-        """Go on, also where a pause still waits for its step; nothing where it is not under way."""
+        """Continue, or cancel a pending pause; no effect unless the run is under way."""
         if self.under_way:
             self._the_runner().resume()
 
     def stop(self) -> None:
-        """End after the step in hand; nothing where it is not under way."""
+        """End after the current step; no effect unless the run is under way."""
         if self.under_way:
             self._the_runner().stop()
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most so long; returns whether it has ended and all of it has been sent."""
+        """Wait at most `seconds`; return whether the run has ended and all rows are sent."""
         return self._sender.join(seconds)
 
     def raise_error(self) -> None:
-        """Raise the exception that ended it, if one did, until `close`."""
+        """Raise the exception that ended the run, if any; not after `close`."""
         if self._runner is not None:
             self._runner.wait()
 
     def close(self) -> None:
-        """Stop, wait for both threads, and let go of the task; the rows stay."""
+        """Stop, wait for both threads, and release the task; the rows stay."""
         runner = self._runner
         if runner is None:
             return
@@ -111,7 +111,7 @@ class BackgroundRun(Generic[Result, End]):
 
     @property
     def state(self) -> str:
-        """The state to show. A run has ended only when its outcome is published."""
+        """The state to show. A run counts as ended only once its outcome is published."""
         if self.outcome is not None:
             return self.outcome.state
         if not self.started:
@@ -121,7 +121,7 @@ class BackgroundRun(Generic[Result, End]):
 
     @property
     def under_way(self) -> bool:
-        """Whether it is under way."""
+        """Whether the run is running or paused."""
         return self.state in UNDER_WAY
 
     @property
@@ -132,7 +132,7 @@ class BackgroundRun(Generic[Result, End]):
 
     @property
     def steps(self) -> int:
-        """How many steps are planned; the number may change while it runs."""
+        """The number of planned steps, which may change while the run is under way."""
         runner = self._runner
         if runner is not None:
             self._steps = runner.steps
@@ -140,13 +140,13 @@ class BackgroundRun(Generic[Result, End]):
 
     @property
     def elapsed(self) -> float:
-        """Seconds that it has been running, without pauses."""
+        """Running time in seconds, without pauses."""
         if self.outcome is not None:
             return self.outcome.elapsed
         return self._runner.elapsed if self._runner is not None and self.started else 0.0
 
     def status(self) -> Status:
-        """The status now."""
+        """Return the current status."""
         end = self.outcome
         return Status(
             run=self.number,
@@ -166,13 +166,13 @@ class BackgroundRun(Generic[Result, End]):
         self.outcome = self._conclude(self._ending())
 
     def _changed(self) -> None:
-        """The runner's state has changed; called on its thread."""
+        """Handle a change of the runner's state; called on its thread."""
         mark_background()
         self._sender.wake()
         self._page.catch_up_soon()
 
     def _ending(self) -> RunEnd:
-        """How the runner, which has ended, did so."""
+        """Return the end of the runner, which must have ended."""
         runner = self._the_runner()
         error = None
         if runner.error is not None:
@@ -192,7 +192,7 @@ class BackgroundRun(Generic[Result, End]):
 
 
 def describe(error: BaseException, hint: str = "") -> str:
-    """`Type: message` on one line, and the hint."""
+    """Return `Type: message` on one line, followed by the hint."""
     text = " ".join(str(error).split())
     if hint:
         text = f"{text}{'' if text.endswith(('.', '!', '?')) else '.'} {hint}" if text else hint

@@ -1,4 +1,4 @@
-"""A widget that threads can feed and that no page can upset. See `lrwidget.widget.traits`."""
+"""A widget that is safe to use from several threads. See `lrwidget.widget.traits`."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,14 @@ IPYWIDGETS = frozenset({"layout", "tabbable", "tooltip", "_dom_classes", "_view_
 
 
 class ThreadSafeWidget(anywidget.AnyWidget):
-    """An anywidget with live traits: the threading of the traits, apart from their meaning.
+    """An anywidget with live traits, which may be set and read from several threads.
 
-    A trait that the page may set has the tag `page=True`. One with the tag `streamed=True` reaches
-    the page in messages too; it is not sent while a loop reads it, which would flood the page.
+    The page may set a trait with the tag `page=True`. A trait with the tag `streamed=True` also
+    reaches the page in messages; it is not sent while a loop reads it, which would flood the page.
 
     Args:
-        values: gives the values that the live traits should have now, in the order in which to set
-            them.
-        kwargs: values of traits.
+        values: returns the current values of the live traits, in the order in which to set them.
+        kwargs: initial values of traits.
     """
 
     # Read before __init__ has run to its end, and after it has failed.
@@ -40,10 +39,10 @@ class ThreadSafeWidget(anywidget.AnyWidget):
 
     def __init__(self, values: Callable[[], Mapping[str, Any]], **kwargs: Any) -> None:
         self._values = values
-        # Values of the page that are validated and about to be set.
+        # Validated values from the page, which are about to be set.
         self._validated: Mapping[str, Any] = {}
         self._lock = threading.RLock()
-        # The kernel's loop, where one runs: in a notebook, not in a script.
+        # The kernel's event loop: in a notebook, but not in a script.
         self._loop: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
@@ -53,9 +52,9 @@ class ThreadSafeWidget(anywidget.AnyWidget):
     # -- from the background threads to the traits ----------------------------------------------
 
     def _catch_up(self, *, send_streamed: bool = False) -> None:
-        """Put what the background threads published into the traits, on the calling thread.
+        """Set the traits to the values that the background threads published.
 
-        Idempotent: after an interrupt in the middle the next call does the rest.
+        Runs on the calling thread. After an interrupt the next call sets the remaining traits.
         """
         if not self._ready or in_background():
             return
@@ -74,12 +73,12 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         try:
             self.traits()[name].move(self, value)
         except Exception:
-            # The value is set by now. An observer's error must neither be raised where another
+            # The value is already set. An observer's error must neither be raised where another
             # trait is read nor keep the other traits from being set.
             logger.exception("an observer of %s failed", name)
 
     def _catch_up_soon(self) -> None:
-        """Ask the kernel's main thread to catch up; from any thread."""
+        """Ask the kernel's main thread to catch up; may be called from any thread."""
         loop = self._loop
         if loop is None or self._scheduled:
             return
@@ -101,12 +100,12 @@ class ThreadSafeWidget(anywidget.AnyWidget):
 
     @contextlib.contextmanager
     def hold_sync(self) -> Iterator[None]:
-        """Hold what is sent to the page until the block ends; one thread at a time."""
+        """Delay messages to the page until the block ends; one thread at a time."""
         with self._lock, super().hold_sync():
             yield
 
     def send_state(self, key: Any = None) -> None:
-        """Send traits as they are now; they must not change while they are read one by one."""
+        """Send the current traits; the lock keeps them from changing while they are read."""
         with self._lock:
             self._catch_up()
             caught_up, self._catching_up = self._catching_up, True
@@ -124,17 +123,17 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         super()._handle_msg(msg)
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
-        """Set what the page has set, each trait by itself.
+        """Set the traits that the page has changed, each by itself.
 
-        A value that is refused does not keep the others from being set: it is logged, and the page
-        gets the present value back.
+        A refused value does not prevent the others from being set: it is logged, and the page gets
+        the current value back.
         """
         with self._lock:
             self._catch_up()
             validated, as_json, refused = {}, {}, []
             for name, value in sync_data.items():
                 if not self._page_may_set(name):
-                    # A page may hold the kernel's own traits among its unsaved changes.
+                    # The unsaved changes of a page may include traits that only the kernel sets.
                     logger.debug("ignored %s from the page, which is the kernel's", brief(name))
                     continue
                 try:
@@ -146,15 +145,15 @@ class ThreadSafeWidget(anywidget.AnyWidget):
             if as_json:
                 self._validated = validated
                 try:
-                    super().set_state(as_json)  # which sends them back as the page's echo
+                    super().set_state(as_json)  # also sends the values back, as the page expects
                 finally:
                     self._validated = {}
             if refused:
                 self.send_state(refused)
 
     def _is_validated(self, name: str, value: Any) -> bool:
-        """Whether `set_state` has validated this very object and is setting it now."""
-        # Once traitlets lets go of its lock, observers run, and what they set is new.
+        """Return whether `set_state` has validated this object and is now setting it."""
+        # Once traitlets releases its lock, observers run, and may set new values.
         setting = self._cross_validation_lock and name in self._validated
         return setting and self._validated[name] is value
 

@@ -1,4 +1,4 @@
-"""The front end as it was built from js/, or a sentence in its place."""
+"""The built front end, or a message if it is not built."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ export default { render({ el }) { el.textContent = text; } };
 
 
 def bundled(name: str, otherwise: str) -> str | Path:
-    """A file of the front end as anywidget takes it; `otherwise` where it is not built.
+    """Return a front-end file for anywidget; `otherwise` if it is not built.
 
-    The text rather than the file, unless it is to be reloaded live (ANYWIDGET_HMR=1): anywidget
-    keeps every widget whose source is a file alive, closed or not.
+    This is the text, because anywidget keeps every widget whose source is a file alive even after
+    it is closed. With live reload (ANYWIDGET_HMR=1) it is the path.
     """
     file = STATIC / name
     if not file.is_file():
         return otherwise
-    # anywidget takes text without a line break that ends like a file name for a path.
+    # anywidget treats text as a path if it has no line break and ends like a file name.
     return file if os.environ.get("ANYWIDGET_HMR") == "1" else file.read_text("utf-8") + "\n"

@@ -1,4 +1,4 @@
-"""One check of the widget: a few rates trained in the background, shown live."""
+"""One check of the widget: trains at a few rates in the background and shows them live."""
 
 import dataclasses
 from itertools import pairwise, zip_longest
@@ -16,16 +16,16 @@ from lrwidget.widget.background import BackgroundRun, RunEnd
 
 
 class Trials:
-    """The rows of all trials of a check, one trial after the other; may be read from any thread."""
+    """The rows of all trials of a check, in trial order; safe to read from any thread."""
 
     def __init__(self, results: CheckResults) -> None:
         self._trials = results.trials
 
     def rows(self, offset: int = 0) -> NDArray[np.float64]:
-        """A copy of the rows (n, 2), lr and loss, from `offset` on."""
+        """Return a copy of the rows (n, 2), lr and loss, from `offset` on."""
         parts = []
         for trial, following in zip_longest(self._trials, self._trials[1:]):
-            # Read first: once the next trial has begun, this one has all of its rows.
+            # Read before the rows: once the next trial has begun, this one is complete.
             last = following is None or following.stop_reason is None
             rows = trial.rows(max(0, offset))
             parts.append(rows)
@@ -36,7 +36,7 @@ class Trials:
 
     @property
     def sweep_starts(self) -> list[int]:
-        """Where each trial begins that has begun; the start of an empty one is its end too."""
+        """The first row of each started trial; an empty trial starts at its end."""
         starts = [0]
         for trial, following in pairwise(self._trials):
             if following.stop_reason is None:
@@ -49,12 +49,12 @@ class Trials:
 
 
 class CheckRun(BackgroundRun[CheckResults, RunEnd]):
-    """A check as the widget sees it.
+    """A check that the widget runs.
 
     Args:
-        number: says which check a message belongs to; a higher number is a newer one.
-        runner: trains; not started yet.
-        page: where its messages go.
+        number: identifies the check in messages; a newer check has a higher number.
+        runner: runs the check; not started yet.
+        page: sends the messages.
     """
 
     what = "check"
@@ -82,6 +82,6 @@ class CheckRun(BackgroundRun[CheckResults, RunEnd]):
         }
 
     def _choose(self, end: RunEnd) -> RunEnd:
-        # Trials of different lengths do not compare.
+        # Trials of different lengths cannot be compared.
         best = self.results.best if end.state == RunState.FINISHED else None
         return dataclasses.replace(end, suggestion=best)

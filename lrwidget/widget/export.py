@@ -1,4 +1,4 @@
-"""Export: write the chosen rate into a variable of the notebook."""
+"""Exports the chosen rate to a variable of the notebook."""
 
 import builtins
 import keyword
@@ -13,7 +13,7 @@ QUEUED = "A cell that is already queued still has the old value."
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written where."""
+    """The variable and the value that were written."""
 
     name: str
     value: float
@@ -29,9 +29,9 @@ def export_rate(name: str, value: float | None) -> Exported:
 
     Raises:
         TypeError: the name is not text.
-        ValueError: the name is not one that Python code could use, or would hide a builtin; there
-            is no rate yet; or the variable exists and holds anything but a number.
-        RuntimeError: this is not IPython, so there is no notebook to write to.
+        ValueError: the name is not valid in Python code, or would hide a builtin; there is no rate
+            yet; or the variable exists and holds anything but a number.
+        RuntimeError: this is not an IPython session.
     """
     from IPython import get_ipython
 
@@ -50,10 +50,10 @@ def export_rate(name: str, value: float | None) -> Exported:
 
 
 def write(namespace: MutableMapping[str, Any], name: str, value: float) -> Exported:
-    """Write a checked name, unless that would destroy something that is not a number.
+    """Write a validated name, unless that would overwrite a value that is not a number.
 
-    A number or None may be an earlier rate. Anything else under that name (a model, a function, a
-    module) may have cost work, which a click on a button must not destroy.
+    A number or None may be an earlier rate. Any other value (a model, a function, a module) may
+    have taken work, and a click on a button must not destroy it.
     """
     if name in namespace:
         held = namespace[name]
@@ -68,14 +68,14 @@ def write(namespace: MutableMapping[str, Any], name: str, value: float) -> Expor
 
 
 def validate_name(name: object) -> str:
-    """`name` as Python itself would read it (NFKC), if an assignment to it is harmless.
+    """Return `name` as Python reads it (NFKC), if an assignment to it is harmless.
 
     Raises:
-        TypeError, ValueError: as `export_rate`.
+        TypeError, ValueError: as in `export_rate`.
     """
     if not isinstance(name, str):
         raise TypeError(f"the variable name is {name!r}; expected text such as 'lr'")
-    # Python folds identifiers this way: without it, "ｌｒ" would make a variable no cell can read,
+    # Python normalises identifiers this way: else "ｌｒ" would make a variable no cell can read,
     # and "ｉｆ" would pass as a name.
     folded = unicodedata.normalize("NFKC", name.strip())
     if not folded.isidentifier():
@@ -99,5 +99,5 @@ def validate_name(name: object) -> str:
 
 
 def shown(name: str) -> str:
-    """The name in quotes, at a length that a sentence can carry."""
+    """Return the name in quotes, shortened to fit in a sentence."""
     return repr(name if len(name) <= 40 else name[:40] + "…")

@@ -1,7 +1,7 @@
-"""The bqplot figure: scales, axes and marks. The rows never pass through here.
+"""The bqplot figure: scales, axes and marks. It holds no rows.
 
-Python decides only which marks there are. The page gives them their styles, fills them from the
-stream of rows and places the ticks, so that what is drawn does not depend on a free kernel.
+Python only creates the marks. The page sets their styles, fills them from the stream of rows and
+places the ticks, so that it can draw while the kernel is busy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ipywidgets import Layout
 
 MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
 
-# How many ways there are to draw a run that is not the active one.
+# The number of styles for runs that are not active.
 STYLES = 8
 
 # The page sets every domain itself, and shows its own hover text.
@@ -31,7 +31,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     """Return the figure of a sweep from ``start_lr`` to ``end_lr``, with all marks empty.
 
     The page finds a mark by its label and gives it its style (js/src/chart/styles.ts): "other 0"
-    and so on (the runs beside the active one, one mark for each style), "band" (the area between
+    and so on (the runs that are not active, one mark for each style), "band" (the area between
     the quartiles of several sweeps), "raw loss", "smoothed loss" (with several sweeps the one in
     progress), "median" (of several sweeps), "suggestion" (a vertical line), "rule" (the vertical
     line through the marker) and "marker" (the handle to drag).
@@ -44,7 +44,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     Raises:
         ValueError: the rates cannot span a logarithmic axis.
     """
-    # bqplot draws nothing at all where a logarithmic scale has no positive, finite, ordered ends.
+    # bqplot draws nothing if the ends of a logarithmic scale are not positive, finite and ordered.
     if not (0 < start_lr < end_lr < math.inf):
         raise ValueError(
             f"the chart needs 0 < start_lr < end_lr, both finite; got {start_lr!r} and {end_lr!r}"
@@ -52,7 +52,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     # No padding: the plot ends where the sweep does, and a pixel is the same rate for every mark.
     lr = bq.LogScale(min=start_lr, max=end_lr, allow_padding=False)
     loss = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
-    # Marker and rule must not move when the loss axis is clipped: they have a scale of their own.
+    # A separate scale: marker and rule must not move when the loss axis is clipped.
     upright = bq.LinearScale(min=0.0, max=1.0, allow_padding=False)
     on_curve = {"x": lr, "y": loss}
     upon_axis = {"x": lr, "y": upright}
@@ -86,7 +86,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
             bq.Axis(
                 scale=lr,
                 label="learning rate",
-                # At the end, where the lines to the rules' names below it hardly ever pass.
+                # At the end, where lines to the rules' names below rarely cross it.
                 label_location="end",
                 label_offset="34px",
                 grid_lines="none",
@@ -101,7 +101,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
         ],
         fig_margin=dict(MARGIN),
         padding_y=0.0,
-        animation_duration=0,  # a hidden tab that streams with animation piles up transitions
+        animation_duration=0,  # with animation, transitions pile up in a hidden tab
         display_toolbar=False,
         layout=Layout(width="auto", height=f"{height}px", min_width="0"),
     )
@@ -109,7 +109,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
 
 @contextlib.contextmanager
 def new_figure(start_lr: float, end_lr: float, height: int) -> Iterator[bq.Figure]:
-    """The figure of a sweep, which is closed again where the block fails."""
+    """Yield the figure of a sweep, and close it if the block fails."""
     figure = build_figure(start_lr, end_lr, height=height)
     try:
         yield figure

@@ -1,4 +1,4 @@
-"""Labels of runs: names for people, which show how a run differs from the plain one."""
+"""Labels of runs, which show the options that differ from the constructor's."""
 
 import functools
 import inspect
@@ -9,16 +9,16 @@ from typing import Any
 
 from lrwidget.stream.redact import redact_paths
 
-# In characters: labels stand side by side in one line.
+# In characters: the legend shows all labels in one line.
 MAX_LENGTH = 80
 
 
 def validate_label(label: Any) -> str:
-    """A label on one line and without folders: it is saved with the notebook.
+    """Return the label on one line and without folders, since the notebook saves it.
 
     Raises:
-        TypeError: it is no text.
-        ValueError: it is empty, or too long.
+        TypeError: the label is not text.
+        ValueError: the label is empty, or too long.
     """
     if not isinstance(label, str):
         raise TypeError(f"label is {label!r}, a {type(label).__name__}; expected text")
@@ -31,7 +31,7 @@ def validate_label(label: Any) -> str:
 
 
 def unique_label(label: str, taken: Collection[str]) -> str:
-    """`label`, with a number after it where it is taken already: "batch 64 (2)"."""
+    """Return `label`, with a number after it if it is taken: "batch 64 (2)"."""
     number, free = 1, label
     while free in taken:
         number += 1
@@ -40,7 +40,7 @@ def unique_label(label: str, taken: Collection[str]) -> str:
 
 
 def label_of(overrides: Mapping[str, Any]) -> str:
-    """The options that differ from the plain run's: "batch_size=64, optimizer=AdamW"."""
+    """Return the overridden options as text: "batch_size=64, optimizer=AdamW"."""
     text = ", ".join(f"{name}={_brief(value)}" for name, value in overrides.items())
     return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"
 
@@ -56,7 +56,7 @@ def _brief(value: Any) -> str:
         return str(value)
     if isinstance(value, (str, PurePath)):
         return redact_paths(str(value))
-    # No repr: that of a loader tells nothing, and that of a tensor may be long.
+    # Not the repr: a loader's has no useful information, and a tensor's may be long.
     return getattr(value, "__name__", type(value).__name__)
 
 
@@ -66,13 +66,13 @@ def _call(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _is_torch_optimizer(value: Any) -> bool:
-    # torch is not loaded for this: whoever has an optimizer has loaded it.
+    # Does not import torch: if there is an optimizer, torch is already loaded.
     torch = sys.modules.get("torch.optim")
     return torch is not None and isinstance(value, torch.Optimizer)
 
 
 def _unusual(optimizer: Any) -> dict[str, Any]:
-    """The settings of its first group that are not the class's own, apart from the rate."""
+    """Return the first group's settings, except the rate, that differ from the defaults."""
     usual = inspect.signature(type(optimizer)).parameters
     return {
         name: value

@@ -1,4 +1,4 @@
-"""The page of a widget: answers what it asks for, and sends it the rows of runs."""
+"""Answers the messages of the page, and sends it the rows of runs."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Widget(Protocol):
-    """What the page may ask of the widget: its public methods, and to send."""
+    """The methods of the widget that `Page` calls."""
 
     lr: Any
     model_id: Any
@@ -37,13 +37,13 @@ class Widget(Protocol):
         """Start a sweep."""
 
     def pause(self) -> None:
-        """Pause."""
+        """Pause the sweep."""
 
     def resume(self) -> None:
-        """Resume."""
+        """Resume the sweep."""
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop the sweep or check."""
 
     def reset(self) -> None:
         """Forget all runs."""
@@ -74,12 +74,12 @@ class Widget(Protocol):
 
 
 class Page:
-    """The page's messages and the widget's answers.
+    """Receives the page's messages and sends the widget's answers.
 
     Args:
-        widget: does what the page asks for.
-        runs: of the widget.
-        state: what the senders' threads know of the page.
+        widget: carries out the page's commands.
+        runs: the runs of the widget.
+        state: the state of the page that the senders' threads share.
         catch_up: brings the widget's traits up to date.
     """
 
@@ -91,10 +91,10 @@ class Page:
         self._runs = runs
         self._catch_up = catch_up
 
-    # -- what the page asks for -------------------------------------------------------------------
+    # -- messages from the page -------------------------------------------------------------------
 
     def on_message(self, _widget: object, content: Any, _buffers: Any) -> None:
-        """Answer a message; one that is not understood is logged."""
+        """Answer a message; an invalid one is logged."""
         try:
             message = parse(content)
         except ValueError as problem:
@@ -111,7 +111,7 @@ class Page:
                 check = self._runs.check
                 self.send_check(start if check is not None and number == check.number else 0)
             case Resync(number, start):
-                # About a removed run there is no answer: the legend has told the page.
+                # A removed run gets no answer: the legend already says that it is gone.
                 for run in self._runs.shown:
                     if run.number == number:
                         self.send_rows(run, offset=start)
@@ -132,7 +132,7 @@ class Page:
         active = self._runs.active
         active.notice = text if isinstance(text, str) else ""
         self._catch_up()
-        self.send_rows(active, offset=None)  # an answer in any case: the page waits for it
+        self.send_rows(active, offset=None)  # always answers: the page waits for it
 
     def _do_with_run(self, action: str, number: int, label: str) -> None:
         run = self._runs.kept.get(number)
@@ -146,9 +146,9 @@ class Page:
         return f"The optimizer's learning rate is now {self._widget.lr!r}."
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[bool, Any]:
-        """Do what a button asks for; an error is for the page, not for the running cell.
+        """Run a button's action; return an error for the page instead of raising into a cell.
 
-        Its text is without folders, since the page is saved and shared.
+        Its text has no folders, since the page is saved and shared.
         """
         try:
             return True, action()
@@ -158,12 +158,12 @@ class Page:
             logger.exception("a command of the page failed")
             return False, redact_paths(f"{type(error).__name__}: {error}")
 
-    # -- what the page is sent --------------------------------------------------------------------
+    # -- messages to the page ---------------------------------------------------------------------
 
     def send_rows(
         self, run: SweepRun, kind: str = "rows", offset: int | None = 0, **more: Any
     ) -> None:
-        """Send the rows of a run from `offset` on, or none for None, and its status."""
+        """Send a run's status and its rows from `offset` on; no rows if `offset` is None."""
         end = run.outcome
         if run is self._runs.active and end is not None and not self.state.picked:
             more["lr"] = self.state.clamp(end.suggestion)
@@ -172,24 +172,24 @@ class Page:
         )
 
     def send_check(self, offset: int = 0) -> None:
-        """Send the rows of the check from `offset` on, and its status; nothing if there is none."""
+        """Send the status of the check and its rows from `offset` on; nothing without a check."""
         check = self._runs.check
         if check is not None:
             status, table = check.status(), check.records
             self._widget.send(*rows_message(status, table, offset, kind="check", detail=True))
 
     def send_rows_without_page(self) -> None:
-        """Send all rows in the state where no page has said hello.
+        """Send all rows in the widget state if no page has said hello.
 
-        Whoever executes the notebook without a page saves it with that state.
+        A notebook that is executed without a page is saved with this state.
         """
         if not self.state.greeted:
             self._widget.send_state("_runs")
 
-    # -- what the widget's state holds for the page -----------------------------------------------
+    # -- the widget state for the page ------------------------------------------------------------
 
     def traits(self) -> dict[str, Any]:
-        """The values that the page's own traits should have now."""
+        """Return the current values of the page's own traits."""
         runs, check = self._runs, self._runs.check
         return {
             "_check": None if check is None else (check.number, check.state),
@@ -201,10 +201,10 @@ class Page:
         }
 
     def saved_runs(self) -> Sequence[dict[str, Any]]:
-        """All rows of all runs."""
+        """Return all rows of all runs."""
         return [saved(run.status(), run.records) for run in self._runs.shown]
 
     def saved_check(self) -> dict[str, Any] | None:
-        """All rows of the check; None if there is none."""
+        """Return all rows of the check; None without a check."""
         check = self._runs.check
         return None if check is None else saved(check.status(), check.records, "check")

@@ -1,4 +1,4 @@
-"""The runs of a widget, and what starts and ends them. Knows nothing of Jupyter."""
+"""Keeps, starts and ends the runs of a widget. Does not depend on Jupyter."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,20 +19,20 @@ from lrwidget.widget.sweep_run import SweepRun
 class RunList:
     """The sweeps of a widget, in the order of their starts, and its check.
 
-    One of them is the active run: the one started last, until another is activated. Before the
-    first start it is one that is not in `kept`. Whoever changes the list holds the widget's lock;
-    it may be read from any thread.
+    One run is active: the last one started, until another is activated. Before the first start the
+    active run is not in `kept`. A thread that changes the list must hold the widget's lock; any
+    thread may read it.
 
     Args:
-        source: where the runs come from.
-        page: where they send their rows.
-        styles: how many ways there are to draw a run that is not the active one.
+        source: creates the runs.
+        page: receives their rows.
+        styles: number of styles for runs that are not active.
 
     Attributes:
-        kept: the runs that were started or added, by their numbers.
+        kept: the started and added runs, by number.
         active: the active run.
         check: the last check; None before the first.
-        latest: the sweep or check that was started last.
+        latest: the last sweep or check that was started.
     """
 
     def __init__(self, source: Source, page: PageState, styles: int) -> None:
@@ -50,12 +50,12 @@ class RunList:
 
     @property
     def all(self) -> list[SweepRun]:
-        """The runs that were started or added, in that order."""
+        """The started and added runs, in that order."""
         return list(self.kept.values())
 
     @property
     def shown(self) -> Sequence[SweepRun]:
-        """The runs that the page knows: all, and last the active one, even if not started."""
+        """The runs that the page shows; the active one is last, even if not started."""
         return [*(run for run in self.all if run is not self.active), self.active]
 
     @property
@@ -65,7 +65,7 @@ class RunList:
 
     @property
     def source(self) -> Source:
-        """Where runs come from; raises RuntimeError where the widget is closed."""
+        """The source of the runs; raises RuntimeError if the widget is closed."""
         if self._source is None:
             raise RuntimeError("the widget is closed; make a new LRFinderWidget")
         return self._source
@@ -81,7 +81,7 @@ class RunList:
         return self._source is not None and self._source.parallel
 
     def find(self, run: object) -> SweepRun:
-        """The run with these records or this label; ValueError or TypeError where there is none."""
+        """Return the run with these records or this label; else raise ValueError or TypeError."""
         if not isinstance(run, (LRRecords, str)):
             raise TypeError(f"run is {run!r}; expected its records, one of w.runs, or its label")
         for kept in self.all:
@@ -92,7 +92,7 @@ class RunList:
         raise ValueError(f"there is no run {what}; there are: {labels}")
 
     def clamp(self, lr: float | None) -> float | None:
-        """The rate, or the nearest one within the active run's range."""
+        """Return the nearest rate within the active run's range."""
         if lr is None:
             return None
         low, high = self.active.span
@@ -154,7 +154,7 @@ class RunList:
         return run
 
     def adopt_replacements(self) -> None:
-        """Start the runners that have replaced those of runs, each as a run of its own."""
+        """Start the runners that have replaced others, each as a new run."""
         for run in self.all:
             if run.next_runner is None or run.replacement is not None or self.closed:
                 continue
@@ -194,7 +194,7 @@ class RunList:
             self.check.stop()
 
     def wait(self, timeout: float | None, meanwhile: Callable[[], None]) -> LRRecords:
-        """Wait for everything that is under way, and call `meanwhile` every half second.
+        """Wait for all runs that are under way, and call `meanwhile` every half second.
 
         See `LRFinderWidget.wait`.
         """
@@ -228,7 +228,7 @@ class RunList:
     # -- changing the list ------------------------------------------------------------------------
 
     def activate(self, run: SweepRun) -> bool:
-        """Make a run the active one; returns whether it was another."""
+        """Make a run the active one; return whether it was not active before."""
         if run is self.active:
             return False
         if not self.source.parallel:
@@ -238,13 +238,13 @@ class RunList:
         return True
 
     def rename(self, run: SweepRun, label: str) -> None:
-        """Give a run another label, with a number after it where it is taken."""
+        """Give a run a new label, with a number after it if the label is taken."""
         label = validate_label(label)
-        run.label = ""  # the present one may be used again
+        run.label = ""  # so that its current label does not count as taken
         run.label = self._unique(label)
 
     def remove(self, run: SweepRun) -> bool:
-        """Remove a run that has ended; returns whether another has become the active one."""
+        """Remove a run that has ended; return whether another run has become active."""
         if run.under_way:
             raise RuntimeError(f"{run.label!r} is {run.state}; stop() it and wait() first")
         if self.check is not None and self.check.under_way:
@@ -260,23 +260,23 @@ class RunList:
         return True
 
     def end_all(self) -> None:
-        """Stop everything that is under way, wait for its end, and let go of the tasks."""
+        """Stop all runs and the check, wait for their ends, and release the tasks."""
         for run in [self.active, *self.all]:
             run.close()
         if self.check is not None:
             self.check.close()
 
     def clear(self) -> None:
-        """Forget all runs and the check; the active run stays until `renew`."""
+        """Remove all runs and the check; the active run stays until `renew`."""
         self.check = self.latest = None
         self.kept.clear()
 
     def renew(self) -> None:
-        """Make a run that is not started the active one."""
+        """Make a new run, which is not started, the active one."""
         self._make_active(self._new_run())
 
     def close(self) -> Source | None:
-        """End everything and refuse new runs; returns the source where it is still to be closed."""
+        """End all runs and refuse new ones; return the source if it is not closed yet."""
         source, self._source = self._source, None
         self.end_all()
         return source
@@ -305,7 +305,7 @@ class RunList:
         return unique_label(label, {run.label for run in self.all})
 
     def _refuse_while_under_way(self, what: str) -> None:
-        """Raise RuntimeError where a sweep or a check is under way."""
+        """Raise RuntimeError if a sweep or a check is under way."""
         for run in self.under_way:
             state = f"already {run.state}" if what == "sweep" else run.state
             mend = "resume() it" if run.state == "paused" else "wait() for it"
@@ -316,12 +316,12 @@ class RunList:
 
 
 def rates_around(lr: float, span: tuple[float, float]) -> list[float]:
-    """A third of a rate, the rate, and three times it, within the range of a sweep."""
+    """Return a third of a rate, the rate, and three times it, clamped to a sweep's range."""
     return [min(max(rate, span[0]), span[1]) for rate in (lr / 3, lr, 3 * lr)]
 
 
 def _label_in(records: LRRecords) -> str | None:
-    """The label in the meta of records, if it is a valid one."""
+    """Return the label in the meta of records, or None if it is not valid."""
     try:
         return validate_label(records.meta.get("label"))
     except (TypeError, ValueError):

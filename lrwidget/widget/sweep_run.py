@@ -30,17 +30,17 @@ class Outcome(RunEnd):
 
 
 class SweepRun(BackgroundRun[LRRecords, Outcome]):
-    """A sweep as the widget sees it.
+    """A sweep that the widget runs or shows.
 
     Args:
-        number: says which run a message belongs to; a higher number is a newer table.
-        runner: sweeps; not started yet.
-        page: where its messages go.
-        overrides: options that it has instead of the constructor's.
+        number: identifies the run in messages; a newer run has a higher number.
+        runner: runs the sweep; not started yet.
+        page: sends the messages.
+        overrides: options that replace the constructor's.
 
     Attributes:
-        style: the number of the style in which it is drawn while it is not the active run.
-        notice: the answer to the last button that was pressed.
+        style: index of its style while it is not the active run.
+        notice: the answer to the last press of a button.
     """
 
     records: LRRecords
@@ -63,14 +63,14 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
 
     @property
     def span(self) -> tuple[float, float]:
-        """The ends of the range of rates; the upper one grows where the sweep is extended."""
+        """The lowest and the highest rate; the highest grows when the sweep is extended."""
         if self._sweeps is not None:
             self._span = self._sweeps.span
         return self._span
 
     @property
     def label(self) -> str:
-        """Its name for people; kept in the records too."""
+        """The run's name, which its records keep too."""
         return self._label
 
     @label.setter
@@ -78,16 +78,16 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self._label = self.records.meta["label"] = label
 
     def show(self) -> None:
-        """Publish the outcome of a sweep that was run before, in place of `start`."""
+        """Publish the outcome of a sweep that has already ended, instead of `start`."""
         self.started = True
         self.settle()
 
     def extend(self, end_lr: float | None) -> None:
-        """Let the sweep go on to a higher rate, by default ten times its present end.
+        """Extend the sweep to a higher rate, by default ten times its current end.
 
         Raises:
-            TypeError, ValueError: `end_lr` is no rate, or not above the present end.
-            RuntimeError: it is not under way, or cannot be extended where it runs.
+            TypeError, ValueError: `end_lr` is not a rate, or not above the current end.
+            RuntimeError: the sweep is not under way, or its runner cannot extend it.
         """
         if end_lr is None:
             end_lr = 10 * self.span[1]
@@ -100,11 +100,11 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
 
     @property
     def next_runner(self) -> RecordsRunner | None:
-        """The runner that has replaced its own, if any."""
+        """The runner that has replaced this run's runner, if any."""
         return None if self._sweeps is None else self._sweeps.replacement
 
     def close(self) -> None:
-        """Stop, wait for both threads, and let go of the task; the rows stay."""
+        """Stop, wait for both threads, and release the task; the rows stay."""
         super().close()
         self._span, self._sweeps, self.overrides = self.span, None, NONE
 
@@ -117,14 +117,14 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
             "suggestions": end.suggestions if end else {},
             "landmarks": end.landmarks if end else {},
             "confidence": end.confidence if end else None,
-            # Between the suggestions of the single sweeps, in decades; None without repeats.
+            # Of the suggestions of the single sweeps, in decades; None without repeats.
             "spread": end.spread if end else None,
-            # Only at the end: a running clock would make every status a new one.
+            # Only at the end: a running clock would make every status differ from the last.
             "elapsed": round(end.elapsed, 3) if end else 0.0,
             "span": list(self.span),
             "elsewhere": self._elsewhere,
             "extends": self._extends,
-            # Steps that the button Extend adds to each sweep.
+            # The number of steps that the Extend button adds to each sweep.
             "adds": 0 if self._sweeps is None else self._sweeps.steps_to(10 * self.span[1]),
             # For the page's snippets.
             "optimizer": optimizer_code(self.records.meta),
@@ -139,7 +139,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         try:
             suggestion = records.suggestion
             lr = number_or_none(suggestion.lr)
-            # Advice about the sweep's range does not help where the model failed.
+            # Advice about the sweep's range does not help if the model failed.
             failed = records.stop_reason is StopReason.FAILED
             reason = "" if failed and lr is None else suggestion.reason
             confidence, spread = suggestion.confidence, number_or_none(suggestion.spread)

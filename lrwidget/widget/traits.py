@@ -1,14 +1,14 @@
 """Trait types for a widget whose values change while a sweep runs in another thread.
 
-ipywidgets assumes one thread. Here there are up to four: the kernel's main thread, a subshell's
-thread that may deliver what the page changed (ipykernel 7.1 to 7.3), the sweep's and the sender's.
+ipywidgets assumes one thread. This widget has up to four: the kernel's main thread, a subshell's
+thread that may deliver the page's changes (ipykernel 7.1 to 7.3), the sweep's and the sender's.
 
-- The sweep's and the sender's threads set no trait and send no trait. They publish values, and the
-  widget's `_catch_up` puts it into the traits on another thread: on the kernel's loop, inside
-  `wait()`, and whenever such a trait is read, so that `while w.state == "running": sleep(0.1)` ends
-  though the kernel's loop has no turn meanwhile.
-- The widget's `_lock`, an RLock, serialises everything that sets traits. Neither background thread
-  ever takes it on its own account, so whoever holds it may wait for them.
+- The sweep's and the sender's threads neither set nor send traits. They publish values, and the
+  widget's `_catch_up` sets the traits on another thread: on the kernel's loop, inside `wait()`, and
+  whenever such a trait is read, so that `while w.state == "running": sleep(0.1)` ends although the
+  cell blocks the kernel's loop.
+- The widget's `_lock`, an RLock, serialises all code that sets traits. The background threads never
+  take it themselves, so a thread that holds it may wait for them.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ class Locked(traitlets.TraitType[Any, Any]):
     """A trait that is set by one thread at a time."""
 
     def set(self, obj: Any, value: Any) -> None:
-        """Set under the widget's lock, observers included."""
+        """Set the trait and run its observers under the widget's lock."""
         with obj._lock:
             super().set(obj, value)
 
-    # Traitlets calls these two several times for a value of the page.
+    # Traitlets calls these two methods several times for each value from the page.
 
     def _validate(self, obj: Any, value: Any) -> Any:
         return value if obj._is_validated(self.name, value) else super()._validate(obj, value)
@@ -36,16 +36,16 @@ class Locked(traitlets.TraitType[Any, Any]):
 
 
 class Live(Locked):
-    """A trait that the program moves: it is brought up to date before it is read."""
+    """A trait that the program may set; it is brought up to date before it is read."""
 
     def get(self, obj: Any, cls: Any = None) -> Any:
-        """Catch up, unless on a background thread, then read."""
+        """Catch up, unless on a background thread, then return the value."""
         if not in_background():
             obj._catch_up()
         return super().get(obj, cls)
 
     def move(self, obj: Any, value: Any) -> None:
-        """Set it on the program's behalf."""
+        """Set the trait from the program."""
         self.set(obj, value)
 
 
@@ -56,7 +56,7 @@ class Published(Live):
 
 
 class LiveAny(Published, traitlets.Any):
-    """Anything."""
+    """A value of any type."""
 
 
 class LiveText(Published, traitlets.Unicode[Any, Any]):
@@ -68,7 +68,7 @@ class LiveInt(Published, traitlets.Int[Any, Any]):
 
 
 class LiveFlag(Published, traitlets.Bool[Any, Any]):
-    """Yes or no."""
+    """A boolean."""
 
 
 class LockedText(Locked, traitlets.Unicode[Any, Any]):
@@ -76,16 +76,16 @@ class LockedText(Locked, traitlets.Unicode[Any, Any]):
 
 
 class Number(Locked):
-    """A finite number that the user sets, kept as a plain float; or None where that is allowed.
+    """A finite number that the user sets, stored as a plain float; or None if that is allowed.
 
-    Whatever converts to a float is accepted, such as a numpy scalar or a tensor of one element. NaN
-    and infinities are not: JSON cannot hold them.
+    Accepts any value that converts to a float, such as a numpy scalar or a tensor of one element.
+    Refuses NaN and infinities, because JSON cannot represent them.
     """
 
     info_text = "a finite number"
 
     def validate(self, obj: Any, value: Any) -> float:  # noqa: ARG002 - traitlets passes it
-        """Raises TraitError in words."""
+        """Return the value as a float, or raise TraitError."""
         return finite(self.name or "value", value)
 
 
@@ -94,25 +94,25 @@ class LiveNumber(Published, Number):
 
 
 class Rate(Live, Number):
-    """The chosen rate, which the user sets and, until then, the program."""
+    """The chosen rate. The program sets it until the user picks one."""
 
     def set(self, obj: Any, value: Any) -> None:
-        """Set it, by assignment or from the page: that is a pick."""
-        # In one message: a page that has a pick of its own must know that this one is newer.
+        """Set the rate by assignment or from the page, which counts as a pick."""
+        # In one message, so that a page with its own pick knows that this one is newer.
         with obj.hold_sync():
-            value = self._validate(obj, value)  # a refused value is no pick
+            value = self._validate(obj, value)  # a refused value does not count as a pick
             obj._note_pick()
             self._store(obj, value)
 
     def _store(self, obj: Any, value: Any) -> None:
-        """Set a validated value, as traitlets does after its own validation."""
+        """Store a validated value, as traitlets does after its own validation."""
         old = obj._trait_values.get(self.name, self.default_value)
         obj._trait_values[self.name] = value
         if old != value:
             obj._notify_trait(self.name, old, value)
 
     def move(self, obj: Any, value: Any) -> None:
-        """Set it on the program's behalf, which is no pick."""
+        """Set the rate from the program, which does not count as a pick."""
         super().set(obj, value)
 
 
@@ -122,7 +122,7 @@ class NumberPair(Locked):
     info_text = "a pair of numbers (low, high) with low < high, or None"
 
     def validate(self, obj: Any, value: Any) -> tuple[float, float]:  # noqa: ARG002
-        """Raises TraitError in words."""
+        """Return the pair as floats, or raise TraitError."""
         name = self.name or "value"
         if not isinstance(value, (tuple, list)) or len(value) != 2:
             raise traitlets.TraitError(f"{name} is {value!r}; expected {self.info_text}")
@@ -133,12 +133,12 @@ class NumberPair(Locked):
 
 
 class Counts(Locked):
-    """Whole numbers from 0 on, each once, in rising order."""
+    """Distinct non-negative integers, in ascending order."""
 
     info_text = "a list of whole numbers from 0 on"
 
     def validate(self, obj: Any, value: Any) -> tuple[int, ...]:  # noqa: ARG002
-        """Raises TraitError in words."""
+        """Return the sorted numbers, or raise TraitError."""
         if not isinstance(value, (list, tuple)) or not all(
             type(count) is int and count >= 0 for count in value
         ):
@@ -147,7 +147,7 @@ class Counts(Locked):
 
 
 def finite(name: str, value: Any) -> float:
-    """`value` as a finite float; a TraitError that says so otherwise."""
+    """Return `value` as a finite float, or raise TraitError."""
     problem = traitlets.TraitError(f"{name} is {value!r}; expected a finite number such as 1e-3")
     if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
         raise problem

@@ -36,7 +36,7 @@ from lrwidget.widget.traits import (
 
 
 class LRFinderWidget(ThreadSafeWidget):
-    """A learning rate range test to watch live, with a marker to drag to the rate to use.
+    """Shows a learning rate range test live, with a marker to drag to the rate to use.
 
     Args:
         model: a torch.nn.Module, with the three arguments that follow; a TrainingTask, alone; or
@@ -44,23 +44,23 @@ class LRFinderWidget(ThreadSafeWidget):
         optimizer: an optimizer over the model's parameters, or a class or factory.
         loss_fn: `loss_fn(output, target)`, or None where the model returns its own loss.
         data: a DataLoader, a data set, samples in a list, `(X, y)`, or any iterable of batches.
-        height: of the figure, in pixels (360).
-        layout: ipywidgets' own, for the whole widget.
-        runner: a `lrwidget.distributed.RayRunner`, where the sweeps are not to run here. Then
-            `model` is a function that makes the task on a worker, alone, and options that are none
-            of a sweep are its arguments.
+        height: height of the figure in pixels (360).
+        layout: an ipywidgets layout for the whole widget.
+        runner: a `lrwidget.distributed.RayRunner`, to run the sweeps on a Ray cluster. Then `model`
+            must be a function that makes the task on a worker and be given alone, and options that
+            are not a sweep's are its arguments.
         options: any option of `TrainingTask` and of `SweepOptions`: `start_lr=1e-7`, `end_lr=10.0`,
             `steps=100`, `also=[ema]` and so on.
 
     Raises:
-        TypeError, ValueError: what was given, what is expected, and how to mend it.
+        TypeError, ValueError: an argument is invalid.
         ConnectionError: the runner's cluster does not answer.
     """
 
     _esm = bundled("widget.js", otherwise=NOT_BUILT)
     _css = bundled("widget.css", otherwise="")
 
-    # The tag `page` says that the page may set a trait; `streamed`, that messages carry it too.
+    # The page may set a trait with the tag `page`; messages also carry one with the tag `streamed`.
 
     # -- set by the user, in Python or in the page
     lr = Rate(None, allow_none=True, help="The chosen learning rate, in the sweep's range.").tag(
@@ -93,12 +93,12 @@ class LRFinderWidget(ThreadSafeWidget):
     _detail = LiveAny().tag(sync=True)
     _picked = LiveFlag(False, help="Whether `lr` was chosen by hand.").tag(sync=True)
     _hidden = Counts((), help="Numbers of the runs that are not drawn.").tag(sync=True, page=True)
-    # The active run's number; number, label and style of all; whether several may be under way.
+    # The active run's number; number, label and style of all runs; whether runs are parallel.
     _legend = LiveAny().tag(sync=True)
-    # Never set: all rows of all runs, encoded whenever the state is asked for. A page that opens or
+    # Never set: all rows of all runs, encoded each time the state is read. A page that opens or
     # reloads, and a notebook that is saved, get everything with the state.
     _runs = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._page.saved_runs())
-    # The value only says when to send; what is sent is all of the check, encoded at that moment.
+    # The value only decides when to send; the message has all of the check, encoded at that time.
     _check = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._page.saved_check())
 
     def __init__(
@@ -129,12 +129,12 @@ class LRFinderWidget(ThreadSafeWidget):
     def follow(cls, path: str | os.PathLike[str], *, height: int = 360, layout: Any = None) -> Self:
         """Show the sweep that another process writes to a file (`lr_find(..., log=path)`), live.
 
-        It begins at once; `stop()` ends the following, not the sweep. The file may not exist
-        yet. One that is truncated, or replaced by another, is a new run beside the one before.
+        The widget reads the file at once; `stop()` stops reading it but not the sweep. The file
+        may not exist yet. If it is truncated or replaced, its rows become a new run.
 
         Args:
-            path: of the file.
-            height, layout: as of the constructor.
+            path: path of the file.
+            height, layout: as in the constructor.
         """
         widget = cls(LogSource(path), height=height, layout=layout)
         widget.start(label=Path(path).name)
@@ -143,44 +143,44 @@ class LRFinderWidget(ThreadSafeWidget):
     # -- sweeps --------------------------------------------------------------------------------
 
     def start(self, *, label: str | None = None, **options: Any) -> None:
-        """Run a sweep in the background; returns at once. Earlier runs stay beside it.
+        """Run a sweep in the background and return at once. Earlier runs stay in the chart.
 
         Args:
             label: the name of the run; by default the options that differ ("batch_size=64"), or
                 the number of the start ("run 1"). A label that is taken gets a number after it.
-            options: any argument of the constructor but `height` and `layout`, for this run only:
-                `start(batch_size=64)`, `start(optimizer=torch.optim.Adam, end_lr=0.1)`. Without
-                them it runs with the constructor's. With `batch_size` a ready DataLoader is made
-                anew over its data set.
+            options: any argument of the constructor except `height` and `layout`, for this run
+                only: `start(batch_size=64)`, `start(optimizer=torch.optim.Adam, end_lr=0.1)`. All
+                others are the constructor's. With `batch_size` a DataLoader is replaced by a new
+                one over its data set.
 
         Raises:
             RuntimeError: a sweep or a check is under way, or the widget is closed.
-            TypeError, ValueError: what was given, what is expected, and how to mend it.
+            TypeError, ValueError: an option is invalid.
         """
         with self._lock:
             self._run_list.start(label, options)
             self._catch_up()
 
     def pause(self) -> None:
-        """Pause after the step in hand; nothing happens unless it is running."""
+        """Pause after the current step; no effect unless a sweep is running."""
         self._run_list.pause()
 
     def resume(self) -> None:
-        """Go on after a pause; nothing happens unless it is paused."""
+        """Continue after a pause; no effect unless a sweep is paused."""
         self._run_list.resume()
 
     def extend(self, end_lr: float | None = None) -> None:
-        """Let the sweep go on to a higher rate, as dense as before.
+        """Extend the sweep to a higher rate, with rates as dense as before.
 
-        With `spacing="log"` at the same steps per decade; with "linear" at the same difference
-        between rates, so that ten times the end takes about nine times the steps so far. The rates
-        up to the present end stay as they are; the last is exactly `end_lr`.
+        With `spacing="log"` the steps per decade stay the same; with "linear" the difference
+        between rates does, so that ten times the end takes about nine times the steps so far. The
+        rates up to the current end do not change; the last rate is exactly `end_lr`.
 
         Args:
-            end_lr: the new end, above the present one; by default ten times as high.
+            end_lr: the new end, above the current one; by default ten times as high.
 
         Raises:
-            TypeError, ValueError: it is no rate, or not above the present end.
+            TypeError, ValueError: `end_lr` is not a rate, or not above the current end.
             RuntimeError: no sweep is running or paused, or several processes run it.
         """
         with self._lock:
@@ -188,37 +188,37 @@ class LRFinderWidget(ThreadSafeWidget):
             self._catch_up()
 
     def stop(self) -> None:
-        """End what is under way, sweep or check, after the step in hand; the rows are kept."""
+        """End the sweep or check after the current step; the rows are kept."""
         self._run_list.stop()
 
     def wait(self, timeout: float | None = None) -> LRRecords:
         """Block until the sweep, or the check, has ended and the model is restored.
 
-        Where several sweeps are under way it waits for all of them. An interrupt
-        (KeyboardInterrupt) ends the waiting only; the sweep goes on.
+        If several sweeps are under way, this waits for all of them. An interrupt
+        (KeyboardInterrupt) only ends the wait; the sweep goes on.
 
         A pick in the page may reach the kernel only when the cell ends: `lr` is the suggestion
         until then, so read it in the next cell.
 
         Returns:
-            The records of the active run; `check()` has returned those of the check.
+            The records of the active run. `check()` returns those of a check.
 
         Args:
-            timeout: seconds to wait at most; None waits without end.
+            timeout: longest wait in seconds; None has no limit.
 
         Raises:
             RuntimeError: no sweep has been started, so there is nothing to wait for.
-            TimeoutError: it has not ended in time; it goes on.
-            Exception: what the model, the loss or the data raised.
+            TimeoutError: the sweep has not ended in time; it goes on.
+            Exception: the model, the loss or the data raised it.
         """
-        # Observers and linked widgets live on while this cell waits.
+        # Observers and linked widgets keep up while this cell waits.
         return self._run_list.wait(timeout, lambda: self._catch_up(send_streamed=True))
 
     def reset(self) -> None:
-        """Back to idle: stop what is under way, forget all runs, the check, the pick, its range."""
+        """Stop, remove all runs and the check, and clear the pick and its range."""
         runs = self._run_list
         _ = runs.source
-        # Not under the lock: the sweep may be in the middle of a long step.
+        # Not under the lock, since the current step may take long.
         runs.end_all()
         with self._lock:
             runs.clear()
@@ -233,28 +233,28 @@ class LRFinderWidget(ThreadSafeWidget):
 
     @property
     def runs(self) -> list[LRRecords]:
-        """The records of all runs that were started or added, in that order."""
+        """The records of all started and added runs, in that order."""
         self._catch_up()
         return [run.records for run in self._run_list.all]
 
     @property
     def records(self) -> LRRecords:
-        """The rows of the active run so far, empty before the first."""
+        """The records of the active run so far; empty before the first step."""
         self._catch_up()
         return self._run_list.active.records
 
     def add(self, records: LRRecords, label: str | None = None) -> LRRecords:
-        """Show records beside the runs, from `lr_find`, another widget or `LRRecords.load`.
+        """Show records of `lr_find`, another widget or `LRRecords.load` as a run.
 
         Args:
-            records: what is shown, as it is now.
-            label: its name; by default the one in its meta, or "records".
+            records: the records to copy and show.
+            label: name of the run; by default the one in their meta, or "records".
 
         Returns:
             The copy that is shown, for `activate`, `rename` and `remove`.
 
         Raises:
-            TypeError: not LRRecords.
+            TypeError: `records` is not LRRecords.
             RuntimeError: the widget is closed.
         """
         with self._lock:
@@ -267,13 +267,13 @@ class LRFinderWidget(ThreadSafeWidget):
     def activate(self, run: LRRecords | str) -> None:
         """Make a run the active one: the marker, the suggestion and `records` then refer to it.
 
-        Your own pick stays where it is.
+        Your own pick stays.
 
         Args:
             run: its records, or its label.
 
         Raises:
-            RuntimeError: another one is under way, or a check.
+            RuntimeError: another run or a check is under way.
             ValueError, TypeError: there is no such run.
         """
         runs = self._run_list
@@ -283,14 +283,14 @@ class LRFinderWidget(ThreadSafeWidget):
                 self._page.send_rows(runs.active)
 
     def rename(self, run: LRRecords | str, label: str) -> None:
-        """Give a run another label; one that is taken gets a number after it.
+        """Give a run a new label; a label that is taken gets a number after it.
 
         Args:
             run: its records, or its label.
-            label: the new one.
+            label: the new label.
 
         Raises:
-            ValueError, TypeError: there is no such run, or the label is no name.
+            ValueError, TypeError: there is no such run, or the label is not valid.
         """
         runs = self._run_list
         with self._lock:
@@ -298,13 +298,13 @@ class LRFinderWidget(ThreadSafeWidget):
             self._catch_up()
 
     def remove(self, run: LRRecords | str) -> None:
-        """Forget a run; where it was the active one, the last of the others becomes it.
+        """Remove a run; if it is the active one, the last of the others becomes active.
 
         Args:
             run: its records, or its label.
 
         Raises:
-            RuntimeError: it is under way, or a check is.
+            RuntimeError: the run or a check is under way.
             ValueError, TypeError: there is no such run.
         """
         runs = self._run_list
@@ -320,9 +320,9 @@ class LRFinderWidget(ThreadSafeWidget):
     def check(self, lrs: Sequence[float] | None = None, steps: int = 100) -> CheckResults:
         """Train a few steps at each of a few rates in the background, to see which is best.
 
-        Each rate starts from the model's present state and gets the same batches; the model is
-        restored after each. The curves are drawn below the chart, and at the end the best rate is
-        offered there; the marker stays where it is. `stop()` ends it, `wait()` waits for it.
+        Each rate starts from the model's current state and gets the same batches; the model is
+        restored after each. The curves appear below the chart, and at the end a button offers the
+        best rate; the marker does not move. `stop()` ends the check, `wait()` waits for it.
 
         Args:
             lrs: learning rates for the first param group; by default a third of, at, and three
@@ -330,12 +330,12 @@ class LRFinderWidget(ThreadSafeWidget):
             steps: optimizer steps at each rate, at least 2.
 
         Returns:
-            The results, which fill while it runs: `.frame`, `.summary`, `.best`.
+            The results, which grow while the check runs: `.frame`, `.summary`, `.best`.
 
         Raises:
-            ValueError: there is neither `lrs` nor a chosen rate, or they are no learning rates, or
+            ValueError: there is neither `lrs` nor a chosen rate, `lrs` are not learning rates, or
                 the data can be read only once.
-            TypeError: `lrs` or `steps` is of another type.
+            TypeError: `lrs` or `steps` has the wrong type.
             RuntimeError: a sweep or a check is under way, or the widget is closed.
         """
         with self._lock:
@@ -344,12 +344,12 @@ class LRFinderWidget(ThreadSafeWidget):
             return results
 
     def export(self, name: str | None = None) -> float:
-        """Write the chosen rate, a plain float, into a variable of the notebook; returns it.
+        """Write the chosen rate as a plain float into a notebook variable, and return it.
 
         A cell that is already queued when this runs still has the old value.
 
         Args:
-            name: of the variable; by default `variable`.
+            name: name of the variable; by default `variable`.
 
         Raises:
             ValueError: no rate is chosen, the name cannot be a variable, or it holds anything but a
@@ -364,13 +364,13 @@ class LRFinderWidget(ThreadSafeWidget):
         The first group gets the rate; rates that are tensors are filled in place.
 
         Args:
-            optimizer: which one; by default the one that the active run was given.
+            optimizer: by default the one that the active run was given.
 
         Raises:
             ValueError: no rate is chosen, or the widget was given a class or factory, so that there
                 is no optimizer of yours.
-            TypeError: not an optimizer.
-            RuntimeError: a sweep or check is under way and would undo it; or the widget is closed.
+            TypeError: `optimizer` is not an optimizer.
+            RuntimeError: a sweep or check is under way and would undo it, or the widget is closed.
         """
         lr, runs = self.lr, self._run_list
         latest, overrides = runs.latest, runs.active.overrides
@@ -442,10 +442,10 @@ class LRFinderWidget(ThreadSafeWidget):
             "_detail": status.detail,
             "_picked": picked,
         }
-        # A run that has not started has no suggestion.
+        # A run that has not started has no suggestion, which clears the rate.
         if (run.outcome is not None or not run.started) and not picked:
             values["lr"] = status.suggestion
-        # The state is last: whoever sees that a run has ended also sees its outcome.
+        # The state is last: an observer that sees a run's end must also see its outcome.
         return values | self._page.traits() | {"state": status.state}
 
     @traitlets.observe("state")
@@ -457,11 +457,11 @@ class LRFinderWidget(ThreadSafeWidget):
     # -- the end of the widget -----------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop what is under way, close the views, let go of model, optimizer and data.
+        """Stop, close the views, and release model, optimizer and data.
 
-        The rows stay: `records`, `lr` and `export()` go on working.
+        The rows stay: `records`, `lr` and `export()` still work.
         """
-        runs = getattr(self, "_run_list", None)  # None where construction has failed
+        runs = getattr(self, "_run_list", None)  # None if construction has failed
         if runs is not None:
             source = runs.close()
             self._catch_up()

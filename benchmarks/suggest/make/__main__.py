@@ -27,7 +27,7 @@ LEAST_GAIN = 0.05
 
 
 def make(recipe: Recipe) -> dict[str, Any]:
-    """Return one task as the files hold it."""
+    """Return one task in the format of the files."""
     fresh = untrained(recipe, [0, 1, 2, 3, 4])
     constant = baseline(recipe)
     return {
@@ -51,12 +51,12 @@ def make(recipe: Recipe) -> dict[str, Any]:
 
 
 def baseline(recipe: Recipe) -> float | None:
-    """Return the validation loss of the best constant answer, where there is such a thing."""
+    """Return the validation loss of the best constant answer, if the loss has one."""
     train, held = recipe.data()
     kind = recipe.loss.__name__
     if kind in ("classify", "tokens"):
         seen = torch.bincount(train[1].flatten(), minlength=int(held[1].max()) + 1)
-        shares = seen.clamp(min=1) / train[1].numel()  # a class may be in the held data alone
+        shares = seen.clamp(min=1) / train[1].numel()  # a class may occur only in the held-out data
         return float(-shares[held[1].flatten()].log().mean())
     if kind == "squares":
         return float((held[1] - train[1].mean()).square().mean())
@@ -84,7 +84,7 @@ def main() -> None:
     for recipe in UNSEEN if options.unseen else RECIPES:
         if recipe.name not in there:
             began = time.monotonic()
-            torch.set_flush_denormal(True)  # what has died out is slow to compute with
+            torch.set_flush_denormal(True)  # computing with denormals is slow
             try:
                 task = make(recipe)
             finally:

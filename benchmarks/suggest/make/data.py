@@ -1,4 +1,4 @@
-"""The data of the made tasks: what ships with scikit-learn and Python, and what numpy draws."""
+"""The data of the made tasks, from scikit-learn, Python and numpy's random generator."""
 
 import re
 from functools import cache
@@ -13,7 +13,7 @@ Split = tuple[Columns, Columns]
 
 
 def split(*columns: np.ndarray, held: float = 0.25, most: int = 600, seed: int = 0) -> Split:
-    """Shuffle and split; floats become float32, integers int64; at most so many are held out."""
+    """Shuffle and split, with at most `most` held out; floats become float32, integers int64."""
     order = np.random.default_rng(seed).permutation(len(columns[0]))
     count = min(int(held * len(order)), most)
 
@@ -32,7 +32,7 @@ def standard(x: np.ndarray) -> np.ndarray:
 
 @cache
 def digits(noisy: float = 0.0, scale: float = 1 / 16, images: bool = False) -> Split:
-    """Handwritten digits; a share of the labels may be random, in training and validation."""
+    """Return handwritten digits; a share `noisy` of all labels is random."""
     x, y = datasets.load_digits(return_X_y=True)
     rng = np.random.default_rng(1)
     y = np.where(rng.random(len(y)) < noisy, rng.integers(0, 10, len(y)), y)
@@ -42,7 +42,7 @@ def digits(noisy: float = 0.0, scale: float = 1 / 16, images: bool = False) -> S
 
 @cache
 def digit_pairs() -> Split:
-    """Two digits and their sum's last digit."""
+    """Return pairs of digits, and the last digit of their sum."""
     x, y = datasets.load_digits(return_X_y=True)
     rng = np.random.default_rng(2)
     a, b = rng.integers(0, len(x), (2, 3000))
@@ -116,14 +116,14 @@ def regression(kind: str, noise: float = 0.2, size: int = 2000, features: int = 
 
 @cache
 def parity(bits: int, of: int, size: int = 4000) -> Split:
-    """The parity of the first `of` bits of `bits`."""
+    """Return `bits` random bits, and the parity of the first `of` of them."""
     x = np.random.default_rng(5).integers(0, 2, (size, bits))
     return split(2.0 * x - 1, x[:, :of].sum(1) % 2)
 
 
 @cache
 def text(length: int = 24, size: int = 4000) -> Split:
-    """Windows of English text as characters (27 of them); the last is one longer, the target."""
+    """Return windows of English text as codes of 27 characters, with the next ones as targets."""
     from pydoc_data.topics import topics
 
     letters = re.sub("[^a-z]+", " ", " ".join(map(topics.get, sorted(topics))).lower())
@@ -143,7 +143,7 @@ def sequences(kind: str, length: int = 12, size: int = 3000) -> Split:
         return split(x, x[:, 0], most=400)
     if kind == "most":
         return split(x, np.array([np.bincount(row, minlength=6).argmax() for row in x]), most=400)
-    if kind == "reverse":  # a target for every place
+    if kind == "reverse":  # one target per position
         return split(x, x[:, ::-1].copy(), most=400)
     if kind == "sort":
         return split(x, np.sort(x, 1), most=400)
@@ -182,7 +182,7 @@ def words(size: int = 6000, vocabulary: int = 60) -> Split:
 
 @cache
 def counts(size: int = 2000, features: int = 8) -> Split:
-    """Counts whose log-rate is a smooth function, for Poisson regression."""
+    """Return counts for Poisson regression; their log-rate is a function of the features."""
     rng = np.random.default_rng(11)
     x = rng.normal(size=(size, features))
     y = rng.poisson(np.exp(np.clip(0.5 + 0.6 * x[:, 0] - 0.5 * x[:, 1] * (x[:, 2] > 0), -3, 3)))
@@ -191,7 +191,7 @@ def counts(size: int = 2000, features: int = 8) -> Split:
 
 @cache
 def tags(size: int = 2000, features: int = 16, labels: int = 8) -> Split:
-    """Several labels for each example."""
+    """Return examples with several labels each."""
     rng = np.random.default_rng(12)
     x = rng.normal(size=(size, features))
     hidden = np.tanh(x @ rng.normal(size=(features, 12)) / 2)
@@ -214,7 +214,7 @@ def graph(size: int = 240, groups: int = 4) -> Split:
 
 @cache
 def sets(size: int = 2000, members: int = 10) -> Split:
-    """Sets of points and their spread: for models that pool."""
+    """Return sets of points and their spread, for models that pool."""
     rng = np.random.default_rng(14)
     scale = np.exp(rng.normal(size=(size, 1, 1)) * 0.5)
     x = rng.normal(size=(size, members, 2)) * scale

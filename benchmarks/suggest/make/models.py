@@ -1,4 +1,4 @@
-"""The models of the made tasks, in pieces that train many replicas side by side."""
+"""The models of the made tasks, whose parts can train many replicas at once."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ ACTIVATIONS = {
 
 
 class BatchNorm(nn.Module):
-    """Normalises by the batch, in validation too: statistics of one replica only."""
+    """Normalises by the batch, also in validation, without statistics across replicas."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ def cnn(channels: int = 8, act: str = "relu", norm: str = "", out: int = 10) -> 
 
 
 class Recurrent(nn.Module):
-    """A plain, gated or long short-term cell; one answer at the end or one for every place."""
+    """A plain, GRU or LSTM cell with one output at the end or one per position."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class Transformer(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Mixes rows and columns of a digit by turns."""
+    """Mixes rows and columns of a digit alternately."""
 
     def __init__(self, out: int = 10, width: int = 32) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ class Siren(nn.Module):
 
 
 class Pool(nn.Module):
-    """A function of a set: members through one network, their mean through another."""
+    """A function of a set: one network for each member, another for their mean."""
 
     def __init__(self, into: int = 2, width: int = 48) -> None:
         super().__init__()
@@ -311,7 +311,7 @@ class Pool(nn.Module):
 
 
 class Contrast(nn.Module):
-    """Two noisy views of a batch; each must find its other."""
+    """Matches two noisy views of each example in a batch."""
 
     def __init__(self, width: int = 64, heat: float = 0.3) -> None:
         super().__init__()

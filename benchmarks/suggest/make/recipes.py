@@ -1,4 +1,4 @@
-"""What is trained: tasks from many families, a good third of which start slowly."""
+"""The recipes: tasks of many families, more than a third of which start slowly."""
 
 from collections.abc import Callable
 from functools import partial
@@ -116,7 +116,7 @@ add("linear", "raw_digits", p(digits, scale=1.0), p(nn.Linear, 64, 10),
     classify, ("sgdm", 32, 400))
 add("linear", "regression", p(regression, "linear"), p(nn.Linear, 10, 1),
     squares, ("sgdm", 32, 500), ("adam", 32, 500), ("rmsprop", 16, 500))
-# Noise in the labels, some learned by heart.
+# Noise in the labels, which some models memorise.
 add("noisy", "digits40", p(digits, 0.4), p(models.mlp, 64, 256, 10),
     classify, ("adam", 64, 400), ("sgdm", 32, 400), ("adamw", 128, 500, 0.01))
 add("noisy", "classes30", p(classes, 20, 4, 0.3, 700), p(models.mlp, 20, 256, 256, 4),
@@ -161,7 +161,7 @@ add("deep", "tanh", digits, p(models.mlp, 64, 48, 48, 48, 48, 10, act="tanh", ga
     classify, ("sgd", 32, 400), ("rmsprop", 64, 300))
 add("dropout", "digits", digits, p(models.mlp, 64, 128, 64, 10, drop=0.4),
     classify, ("adam", 32, 400), ("sgdm", 32, 400, 0.0005))
-# Slow starters: small or saturated weights, plateaus, problems that have to be found.
+# Slow starters: small or saturated weights, plateaus, problems that are hard to begin to learn.
 add("slow", "small_init", digits, p(models.mlp, 64, 64, 64, 10, gain=0.2, last=0.2),
     classify, ("sgd", 32, 500), ("sgdm", 64, 500), ("adam", 64, 400))
 add("slow", "sigmoid4", digits, p(models.mlp, 64, 48, 48, 48, 10, act="sigmoid"),

@@ -1,4 +1,4 @@
-"""Trains many replicas of a small model at once: every rate and every seed side by side."""
+"""Trains many replicas of a small model at once, for all rates and seeds."""
 
 import math
 from collections.abc import Callable
@@ -13,10 +13,10 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one task trains.
+    """The training of one task.
 
     Attributes:
-        name, family: the family is what is left out together when a rule is judged.
+        name, family: tasks of one family are left out together when a rule is scored.
         data: returns training and validation data, each a tuple of tensors of equal length.
         model: makes the model; called after the seed is set.
         loss: of a model and one batch (a tuple of tensors).
@@ -171,7 +171,7 @@ UPDATES = {
 DECOUPLED = (
     "adamw",
     "lion",
-)  # weight decay is a step of its own there, and part of the gradient else
+)  # with decoupled weight decay; the others add it to the gradient
 
 
 def response(recipe: Recipe, rates: list[float], seeds: list[int]) -> list[list[float]]:

@@ -1,9 +1,9 @@
-"""What the rule is judged by once: 32 tasks that were fixed before any of them was run.
+"""Tasks for scoring the rule once: 32 tasks that were fixed before any of them was run.
 
 They were chosen by description, with data, models and pairings that the other sets do not have.
-Nobody looked at a curve, a best rate or a suggestion before, and none was replaced or changed
-afterwards. Those whose best rate gains less than 5% are left out, as in the other sets: of the slow
-starters, more are here than should be in the end.
+Curves, best rates and suggestions were not known before, and no task was replaced or changed
+afterwards. Tasks whose best rate gains less than 5% are left out, as in the other sets. This list
+therefore has more slow starters than the final set.
 """
 
 import itertools
@@ -79,7 +79,7 @@ UNSEEN = [
         classify, "adam", 32, 300),
     Recipe("source_window_nesterov_b64", "source", p(unseen_data.source, 8, last=True),
         p(unseen_models.Window, 96, 8), classify, "nesterov", 64, 500),
-    # Slow starters: saturated, deep or small at first, or a problem that has to be found.
+    # Slow starters: saturated, deep, of small initial weights, or hard to begin to learn.
     Recipe("iris_sigmoid4_sgdm_b16", "iris", iris, p(mlp, 4, 16, 16, 16, 3, act="sigmoid"),
         classify, "sgdm", 16, 600),
     Recipe("diabetes_linear4_sgd_b32", "deep linear", p(table, "diabetes"),

@@ -1,4 +1,4 @@
-"""The data of the unseen tasks: what ships with Python and the packages, and what numpy draws."""
+"""The data of the unseen tasks, from Python, its packages and numpy's random generator."""
 
 import gzip
 import unicodedata
@@ -25,7 +25,7 @@ def _sample(name: str) -> Path:
 
 @cache
 def wine_colour() -> Split:
-    """The colour intensity of wines, from the twelve other measurements."""
+    """Return wines: twelve measurements, and the colour intensity as the target."""
     x = standard(datasets.load_wine().data)
     return split(np.delete(x, 9, 1), x[:, 9:10])
 
@@ -39,7 +39,7 @@ def measurements() -> Split:
 
 @cache
 def worse(size: int = 2500) -> Split:
-    """Two patients of the diabetes set, and whose disease went on further: 1 for the first."""
+    """Return pairs of diabetes patients, and whose disease progressed more: 1 for the first."""
     (x, y), (held, truth) = split(*map(standard, datasets.load_diabetes(return_X_y=True)))
     rng = np.random.default_rng(20)
 
@@ -62,7 +62,7 @@ def digit_waves(count: int = 300) -> Split:
 
 @cache
 def digit_turns() -> Split:
-    """Digits turned by quarters, and how often."""
+    """Return digits in quarter turns, and the number of turns."""
     x = datasets.load_digits().data.reshape(-1, 1, SIDE, SIDE) / 16
     turns = np.random.default_rng(22).integers(0, 4, len(x))
     turned = np.stack([np.rot90(one, k, (1, 2)) for one, k in zip(x, turns, strict=True)])
@@ -71,7 +71,7 @@ def digit_turns() -> Split:
 
 @cache
 def digit_twins(size: int = 4000) -> Split:
-    """Two digits, and whether they are the same: 1 in half of the pairs."""
+    """Return pairs of digits, and whether they are the same: 1 in half of the pairs."""
     x, y = datasets.load_digits(return_X_y=True)
     rng = np.random.default_rng(23)
     one, same = rng.integers(0, len(x), size), rng.integers(0, 2, size)
@@ -85,7 +85,7 @@ def digit_twins(size: int = 4000) -> Split:
 
 @cache
 def photo_points(waves: int = 0) -> Split:
-    """Places in a photograph and the colour there; the places perhaps as Fourier features."""
+    """Return points of a photograph, optionally as Fourier features, and their colours."""
     picture = np.asarray(datasets.load_sample_image("china.jpg"))[:424:8, :640:8] / 255
     rows, columns = np.indices(picture.shape[:2])
     x = np.stack([rows / rows.max(), columns / columns.max()], -1).reshape(-1, 2) * 2 - 1
@@ -112,7 +112,7 @@ def _photographs() -> list[np.ndarray]:
 
 @cache
 def which_photo(flat: bool = False) -> Split:
-    """Grey patches of three photographs, and of which."""
+    """Return grey patches of three photographs, and the number of the photograph."""
     pictures = _photographs()
     x = np.concatenate(pictures)
     y = np.repeat(np.arange(len(pictures)), [len(patches) for patches in pictures])
@@ -122,7 +122,7 @@ def which_photo(flat: bool = False) -> Split:
 
 @cache
 def finer_photo() -> Split:
-    """Patches of a photograph at half their resolution, and what is missing there."""
+    """Return patches of a photograph at half resolution, and the difference from the original."""
     x = _photographs()[1]
     coarse = x.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
     rest = x - coarse.repeat(2, 1).repeat(2, 2)
@@ -136,7 +136,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 @cache
 def scan(noise: float = 0.0, flat: bool = False) -> Split:
-    """Patches of a magnetic resonance image, with noise, and as they were."""
+    """Return patches of a magnetic resonance image, with noise and without."""
     with gzip.open(_sample("s1045.ima.gz")) as file:
         picture = np.frombuffer(file.read(), np.uint16).reshape(256, 256).astype(float)
     x = _patches(picture)
@@ -148,7 +148,7 @@ def scan(noise: float = 0.0, flat: bool = False) -> Split:
 
 @cache
 def terrain(size: int = 4000) -> Split:
-    """Longitude and latitude, and the height there: land and sea floor."""
+    """Return longitude and latitude, and the height of land or sea floor."""
     with np.load(_sample("topobathy.npz")) as file:
         height = file["topo"].astype(float)
     rows, columns = (axis.ravel() for axis in np.indices(height.shape))
@@ -159,7 +159,7 @@ def terrain(size: int = 4000) -> Split:
 
 @cache
 def profiles(length: int = 16, size: int = 3000) -> Split:
-    """Profiles of a mountain's elevation, and the next height, seen from the last one."""
+    """Return profiles of a mountain's elevation, and the next height relative to the last."""
     with np.load(_sample("jacksboro_fault_dem.npz")) as file:
         height = file["elevation"].astype(float)
     rng = np.random.default_rng(27)
@@ -172,7 +172,7 @@ def profiles(length: int = 16, size: int = 3000) -> Split:
 
 @cache
 def eeg(length: int = 20) -> Split:
-    """Electroencephalogram of four channels, and their next values."""
+    """Return windows of a four-channel electroencephalogram, and the next values."""
     x = standard(np.fromfile(_sample("eeg.dat"), float).reshape(800, 4))
     starts = np.arange(len(x) - length)
     windows = x[starts[:, None] + np.arange(length + 1)]
@@ -181,7 +181,7 @@ def eeg(length: int = 20) -> Split:
 
 @cache
 def chords(notes: int = 6, length: int = 64, size: int = 2000) -> Split:
-    """The sound of several notes at once, with noise, and which they are."""
+    """Return noisy sounds of several simultaneous notes, and which notes these are."""
     rng = np.random.default_rng(28)
     played = rng.random((size, notes)) < 0.35
     pitch = 0.15 * 2 ** (np.arange(notes) / 3)
@@ -193,7 +193,7 @@ def chords(notes: int = 6, length: int = 64, size: int = 2000) -> Split:
 
 @cache
 def chirps(length: int = 32, size: int = 2500) -> Split:
-    """A tone that rises or one that falls, in noise."""
+    """Return noisy tones, and whether they rise or fall."""
     rng = np.random.default_rng(29)
     up, t = rng.integers(0, 2, size), np.linspace(0, 1, length)
     bend = np.where(up, 1, -1)[:, None] * rng.uniform(4, 8, (size, 1))
@@ -206,7 +206,7 @@ def chirps(length: int = 32, size: int = 2500) -> Split:
 
 @cache
 def names(length: int = 24, size: int = 5000) -> Split:
-    """Names of characters in Unicode, as letters, and the five commonest categories."""
+    """Return names of Unicode characters as letters, and their category, one of five."""
     kinds = {"Lo": 0, "So": 1, "Ll": 2, "Sm": 3, "Lu": 4}
     rows, y = [], []
     for letter in map(chr, range(0x20, 0x2C00)):
@@ -221,7 +221,7 @@ def names(length: int = 24, size: int = 5000) -> Split:
 
 @cache
 def source(length: int = 24, size: int = 4000, last: bool = False) -> Split:
-    """Windows of a Python module's source as bytes (96 of them), with the byte that follows."""
+    """Return windows of a Python module's source as codes 0 to 95, with the next code."""
     import _pydecimal
 
     text = Path(_pydecimal.__file__).read_text(encoding="utf-8")
@@ -235,7 +235,7 @@ def source(length: int = 24, size: int = 4000, last: bool = False) -> Split:
 
 @cache
 def sums(bits: int = 12, size: int = 3000) -> Split:
-    """Two binary numbers, lowest bits first, and the bits of their sum."""
+    """Return two binary numbers, lowest bits first, and the bits of their sum."""
     rng = np.random.default_rng(32)
     x = rng.integers(0, 2, (size, bits, 2))
     total = (x * 2 ** np.arange(bits)[:, None]).sum((1, 2))
@@ -244,16 +244,16 @@ def sums(bits: int = 12, size: int = 3000) -> Split:
 
 @cache
 def larger(digits: int = 4, size: int = 4000) -> Split:
-    """Two decimal numbers, digit by digit, and whether the first is larger."""
+    """Return two decimal numbers, digit by digit, and whether the first is larger."""
     x = np.random.default_rng(33).integers(0, 10, (size, 2 * digits))
-    x[: size // 2, digits] = x[: size // 2, 0]  # the first digit shall not decide too often
+    x[: size // 2, digits] = x[: size // 2, 0]  # else the first digit usually decides
     powers = 10 ** np.arange(digits)[::-1]
     return split(x, (x[:, :digits] @ powers > x[:, digits:] @ powers).astype(int), most=400)
 
 
 @cache
 def recall(pairs: int = 4, keys: int = 6, size: int = 4000) -> Split:
-    """Keys and their values by turns, then one of the keys: its value is wanted."""
+    """Return alternating keys and values, then one of the keys; the target is its value."""
     rng = np.random.default_rng(34)
     key = np.array([rng.permutation(keys)[:pairs] for _ in range(size)])
     value = rng.integers(0, keys, (size, pairs))
@@ -265,7 +265,7 @@ def recall(pairs: int = 4, keys: int = 6, size: int = 4000) -> Split:
 
 @cache
 def meetings() -> Split:
-    """Two characters of Les Misérables, and whether they meet; as many who do as who do not."""
+    """Return pairs of characters of Les Misérables, and whether they meet: half of them do."""
     graph = nx.convert_node_labels_to_integers(nx.les_miserables_graph())
     met = np.array(sorted(graph.edges))
     apart = np.array(sorted(nx.complement(graph).edges))

@@ -8,7 +8,7 @@ from benchmarks.suggest.make.models import Conv, Recurrent, mlp
 
 
 class Highway(nn.Module):
-    """Layers whose gates carry their input through; at first they mostly do."""
+    """Layers whose gates pass their input through, almost all of it at first."""
 
     def __init__(self, into: int, width: int, out: int, layers: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Highway(nn.Module):
 
 
 class Ranker(nn.Module):
-    """Scores two inputs by one network; the difference is a logit."""
+    """Scores two inputs with one network; the difference is a logit."""
 
     def __init__(self, *widths: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Ranker(nn.Module):
 
 
 class Siamese(nn.Module):
-    """Embeds two inputs by one network, and compares."""
+    """Embeds two inputs with one network and compares them."""
 
     def __init__(self, into: int = 64, width: int = 64, code: int = 16) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Taps(nn.Module):
 
 
 class Temporal(nn.Module):
-    """Convolutions over time, each with wider gaps; answers at the end, or from the largest."""
+    """Dilated convolutions over time; the output is from the last step or the maximum."""
 
     def __init__(
         self, into: int, width: int, out: int, *, size: int = 3, layers: int = 3,
@@ -109,7 +109,7 @@ class Temporal(nn.Module):
 
 
 class Bag(nn.Module):
-    """The mean of letters' embeddings and of their pairs' products, and a linear model."""
+    """A linear model on the mean of letters' embeddings and of their pairs' products."""
 
     def __init__(self, tokens: int, width: int, out: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Bag(nn.Module):
 
 
 class Window(nn.Module):
-    """The embeddings of the last tokens, side by side, through a network."""
+    """A network on the concatenated embeddings of the last tokens."""
 
     def __init__(self, tokens: int, length: int, width: int = 12, hidden: int = 64) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Window(nn.Module):
 
 
 class Links(nn.Module):
-    """Who meets whom: the product of their embeddings."""
+    """Predicts meetings of two people from the product of their embeddings."""
 
     def __init__(self, people: int = 77, width: int = 8, scale: float = 0.05) -> None:
         super().__init__()
