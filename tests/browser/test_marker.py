@@ -138,9 +138,7 @@ def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:
     lab.kernel.run("w.lr, w.smoothing = 0.05, 0.0")
     smoothing = finder.slider("Smoothing")
     lab.wait_for("the page has both", lambda: smoothing.input_value() == "0")
-    assert (
-        finder.chosen == dragged_to
-    )  # the end of the sweep does not move a marker that is dragged
+    assert finder.chosen == dragged_to  # the kernel does not move a dragged marker
 
     lab.close_second_view()
     lab.wait_for("the view is gone", lambda: second.root.count() == 0)
