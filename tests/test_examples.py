@@ -94,7 +94,7 @@ def test_quickstart(tmp_path: Path) -> None:
     assert facts["stop_reason"] in {"finished", "diverged"}
     assert facts["state"] == facts["stop_reason"]
     assert 60 <= len(rates) == len(losses) <= 100
-    # Nobody dragged, so the chosen rate is the suggestion; it lies in the fall of the curve, which
+    # Without a pick the chosen rate is the suggestion; it lies in the fall of the curve, which
     # for this network spans the two decades around 1e-3.
     assert facts["lr"] == facts["suggestion"]
     assert 1e-4 < facts["lr"] < 3e-2

@@ -19,7 +19,7 @@ NOT_SOURCES = {".git", ".venv", ".make", "node_modules", "static", "dist", "__py
 
 
 def run(*command: str | Path, **options: object) -> str:
-    """What the command says; fails the test with all of it where the command fails."""
+    """Run the command and return its output; fail the test with it on an error."""
     done = subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
     )

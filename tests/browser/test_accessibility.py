@@ -1,4 +1,4 @@
-"""For everybody: what axe-core finds in each state and theme, and the path by keyboard alone."""
+"""Accessibility: axe-core in each state and theme, and use by keyboard alone."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_without_a_loss_above_zero_there_is_no_logarithmic_axis(lab: Lab) -> Non
     )
     finder = open_finder(lab, allowed=5, setup=setup)
     lab.kernel.run("w.log_y = True")
-    expect(finder.field(LOG)).to_be_checked()  # nobody knows yet
+    expect(finder.field(LOG)).to_be_checked()  # not known yet
     start(finder)
     finder.wait_for_rows(5)
     expect(finder.field(LOG)).to_be_disabled()

@@ -1,4 +1,4 @@
-"""A tab that nobody looks at costs nothing, and has everything when it is looked at again."""
+"""A hidden tab costs nothing, and is complete when it is shown again."""
 
 from __future__ import annotations
 

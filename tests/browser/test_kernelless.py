@@ -123,7 +123,7 @@ def test_another_run_is_made_the_active_one_with_its_rows_and_its_suggestion(
         content = saved(seen, "Save as CSV").decode()
         _, *rows = csv.reader(io.StringIO(content))
         assert [[float(cell) for cell in row] for row in rows] == rows_of(folder, label)
-        # Nobody has picked a rate: the marker stands at the suggestion.
+        # No rate is picked: the marker stands at the suggestion.
         field = seen.root.get_by_label("Learning rate", exact=True)
         assert float(field.input_value()) == pytest.approx(rates[label], rel=1e-2)
         if label == "run 1":

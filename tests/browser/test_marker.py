@@ -20,7 +20,7 @@ from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
 PICK = 0.02
-# A cell that waits for a sweep, says what it has come to, and goes on.
+# A cell that waits for a sweep, prints its result, and goes on.
 WAITING = f"""
 w.start()
 w.wait()
@@ -138,7 +138,7 @@ def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:
     lab.kernel.run("w.lr, w.smoothing = 0.05, 0.0")
     smoothing = finder.slider("Smoothing")
     lab.wait_for("the page has both", lambda: smoothing.input_value() == "0")
-    assert finder.chosen == dragged_to  # nobody takes the marker out of the hand
+    assert finder.chosen == dragged_to  # the kernel does not move a dragged marker
 
     lab.close_second_view()
     lab.wait_for("the view is gone", lambda: second.root.count() == 0)

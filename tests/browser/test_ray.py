@@ -83,7 +83,7 @@ w"""
 
 
 def outputs(notebook: Lab) -> list[str]:
-    """What the cells have put out, by kind."""
+    """Return the types of the cells' outputs."""
     return [output["output_type"] for index in range(2) for output in notebook.outputs(index)]
 
 

@@ -33,7 +33,7 @@ def test_pause_holds_and_resume_goes_on(lab: Lab) -> None:
     finder.wait_for_rows(10)
     finder.button("Pause").click()
     finder.wait_for_pause()
-    lab.allow("steps", STEPS)  # the step in hand ends, and no other begins
+    lab.allow("steps", STEPS)  # the current step ends, and no other begins
     finder.wait_for_state("paused")
     assert lab.kernel.value("w.state") == "paused"
     held = finder.kernel_rows

@@ -24,7 +24,7 @@ def test_reopened_with_its_kernel_all_is_there_and_goes_on(lab: Lab) -> None:
     finder.type_lr("0.02")
     finder.wait_for_kernel()
     lab.close_notebook()
-    lab.allow("steps", 60)  # the sweep goes on where nobody looks
+    lab.allow("steps", 60)  # the sweep goes on while the notebook is closed
     lab.wait_for("60 steps", lambda: lab.kernel.value("len(w.records)") == 60)
     lab.reopen_notebook()
     finder.wait_for_rows(60)

@@ -64,7 +64,7 @@ def test_a_brush_zooms_and_everything_follows(lab: Lab, finished: Finder) -> Non
     feet = [f.bounding_box() for f in finished.root.locator(".lrw-foot:visible").all()]
     at = sorted(box["x"] + box["width"] / 2 for box in feet if box)
     assert at == pytest.approx(sorted(map(finished.pixel_of, inside)), abs=2)
-    # Hover tells the row that is under the mouse.
+    # The readout shows the row under the mouse.
     step = 60
     rate = START_LR * (END_LR / START_LR) ** (step / STEPS)
     assert low < rate < high
@@ -169,7 +169,7 @@ def test_a_click_in_the_plot_places_the_marker_before_during_and_after_a_sweep(l
     start(finder)
     lab.allow("steps", 30)
     finder.wait_for_rows(30)
-    finder.click_at(3.0)  # where the sweep has not come yet
+    finder.click_at(3.0)  # beyond the last row
     assert finder.wait_for_kernel() == pytest.approx(3.0, rel=0.05)
     # Pressing anywhere and moving drags it along.
     finder.drag(1e-4, 1e-3)

@@ -93,7 +93,7 @@ def _source() -> str:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong, or cannot judge, within the widgets of the page."""
+    """Return the violations axe-core reports, or cannot judge, in the page's widgets."""
     page.evaluate(_source())
     page.evaluate(CONTRAST)
     found: dict[str, Any] | None = None

@@ -196,7 +196,7 @@ class Finder:
         self.lab.wait_for("the chart is drawn", lambda: self._find_mark("raw loss"))
 
     def wait_for_pause(self) -> None:
-        """Wait until the kernel knows that the step in hand is the last before a pause.
+        """Wait until the kernel knows that the current step is the last before a pause.
 
         The test's own questions to the kernel may overtake what the page has sent.
         """

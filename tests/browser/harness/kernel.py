@@ -1,4 +1,4 @@
-"""Facts from the kernel of an open notebook, read by a client beside the page."""
+"""Facts from the kernel of an open notebook, read by a second client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A widget by what is to be seen of it, in whatever page: no model is asked."""
+"""Read a widget from the DOM alone, in any page, without its model."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Seen:
         return plot["x"] + fraction * plot["width"], plot["y"] + plot["height"]
 
     def hover(self, fraction: float) -> str:
-        """What is said of the row at a place on the axis."""
+        """Hover at a place on the axis and return the readout's text."""
         x, foot = self.across(fraction)
         self.page.mouse.move(x, foot - 60)
         tip = self.root.locator(".lrw-tip:visible").first

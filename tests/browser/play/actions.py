@@ -110,7 +110,7 @@ class Actions:
         if self.busy or self.dice.random() < 0.7:
             return
         self.settle()  # a pick on its way would come after it
-        with self.steps_let():  # it waits for the step in hand
+        with self.steps_let():  # it waits for the current step
             self.lab.kernel.run("w.reset()")
         self.pick = None
         self.settle()

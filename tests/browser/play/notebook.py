@@ -1,4 +1,4 @@
-"""The notebook that is played on, and what its kernel tells of itself."""
+"""The notebook that is played on, and the state its kernel reports."""
 
 from __future__ import annotations
 

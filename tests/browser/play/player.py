@@ -79,7 +79,7 @@ class Player(Actions):
             ) from error
 
     def facts(self) -> str:
-        """How page and kernel stand a moment after something did not hold."""
+        """Return the state of page and kernel just after a check failed."""
         try:
             views = [self.shown(view) for view in range(self.views)]
             held = "it is busy" if self.busy else self.lab.kernel.value("snapshot()")
@@ -88,7 +88,7 @@ class Player(Actions):
         return f"pick {self.pick}\nkernel {held}\nviews {views}"
 
     def look(self) -> None:
-        """What must hold at any moment: the pick is the user's, and the page has no complaint."""
+        """Check what must hold at any moment: the user's pick stays, and the page has no errors."""
         assert not self.lab.errors, "the page wrote errors:\n" + "\n".join(self.lab.errors)
         if self.pick is not None:
             self.check_marker(self.shown(), self.pick)
@@ -100,7 +100,7 @@ class Player(Actions):
         assert view["marker"] == seen, f"the marker is at {view['marker']}, the rate is {lr}"
 
     def shown(self, view: int = 0) -> dict[str, Any]:
-        """What a view shows."""
+        """Return what a view shows."""
         root = Finder(self.lab, view=view).root
         model = self.lab.page.evaluate("labTest.modelIds()")[0]
         found: dict[str, Any] = root.evaluate(SHOWN, model)
@@ -135,7 +135,7 @@ class Player(Actions):
             self.check_marker(self.shown(view), held["lr"])
 
     def check_kernel(self, held: dict[str, Any]) -> None:
-        """What must hold in the kernel by itself."""
+        """Check what must hold in the kernel alone."""
         for old, new, another in held["edges"]:
             # An observer may miss what passed quickly; but what has ended stays so in its table.
             assert another or new in EDGES.get(old, set()), f"the state went from {old} to {new}"
