@@ -12,9 +12,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from nbclient import NotebookClient
 
 from tests.mnist import write_mnist
+from tests.notebook_client import WakefulClient
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -41,7 +41,7 @@ def execute(
 def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
     """Execute the notebook in `folder`, as a user's kernel does: figures are shown."""
     env = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-    NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute(
+    WakefulClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute(
         env=env
     )
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page, expect
 
@@ -20,6 +19,7 @@ from tests.browser.harness.cells import SETUP as GATED
 from tests.browser.harness.cells import STEPS, WIDGET
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.seen import Seen
+from tests.notebook_client import WakefulClient
 
 SETUP = GATED.replace('gate = Gate("steps")', "").replace("gate.pass_through()", "pass")
 SETUP = SETUP.replace("from steps import Gate", "import json, os, time")
@@ -178,7 +178,7 @@ def strings(value: object) -> list[str]:
 def test_where_a_page_has_no_theme_the_systems_is_followed(page: Page, tmp_path: Path) -> None:
     executed = notebook()
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(executed, timeout=300, store_widget_state=True, resources=resources).execute()
+    WakefulClient(executed, timeout=300, store_widget_state=True, resources=resources).execute()
     html, _ = HTMLExporter(template_name="classic").from_notebook_node(executed)
     file = tmp_path / "classic.html"
     file.write_text(html)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import Locator, Page, expect
 
@@ -18,6 +17,7 @@ from tests.browser.harness.cells import SETUP as GATED
 from tests.browser.harness.cells import STEPS, WIDGET
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.seen import TIMEOUT, Seen
+from tests.notebook_client import WakefulClient
 
 SETUP = GATED.replace('gate = Gate("steps")', "").replace("gate.pass_through()", "pass")
 CELLS = [
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, store_widget_state=True, resources=resources).execute()
+    WakefulClient(notebook, timeout=300, store_widget_state=True, resources=resources).execute()
     html, _ = HTMLExporter().from_notebook_node(notebook)
     (folder / "notebook.html").write_text(html)
     return folder
