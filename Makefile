@@ -68,9 +68,10 @@ pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
 	$(PYTEST) --numprocesses $(WORKERS) $(PYTEST_ARGS)
 
-# Whole folders are not even read: that imports a browser's driver, Ray and the frameworks.
+# Whole folders are not even read: that imports a browser's driver, Ray and the frameworks. And pytest
+# may keep what it has compiled, also where Python is told to write no bytecode.
 pytest-quick: $(VENV)/.test $(BUNDLE)
-	$(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest

@@ -1,14 +1,18 @@
 """A fixture that fails a test which leaves a file behind."""
 
 import gc
+import getpass
+import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 # torch.compile's own cache, which it would otherwise make in the folder that is watched.
-cache_dir()
+os.environ.setdefault(
+    "TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}"))
+)
 
 
 @pytest.fixture(autouse=True)
