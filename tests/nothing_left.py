@@ -11,7 +11,8 @@ import pytest
 
 # torch.compile's own cache, which it would otherwise make in the folder that is watched.
 os.environ.setdefault(
-    "TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}"))
+    "TORCHINDUCTOR_CACHE_DIR",
+    str(Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")),
 )
 
 
