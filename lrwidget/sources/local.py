@@ -15,6 +15,7 @@ from lrwidget.engine.check import checking, refuse_if_read_once
 from lrwidget.engine.error_notes import THREAD, attach, comes_of_thread, note_ending
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import plain
+from lrwidget.engine.openmp import release_worker_threads
 from lrwidget.engine.runner import Runner, RunState, Work
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_count
@@ -35,7 +36,13 @@ def local_work(
     explain: Callable[[Exception], str] = lambda error: "",  # noqa: ARG005
 ) -> Work:
     """Return the work of a runner that trains the model of a task in its own thread."""
-    return Work(steps, lambda: ModelLock(task), same_device_and_stream, explain)
+    return Work(steps, lambda: ModelLock(task), own_thread, explain)
+
+
+def own_thread() -> AbstractContextManager[None]:
+    """Prepare the calling thread for a sweep in another one; return the context for that one."""
+    release_worker_threads()
+    return same_device_and_stream()
 
 
 def same_device_and_stream() -> AbstractContextManager[None]:
