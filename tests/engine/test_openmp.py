@@ -14,6 +14,10 @@ from lrwidget.engine.openmp import release_worker_threads
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="has no effect outside Linux")
 
 
+# Enough for torch to share the sum among threads.
+NUMBERS = torch.linspace(0.0, 1.0, 100_000)
+
+
 @pytest.fixture(autouse=True)
 def two_threads(one_thread_and_a_seed: None) -> Iterator[None]:
     torch.set_num_threads(2)
@@ -23,7 +27,7 @@ def two_threads(one_thread_and_a_seed: None) -> Iterator[None]:
 
 
 def parallel_sum() -> float:
-    return float((torch.arange(1_000_000.0) / 3).sin().sum())
+    return float(NUMBERS.sum())
 
 
 def threads() -> set[int]:
@@ -75,8 +79,12 @@ def test_it_may_be_called_without_a_worker() -> None:
     assert worker()
 
 
-@pytest.mark.parametrize("begin", ["start", "check"])
-def test_a_sweep_in_the_background_has_the_only_worker(begin: str) -> None:
+@pytest.mark.parametrize(
+    "begin", [LRFinderWidget.start, lambda w: w.check([1e-3], steps=4)], ids=["sweep", "check"]
+)
+def test_a_run_in_the_background_has_the_only_worker(
+    begin: Callable[[LRFinderWidget], object],
+) -> None:
     seen: list[set[int]] = []
 
     class Watched(torch.nn.Linear):
@@ -87,10 +95,10 @@ def test_a_sweep_in_the_background_has_the_only_worker(begin: str) -> None:
 
     batches = [(torch.randn(4, 2), torch.randint(2, (4,)))] * 4
     w = LRFinderWidget(
-        Watched(2, 2), torch.optim.SGD, torch.nn.CrossEntropyLoss(), batches, steps=10
+        Watched(2, 2), torch.optim.SGD, torch.nn.CrossEntropyLoss(), batches, steps=4
     )
     released = worker()
-    getattr(w, begin)(*([[1e-3]] if begin == "check" else []))
+    begin(w)
     w.wait()
     w.close()
     assert seen
