@@ -10,13 +10,13 @@ afterEach(() => {
 });
 
 describe("a pick", () => {
-  it("of the rate that is chosen already is told, for the trait would not change", () => {
+  it("of the rate that is already chosen is sent as a message, since the trait does not change", () => {
     const { model, session } = open({ lr: 1e-3 });
     session.pick(1e-3);
     expect(model.saved).toEqual([]);
     expect(model.sent.at(-1)).toEqual({ type: "pick", lr: 1e-3 });
   });
-  it("is the user's, also where nothing moved", () => {
+  it("counts as the user's even if the marker did not move", () => {
     const { model, session } = open({ lr: 1e-3 });
     session.pick(1e-3);
     model.rows({ lr: 1e-2, state: "finished" }, [1]);
@@ -25,7 +25,7 @@ describe("a pick", () => {
 });
 
 describe("the range", () => {
-  it("goes both ways, within the sweep", () => {
+  it("is sent and received, within the sweep", () => {
     const { model, session } = open();
     session.setRange([1e-9, 1e-3]);
     expect(session.lrRange).toEqual([1e-6, 1e-3]);
@@ -35,7 +35,7 @@ describe("the range", () => {
     session.setRange([2, 3]); // outside of the sweep
     expect(session.lrRange).toEqual([1e-4, 1e-2]);
   });
-  it("is not pulled back by the echo of its own drag", () => {
+  it("ignores the kernel's echo while it is dragged", () => {
     const { model, session } = open();
     session.startDrag();
     session.setRange([1e-4, 1e-3]);
@@ -45,7 +45,7 @@ describe("the range", () => {
     session.endDrag();
     expect(model.saved.at(-1)).toEqual({ lr_range: [1e-4, 1e-2] });
   });
-  it("is cleared", () => {
+  it("can be cleared", () => {
     const { model, session } = open({ lr_range: [1e-4, 1e-2] });
     session.setRange(null);
     expect(session.lrRange).toBeNull();
@@ -53,8 +53,8 @@ describe("the range", () => {
   });
 });
 
-describe("what is shown", () => {
-  it("is all there is, a part, and never more than there is", () => {
+describe("the visible span", () => {
+  it("is the whole sweep or the zoomed part, never beyond the sweep", () => {
     const { model, session } = open();
     expect(session.visibleSpan).toEqual({ low: 1e-6, high: 1 });
     session.view.setZoom({ low: 1e-4, high: 1e-2 });
@@ -66,13 +66,13 @@ describe("what is shown", () => {
   });
 });
 
-describe("what the kernel says", () => {
-  it("is asked for with hello, once", () => {
+describe("the kernel's state", () => {
+  it("is requested once, with hello", () => {
     const { model } = open();
     expect(model.sent).toEqual([{ type: "hello" }]);
   });
 
-  it("is taken from the saved state first", () => {
+  it("comes from the saved state at first", () => {
     const data = new DataView(Float64Array.of(1e-5, 2, 1e-4, 1).buffer);
     const { session } = open({
       state: "finished",
@@ -84,14 +84,14 @@ describe("what the kernel says", () => {
     expect(session.status.state).toBe("finished");
   });
 
-  it("moves state, step and rows", () => {
+  it("updates state, step and rows", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2, steps: 100, elapsed: 1 }, [2, 1]);
     expect(session.status).toMatchObject({ state: "running", step: 2, elapsed: 1 });
     expect([...session.store.current!.loss]).toEqual([2, 1]);
   });
 
-  it("in its traits may be older than its messages, which have told of later steps", () => {
+  it("is not set back by traits that are older than the messages", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2, steps: 100 }, [2, 1]);
     model.change({ state: "running", step: 0 });
@@ -100,7 +100,7 @@ describe("what the kernel says", () => {
     expect(session.status.step).toBe(0);
   });
 
-  it("about a run that is not the active one changes neither state nor marker", () => {
+  it("of an inactive run changes neither the shown state nor the marker", () => {
     const { model, session } = open({
       _legend: { active: 2, runs: [[1, "run 1", 0]], parallel: false },
     });
@@ -110,7 +110,7 @@ describe("what the kernel says", () => {
     expect(session.lr).toBeNull();
   });
 
-  it("is asked for again where rows are missing, and at the end of the run", () => {
+  it("is requested again if rows are missing, also at the end of the run", () => {
     const { model } = open();
     model.rows({ offset: 3, state: "running", step: 4 }, [1]);
     expect(model.sent.at(-1)).toEqual({ type: "resync", run: 1, from: 0 });
@@ -127,7 +127,7 @@ describe("what the kernel says", () => {
   });
 });
 
-describe("what is saved with the notebook", () => {
+describe("the saved state", () => {
   const check = {
     type: "check",
     run: 1,
@@ -139,7 +139,7 @@ describe("what is saved with the notebook", () => {
     detail: { lrs: [1e-3, 1e-2], final_losses: [null, null], stop_reasons: [null, null] },
   };
 
-  it("is what messages have told, of which the traits know nothing", () => {
+  it("contains what messages have brought and the traits lack", () => {
     const legend = { active: 1, runs: [[1, "run 1", 0]], parallel: false } satisfies Legend;
     const { model, session } = open({ _legend: legend });
     const detail: Detail = { span: [1e-6, 1] };
@@ -157,10 +157,10 @@ describe("what is saved with the notebook", () => {
       session.check.detail,
     ]);
   });
-  it("has no check where there was none", () => {
+  it("has no check if there was none", () => {
     expect(open().session.saved()._check).toBeNull();
   });
-  it("goes where messages say, also where no hello is answered", () => {
+  it("belongs to the model that messages name, even without an answer to hello", () => {
     const { model, session } = open();
     model.rows({ state: "running", model_id: "its id" });
     model.rows({ step: 1 }, [3]);
@@ -176,7 +176,7 @@ describe("the marker", () => {
     session.pick(0.3);
     model.rows({ state: "finished", step: 1, lr: 0.02 });
     expect(session.lr).toBe(0.3);
-    // The kernel receives the pick, and forgets it in a reset.
+    // The kernel receives the pick, and a reset removes it.
     model.change({ _picked: true });
     model.change({ _picked: false, _legend: { active: 2, runs: [], parallel: false } });
     model.rows({ run: 2, state: "idle", step: 0 });
@@ -184,14 +184,14 @@ describe("the marker", () => {
     expect(session.lr).toBe(0.02);
   });
 
-  it("placed by the program is not sent back as a pick", () => {
+  it("is not sent as a pick when the program moves it", () => {
     const { model, session } = open();
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
     session.traits.smoothing.set(0.5);
     expect(model.saved).toEqual([{ smoothing: 0.5 }]);
   });
 
-  it("stays where it was picked while the kernel has not heard of that", () => {
+  it("stays at a pick that the kernel has not received yet", () => {
     const { model, session } = open();
     session.pick(0.3);
     model.rows({ state: "idle", step: 0 });
@@ -204,7 +204,7 @@ describe("the marker", () => {
     expect(session.lr).toBe(0.3);
   });
 
-  it("goes where Python or a linked widget sends it, whatever was picked before", () => {
+  it("follows Python and linked widgets even after a pick", () => {
     const { model, session } = open();
     session.pick(0.3);
     model.change({ lr: 0.04 }); // by jslink, not yet known to the kernel
@@ -215,7 +215,7 @@ describe("the marker", () => {
     expect(session.lr).toBeNull();
   });
 
-  it("stays in the hand that drags it", () => {
+  it("does not follow the kernel while it is dragged", () => {
     const { model, session } = open({ lr: 0.01 });
     session.startDrag();
     session.pick(0.1);
@@ -226,7 +226,7 @@ describe("the marker", () => {
     expect(session.lr).toBe(0.05);
   });
 
-  it("is clamped to the sweep and sent every 50 ms at most, the last value for certain", () => {
+  it("is clamped to the sweep and sent at most every 50 ms, always with the last value", () => {
     const { model, session } = open();
     session.startDrag();
     for (let i = 0; i < 20; i++) {
@@ -241,7 +241,7 @@ describe("the marker", () => {
 });
 
 describe("a button", () => {
-  it("says that it waits when the kernel has not answered for a second", () => {
+  it("counts as late if the kernel has not answered after a second", () => {
     const { model, session } = open();
     session.command("start");
     expect(model.sent.at(-1)).toEqual({ type: "command", name: "start" });
@@ -253,7 +253,7 @@ describe("a button", () => {
     expect(session.connection.requests.pending).toBeNull();
   });
 
-  it("pressed during a run is answered by a new state, not by more rows", () => {
+  it("that is pressed during a run is answered by a new state, not by more rows", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 1 }, [1]);
     session.command("stop");
@@ -263,7 +263,7 @@ describe("a button", () => {
     expect(session.connection.requests.pending).toBeNull();
   });
 
-  it("Export sends the rate first, then the name, and tells what was written", () => {
+  it("Export sends the rate first, then the name, and reports the outcome", () => {
     const { model, session } = open();
     session.pick(0.1);
     session.pick(0.2);
@@ -294,7 +294,7 @@ describe("a check", () => {
   };
   const row = (): DataView[] => [new DataView(Float64Array.of(0.1, 2).buffer)];
 
-  it("streams beside the sweep and leaves it and the marker alone", () => {
+  it("streams during a sweep and changes neither the sweep nor the marker", () => {
     const { model, session } = open({ lr: 0.3, state: "finished", step: 1 });
     model.rows({ state: "finished", step: 1 }, [5]);
     model.emit("msg:custom", running, row());
@@ -306,13 +306,13 @@ describe("a check", () => {
     expect([...session.store.current!.loss]).toEqual([5]);
   });
 
-  it("is asked for again where rows are missing", () => {
+  it("is requested again if rows are missing", () => {
     const { model } = open();
     model.emit("msg:custom", { ...running, offset: 2, step: 3 }, row());
     expect(model.sent.at(-1)).toEqual({ type: "resync", of: "check", run: 1, from: 0 });
   });
 
-  it("is stopped when it says so, not when the kernel has heard of it", () => {
+  it("is stopped when its state says so, not when the kernel has received Stop", () => {
     const { model, session } = open();
     model.emit("msg:custom", running, row());
     session.command("stop");
@@ -322,7 +322,7 @@ describe("a check", () => {
     expect(session.connection.requests.pending).toBeNull();
   });
 
-  it("comes and goes with the state", () => {
+  it("appears and disappears with its trait", () => {
     const { model, session } = open();
     const data = new DataView(Float64Array.of(0.1, 2).buffer);
     model.change({ _check: { ...running, type: "check", state: "finished", data } });
@@ -331,7 +331,7 @@ describe("a check", () => {
     expect(session.check.store.current).toBeNull();
   });
 
-  it("shows a run as stopped whose kernel has gone, and as it is when a kernel speaks", () => {
+  it("counts as stopped if its kernel has ended, until a kernel sends its state", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2 }, [2, 1]);
     session.connection.setKernel("gone");
@@ -342,7 +342,7 @@ describe("a check", () => {
 });
 
 describe("a kernel that has ended", () => {
-  it("is told nothing more, and what was asked of it waits no longer", () => {
+  it("is sent nothing more, and no request stays pending", () => {
     const { model, session } = open({ lr: 1e-3 });
     session.export("rate");
     expect(session.connection.requests.pending?.name).toBe("export");
@@ -361,7 +361,7 @@ describe("a kernel that has ended", () => {
       1e-2,
     ]);
   });
-  it("is found out by whoever is about to ask it, or by the failure to do so", () => {
+  it("is noticed before or when a message is sent to it", () => {
     const { model, session } = open();
     session.connection.probeKernel = () => {
       session.connection.setKernel("gone");
@@ -382,7 +382,7 @@ describe("a kernel that has ended", () => {
     ]);
     expect(model.sent.length).toBe(1);
   });
-  it("goes on with its run where it only cannot be reached, and is asked for all when it can", () => {
+  it("keeps its run while it cannot be reached, and is asked for all rows afterwards", () => {
     const { model, session } = open();
     model.rows({ state: "running", step: 2 }, [2, 1]);
     session.connection.setKernel("lost");
@@ -414,7 +414,7 @@ describe("several runs", () => {
     model.rows({ run: 2, state: "finished", step: 1, suggestion: 0.2, lr: 0.2 }, [1]);
   };
 
-  it("are drawn beside the active one unless they are hidden", () => {
+  it("are drawn beside the active run unless they are hidden", () => {
     const { model, session } = open(two);
     finish(model);
     const [first, second] = session.runs.list;
@@ -430,7 +430,7 @@ describe("several runs", () => {
     expect([session.isHidden(first!), session.isHidden(second!)]).toEqual([true, false]);
   });
 
-  it("are activated by the kernel, and shown then", () => {
+  it("are activated by the kernel, which also shows them", () => {
     const { model, session } = open({ ...two, _hidden: [1] });
     finish(model);
     session.activate(session.runs.list[0]!);
@@ -451,7 +451,7 @@ describe("several runs", () => {
     expect(session.others.map(({ number }) => number)).toEqual([2]);
   });
 
-  it("are activated in the page where there is no kernel, and a pick stays", () => {
+  it("are activated in the page if there is no kernel, and a pick stays", () => {
     const { model, session } = open(two);
     finish(model);
     session.connection.setKernel("gone");
@@ -473,7 +473,7 @@ describe("several runs", () => {
     expect(again.others.map(({ status }) => status.suggestion)).toEqual([0.2]);
   });
 
-  it("cannot be activated while one is under way, unless several may be", () => {
+  it("cannot be activated while a run is under way, unless several may be", () => {
     const { model, session } = open(two);
     finish(model);
     expect(session.canActivate).toBe(true);
