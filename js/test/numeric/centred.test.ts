@@ -1,30 +1,8 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Centred, centred } from "../../src/numeric/centred";
+import { describeSmoothing } from "../vectors";
 
-interface Case {
-  name: string;
-  beta: number;
-  loss: (number | "NaN" | "Infinity" | "-Infinity")[];
-  expected: (number | null)[];
-}
-
-const vectors = new URL("../../../tests/vectors/centred.json", import.meta.url);
-const { cases } = JSON.parse(readFileSync(vectors, "utf8")) as { cases: Case[] };
-
-describe("centred", () => {
-  it.each(cases.map((c) => [`${c.name}, beta ${c.beta}`, c] as const))("agrees on %s", (_, c) => {
-    const result = centred(Float64Array.from(c.loss, Number), c.beta);
-    expect(result).toHaveLength(c.expected.length);
-    c.expected.forEach((value, i) => {
-      if (value === null) expect(result[i]).toBeNaN();
-      else
-        expect(Math.abs(result[i]! - value)).toBeLessThanOrEqual(
-          1e-12 * Math.max(1, Math.abs(value)),
-        );
-    });
-  });
-});
+describeSmoothing(centred, "centred.json");
 
 describe("Centred", () => {
   const one = [3, 2.5, NaN, 2, 1, 0.9, 4];

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { curvesRange } from "../../src/check/trials";
 import {
@@ -10,16 +9,16 @@ import {
 } from "../../src/numeric/loss-range";
 import { autoRange, rangeTest } from "../curves";
 import { below, seeded } from "../random";
+import { type VectorLoss, casesOf } from "../vectors";
 
 interface Case {
   name: string;
-  sweeps: (number | "NaN" | "Infinity" | "-Infinity")[][];
+  sweeps: VectorLoss[][];
   range: [number, number];
   trials: [number, number];
 }
 
-const vectors = new URL("../../../tests/vectors/lossrange.json", import.meta.url);
-const { cases } = JSON.parse(readFileSync(vectors, "utf8")) as { cases: Case[] };
+const cases = casesOf<Case>("lossrange.json");
 
 describe("the ranges of Python's pictures", () => {
   it.each(cases.map((c) => [c.name, c] as const))("equal the page's: %s", (_, c) => {
