@@ -1,7 +1,7 @@
 # make demo       JupyterLab on the quickstart (in a container: make demo LAB_ARGS=--ip=0.0.0.0)
 # make quick      the inner loop: lint, types, and all tests without a browser, a framework or a process
 # make test       everything that is checked before a change is accepted
-# make test-full  in addition the long tests, before a release
+# make test-full  that, and the long games and whole products, before a release
 # make dev        JupyterLab with live reload of js/
 # The environment (.venv) and the front end (lrwidget/static) are built when missing or out of date.
 

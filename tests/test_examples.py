@@ -178,7 +178,7 @@ def test_mnist_suggests_what_trains_best_whatever_the_seed(
     assert {round(math.log10(lr)) for lr in suggested} == {-3}, suggested
 
 
-# The definitions that the README's blocks assume.
+# What the README takes for granted before each of its blocks.
 TAKEN_FOR_GRANTED = {
     "w.start()": """
 loss_fn = nn.CrossEntropyLoss()
@@ -195,7 +195,7 @@ images = [torch.randn(8, 4)] * 5
 
 def test_what_the_readme_shows_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    # tests/ray covers the block that needs a cluster.
+    # What needs a cluster is in tests/ray.
     blocks = [block for block in blocks if "RayRunner" not in block]
     assert len(blocks) == 6
     notebook = nbformat.v4.new_notebook()

@@ -11,9 +11,9 @@ independently of both implementations. The file has
 - `from_kernel`: messages with rows. From a `status` and a table (`rows`, `sweep_starts`), the rows
   from `offset` on and the `options` give the message's `content` and `buffers` (in hexadecimal);
 - `exported`: the answers to "export";
-- `saved`: elements of `_runs` and values of `_check`, with their `data` in hexadecimal;
-- `from_page`: messages of the page, each with the `type` and the `fields` that the kernel reads;
-  `accepted`: others that the kernel accepts; `refused`: those that it refuses.
+- `saved`: elements of `_runs`, and values of `_check`, with their `data` in hexadecimal;
+- `from_page`: messages that the page sends, each with the `type` and the `fields` that the kernel
+  reads in it; `accepted`: others that the kernel reads; `refused`: what it does not.
 
 Losses that JSON has no number for are text, as in smoothing.json.
 """

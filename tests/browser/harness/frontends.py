@@ -10,7 +10,7 @@ from jupyter_core.paths import jupyter_path
 from playwright.sync_api import Page, Route
 
 NODE_MODULES = Path(__file__).parents[1] / "frontends" / "node_modules"
-# Files by patterns of their URLs; any version of a package matches.
+# The files by what their addresses have in common, whatever version is asked for.
 HTML_MANAGER = "@jupyter-widgets/html-manager"
 NPM_FILES = {
     r"/require\.js/[^/]+/require\.min\.js$": "requirejs/require.js",

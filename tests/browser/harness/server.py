@@ -31,8 +31,8 @@ get_ipython().run_line_magic("reset", "-f")
 class JupyterServer(ServerProcess):
     """A running `jupyter lab`, which serves Notebook 7 as well.
 
-    `home` is an empty directory for everything that the server writes; the notebooks are in its
-    subdirectory `notebooks`.
+    `home` is an empty directory that takes everything the server writes; the notebooks live in
+    its subdirectory `notebooks`.
     """
 
     def __init__(self, home: Path) -> None:
