@@ -1,4 +1,4 @@
-"""The package as users get it: what a wheel holds, what it needs, what an import loads."""
+"""The package as users install it: what a wheel contains and requires, what an import loads."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ NOT_SOURCES = {".git", ".venv", ".make", "node_modules", "static", "dist", "__py
 
 
 def run(*command: str | Path, **options: object) -> str:
-    """Run the command and return its output; fail the test with it on an error."""
+    """Run the command and return its output; on an error fail the test with the output."""
     done = subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
     )
@@ -36,7 +36,7 @@ def python(code: str, **options: object) -> str:
 
 
 def loaded_by(statement: str, *packages: str) -> set[str]:
-    """Which of the packages the statement loads."""
+    """Return those of the packages that the statement loads."""
     code = f"import sys; {statement}; print(*({set(packages)!r} & set(sys.modules)))"
     return set(python(code, env={**os.environ, "PYTHONPATH": str(ROOT)}).split())
 
@@ -99,7 +99,7 @@ def test_the_widget_loads_only_runtime_dependencies() -> None:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources with nothing built or installed in it, like a fresh clone."""
+    """Return a copy of the sources without build results, like a fresh clone."""
     copy = tmp_path_factory.mktemp("sources") / "lrwidget"
     shutil.copytree(ROOT, copy, ignore=lambda _, names: NOT_SOURCES.intersection(names))
     return copy
@@ -107,7 +107,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def path_without_node(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH that has a shell and its usual commands, but neither Node nor npm."""
+    """Return a PATH with a shell and its usual commands, but without Node and npm."""
     folder = tmp_path_factory.mktemp("bin")
     for name in ("sh", "env", "uname", "dirname", "sed", "cat", "git"):
         found = shutil.which(name)
@@ -122,7 +122,7 @@ def path_without_node(tmp_path_factory: pytest.TempPathFactory) -> str:
 def built(
     sources: Path, path_without_node: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """An sdist, and the wheel made from that sdist on a machine without Node."""
+    """Return an sdist, and the wheel built from that sdist without Node."""
     out = tmp_path_factory.mktemp("dist")
     uv = [sys.executable, "-m", "uv", "build", "--out-dir", out, "--python", sys.executable]
     run(*uv, sources, env={**os.environ, "PATH": path_without_node})
@@ -191,7 +191,7 @@ def test_the_installed_wheel_works_without_node(
 
 
 def hook(root: Path) -> BuildHookInterface:
-    """The build hook of the project, over another root."""
+    """Return the build hook of the project for another root."""
     cls = load_plugin_from_script(
         str(ROOT / "hatch_build.py"), "hatch_build.py", BuildHookInterface, "build_hook"
     )
@@ -205,7 +205,7 @@ def executable(path: Path, script: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The least that the hook looks at."""
+    """Create the minimal checkout that the hook needs."""
     (tmp_path / "js").mkdir()
     (tmp_path / "js" / "package.json").write_text("{}")
     (tmp_path / "js" / "package-lock.json").write_text("{}")

@@ -57,7 +57,7 @@ class FastaiTask(FrameworkTask):
         # The engine seeds it if a seed is given.
         self._seed = torch.Generator()
         self._passes = 0
-        # A Learner creates its optimizer in `fit`; this one stands in before.
+        # A Learner creates its optimizer in `fit`; until then the task has this one.
         self._stand_in = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
         super().__init__(learn.model, self._stand_in, self._data(), self._train)
 

@@ -96,7 +96,7 @@ class LightningTask(FrameworkTask):
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
         trainable = [p for p in module.parameters() if p.requires_grad]
-        # The optimizer is created in a session; this one stands in before.
+        # The optimizer is created in a session; until then the task has this one.
         self._stand_in = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
         super().__init__(module, self._stand_in, StepData(data, self._steps), self._train)
         self.optimizer_is_ours = True
@@ -302,7 +302,7 @@ class LightningTask(FrameworkTask):
         return bool(self._cut_short or self._private.fit_loop._data_fetcher.done)
 
     def _train(self, _step: StepBatches) -> torch.Tensor:
-        for module, training in self._modes:  # a submodule in eval mode stays so, as in `fit`
+        for module, training in self._modes:  # as in `fit`, a submodule keeps its eval mode
             module.training = training
         self._modes = []
         trainer, losses = self._private, self._watch.losses

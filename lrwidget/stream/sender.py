@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from lrwidget.stream.budget import INTERVAL, Budget
-from lrwidget.stream.protocol import Extras, KernelMessage, Rows, Status, rows_message
+from lrwidget.stream.protocol import AnyDetail, Extras, KernelMessage, Rows, Status, rows_message
 from lrwidget.stream.threads import mark_background
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ PAUSED_INTERVAL = 0.5
 # hello: a page that is still loading loses messages, and a busy kernel does not read its hello.
 REPEATS = (1.0, 3.0, 10.0)
 
-News = tuple[str, str | None, Mapping[str, Any]]  # state, error, detail
+News = tuple[str, str | None, AnyDetail]  # state, error, detail
 
 
 @dataclass(slots=True)
