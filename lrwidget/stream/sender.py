@@ -118,10 +118,10 @@ class Sender:
             elif repeats and now - began >= repeats[0]:
                 repeats.pop(0)
                 sent, told = 0, None
-            sent, told = self._send_news(sent, told)
+            sent, told = self._send_news(sent, told, urgent=over)
             if over:
                 self.run.settle()  # slow, so only after the last rows were sent
-                self._send_news(sent, told, last=True)
+                self._send_news(sent, told, urgent=True, last=True)
                 self.page.catch_up_soon()
                 return
             if self.page.budget.news_due():
@@ -130,13 +130,14 @@ class Sender:
             self._wake.wait(PAUSED_INTERVAL if paused else INTERVAL)
 
     def _send_news(
-        self, sent: int, told: News | None, *, last: bool = False
+        self, sent: int, told: News | None, *, urgent: bool, last: bool = False
     ) -> tuple[int, News | None]:
         """Send new rows and status, if any; return the sent row count and the last news."""
         status = self.run.status()
         if not last and told == _news(status) and status.step <= sent:
             return sent, told
-        self.page.budget.wait()
+        changed = told is None or told[0] != status.state
+        self.page.budget.wait(urgent=urgent or changed)
         status = self.run.status()  # again, since it may have changed during the wait
         news = _news(status)
         more: Extras = {}
