@@ -51,6 +51,12 @@ class LightningTask(FrameworkTask):
         TypeError, ValueError: an argument is missing or cannot be swept.
     """
 
+    data: Any
+    optimizer: torch.optim.Optimizer
+    other_optimizers: tuple[Any, ...]
+    scaler: Any
+    device: torch.device
+
     def __init__(
         self, module: Any, trainer: Any = None, data: Any = None, datamodule: Any = None
     ) -> None:

@@ -12,7 +12,7 @@ from lrwidget.stream.protocol import number_or_none
 from lrwidget.stream.sender import PageState
 from lrwidget.widget.background import BackgroundRun, RunEnd
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 LANDMARKS = ("falls_at", "minimum", "explodes_at")
 
@@ -55,7 +55,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self.records = runner.records
         self._sweeps: RecordsRunner | None = runner
         self._span = runner.span
-        self.overrides = overrides
+        self.overrides: Overrides = overrides
         self.style = 0
         self.notice = ""
         self._label = ""
