@@ -89,8 +89,8 @@ play: $(VENV)/.test $(BUNDLE)
 	$(BIN)/python -m tests.browser.play $(PLAY_ARGS)
 
 # Strictly: a link that leads nowhere, or a page that nothing leads to, is an error.
-docs: $(VENV)/.test
-	$(BIN)/mkdocs build --strict --clean
+docs: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
+	PYTHONPATH=. $(BIN)/mkdocs build --strict --clean
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .

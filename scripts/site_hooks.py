@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File
 
+from scripts import gallery
+
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -29,12 +31,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for path in sorted(ROOT.glob(pattern)):
             uri = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, uri, abs_src_path=str(path)))
+    for uri, path in gallery.assets().items():
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Turn the links of a page, which are those of the repository, into those of the site."""
     return LINK.sub(lambda found: _in_site(found[1], page.file.src_uri), markdown)
+
+
+def on_post_page(output: str, page: Page, **_: object) -> str:
+    """Put the recorded runs into the pages of the gallery."""
+    if "runs" not in page.meta:
+        return output
+    root = relpath(".", PurePosixPath(page.file.dest_uri).parent)
+    return gallery.with_curve(output, page.meta, root)
 
 
 def in_repository(uri: str) -> PurePosixPath:
