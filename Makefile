@@ -3,6 +3,8 @@
 # make test       everything that is checked before a change is accepted
 # make test-full  that, and the long games and whole products, before a release
 # make docs       the site, into site/
+# make hooks      git runs linters and formatters before each commit
+# make release-check  what is to be released, into dist/
 # make dev        JupyterLab with live reload of js/
 # The environment (.venv) and the front end (lrwidget/static) are made when they are missing or old.
 
@@ -26,7 +28,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo quick test test-full dev static lint check-js pytest pytest-quick bench-suggest bench-sweep bench-browser play docs format clean
+.PHONY: demo quick test test-full dev static lint check-js hooks pytest pytest-quick pytest-browser pytest-rest release-check bench-suggest bench-sweep bench-browser play docs format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
@@ -73,6 +75,24 @@ pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 pytest-quick: $(VENV)/.test $(BUNDLE)
 	$(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
+# The tests of `make test` in two parts, for two machines.
+pytest-browser:
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "browser and not full" $(PYTEST_ARGS)'
+
+pytest-rest:
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "not browser and not full" $(PYTEST_ARGS)'
+
+# Built twice, the same bytes; TAG, if it is given, names the version.
+release-check: $(VENV)/.test
+	rm -rf dist .make/again
+	$(BIN)/python -m uv build --python $(BIN)/python --out-dir dist
+	$(BIN)/python -m uv build --python $(BIN)/python --out-dir .make/again
+	cd dist && for file in *; do cmp "$$file" "../.make/again/$$file" || exit 1; done
+	test -z "$$TAG" || test -f "dist/lrwidget-$${TAG#v}.tar.gz"
+	$(BIN)/twine check --strict dist/lrwidget-*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(PYTEST) tests/test_package.py -m full
+
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest
 
@@ -91,6 +111,9 @@ play: $(VENV)/.test $(BUNDLE)
 # Strictly: a link that leads nowhere, or a page that nothing leads to, is an error.
 docs: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	PYTHONPATH=. $(BIN)/mkdocs build --strict --clean
+
+hooks: $(VENV)/.test $(NODE_MODULES)
+	$(BIN)/pre-commit install
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .

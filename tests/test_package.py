@@ -153,6 +153,8 @@ def test_the_sdist_carries_the_sources_of_the_front_end(built: dict[str, Path]) 
     with tarfile.open(built["sdist"]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"js/package.json", "js/package-lock.json", "hatch_build.py", "LICENSE"} <= names
+    assert {"CHANGELOG.md", "CITATION.cff", ".pre-commit-config.yaml", ".ci/run"} <= names
+    assert ".github/workflows/check.yml" in names
     assert any(name.startswith("js/src/") and name.endswith(".ts") for name in names)
     assert not any(name.startswith(("js/node_modules", "lrwidget/static")) for name in names)
 
