@@ -231,6 +231,33 @@ def test_the_citation_is_of_this_version() -> None:
     assert all(set(author) == {"name"} for author in citation["authors"])
 
 
+# -- the guide
+
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def test_the_guide_names_every_room() -> None:
+    python, script = re.findall(r"^## The rooms of `(?:.*?)`.*?\n(.*?)(?=^## )", GUIDE, re.M | re.S)
+    named = re.findall(r"^\| `(\w+)/` \|", python, re.M)
+    assert sorted(named) == sorted(f.parent.name for f in ROOT.glob("lrwidget/*/__init__.py"))
+    named = [name for row in re.findall(r"^\| (`.*?`) \|", script, re.M) for name in row.split()]
+    source = ROOT / "js" / "src"
+    rooms = [f"`{path.name}/`" for path in source.iterdir() if path.is_dir()]
+    files = [f"`{path.name}`" for path in source.glob("*.ts") if not path.name.endswith(".d.ts")]
+    assert sorted(named) == sorted(rooms + files)
+
+
+def test_the_guide_names_files_that_there_are() -> None:
+    """And it is a page: those who read it have something to do."""
+    paths = [path for path in re.findall(r"`([\w./-]+\.\w+)`", GUIDE) if "/" in path]
+    paths = [path for path in paths if "NAME" not in path]
+    assert len(paths) >= 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    targets = re.findall(r"`make ([\w-]+)`", GUIDE)
+    assert {"quick", "test", "hooks", "release-check"} <= set(targets) <= TARGETS
+    assert len(GUIDE.splitlines()) <= 120
+
+
 # -- issues and pull requests
 
 
