@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import yaml
 import lrwidget
 import lrwidget.distributed
 from tests.markdown import PAGES, ROOT, Block, anchors, blocks, links
+from tests.site import build
 from tests.test_examples import WIDGET, run
 
 README = ROOT / "README.md"
@@ -112,29 +110,12 @@ def test_the_readme_and_the_start_page_lead_to_every_page() -> None:
 
 # -- the site ----------------------------------------------------------------------------------
 
-OFFLINE = """
-import socket, sys
-def refuse(*_): sys.exit("the build asked for the network")
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-from mkdocs.__main__ import cli
-cli()
-"""
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as `make docs` builds it, without a network."""
+    """The built site."""
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-c", OFFLINE, "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert done.returncode == 0, done.stdout
+    build(folder)
     return folder
 
 
