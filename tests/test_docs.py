@@ -32,13 +32,43 @@ optimizer = torch.optim.Adam(model.parameters())
 images = [torch.randn(8, 4)] * 5
 """,
 }
+OTHERS = """
+import fastai.callback.schedule, lightning.pytorch as pl, torch
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(256, 4)
+train_ds = torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True).sin())
+loader = torch.utils.data.DataLoader(train_ds, 32, shuffle=True)
+model, criterion = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 1)), nn.MSELoss()
+optimizer = torch.optim.Adam(model.parameters())
+learn = Learner(DataLoaders(loader, loader), model, loss_func=criterion)
+
+
+class Module(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.save_hyperparameters({"lr": 1e-3})
+        self.net = nn.Linear(4, 1)
+
+    def training_step(self, batch, index):
+        return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
+
+
+module, trainer = Module(), pl.Trainer(logger=False, accelerator="cpu")
+"""
 # In the order in which they are read: what one has defined, the next may use.
 READ = ("quickstart", "reading-the-curve", "which-number", "your-loop", "front-ends")
+COMING = DOCS / "coming-from.md"
 READ = (README, *(DOCS / f"{name}.md" for name in (*READ, "files-and-logs")))
 BLOCKS = [
     block for page in PAGES if page == README or DOCS in page.parents for block in blocks(page)
 ]
-REST = [page for page in PAGES if page not in READ]
 
 
 @pytest.mark.slow
@@ -57,10 +87,26 @@ def test_what_the_pages_show_runs(tmp_path: Path) -> None:
     assert (tmp_path / "sweep.jsonl").is_file()
 
 
+@pytest.mark.full  # tests/adapters has the same forms of lr_find
+@pytest.mark.slow
+@pytest.mark.framework
+def test_the_calls_of_other_finders_and_ours_beside_them_run(tmp_path: Path) -> None:
+    shown = [block for block in blocks(COMING) if not block.why_not_run]
+    assert len(shown) == 6
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell(code) for code in (OTHERS, *(b.code for b in shown))
+    ]
+    notebook.cells.append(nbformat.v4.new_code_cell("[f'{lr:.2e}' for lr in records.lr[:3]]"))
+    run(notebook, tmp_path)
+    rates = notebook.cells[-1].outputs[0].data["text/plain"]
+    assert rates == "['1.15e-06', '1.32e-06', '1.51e-06']"
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_every_block_names_its_language_and_is_run_or_says_why_not(block: Block) -> None:
     assert block.kind, "a block without a language"
-    is_run = block.kind == "python" and block.page in READ
+    is_run = block.kind == "python" and block.page in (*READ, COMING)
     assert is_run or block.kind == "text" or block.why_not_run
 
 
