@@ -145,6 +145,17 @@ def test_every_make_target_that_a_page_names_exists() -> None:
     assert named - targets == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_of_ours_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text("utf-8")
+    ours = r"`((?:lrwidget|js|tests|benchmarks|docs|examples|scripts)/[\w./-]+)`"
+    named = re.findall(ours, text) + re.findall(r"-m ((?:benchmarks|scripts|tests)[\w.]*)", text)
+    paths = [name if "/" in name else name.rstrip(".").replace(".", "/") for name in named]
+    found = [path for path in paths if any((ROOT / f"{path}{end}").exists() for end in ("", ".py"))]
+    to_fill_in = {path for path in paths if "NAME" in path}
+    assert set(paths) - set(found) - to_fill_in == set()
+
+
 def test_what_is_quoted_of_a_benchmark_is_what_its_page_says() -> None:
     # As .186: a regret. Whoever measures anew changes the benchmark's page, and then this fails.
     regret = re.compile(r"(?<![\w.])\.\d{2,3}(?!\w)")
