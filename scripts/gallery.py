@@ -64,12 +64,17 @@ def with_curve(html: str, meta: dict[str, Any], root: str) -> str:
     Args:
         html: the whole page.
         meta: its head, with `runs`: the label of each run and its file; the first is the active
-            one. With `refined` the marker stands at the refined rate, and the trials are beneath.
+            one. With `refined` the marker stands at the refined rate, and the trials are beneath;
+            with `log` the loss axis is logarithmic.
         root: the way from the page to the root of the site.
     """
     records = {label: LRRecords.load(RUNS / name) for label, name in meta["runs"].items()}
     refinement = next(iter(records.values())).refinement if meta.get("refined") else None
-    data = _saved(list(meta["runs"].items()), None if refinement is None else refinement.lr)
+    data = _saved(
+        list(meta["runs"].items()),
+        None if refinement is None else refinement.lr,
+        meta.get("log", False),
+    )
     assets = f"{root}/{ASSETS}"
     paths = {package: f"{assets}/{package}" for package in FROM_PIP}
     view = VIEW.format(
@@ -84,7 +89,7 @@ def with_curve(html: str, meta: dict[str, Any], root: str) -> str:
     return html.replace(PLACE, view).replace("</body>", f"{state}</body>")
 
 
-def _saved(runs: list[tuple[str, str]], lr: float | None) -> dict[str, Any]:
+def _saved(runs: list[tuple[str, str]], lr: float | None, log: bool) -> dict[str, Any]:
     """The state of a widget that shows the runs, as a notebook keeps it."""
     (first, name), *others = runs
     w = LRFinderWidget.follow(RUNS / name)
@@ -94,6 +99,7 @@ def _saved(runs: list[tuple[str, str]], lr: float | None) -> dict[str, Any]:
         for label, name in others:
             w.add(LRRecords.load(RUNS / name), label=label)
         w.activate(first)
+        w.log_y = log
         if lr is not None:
             w.lr = lr
         saved: dict[str, Any] = embed_data(
