@@ -2,6 +2,9 @@
 # make quick      the inner loop: lint, types, and all tests without a browser, a framework or a process
 # make test       everything that is checked before a change is accepted
 # make test-full  that, and the long games and whole products, before a release
+# make docs       the site, into site/
+# make hooks      git runs linters and formatters before each commit
+# make release-check  what is to be released, into dist/
 # make dev        JupyterLab with live reload of js/
 # The environment (.venv) and the front end (lrwidget/static) are built when missing or out of date.
 
@@ -25,7 +28,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo quick test test-full dev static lint check-js pytest pytest-quick bench-suggest bench-sweep bench-browser play format clean
+.PHONY: demo quick test test-full dev static lint check-js hooks pytest pytest-quick pytest-browser pytest-rest release-check bench-suggest bench-sweep bench-browser play docs format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
@@ -73,6 +76,24 @@ pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 pytest-quick: $(VENV)/.test $(BUNDLE)
 	PYTHONDONTWRITEBYTECODE= $(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
+# The tests of `make test` in two parts, for two machines.
+pytest-browser:
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "browser and not full" $(PYTEST_ARGS)'
+
+pytest-rest:
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "not browser and not full" $(PYTEST_ARGS)'
+
+# Built twice, the same bytes; TAG, if it is given, names the version.
+release-check: $(VENV)/.test
+	rm -rf dist .make/again
+	$(BIN)/python -m uv build --python $(BIN)/python --out-dir dist
+	$(BIN)/python -m uv build --python $(BIN)/python --out-dir .make/again
+	cd dist && for file in *; do cmp "$$file" "../.make/again/$$file" || exit 1; done
+	test -z "$$TAG" || test -f "dist/lrwidget-$${TAG#v}.tar.gz"
+	$(BIN)/twine check --strict dist/lrwidget-*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(PYTEST) tests/test_package.py -m full
+
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest
 
@@ -88,13 +109,20 @@ play: $(VENV)/.test $(BUNDLE)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
 	$(BIN)/python -m tests.browser.play $(PLAY_ARGS)
 
+# Strictly: a link that leads nowhere, or a page that nothing leads to, is an error.
+docs: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
+	PYTHONPATH=. $(BIN)/mkdocs build --strict --clean
+
+hooks: $(VENV)/.test $(NODE_MODULES)
+	$(BIN)/pre-commit install
+
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cd js && npm run format
 
 clean:
-	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # One environment; `test` includes `examples`. The stamp is written last, so that an interrupted
 # installation is repeated. Bytecode is compiled here, because the processes of the tests may not

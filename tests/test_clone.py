@@ -1,5 +1,6 @@
 """A clone can be built in any folder: named src, or with a blank and an "ü" in its path."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -95,6 +96,45 @@ def test_a_front_end_that_is_too_large_is_refused(unbuilt: Path) -> None:
     assert done.returncode != 0
     assert "bytes gzipped, over 10240" in done.stderr
     assert not (unbuilt / "lrwidget" / "static").exists()
+
+
+def test_a_front_end_with_a_package_of_unknown_licence_is_refused(unbuilt: Path) -> None:
+    """Scoped or not, also where the package is there twice; and built once its licence is told."""
+    js = unbuilt / "js"
+    packages = {"tiny": "1.2.3", "@some/thing": "0.1.0", "tiny/node_modules/@some/thing": "9.9.9"}
+    folders = [js / "node_modules" / "tiny", js / "node_modules" / "@some"]
+    entry, notices = js / "src" / "widget.ts", unbuilt / "THIRD_PARTY_NOTICES.md"
+    before = {path: path.read_text("utf-8") for path in (entry, notices)}
+
+    def build() -> subprocess.CompletedProcess[str]:
+        command = ["node", str(js / "build.mjs")]
+        return subprocess.run(command, check=False, text=True, stderr=subprocess.PIPE, cwd=unbuilt)
+
+    try:
+        for path, version in packages.items():
+            folder = js / "node_modules" / path
+            folder.mkdir(parents=True)
+            name = path.rpartition("node_modules/")[2]
+            package = {"name": name, "version": version, "main": "index.js"}
+            (folder / "package.json").write_text(json.dumps(package))
+            (folder / "index.js").write_text(f"console.log('{name} {version}');")
+        (folders[0] / "index.js").write_text("import '@some/thing'; console.log('tiny 1.2.3');")
+        entry.write_text(f"import 'tiny'; import '@some/thing';\n{before[entry]}", "utf-8")
+        notices.write_text(f"{before[notices]}\n## @some/thing 0.1.0\n", "utf-8")
+        refused = build()
+        assert refused.returncode != 0
+        assert "the bundle holds @some/thing 9.9.9, tiny 1.2.3: put" in refused.stderr
+        assert not (unbuilt / "lrwidget" / "static").exists()
+        notices.write_text(
+            notices.read_text("utf-8") + "## @some/thing 9.9.9\n## tiny 1.2.3\n", "utf-8"
+        )
+        assert build().returncode == 0
+    finally:
+        for path, text in before.items():
+            path.write_text(text, "utf-8")
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    assert_built(unbuilt)
 
 
 def test_a_watched_front_end_is_left_as_users_get_it(unbuilt: Path) -> None:

@@ -15,6 +15,7 @@ from hatchling.plugin.utils import load_plugin_from_script
 import lrwidget
 
 ROOT = Path(__file__).parent.parent
+DIST_INFO = f"lrwidget-{lrwidget.__version__}.dist-info"
 NOT_SOURCES = {".git", ".venv", ".make", "node_modules", "static", "dist", "__pycache__"}
 
 
@@ -77,10 +78,6 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = lrwidget.lr_finder
 
 
-def test_version_is_the_one_of_the_package() -> None:
-    assert f'\nversion = "{lrwidget.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
-
-
 @pytest.mark.process
 def test_the_package_loads_nothing_and_the_engine_no_jupyter_package() -> None:
     heavy = {"numpy", "pandas", "torch", "ipywidgets"}
@@ -136,13 +133,14 @@ def test_the_wheel_carries_the_bundle_and_nothing_of_its_making(built: dict[str,
     with zipfile.ZipFile(built["wheel"]) as wheel:
         names = wheel.namelist()
         bundle = wheel.read("lrwidget/static/widget.js").decode()
-        metadata = wheel.read("lrwidget-0.1.0.dist-info/METADATA").decode()
+        metadata = wheel.read(f"{DIST_INFO}/METADATA").decode()
     assert "lrwidget/static/widget.css" in names
     assert "lrwidget/py.typed" in names
-    assert all(name.startswith(("lrwidget/", "lrwidget-0.1.0.dist-info/")) for name in names)
+    assert all(name.startswith(("lrwidget/", f"{DIST_INFO}/")) for name in names)
     assert "export" in bundle
     assert "https://esm.sh" not in bundle
     assert "nodejs" not in metadata
+    assert f"\nVersion: {lrwidget.__version__}\n" in metadata
     assert {name for name in names if name.startswith("lrwidget/static/")} == {
         "lrwidget/static/widget.js",
         "lrwidget/static/widget.css",
@@ -155,8 +153,59 @@ def test_the_sdist_carries_the_sources_of_the_front_end(built: dict[str, Path]) 
     with tarfile.open(built["sdist"]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"js/package.json", "js/package-lock.json", "hatch_build.py", "LICENSE"} <= names
+    assert {"CHANGELOG.md", "CITATION.cff", ".pre-commit-config.yaml", ".ci/run"} <= names
+    assert ".github/workflows/check.yml" in names
     assert any(name.startswith("js/src/") and name.endswith(".ts") for name in names)
     assert not any(name.startswith(("js/node_modules", "lrwidget/static")) for name in names)
+
+
+@pytest.fixture(scope="module")
+def built_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where sdist and wheel are built from another folder, by another Node, user and clock."""
+    copy = tmp_path_factory.mktemp("elsewhere") / "a clone ü"
+    ignore = shutil.ignore_patterns(*NOT_SOURCES)
+    shutil.copytree(ROOT, copy, ignore=ignore, copy_function=shutil.copy)
+    for path in copy.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    out = tmp_path_factory.mktemp("dist_again")
+    uv = [sys.executable, "-m", "uv", "build", "--out-dir", out, "--python", sys.executable]
+    run(*uv, copy, env={**os.environ, "TZ": "Pacific/Auckland"}, umask=0o077)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_built_twice_both_are_the_same_bytes(built: dict[str, Path], built_again: Path) -> None:
+    again = {path.name: path.read_bytes() for path in built_again.glob("lrwidget-*")}
+    assert set(again) == {path.name for path in built.values()}
+    for path in built.values():
+        assert path.read_bytes() == again[path.name], path.name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_files_are_as_old_as_the_one_who_builds_says(sources: Path, tmp_path: Path) -> None:
+    uv = [sys.executable, "-m", "uv", "build", "--sdist", "--out-dir", tmp_path]
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    run(*uv, "--python", sys.executable, sources, env=env)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert {member.mtime for member in archive.getmembers()} == {1700000000}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_package_index_would_take_what_is_built(built: dict[str, Path]) -> None:
+    run(sys.executable, "-m", "twine", "check", "--strict", *built.values())
+    run(sys.executable, "-m", "check_wheel_contents", built["wheel"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_carries_its_licence_and_those_of_others(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        for name in ("LICENSE", "THIRD_PARTY_NOTICES.md"):
+            assert wheel.read(f"{DIST_INFO}/licenses/{name}") == (ROOT / name).read_bytes()
 
 
 SWEEP = """
@@ -185,6 +234,25 @@ def test_the_installed_wheel_works_without_node(
         "True",
         "True",
     ]
+
+
+@pytest.mark.full
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_wheel_works_in_an_environment_that_has_nothing_else(
+    built: dict[str, Path], path_without_node: str, tmp_path: Path
+) -> None:
+    """Torch and all: as `pip install lrwidget` on a machine without Node."""
+    uv = [sys.executable, "-m", "uv"]
+    run(*uv, "venv", "--python", sys.executable, tmp_path / "env")
+    interpreter = tmp_path / "env" / "bin" / "python"
+    run(*uv, "pip", "install", "--python", interpreter, built["wheel"])
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["PATH"] = path_without_node
+    said = run(interpreter, "-P", "-c", SWEEP, cwd="/", env=env)
+    where, *results = said.split()
+    assert where.startswith(str(tmp_path / "env"))
+    assert results == ["4", "True", "True"]
 
 
 # The build hook

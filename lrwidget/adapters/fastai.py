@@ -26,7 +26,7 @@ from lrwidget.adapters.base import (
 from lrwidget.restore.attributes import put_back_after
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
-STEP_CALLBACKS = {
+STEP_CALLBACKS: dict[str, tuple[str, ...]] = {
     "fastai.callback.core": ("TrainEvalCallback",),
     "fastai.learner": ("CastToTensor",),
     "fastai.callback.fp16": ("MixedPrecision", "ModelToHalf", "NonNativeMixedPrecision"),
@@ -46,6 +46,11 @@ class FastaiTask(FrameworkTask):
     Raises:
         TypeError, ValueError: the Learner cannot be swept.
     """
+
+    data: Any
+    optimizer: torch.optim.Optimizer
+    scaler: Any
+    device: torch.device
 
     def __init__(self, learn: Any) -> None:
         self._learn = learn

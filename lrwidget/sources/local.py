@@ -87,14 +87,15 @@ class SweepRunner(RecordsRunner):
         self, task: TrainingTask, options: SweepOptions, records: LRRecords | None = None
     ) -> None:
         records = LRRecords() if records is None else records
-        self.ladder = ladder = Ladder(options)
+        ladder = Ladder(options)
+        self.ladder: Ladder = ladder
         work = local_work(
             task,
             lambda: sweep(task, options, records, ladder, locked=True),
             lambda error: explain_here(error, "the sweep", records, len(records)),
         )
         super().__init__(work, records, ladder.total)
-        self.notice = not_swept(task)
+        self.notice: str = not_swept(task)
 
     @property
     def span(self) -> tuple[float, float]:
@@ -118,7 +119,7 @@ class SweepRunner(RecordsRunner):
                 f"know of a new end; start another sweep, with end_lr={end_lr!r}"
             )
         self.ladder.extend(end_lr)
-        self.steps = self.ladder.total
+        self.steps: int = self.ladder.total
         if "options" in self.records.meta:  # else the sweep sets them before its first step
             self.records.meta["options"] = plain(self.ladder.options)
 
@@ -158,6 +159,7 @@ class LocalSource(Source):
         TypeError, ValueError: an invalid argument; the message says what is expected.
     """
 
+    options: SweepOptions
     parallel = False  # all sweeps share one model
 
     def __init__(self, **arguments: Any) -> None:

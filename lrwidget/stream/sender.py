@@ -12,7 +12,7 @@ from lrwidget.stream.budget import INTERVAL, Budget
 from lrwidget.stream.protocol import AnyDetail, Extras, KernelMessage, Rows, Status, rows_message
 from lrwidget.stream.threads import mark_background
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 # Longer while paused: only the state can change, and that wakes the sender.
 PAUSED_INTERVAL = 0.5

@@ -56,7 +56,7 @@ class BackgroundRun(Generic[Result, End]):
         conclude: Callable[[RunEnd], End],
     ) -> None:
         self.number = number
-        self.started = False
+        self.started: bool = False
         self.outcome: End | None = None
         self._steps = runner.steps
         self._runner: Runner[Result] | None = runner

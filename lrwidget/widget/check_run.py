@@ -63,7 +63,7 @@ class CheckRun(BackgroundRun[CheckResults, RunEnd]):
         super().__init__(
             number, runner, page, "check", detail=self._describe, conclude=self._choose
         )
-        self.results = runner.result
+        self.results: CheckResults = runner.result
         self.records = Trials(self.results)
 
     def _describe(self) -> CheckDetail:

@@ -11,7 +11,7 @@ from lrwidget.stream.protocol import Detail, Landmarks, number_or_none
 from lrwidget.stream.sender import PageState
 from lrwidget.widget.background import BackgroundRun, RunEnd
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self.records = runner.records
         self._sweeps: RecordsRunner | None = runner
         self._span = runner.span
-        self.overrides = overrides
+        self.overrides: Overrides = overrides
         self.style = 0
         self.notice = ""
         self._label = ""

@@ -26,6 +26,7 @@ def main() -> None:
         "two sweeps": [curve, [round(loss - 1, 3) for loss in curve[:40]]],
         "explosion": [[*curve, 1e3, 1e12, 1e30]],
         "only rises": [[1.0 + i for i in range(30)]],
+        "explodes at once": [[4.7e4, 8e8, 2e13, 1e18, 5e22, INF]],
         "gaps": [[2.0, NAN, 1.5, INF, -INF, 1.0, 0.5, 3.0]],
         "flat": [[2.0] * 5],
         "one loss": [[-3.5]],

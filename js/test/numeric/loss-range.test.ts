@@ -122,6 +122,13 @@ describe("autoRange", () => {
     expect(max).toBeGreaterThan(50);
   });
 
+  it("shows the lower half of a curve that explodes from its first row on", () => {
+    const loss = Float64Array.of(4.7e4, 8e8, 2e13, 1e18, 5e22, 2.5e27, 1.5e32, Infinity);
+    const { min, max } = autoRange(loss);
+    expect(min).toBeLessThan(4.7e4);
+    expect(max).toBeGreaterThan(1e18);
+    expect(max).toBeLessThan(1e24);
+  });
   it("spans all sweeps of a run", () => {
     const first = rangeTest(100, 1e6);
     const second = first.map((x) => x - 1);
