@@ -111,7 +111,7 @@ play: $(VENV)/.test $(BUNDLE)
 
 # Strictly: a link that leads nowhere, or a page that nothing leads to, is an error.
 docs: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
-	PYTHONPATH=. $(BIN)/mkdocs build --strict --clean
+	$(BIN)/mkdocs build --strict --clean
 
 hooks: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/pre-commit install
