@@ -120,9 +120,13 @@ def sweep_picture(
         of = f"{shown} of {len(usable)}" if shown < len(usable) else f"{shown}"
         canvas.legend([(STRONG, "median"), (RAW, f"{of} sweeps, smoothed")])
     marks = [("refined", refined, ""), ("suggestion", suggestion.lr, "6 4")]
-    for name, rate, dash in marks:
-        if rate is not None and ends[0] <= rate <= ends[1]:
-            canvas.rule(at(rate), f"{name} {rate_text(rate)}", dash)
+    canvas.rules(
+        [
+            (at(rate), f"{name} {rate_text(rate)}", Pen(RULE, 2, dash))
+            for name, rate, dash in marks
+            if rate is not None and ends[0] <= rate <= ends[1]
+        ]
+    )
     return canvas.svg()
 
 
@@ -199,7 +203,6 @@ class _Canvas:
         self.width = WIDTH - self.right - self.left
         self.bottom = HEIGHT - BOTTOM
         self._named = float(self.left)  # right end of the names of regions so far
-        self._rules = 0
 
     def x(self, value: float | Floats) -> Floats:
         low, high = self.across
@@ -250,15 +253,15 @@ class _Canvas:
         x, y = x[kept], np.where(np.isfinite(losses[kept]), self.y(losses[kept]), np.nan)
         self._lines.append(_path(_course(x, y), pen))
 
-    def rule(self, x: float, name: str, dash: str) -> None:
-        """Mark a rate, with its name beside it on the side that has room, below earlier names."""
-        self._over.append(_path(f"M{x:.1f} {TOP}V{self.bottom}", Pen(RULE, 2, dash)))
-        self._rules += 1
-        after = x + 12 + CHARACTER * len(name) < WIDTH - self.right
-        halo = " font-weight='600' stroke='white' stroke-width='4' paint-order='stroke'"
-        place = (x + 7, "start") if after else (x - 7, "end")
-        y = TOP + 17 * self._rules
-        self._over.append(_text((place[0], y), name, RULE, place[1], halo))
+    def rules(self, marks: Sequence[tuple[float, str, Pen]]) -> None:
+        """Mark places on the axis, each name beside its rule on the side that has room."""
+        self._over += [_path(f"M{x:.1f} {TOP}V{self.bottom}", pen) for x, _, pen in marks]
+        for row, (x, name, pen) in enumerate(marks):
+            after = x + 12 + CHARACTER * len(name) < WIDTH - self.right
+            halo = " font-weight='600' stroke='white' stroke-width='4' paint-order='stroke'"
+            place = (x + 7, "start") if after else (x - 7, "end")
+            at = place[0], TOP + 17 * (row + 1)
+            self._over.append(_text(at, name, pen.colour, place[1], halo))
 
     def legend(self, entries: Sequence[tuple[Pen | None, str]]) -> None:
         """Draw the legend of the lines below the axis."""
