@@ -254,10 +254,13 @@ class _Canvas:
         self._lines.append(_path(_course(x, y), pen))
 
     def rules(self, marks: Sequence[tuple[float, str, Pen]]) -> None:
-        """Mark places on the axis, each name beside its rule on the side that has room."""
+        """Mark places on the axis, each name beside its rule on the side with room for it."""
         self._over += [_path(f"M{x:.1f} {TOP}V{self.bottom}", pen) for x, _, pen in marks]
         for row, (x, name, pen) in enumerate(marks):
-            after = x + 12 + CHARACTER * len(name) < WIDTH - self.right
+            long = 12 + CHARACTER * len(name)
+            after = x + long < WIDTH - self.right
+            if any(x < other < x + long for other, _, _ in marks):
+                after = after and x - long < self.left
             halo = " font-weight='600' stroke='white' stroke-width='4' paint-order='stroke'"
             place = (x + 7, "start") if after else (x - 7, "end")
             at = place[0], TOP + 17 * (row + 1)
