@@ -13,6 +13,7 @@ import { CodePanel } from "./export/code-panel";
 import { SaveMenu } from "./export/save-menu";
 import { type RealModel, showFigure } from "./host";
 import type { Session } from "./state/session";
+import { isFirstSight, situationOf } from "./state/tour";
 import type { Model } from "./stream/protocol";
 import { describeNoKernel, describeState, describeWaiting } from "./text/words";
 
@@ -92,6 +93,8 @@ export class View {
     const idle = !connected && displayedStatus.state === "idle";
     const state = describeState(displayedStatus, detail, span, store.current?.sweeps);
     setText(this.state, idle ? "Not started." : state);
+    setClass(this.el, "first", isFirstSight(situationOf(this.session)));
+    setClass(this.el, "no-rate", this.session.lr === null);
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {

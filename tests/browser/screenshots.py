@@ -26,7 +26,7 @@ from tests.browser.harness.server import JupyterServer
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
 STEPS = 100
-WIDTHS = (400, 600, 1200)  # of the widget, in pixels
+WIDTHS = (400, 700, 1200)  # of the widget, in pixels
 HALFWAY = 55
 ENDED = "finished|diverged"  # the quickstart's curve may explode before its last step
 README_WIDTH = 960

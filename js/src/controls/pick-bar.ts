@@ -3,6 +3,7 @@ import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import { copyText } from "../export/clipboard";
 import { clampRate } from "../numeric/axis";
 import type { Session } from "../state/session";
+import { primaryAction, situationOf } from "../state/tour";
 import { formatRate, parseRate } from "../text/format";
 import { describeOutside } from "../text/words";
 
@@ -99,7 +100,9 @@ export class PickBar {
     const noRate = lr === null;
     this.exportButton.disabled = !connected || noRate;
     this.copyButton.disabled = noRate;
-    setClass(this.exportButton, "primary", !noRate && !underWay);
+    const action = primaryAction(situationOf(this.session));
+    setClass(this.exportButton, "primary", action === "export");
+    setClass(this.copyButton, "primary", action === "copy");
     this.checkButton.disabled = !connected || noRate || underWay;
     this.stopButton.disabled = !connected;
     // A button that is hidden passes the focus to the other.
