@@ -93,8 +93,6 @@ export class View {
     const idle = !connected && displayedStatus.state === "idle";
     const state = describeState(displayedStatus, detail, span, store.current?.sweeps);
     setText(this.state, idle ? "Not started." : state);
-    setClass(this.el, "first", isFirstSight(situationOf(this.session)));
-    setClass(this.el, "no-rate", this.session.lr === null);
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {
@@ -104,6 +102,8 @@ export class View {
     }
     setText(this.note, text);
     setClass(this.note, "bad", note?.ok === false && !request?.late);
+    setClass(this.el, "first", isFirstSight(situationOf(this.session)));
+    setClass(this.el, "no-rate", this.session.lr === null);
   }
 }
 
