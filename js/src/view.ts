@@ -6,6 +6,7 @@ import { ErrorBox } from "./controls/error-box";
 import { LegendBar } from "./controls/legend";
 import { PickBar } from "./controls/pick-bar";
 import { RunBar } from "./controls/run-bar";
+import { situationOf } from "./controls/situation";
 import { Toolbar } from "./controls/toolbar";
 import { ViewBar } from "./controls/view-bar";
 import { h, setClass, setText } from "./dom";
@@ -13,7 +14,7 @@ import { CodePanel } from "./export/code-panel";
 import { SaveMenu } from "./export/save-menu";
 import { type RealModel, showFigure } from "./host";
 import type { Session } from "./state/session";
-import { isFirstSight, situationOf } from "./state/tour";
+import { isFirstSight } from "./state/tour";
 import type { Model } from "./stream/protocol";
 import { describeNoKernel, describeState, describeWaiting } from "./text/words";
 

@@ -3,9 +3,10 @@ import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import { copyText } from "../export/clipboard";
 import { clampRate } from "../numeric/axis";
 import type { Session } from "../state/session";
-import { primaryAction, situationOf } from "../state/tour";
+import { primaryAction } from "../state/tour";
 import { formatRate, parseRate } from "../text/format";
 import { describeOutside } from "../text/words";
+import { situationOf } from "./situation";
 
 const NO_RATE = "There is no learning rate to export yet: run the sweep or pick one.";
 const NO_VARIABLE = "There is no kernel whose variable could be written.";

@@ -1,10 +1,11 @@
 // The bar on top: the buttons that control a run, and its progress.
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import type { Session } from "../state/session";
-import { primaryAction, situationOf } from "../state/tour";
+import { primaryAction } from "../state/tour";
 import type { Command, RunState } from "../stream/protocol";
 import { formatRate } from "../text/format";
 import { describeProgress } from "../text/words";
+import { situationOf } from "./situation";
 
 /** The buttons in each state. */
 const BUTTONS: Record<RunState, Command[]> = {

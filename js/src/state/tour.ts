@@ -1,6 +1,5 @@
 // What a user is led to: the one primary action of each state, and the first sight of a new widget.
 import { hasEnded, type RunState } from "../stream/protocol";
-import type { Session } from "./session";
 
 export type Action = "start" | "resume" | "stop" | "refine" | "export" | "copy";
 
@@ -31,15 +30,4 @@ export function primaryAction(now: Situation): Action | null {
 /** Whether nothing has happened yet, so that all but the chart and Start can wait. */
 export function isFirstSight({ state, trying, rate, rows }: Situation): boolean {
   return state === "idle" && !trying && !rate && !rows;
-}
-
-export function situationOf(session: Session): Situation {
-  const { displayedStatus, check, lr, store, others, connection } = session;
-  return {
-    state: displayedStatus.state,
-    trying: check.underWay,
-    rate: lr !== null,
-    rows: Boolean(store.current?.length) || others.length > 0,
-    connected: connection.connected,
-  };
 }
