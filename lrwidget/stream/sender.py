@@ -20,7 +20,7 @@ PAUSED_INTERVAL = 0.5
 # hello: a page that is still loading loses messages, and a busy kernel does not read its hello.
 REPEATS = (1.0, 3.0, 10.0)
 
-News = tuple[str, str | None, Mapping[str, Any]]  # state, error, detail
+News = tuple[str, str | None, int, Mapping[str, Any]]  # state, error, steps, detail
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Run(Protocol):
 
 
 def _news(status: Status) -> News:
-    return status.state, status.error, status.detail
+    return status.state, status.error, status.steps, status.detail
 
 
 @dataclass

@@ -162,6 +162,7 @@ export class RefinePanel {
     const { refinement } = this.session;
     const { spent, status, detail } = refinement;
     const { steps } = status;
+    this.progress.hidden = !refinement.underWay;
     const text = describeBudget(state, refinement);
     setAttribute(this.progress, "aria-valuemax", String(steps));
     setAttribute(this.progress, "aria-valuenow", String(Math.min(spent, steps)));
