@@ -51,7 +51,7 @@ export class RunBar {
   }
 
   update(): void {
-    const { displayedStatus: status, check, span, detail } = this.session;
+    const { displayedStatus: status, trying, span, detail } = this.session;
     const { connected } = this.session.connection;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
@@ -61,7 +61,7 @@ export class RunBar {
     for (const [command, button] of this.buttons) {
       const can = command !== "extend" || detail.extends !== false;
       button.hidden = !shown.includes(command) || !can;
-      button.disabled = !connected || (command === "start" && check.underWay);
+      button.disabled = !connected || (command === "start" && trying);
       setClass(button, "primary", command === action);
     }
     // A button that is hidden passes the focus to another: not to Stop, where a second Enter would stop

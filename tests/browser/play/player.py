@@ -142,7 +142,7 @@ class Player(Actions):
         if self.pick is not None:
             assert held["lr"] == self.pick, f"the kernel has {held['lr']}, picked was {self.pick}"
         elif held["state"] in ENDED:
-            assert held["lr"] == held["suggestion"]
+            assert held["lr"] == [*held["refined"], held["suggestion"]][0]
 
     def finish(self) -> None:
         """End what is under way: the model is as before, no thread stays, the page has all rows."""
