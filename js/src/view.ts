@@ -6,15 +6,19 @@ import { ErrorBox } from "./controls/error-box";
 import { LegendBar } from "./controls/legend";
 import { PickBar } from "./controls/pick-bar";
 import { RunBar } from "./controls/run-bar";
+import { situationOf } from "./controls/situation";
 import { Toolbar } from "./controls/toolbar";
 import { ViewBar } from "./controls/view-bar";
 import { h, setClass, setText } from "./dom";
 import { CodePanel } from "./export/code-panel";
 import { SaveMenu } from "./export/save-menu";
 import { type RealModel, showFigure } from "./host";
+import { RefinePanel } from "./refine/refine-panel";
 import type { Session } from "./state/session";
+import { isFirstSight } from "./state/tour";
 import type { Model } from "./stream/protocol";
-import { describeNoKernel, describeState, describeWaiting } from "./text/words";
+import { formatRate } from "./text/format";
+import { describeNextStep, describeNoKernel, describeState, describeWaiting } from "./text/words";
 
 interface Panel {
   update(): void;
@@ -38,7 +42,10 @@ export class View {
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
     const viewBar = new ViewBar(session, chart);
-    const pickBar = new PickBar(session);
+    const refinePanel = new RefinePanel(session);
+    const pickBar = new PickBar(session, () => {
+      refinePanel.focus();
+    });
     const codePanel = new CodePanel(session);
     const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
@@ -53,6 +60,8 @@ export class View {
       this.plot,
       legend,
       viewBar,
+      // Before the bar whose button passes the focus to it.
+      refinePanel,
       pickBar,
       codePanel,
       checkPanel,
@@ -70,6 +79,7 @@ export class View {
       pickBar.el,
       this.note,
       codePanel.el,
+      refinePanel.el,
       checkPanel.el,
     );
     this.el.className = "lrwidget";
@@ -91,7 +101,11 @@ export class View {
     for (const part of this.panels) part.update();
     const idle = !connected && displayedStatus.state === "idle";
     const state = describeState(displayedStatus, detail, span, store.current?.sweeps);
-    setText(this.state, idle ? "Not started." : state);
+    const { refinedRate } = this.session;
+    const refined = this.session.refines(this.session.runs.active);
+    let next = connected && !refined ? describeNextStep(displayedStatus, detail) : "";
+    if (refinedRate !== null) next = `Refined to ${formatRate(refinedRate)}.`;
+    setText(this.state, idle ? "Not started." : [state, next].filter(Boolean).join(" "));
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {
@@ -101,6 +115,8 @@ export class View {
     }
     setText(this.note, text);
     setClass(this.note, "bad", note?.ok === false && !request?.late);
+    setClass(this.el, "first", isFirstSight(situationOf(this.session)));
+    setClass(this.el, "no-rate", this.session.lr === null);
   }
 }
 

@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import Any
 
 from lrwidget.backup.interrupts import uninterrupted
-from lrwidget.curve.search import Job, Search, centre_of, first_length
+from lrwidget.curve.search import BUDGET, Job, Search, centre_of, first_length
 from lrwidget.data.batches import BatchSource, to_device
 from lrwidget.data.held_out import HeldOut, held_out_of, refuse_bad_share
 from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
@@ -36,7 +36,6 @@ from lrwidget.validation import whole_number
 
 # A trial with a larger loss counts as diverged: it does not recover.
 LARGEST = 1e6
-BUDGET = 1500
 
 
 def refine(
@@ -206,6 +205,7 @@ def _go_through(search: Search, bench: "_Bench", result: Refinement) -> Generato
         score = yield from bench.run(job, trial)
         if math.isfinite(score):
             trial.held_out[job.end] = score
+        search.left = result.budget - result.sweep_steps  # the budget may have been raised
         try:
             following = jobs.send((score, len(trial.records) - job.begin))
         except StopIteration:

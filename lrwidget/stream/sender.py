@@ -20,7 +20,7 @@ PAUSED_INTERVAL = 0.5
 # hello: a page that is still loading loses messages, and a busy kernel does not read its hello.
 REPEATS = (1.0, 3.0, 10.0)
 
-News = tuple[str, str | None, AnyDetail]  # state, error, detail
+News = tuple[str, str | None, int, AnyDetail]  # state, error, steps, detail
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Run(Protocol):
 
 
 def _news(status: Status) -> News:
-    return status.state, status.error, status.detail
+    return status.state, status.error, status.steps, status.detail
 
 
 @dataclass
@@ -70,6 +70,8 @@ class Sender:
     run: Run
     page: PageState
     kind: str = "rows"  # the type of its messages
+    # The number of the sweep whose marker its outcome moves; by default its own, if it is one.
+    sweep: int | None = None
     _wake: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -144,9 +146,8 @@ class Sender:
         if news != told:
             # A busy kernel answers no hello, but the page needs its model's id to save it.
             more["model_id"] = self.page.model_id
-        # A check only offers a rate and does not move the marker.
-        moves = last and self.kind == "rows" and status.run == self.page.active
-        if moves and not self.page.picked:
+        sweep = status.run if self.kind == "rows" else self.sweep
+        if last and sweep == self.page.active and not self.page.picked:
             more["lr"] = self.page.clamp(status.suggestion)
         content, buffers = rows_message(
             status, self.run.records, sent, kind=self.kind, detail=news != told, **more

@@ -26,8 +26,9 @@ from tests.browser.harness.server import JupyterServer
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
 STEPS = 100
-WIDTHS = (400, 600, 1200)  # of the widget, in pixels
+WIDTHS = (400, 700, 1200)  # of the widget, in pixels
 HALFWAY = 55
+REFINING = STEPS + 450  # passes of the gate until a trial is in its middle
 ENDED = "finished|diverged"  # the loss of the quickstart may diverge before the last step
 README_WIDTH = 960
 FILLS_ITS_CELL = """
@@ -103,6 +104,11 @@ def bring_to(finder: Finder, state: str) -> None:
     finder.button("Start").click()
     if state == "running":
         finder.wait_for_rows(HALFWAY)
+    elif state in ("refining", "refined"):
+        finder.wait_for_state(ENDED)
+        finder.lab.allow("steps", REFINING if state == "refining" else 100_000)
+        finder.button("Refine").click()
+        finder.wait_for_text("Best so far" if state == "refining" else "Refined rate")
     else:
         finder.wait_for_state(ENDED if state == "finished" else state)
 
@@ -151,7 +157,7 @@ def browser_and_server() -> Iterator[tuple[BrowserContext, JupyterServer]]:
 
 def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> None:
     """Save a picture for each state, theme and width."""
-    for state in ("idle", "running", "finished", "failed", "runs"):
+    for state in ("idle", "running", "finished", "failed", "runs", "refining", "refined"):
         lab = Lab(server, context.new_page(), state)
         if state == "runs":
             finder = open_runs(lab)

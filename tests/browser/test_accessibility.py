@@ -67,8 +67,14 @@ def failed(finder: Finder) -> None:
     finder.wait_for_state("failed")
 
 
-def check_running(finder: Finder) -> None:
+def added(finder: Finder) -> None:
     finished(finder)
+    # Such a run cannot be refined, so that Check is offered.
+    finder.lab.kernel.run("w.activate(w.add(w.records))")
+
+
+def check_running(finder: Finder) -> None:
+    added(finder)
     finder.lab.allow("steps", STEPS + 130)
     finder.button("Check").click()
     finder.wait_for_text("Checking")
@@ -76,13 +82,27 @@ def check_running(finder: Finder) -> None:
 
 
 def check_ended(finder: Finder) -> None:
-    finished(finder)
+    added(finder)
     finder.lab.allow("steps", 5 * STEPS)
     finder.button("Check").click()
     finder.lab.wait_for(
         "the check ends", lambda: finder.lab.kernel.value("w._run_list.check.state != 'running'")
     )
     expect(finder.button("Check")).to_be_visible()
+
+
+def refining(finder: Finder) -> None:
+    finished(finder)
+    finder.lab.allow("steps", STEPS + 250)
+    finder.button("Refine").click()
+    finder.wait_for_text("Best so far")
+
+
+def refined(finder: Finder) -> None:
+    finished(finder)
+    finder.lab.allow("steps", 100_000)
+    finder.button("Refine").click()
+    finder.wait_for_text("Refined rate")
 
 
 STATES = [
@@ -94,6 +114,8 @@ STATES = [
     failed,
     check_running,
     check_ended,
+    refining,
+    refined,
 ]
 
 
@@ -248,7 +270,7 @@ def test_tab_visits_everything_in_the_order_of_the_page(lab: Lab) -> None:
     stops = tab_stops(finder)
     names = [stop["name"] for stop in stops]
     order = ["Start", "Chosen learning rate", "Smoothing", "Loss limit", "Automatic loss limit"]
-    order += ["Raw loss", "Learning rate", "Check", "Variable", "Export", "Copy"]
+    order += ["Raw loss", "Learning rate", "Refine", "Variable", "Export", "Copy"]
     assert [name for name in names if name in order] == order
     assert len(set(names)) == len(names)
     assert [stop["name"] for stop in stops if not stop["outlined"]] == []
@@ -262,7 +284,7 @@ CONTROLS += [
     f"{act} {run}" for run in ("run 1", "again") for act in ("Use", "Show", "Rename", "Remove")
 ]
 CONTROLS += ["Smoothing", "Loss limit", "Automatic loss limit", "Logarithmic loss axis", "Raw loss"]
-CONTROLS += ["Learning rate", "Check", "Variable", "Export", "Copy", "Use it in code"]
+CONTROLS += ["Learning rate", "Refine", "Variable", "Export", "Copy", "Use it in code"]
 
 
 def test_tab_visits_every_control_of_two_runs_and_a_range(lab: Lab) -> None:

@@ -14,7 +14,9 @@ from tests.browser.harness.lab import TIMEOUT, Lab
 RATE = 0.03
 LRS = ["1e-2", "3e-2", "9e-2"]
 STEPS = 300  # of a whole check
-CHOSEN = WIDGET.replace("\nw\n", f"\nw.lr = {RATE}\nw\n")
+# The page offers Check where the active run cannot be refined: here one that was added.
+ADDED = "from lrwidget import LRRecords\nw.activate(w.add(LRRecords()))"
+CHOSEN = WIDGET.replace("\nw\n", f"\n{ADDED}\nw.lr = {RATE}\nw\n")
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_the_marker_moves_and_its_rate_can_be_copied(recorded: Seen) -> None:
 
 
 def test_what_needs_a_kernel_is_off_and_it_is_said_why(recorded: Seen) -> None:
-    for name in ("Start", "Check", "Export"):
+    for name in ("Start", "Refine", "Export"):
         expect(recorded.button(name)).to_be_disabled()
     expect(recorded.root).to_contain_text("No kernel: this is the recorded curve.")
 

@@ -68,6 +68,7 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     finder = open_follower(lab, path)
     finder.wait_for_text("Waiting for sweep.jsonl: there is no such file yet.")
     expect(finder.button("Check")).to_be_hidden()
+    expect(finder.button("Refine")).to_be_hidden()
     first = Writer(path)
     first.write(losses(10))
     finder.wait_for_rows(10)
@@ -93,6 +94,7 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     finder.button("Export").click()
     lab.wait_for("the variable is there", lambda: lab.kernel.value(EXPORTED))
     expect(finder.button("Check")).to_be_hidden()
+    expect(finder.button("Refine")).to_be_hidden()
 
 
 def test_a_real_sweep_in_another_process_is_drawn_live_and_so_are_those_that_follow_it(

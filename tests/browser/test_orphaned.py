@@ -34,7 +34,7 @@ STATUS = "labTest.panel().sessionContext.session.kernel.status"
 
 def offers_what_works_alone(finder: Finder) -> None:
     """Check what is disabled, which messages are absent, and that the rest works."""
-    for name in ("Start", "Check", "Export"):
+    for name in ("Start", "Refine", "Export"):
         expect(finder.button(name)).to_be_disabled()
     before = finder.mark("smoothed loss").path
     finder.slider("Smoothing").press("Home")

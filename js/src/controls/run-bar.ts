@@ -1,11 +1,13 @@
 // The bar on top: the buttons that control a run, and its progress.
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import type { Session } from "../state/session";
+import { primaryAction } from "../state/tour";
 import type { Command, RunState } from "../stream/protocol";
 import { formatRate } from "../text/format";
 import { describeProgress } from "../text/words";
+import { situationOf } from "./situation";
 
-/** The buttons in each state; the first one is the primary one. */
+/** The buttons in each state. */
 const BUTTONS: Record<RunState, Command[]> = {
   idle: ["start"],
   running: ["stop", "pause", "extend"],
@@ -49,19 +51,18 @@ export class RunBar {
   }
 
   update(): void {
-    const { displayedStatus: status, lr, check, span, detail } = this.session;
+    const { displayedStatus: status, trying, span, detail } = this.session;
     const { connected } = this.session.connection;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
     const shown = BUTTONS[status.state];
+    const action = primaryAction(situationOf(this.session));
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {
       const can = command !== "extend" || detail.extends !== false;
       button.hidden = !shown.includes(command) || !can;
-      button.disabled = !connected || (command === "start" && check.underWay);
-      // After a run with a rate, Export is the primary button instead of Start.
-      const primary = shown[0] === command && (command !== "start" || lr === null);
-      setClass(button, "primary", primary);
+      button.disabled = !connected || (command === "start" && trying);
+      setClass(button, "primary", command === action);
     }
     // A button that is hidden passes the focus to another: not to Stop, where a second Enter would stop
     // the run that the first one has started.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ class JupyterServer(ServerProcess):
     """A running `jupyter lab`, which serves Notebook 7 as well.
 
     `home` is an empty directory that takes everything the server writes; the notebooks live in
-    its subdirectory `notebooks`.
+    its subdirectory `notebooks`. `python` is the interpreter of the environment that it runs in.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, python: str | Path = sys.executable) -> None:
         self.notebooks = home / "notebooks"
         self.token = secrets.token_hex(16)
         self._idle: str | None = None
@@ -61,6 +62,7 @@ class JupyterServer(ServerProcess):
             # Defines `window.jupyterapp` in the page; the tests run commands with it.
             "--LabApp.expose_app_in_browser=True",
             "--JupyterNotebookApp.expose_app_in_browser=True",
+            python=python,
         )
 
     def request(self, method: str, path: str, body: object = None) -> Any:

@@ -99,6 +99,13 @@ class Actions:
         if self.dice.random() < 0.2:
             self.press("Check")
 
+    def do_press_refine(self) -> None:
+        if self.dice.random() < 0.4 and self.press("Refine"):
+            self.do_let_a_sweep_end()
+
+    def do_press_more_steps(self) -> None:
+        self.press("More steps")
+
     def do_call(self) -> None:
         if self.busy:
             return

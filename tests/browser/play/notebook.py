@@ -38,12 +38,19 @@ def loss_fn(output, target):
         time.sleep(0.3)
     return cross_entropy(output, target)
 
+def refined():
+    run = w._run_list.refinement
+    of_this = run is not None and run.sweep is w._run_list.active
+    ended = of_this and run.state in ("finished", "stopped")
+    return [run.result.lr] if ended else []
+
 def snapshot():
     now = model.state_dict().values()
     return {
         "state": w.state,
         "lr": w.lr,
         "suggestion": w.suggestion,
+        "refined": refined(),
         "smoothing": w.smoothing,
         "lr_range": w.lr_range,
         "labels": [records.meta["label"] for records in w.runs],

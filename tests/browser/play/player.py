@@ -142,7 +142,7 @@ class Player(Actions):
         if self.pick is not None:
             assert held["lr"] == self.pick, f"the kernel has {held['lr']}, picked was {self.pick}"
         elif held["state"] in ENDED:
-            assert held["lr"] == held["suggestion"]
+            assert held["lr"] == [*held["refined"], held["suggestion"]][0]
 
     def finish(self) -> None:
         """End all activity: the model is restored, no thread remains, the page has all rows."""
