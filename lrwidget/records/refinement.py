@@ -280,26 +280,8 @@ class Refinement:
             max(self.length, 1),
             self.planned_steps,
             suggested=self.suggested,
-            trained=self._trained,
+            trained=trained_share(self.trials, self.length),
         )
-
-    @property
-    def _trained(self) -> float:
-        """The share by which the training loss fell in the trial where it fell most.
-
-        Before is the mean of the first tenth of the steps at the lowest rate, where it has not been
-        thrown up; after, that of the last fifth.
-        """
-        whole = [
-            trial
-            for trial in sorted(self.trials, key=lambda trial: trial.lr)
-            if not trial.broke_off and len(trial.records) >= self.length > 0
-        ]
-        if not whole:
-            return 0.0
-        losses = [trial.records.loss[: self.length] for trial in whole]
-        before = float(losses[0][: max(1, self.length // 10)].mean())
-        return max(fallen(before, mean_of_tail(loss)) for loss in losses)
 
     def _ending(self) -> str:
         if self.stop_reason is None or self.stop_reason is StopReason.FINISHED:
@@ -321,6 +303,23 @@ class Refinement:
     def __repr__(self) -> str:
         rate = "None" if self.lr is None else _text(self.lr)
         return f"Refinement(lr {rate}, {self.confidence} confidence: {self.reason})"
+
+
+def trained_share(trials: Collection[Trial], length: int) -> float:
+    """Return the share by which the training loss fell in the trial where it fell most.
+
+    Before is the mean of the first tenth of the steps at the lowest rate, where it has not been
+    thrown up; after, that of the last fifth. Trials that diverged or have fewer steps do not count.
+    """
+    losses = [
+        trial.records.loss[:length]
+        for trial in sorted(trials, key=lambda trial: trial.lr)
+        if not trial.broke_off and len(trial.records) >= length > 0
+    ]
+    if not losses:
+        return 0.0
+    before = float(losses[0][: max(1, length // 10)].mean())
+    return max(fallen(before, mean_of_tail(loss)) for loss in losses)
 
 
 _PLAIN = (
