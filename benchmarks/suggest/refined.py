@@ -7,7 +7,7 @@ tasks that are made again. Those that are missing there are run first, about ten
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.suggest.recorded import Task, load_tasks
 from benchmarks.suggest.score import FAILED, Score
-from lrwidget.curve.search import Search, choose, fallen, first_length, longest_trial
+from lrwidget.curve.search import STEP, Search, choose, fallen, first_length, longest_trial
 from lrwidget.records.refinement import CONFIDENT_FALL, MUCH_LONGER
 
 HERE = Path(__file__).parent
@@ -145,30 +145,32 @@ def failing(found: Iterable[Found], high: bool) -> tuple[int, int]:
 # -- long trainings ----------------------------------------------------------------------------
 
 
-def replay(row: Row, search: Search) -> None:
-    """Go through a search with recorded trials in place of training."""
-    trials = {round(2 * math.log10(lr / row["centre"])): (ran, s) for lr, ran, s in row["trials"]}
+def by_place(row: Row) -> dict[int, tuple[int, Row]]:
+    """Return recorded trials by their place on the ladder: steps that ran, values by length."""
+    places = [(round(math.log10(lr / row["centre"]) / STEP), *rest) for lr, *rest in row["trials"]]
+    return {place: (ran, values) for place, ran, values in places}
+
+
+def replay(search: Search, trials: Mapping[int, tuple[int, Mapping[str, float]]]) -> None:
+    """Go through a search with recorded trials, by place, in place of training."""
     jobs = search.jobs()
     job = next(jobs)
     while True:
-        ran, scores = trials[job.place]
-        score = scores[str(job.end)][0] if str(job.end) in scores else math.inf
+        ran, losses = trials[job.place]
+        steps = min(ran, job.end) - job.begin
         try:
-            job = jobs.send((score, min(ran, job.end) - job.begin))
+            job = jobs.send((losses.get(str(job.end), math.inf), steps))
         except StopIteration:
             return
 
 
 def long_run(row: Row, planned: int, search: Search) -> tuple[float | None, bool]:
     """Return rate and confidence of a search with recorded trials."""
-    replay(row, search)
+    trials = by_place(row)
+    replay(search, {p: (ran, {n: v[0] for n, v in s.items()}) for p, (ran, s) in trials.items()})
     length, at = str(search.length), search.at(search.length)
-    tried = [
-        scores[length]
-        for lr, _, scores in row["trials"]
-        if length in scores and round(2 * math.log10(lr / row["centre"])) in at
-    ]
-    trained = max(fallen(tried[0][1], after) for _, _, after in tried)
+    ends = [trials[place][1][length][1:] for place in at if length in trials[place][1]]
+    trained = max(fallen(ends[0][0], after) for _, after in ends)
     suggested = row["suggested"]
     choice = choose(
         {search.lr(place): loss for place, loss in at.items()},
