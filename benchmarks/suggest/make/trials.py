@@ -1,5 +1,6 @@
 """Trials of the made tasks by lrwidget's own engine: what `refine` and `check_lrs` come to."""
 
+import math
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
@@ -8,9 +9,10 @@ from unittest.mock import patch
 from benchmarks.suggest.make.task import task_of
 from benchmarks.suggest.make.train import Recipe
 from lrwidget import LRRecords, check_lrs, lr_find, refine
-from lrwidget.curve.search import STEP, Job
+from lrwidget.curve.search import STEP, Job, Search, first_length, longest_trial
 from lrwidget.engine.refine import refinement_of, refining
-from lrwidget.records.refinement import Refinement, trained_share
+from lrwidget.records.refinement import Refinement, Trial, trained_share
+from lrwidget.records.table import StopReason
 from lrwidget.records.trial_loss import mean_of_tail
 
 BUDGETS = (600, 1000, 1500)
@@ -34,10 +36,54 @@ def tried(recipe: Recipe, seed: int) -> Row:
     }
     if suggested is not None:
         found["check"] = digits(check_lrs(task, [by * suggested for by in CHECKED]).best)
-    for budget in BUDGETS:
-        result = refine(task, records, budget, planned_steps=recipe.steps)
+    largest = refine(task, records, BUDGETS[-1], planned_steps=recipe.steps)
+    for budget in BUDGETS[:-1]:
+        try:
+            result = cut_short(largest, budget)
+        except KeyError:  # a trial that the larger budget did not need
+            result = refine(task, records, budget, planned_steps=recipe.steps)
         found["refined"][str(budget)] = brief(result)
+    found["refined"][str(BUDGETS[-1])] = brief(largest)
     return found
+
+
+def cut_short(result: Refinement, budget: int) -> Refinement:
+    """Return what `refine` comes to with a smaller budget, from the same trials.
+
+    They are the same since all of them begin with the same state and the same batches.
+
+    Raises:
+        KeyError: it needs a trial that was not run.
+    """
+    cut = Refinement(
+        result.centre, result.suggested, result.sweep_steps, budget, result.planned_steps
+    )
+    left = budget - result.sweep_steps
+    search = Search(
+        result.centre, left, first_length(budget, left), longest_trial(result.planned_steps)
+    )
+    whole = {round(math.log10(one.lr / result.centre) / STEP): one for one in result.trials}
+    jobs = search.jobs()
+    job = next(jobs)
+    while True:
+        one = whole[job.place]
+        ran = len(one.records)
+        if job.end not in one.held_out and not (one.broke_off and ran <= job.end):
+            raise KeyError(job)
+        try:
+            job = jobs.send((one.held_out.get(job.end, math.inf), min(ran, job.end) - job.begin))
+        except StopIteration:
+            break
+    cut.length, cut.untrained, cut.held_out = search.length, result.untrained, result.held_out
+    for place in search.scores:
+        one, last = whole[place], max(search.scores[place])
+        trial = Trial(one.lr, held_out={n: v for n, v in one.held_out.items() if n <= last})
+        for loss in one.records.loss[:last].tolist():
+            trial.records.append(one.lr, loss)
+        broke_off = math.isinf(search.scores[place][last])
+        trial.records.stop_reason = StopReason.DIVERGED if broke_off else StopReason.FINISHED
+        cut.trials.append(trial)
+    return cut
 
 
 def brief(result: Refinement) -> Row:
