@@ -48,8 +48,8 @@ from lrwidget.curve.normalize import Array, broke_off, read_sweeps
 FALL_LEAST, FALL_ENOUGH = 1.0, 3.0
 FALL_ERRORS = 3.5
 
-# A fall by a smaller share of the loss is doubted: of the sweeps of the 232 tasks below, 3% fail with
-# a larger one, and 7% of the others that nothing else is held against.
+# A fall by a smaller share of the loss is doubted: of the sweeps of the 232 tasks below, 3% fail
+# with a larger one, and 7% of the others that nothing else is held against.
 SURE_FALL = 0.5
 
 # If a sweep climbs and ends before it explodes, the explosion is assumed this far beyond its end.
