@@ -75,6 +75,8 @@ pytest-quick: $(VENV)/.test $(BUNDLE)
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest
+	$(BIN)/python -m benchmarks.suggest.confidence
+	$(BIN)/python -m benchmarks.suggest.refined
 
 bench-sweep: $(VENV)/.test
 	$(BIN)/python -m benchmarks.sweep_cost
