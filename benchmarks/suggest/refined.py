@@ -26,6 +26,7 @@ SWEEP = 100
 SEEDS = {"varied": (200,), "unseen": (200, 201)}
 LONG_SEEDS = (200, 201)
 SCHEDULES = ("constant", "cosine", "one-cycle")
+CHECK = "check: 3 rates, 100 steps each"
 GOOD = 0.05  # a suggestion with at most this regret is good already
 Row = dict[str, Any]
 
@@ -112,7 +113,8 @@ def ways(tasks: list[Task], rows: list[Row]) -> dict[str, list[Found]]:
             found.setdefault(title, []).append(Found(task, *values, alone))
 
         add("suggestion alone", row["suggested"], high, SWEEP)
-        add("check: 3 rates, 100 steps each", row["check"], high, 4 * SWEEP)
+        if "check" in row:
+            add(CHECK, row["check"], high, 4 * SWEEP)
         for budget in BUDGETS:
             one = row["refined"][str(budget)]
             high = one["confidence"] == "high"
@@ -227,15 +229,17 @@ def long_ways(tasks: dict[str, Task], rows: list[Row]) -> dict[str, dict[str, li
 
 def show(title: str, found: dict[str, list[Found]], by_task: bool) -> None:
     print(f"{title:42}{'mean / 90% / failures':>24}{'steps':>8}{'where good already':>24}")
+    most = max(map(len, found.values()))
     for name, every in found.items():
         print(f"  {name:40}{cell(every):>24}{np.mean([one.steps for one in every]):8.0f}", end="")
         count, before, after = good_already(every)
-        print(f"{f'{count}: {before:.3f} to {after:.3f}':>24}")
+        left = "" if len(every) == most else f" ({len(every)} tasks)"
+        print(f"{f'{count}: {before:.3f} to {after:.3f}':>24}{left}")
     if by_task:
         names = [name for name in found if not name.startswith(" ")]
         table = {name: score(found[name]).regrets for name in names}
         for task in table[names[0]]:
-            means = " ".join(f"{np.mean(table[name][task]):6.3f}" for name in names)
+            means = " ".join(f"{np.mean(table[name].get(task, np.nan)):6.3f}" for name in names)
             print(f"      {task:36}{means}")
     print()
 

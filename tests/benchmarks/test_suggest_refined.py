@@ -204,3 +204,18 @@ def test_what_the_readme_says_of_long_trainings():
             assert one.p90 == pytest.approx(p90, abs=6e-3)
             assert one.failures == pytest.approx(failures, abs=6e-3)
     assert len(found["suggestion alone"]["cosine"]) == 2 * len(LONG)
+
+
+def test_what_the_readme_says_of_trials_after_the_sweep():
+    found = {kind: refined.ways(load_tasks(kind), refined.load("refined")) for kind in REFINED}
+    for kind, figures in REFINED.items():
+        for title, (mean, p90, failures, high) in figures.items():
+            one = refined.score(found[kind][title])
+            assert one.mean == pytest.approx(mean, abs=6e-4)
+            assert one.p90 == pytest.approx(p90, abs=6e-3)
+            assert one.failures == pytest.approx(failures, abs=6e-3)
+            assert refined.failing(found[kind][title], high=True) == high
+        # Where the suggestion is good already, it does no harm.
+        for budget in refined.BUDGETS:
+            _, before, after = refined.good_already(found[kind][f"refine, budget {budget}"])
+            assert after <= before + 0.005
