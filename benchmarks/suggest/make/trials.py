@@ -83,6 +83,7 @@ def cut_short(result: Refinement, budget: int) -> Refinement:
         broke_off = math.isinf(search.scores[place][last])
         trial.records.stop_reason = StopReason.DIVERGED if broke_off else StopReason.FINISHED
         cut.trials.append(trial)
+    cut.steps_again = search.spent - sum(len(trial.records) for trial in cut.trials)
     return cut
 
 
