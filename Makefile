@@ -96,6 +96,8 @@ release-check: $(VENV)/.test
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest
+	$(BIN)/python -m benchmarks.suggest.confidence
+	$(BIN)/python -m benchmarks.suggest.refined
 
 bench-sweep: $(VENV)/.test
 	$(BIN)/python -m benchmarks.sweep_cost

@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import Any
 
 from lrwidget.backup.interrupts import uninterrupted
-from lrwidget.curve.search import BUDGET, Job, Search, centre_of, first_length
+from lrwidget.curve.search import BUDGET, Job, Search, centre_of, first_length, longest_trial
 from lrwidget.data.batches import BatchSource, to_device
 from lrwidget.data.held_out import HeldOut, held_out_of, refuse_bad_share
 from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
@@ -52,7 +52,8 @@ def refine(
         records: records of a sweep of this task; without them a sweep of 100 steps is run first.
         budget: upper limit of the optimizer steps, including those of the sweep.
         planned_steps: steps of the planned training. The longer it is than the trials, the lower
-            the rate. Without it the rate is a quarter decade below the best trial.
+            the rate, and the longer they may become. Without it the rate is .15 decades below the
+            best trial. Leave it out for a schedule that decays to zero, which needs no lower rate.
         held_out: the data for comparing trials, which they do not train on: data, indices of the
             data set, or a share of it. By default `val_data` of the task, else a fifth of its data,
             at most 512 samples. Give it where samples depend on each other (several of one patient,
@@ -148,7 +149,8 @@ def refining(
     refuse_if_read_once(task)
     refuse_several_processes()
     left = result.budget - result.sweep_steps
-    search = Search(result.centre, left, first_length(result.budget, left))
+    first, longest = first_length(result.budget, left), longest_trial(result.planned_steps)
+    search = Search(result.centre, left, first, longest)
     result.length = search.length
     reason = StopReason.FAILED
     try:
