@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 from jupyter_core.paths import jupyter_path
 from playwright.sync_api import Page, Route
 
-NODE_MODULES = Path(__file__).parents[1] / "frontends" / "node_modules"
+FRONTENDS = Path(__file__).parents[1] / "frontends"
+NODE_MODULES = FRONTENDS / "node_modules"
 # The files by what their addresses have in common, whatever version is asked for.
 HTML_MANAGER = "@jupyter-widgets/html-manager"
 NPM_FILES = {
