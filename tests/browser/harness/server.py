@@ -35,8 +35,8 @@ class JupyterServer(ServerProcess):
     """A running `jupyter lab`, which serves Notebook 7 as well.
 
     `home` is an empty directory that takes everything the server writes; the notebooks live in
-    its subdirectory `notebooks`. Below `/static` it serves the tests' own pages, their node packages
-    and the scripts of widgets that pip has installed.
+    its subdirectory `notebooks`. Below `/static` it serves the tests' own pages, their node
+    packages and the scripts of widgets that pip has installed.
     """
 
     def __init__(self, home: Path) -> None:
