@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Literal, Protocol
@@ -81,6 +82,7 @@ class Refined(Protocol):
 def show_records(
     records: RecordsTable,
     suggestion: Suggestion,
+    refinement: Refined | None = None,
     include: Kinds = None,
     exclude: Kinds = None,
 ) -> dict[str, str]:
@@ -89,20 +91,22 @@ def show_records(
     Args:
         records: a table to which no rows are added during the call.
         suggestion: the suggestion for these records.
+        refinement: what trials after the sweep came to.
         include: MIME types to return; None returns all.
         exclude: MIME types to leave out.
     """
     options = records.meta.get("options")
     spacing = options.get("spacing") if isinstance(options, Mapping) else None
-    picture = sweep_picture(records.sweeps, suggestion, linear=spacing == "linear")
-    if suggestion.lr is None:
-        found, why = "No suggested learning rate", suggestion.reason
-    else:
-        doubt = "" if suggestion.confidence == "high" else " (low confidence)"
-        found = f"Suggested learning rate {rate_text(suggestion.lr)}{doubt}"
-        why = suggestion.reason
-    bundle = _bundle(picture, found, why, _facts(records), records.frame)
-    return _wanted(bundle, include, exclude)
+    picture = sweep_picture(
+        records.sweeps,
+        suggestion,
+        refined=None if refinement is None else refinement.lr,
+        linear=spacing == "linear",
+    )
+    found = [_found("Suggested learning rate", suggestion)]
+    if refinement is not None:
+        found.insert(0, _found("Refined learning rate", refinement))
+    return _wanted(_bundle(picture, found, _facts(records), records.frame), include, exclude)
 
 
 def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) -> dict[str, str]:
@@ -127,7 +131,7 @@ def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) ->
         if broken:
             why += f"; {broken} of {len(summary)} did not come to the end"
     facts = f"{len(summary)} rate{_s(len(summary))}, up to {max(map(len, trials))} steps each"
-    return _wanted(_bundle(picture, found, why, facts, summary), include, exclude)
+    return _wanted(_bundle(picture, [(found, why)], facts, summary), include, exclude)
 
 
 def show_refinement(
@@ -139,10 +143,17 @@ def show_refinement(
     picture = trials_picture(
         lrs, [frame.loss[frame.lr == lr].to_numpy() for lr in lrs], result.best
     )
-    doubt = "" if result.confidence == "high" else " (low confidence)"
-    found = "No rate" if result.lr is None else f"Learning rate {rate_text(result.lr)}{doubt}"
+    found = [_found("Learning rate", result)]
     facts = f"judged by {result.held_out}" if result.held_out else "no steps yet"
-    return _wanted(_bundle(picture, found, result.reason, facts, summary), include, exclude)
+    return _wanted(_bundle(picture, found, facts, summary), include, exclude)
+
+
+def _found(name: str, result: Refined | Suggestion) -> tuple[str, str]:
+    """Return the rate in words, and the reason for it."""
+    if result.lr is None:
+        return f"No {name[0].lower()}{name[1:]}", result.reason
+    doubt = "" if result.confidence == "high" else " (low confidence)"
+    return f"{name} {rate_text(result.lr)}{doubt}", result.reason
 
 
 def _wanted(bundle: dict[str, str], include: Kinds, exclude: Kinds) -> dict[str, str]:
@@ -184,7 +195,7 @@ def _facts(records: RecordsTable) -> str:
 
 
 def _bundle(
-    picture: str | None, found: str, why: str, facts: str, table: pd.DataFrame
+    picture: str | None, found: Sequence[tuple[str, str]], facts: str, table: pd.DataFrame
 ) -> dict[str, str]:
     """Return picture, text and table as HTML and as plain text.
 
@@ -193,24 +204,26 @@ def _bundle(
     would apply to them. There is no image/svg+xml: only nbconvert's LaTeX and PDF would use it, and
     they fail on it without Inkscape; they and terminals show the plain text.
     """
-    image = "" if picture is None else _image(picture, f"{found}. {facts}.")
+    image = "" if picture is None else _image(picture, f"{found[0][0]}. {facts}.")
     folded = f"<p>{escape(facts)}</p>"
-    plain = [f"{found}: {why}", facts]
+    plain = [*(f"{rate}: {why}" for rate, why in found), facts]
     if len(table):
         table = table.iloc[:, :MOST_COLUMNS]
         folded = f"<details><summary>{escape(facts)}</summary>{_html_table(table)}</details>"
         plain += ["", *_plain_table(table)]
-    words = f"<p><b>{escape(found)}</b>: {escape(why)}</p>"
+    words = "".join(f"<p><b>{escape(rate)}</b>: {escape(why)}</p>" for rate, why in found)
     return {"text/html": f"<div>{image}{words}{folded}</div>", "text/plain": "\n".join(plain)}
 
 
 def _image(picture: str, words: str) -> str:
-    """Return the picture as an <img> with a percent-encoded data URL, shorter than in base64."""
-    # Encoded are the characters with a meaning in a URL (% #) or in an HTML attribute (& ").
-    address = picture.replace("%", "%25").replace("#", "%23")
-    address = address.replace("&", "&amp;").replace('"', "&quot;")
+    """Return the picture as an <img> with a data URL.
+
+    It is in base64, a third longer than percent-encoded, because that is the form of a picture
+    that GitHub is known to show.
+    """
+    address = b64encode(picture.encode()).decode()
     return (
-        f'<img src="data:image/svg+xml;charset=utf-8,{address}" alt="{escape(words)}" '
+        f'<img src="data:image/svg+xml;base64,{address}" alt="{escape(words)}" '
         f'width="{WIDTH}" height="{HEIGHT}" style="max-width:100%;height:auto"/>'
     )
 

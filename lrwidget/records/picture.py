@@ -32,8 +32,8 @@ SMOOTHING = 0.9
 # At most this many sweeps or trials are drawn: more lines cannot be told apart.
 MOST_LINES = 16
 # Most points in all thin lines together, and in one strong line: 640 pixels show no more.
-THIN_POINTS = 1600
-STRONG_POINTS = 1100
+THIN_POINTS = 1100
+STRONG_POINTS = 900
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,11 @@ def rate_text(lr: float) -> str:
 
 
 def sweep_picture(
-    sweeps: Sequence[Floats], suggestion: Suggestion, *, linear: bool = False
+    sweeps: Sequence[Floats],
+    suggestion: Suggestion,
+    *,
+    refined: float | None = None,
+    linear: bool = False,
 ) -> str | None:
     """Draw raw and smoothed loss over the rate, the regions of the curve and the suggestion.
 
@@ -73,6 +77,7 @@ def sweep_picture(
         sweeps: rates and raw losses of each sweep, shapes (steps, 2). A loss that is not finite is
             a gap.
         suggestion: the suggestion for these sweeps.
+        refined: the rate that trials found after the sweep.
         linear: use a linear axis of rates instead of a logarithmic one.
 
     Returns:
@@ -114,8 +119,14 @@ def sweep_picture(
         canvas.line(scale(longest), _median(lines), STRONG, STRONG_POINTS)
         of = f"{shown} of {len(usable)}" if shown < len(usable) else f"{shown}"
         canvas.legend([(STRONG, "median"), (RAW, f"{of} sweeps, smoothed")])
-    if suggestion.lr is not None and ends[0] <= suggestion.lr <= ends[1]:
-        canvas.rule(at(suggestion.lr), f"suggestion {rate_text(suggestion.lr)}")
+    marks = [("refined", refined, ""), ("suggestion", suggestion.lr, "6 4")]
+    canvas.rules(
+        [
+            (at(rate), f"{name} {rate_text(rate)}", Pen(RULE, 2, dash))
+            for name, rate, dash in marks
+            if rate is not None and ends[0] <= rate <= ends[1]
+        ]
+    )
     return canvas.svg()
 
 
@@ -242,13 +253,18 @@ class _Canvas:
         x, y = x[kept], np.where(np.isfinite(losses[kept]), self.y(losses[kept]), np.nan)
         self._lines.append(_path(_course(x, y), pen))
 
-    def rule(self, x: float, name: str) -> None:
-        """Mark a rate, with its name beside it on the side that has room."""
-        self._over.append(_path(f"M{x:.1f} {TOP}V{self.bottom}", Pen(RULE, 2, "6 4")))
-        after = x + 12 + CHARACTER * len(name) < WIDTH - self.right
-        halo = " font-weight='600' stroke='white' stroke-width='4' paint-order='stroke'"
-        place = (x + 7, "start") if after else (x - 7, "end")
-        self._over.append(_text((place[0], TOP + 17), name, RULE, place[1], halo))
+    def rules(self, marks: Sequence[tuple[float, str, Pen]]) -> None:
+        """Mark places on the axis, each name beside its rule on the side with room for it."""
+        self._over += [_path(f"M{x:.1f} {TOP}V{self.bottom}", pen) for x, _, pen in marks]
+        for row, (x, name, pen) in enumerate(marks):
+            long = 12 + CHARACTER * len(name)
+            after = x + long < WIDTH - self.right
+            if any(x < other < x + long for other, _, _ in marks):
+                after = after and x - long < self.left
+            halo = " font-weight='600' stroke='white' stroke-width='4' paint-order='stroke'"
+            place = (x + 7, "start") if after else (x - 7, "end")
+            at = place[0], TOP + 17 * (row + 1)
+            self._over.append(_text(at, name, pen.colour, place[1], halo))
 
     def legend(self, entries: Sequence[tuple[Pen | None, str]]) -> None:
         """Draw the legend of the lines below the axis."""

@@ -129,7 +129,7 @@ class LRRecords(RecordsTable):
         from lrwidget.records.display import show_records
 
         shown = self.copy()  # a sweep may add rows meanwhile
-        return show_records(shown, shown.suggestion, include, exclude)
+        return show_records(shown, shown.suggestion, shown.refinement, include, exclude)
 
     def __repr__(self) -> str:
         if not self._count:

@@ -474,6 +474,21 @@ class LRFinderWidget(ThreadSafeWidget):
         self._loop = None
         super().close()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the view, and for where no widget can be shown the rows so far as a picture.
+
+        The picture stays as it was when the cell ran: to replace an output, JupyterLab closes the
+        view and makes a new one, which flickers and loses the focus and what is half typed.
+        """
+        view = super()._repr_mimebundle_(**kwargs)
+        if view is None:
+            return None
+        data, metadata = view
+        records = self.records
+        return (
+            records._repr_mimebundle_(include={"text/html"}) if records else {}
+        ) | data, metadata
+
     def __repr__(self) -> str:
         runs = getattr(self, "_run_list", None)
         if runs is None:

@@ -122,6 +122,23 @@ def test_saved_while_the_cell_that_runs_the_sweeps_is_busy_nothing_is_missing(
     assert lab.is_busy(1)
 
 
+def test_saved_without_its_state_a_finished_sweep_is_a_picture(
+    lab: Lab, page: Page, tmp_path: Path
+) -> None:
+    lab.allow("steps", STEPS)
+    lab.open(SETUP, WIDGET.replace("\nw\n", "\nw.start()\n_ = w.wait()\nw\n"))
+    lab.run_all()
+    Finder(lab).wait_for_rows(STEPS)  # where widgets are shown, the widget is
+    expect(lab.page.locator(".jp-OutputArea img")).to_have_count(0)
+    found = lab.kernel.value("f'{w.suggestion:.2e}'")
+    lab.save()
+    seen = exported(lab, page, tmp_path)
+    expect(seen.root).to_have_count(0)
+    picture = page.get_by_role("img", name=f"Suggested learning rate {found}")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("(image) => image.naturalWidth") == 640
+
+
 def test_saved_in_the_middle_of_a_check_its_curves_so_far_are_shown(lab: Lab) -> None:
     finder = open_finder(lab, allowed=STEPS + 30, shell="lab")
     lab.save_widget_state()

@@ -4,9 +4,9 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from lrwidget import LRRecords
 from lrwidget.curve.loss_range import loss_range, trials_range
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.picture import TOP, WIDTH, thinned
-from lrwidget.records.table import StopReason
+from lrwidget.records.refinement import Refinement
 from tests.records.test_records import curve, filled
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -41,19 +41,19 @@ class Shown(HTMLParser):
         if tag == "img":
             given = dict(attrs)
             kind, _, svg = (given["src"] or "").partition(",")
-            assert kind == "data:image/svg+xml;charset=utf-8"
-            self.pictures.append(ET.fromstring(unquote(svg)))
+            assert kind == "data:image/svg+xml;base64"
+            self.pictures.append(ET.fromstring(b64decode(svg, validate=True)))
             self.alt = given["alt"] or ""
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
-def shown(value: LRRecords | CheckResults) -> Shown:
+def shown(value: LRRecords | CheckResults | Refinement) -> Shown:
     return Shown(value._repr_mimebundle_()["text/html"])
 
 
-def picture(value: LRRecords | CheckResults) -> ET.Element:
+def picture(value: LRRecords | CheckResults | Refinement) -> ET.Element:
     (svg,) = shown(value).pictures
     return svg
 
@@ -85,17 +85,6 @@ def noisy(steps: int, seed: int = 0) -> list[tuple[float, float]]:
     rates = np.geomspace(1.15e-6, 1, steps)
     falls = 2.3 - 2 / (1 + (1e-3 / rates) ** 2)
     return [(lr, loss) for lr, loss in zip(rates.tolist(), (falls + noise).tolist(), strict=True)]
-
-
-def check(finals: dict[float, float], steps: int = 40) -> CheckResults:
-    """Return a check whose trials fall from 2 to these losses; NaN makes a trial stop half way."""
-    results = CheckResults(list(finals))
-    for lr, trial in zip(results.lrs, results.trials, strict=True):
-        broken = math.isnan(finals[lr])
-        for loss in np.linspace(2, 1.5 if broken else finals[lr], steps // 2 if broken else steps):
-            trial.append(lr, float(loss))
-        trial.stop_reason = StopReason.NON_FINITE if broken else StopReason.FINISHED
-    return results
 
 
 # Contents
@@ -325,40 +314,3 @@ def test_what_comes_from_a_file_cannot_become_part_of_the_page() -> None:
     page = shown(records)
     assert "script" not in page.tags
     assert evil in page.text
-
-
-# Checks
-
-
-def test_a_check_is_shown_as_curves_ranking_and_folded_table() -> None:
-    results = check({1e-3: 1.0, 3e-3: 0.5, 1e-2: 0.75, 1.0: NAN})
-    page = shown(results)
-    (svg,) = page.pictures
-    assert len(courses(svg)) == 4
-    assert {"1.00e-03", "3.00e-03", "1.00e-02", "1.00e+00", "step", "loss"} <= {*texts(svg)}
-    (best,) = [text.text for text in svg.iter(f"{SVG}text") if "font-weight" in text.attrib]
-    assert best == "3.00e-03"
-    assert "Best learning rate 3.00e-03: by the final loss: 3.00e-03 (" in page.text
-    assert re.search(r"3.00e-03 \(.*1.00e-02 \(.*1.00e-03 \(.*1 of 4 did not", page.text)
-    assert "1.00e+00nannon-finite" in page.text
-    assert page.tags.index("details") < page.tags.index("table")
-    assert "1.00e-02" in results._repr_mimebundle_()["text/plain"]
-
-
-def test_each_trial_has_a_look_of_its_own_and_the_best_is_among_those_drawn() -> None:
-    finals = {10.0 ** (i / 4 - 6): 1.5 - i / 30 for i in range(30)}
-    results = check(finals)
-    svg = picture(results)
-    (inside,) = svg.findall(f"{SVG}svg")
-    looks = {(path.get("stroke"), path.get("stroke-dasharray")) for path in inside}
-    assert len(looks) == len(inside) == 16
-    assert f"{max(finals):.2e}" in texts(svg)
-    assert size(check(finals, 1000)._repr_mimebundle_()) <= 40_000
-
-
-def test_a_check_that_came_to_nothing_says_so() -> None:
-    assert "no steps yet" in shown(CheckResults([1e-3])).text
-    assert "try lower ones" in shown(check({1e-3: NAN, 1e-2: NAN})).text
-    stopped = check({1e-3: NAN, 1e-2: NAN})
-    stopped.trials[0].stop_reason = StopReason.STOPPED
-    assert "1.00e-03 stopped, 1.00e-02 non-finite" in shown(stopped).text

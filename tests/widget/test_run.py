@@ -25,6 +25,7 @@ from tests.widget.finder import (
     until,
 )
 
+VIEW = "application/vnd.jupyter.widget-view+json"
 STATES = ["state", "step", "steps", "suggestion", "error", "lr"]
 
 
@@ -137,6 +138,21 @@ def test_reading_the_state_in_a_loop_sees_the_end() -> None:
     assert repr(w) == f"LRFinderWidget(finished, 20 steps, lr={w.lr:.1e})"
     [plain] = [w._repr_mimebundle_()[0]["text/plain"]]
     assert plain == repr(w)
+
+
+def test_where_no_widget_can_be_shown_the_rows_are_a_picture() -> None:
+    w = finder()
+    idle, _ = w._repr_mimebundle_()
+    assert set(idle) == {"text/plain", VIEW}
+    w.start()
+    w.wait()
+    ended, _ = w._repr_mimebundle_()
+    assert set(ended) == {"text/plain", VIEW, "text/html"}
+    assert ended[VIEW] == idle[VIEW]
+    assert ended["text/html"] == w.records._repr_mimebundle_()["text/html"]
+    assert "data:image/svg+xml" in ended["text/html"]
+    w.reset()
+    assert set(w._repr_mimebundle_()[0]) == {"text/plain", VIEW}
 
 
 def test_observers_run_on_the_reading_thread_and_see_results_before_the_end(gate: Gate) -> None:
