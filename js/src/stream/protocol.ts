@@ -14,6 +14,9 @@ export const RUN_STATES = [
 ] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
+/** Binary data as a host hands it over: Colab's messages have Uint8Array, all others DataView. */
+export type Bytes = DataView | ArrayBuffer | Uint8Array;
+
 /** The actions on a single run. */
 export const RUN_ACTIONS = ["activate", "rename", "remove"] as const;
 export type RunAction = (typeof RUN_ACTIONS)[number];
@@ -108,7 +111,7 @@ export interface CheckMessage extends Status {
 
 /** A whole check, as the saved state holds it. */
 export interface SavedCheck extends CheckMessage {
-  data: DataView | ArrayBuffer | Uint8Array;
+  data: Bytes;
 }
 
 /** The traits that both sides know. */
@@ -175,7 +178,7 @@ export interface RowsMessage extends Partial<Status> {
 
 /** A whole run, as the saved state holds it. */
 export interface SavedRun extends RowsMessage {
-  data: DataView | ArrayBuffer | Uint8Array;
+  data: Bytes;
 }
 
 /** The answer to "export". */
