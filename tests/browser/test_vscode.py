@@ -54,7 +54,7 @@ def test_rows_stream_and_a_pick_and_an_export_reach_the_kernel(
     code: VSCode, request: pytest.FixtureRequest
 ) -> None:
     seen = opened(code, allowed=40)  # the 41st step is held
-    cdn = {url.split("/npm/")[1].split("@")[0] for url in code.scripts if "cdn." in url}
+    cdn = {url.split("/npm/")[1].split("@")[0] for url in code.loaded if "cdn." in url}
     assert cdn == (set(MODULES) if "cdn" in request.node.callspec.id else set())
     code.allow("steps", STEPS)
     seen.wait_for_state("Finished.")

@@ -1,20 +1,9 @@
 // What VS Code and its Jupyter extension do around their own renderer in the page of a notebook's
 // outputs. `vscode.posted` holds what would be sent to the extension.
 import { activate } from "./@vscode/jupyter-ipywidgets8/dist/ipywidgets.js";
+import { connect, register, run } from "./kernel.js";
 
-const { KernelConnection, ServerConnection } = globalThis["@jupyterlab/services"];
-const VIEW = "application/vnd.jupyter.widget-view+json";
 const STATE = "application/vnd.jupyter.widget-state+json";
-
-// A kernel of which there is nothing but its name: the connection opens, and nobody answers.
-class NobodyThere {
-  protocol = "";
-  constructor() {
-    setTimeout(() => this.onopen?.({ target: this }));
-  }
-  send() {}
-  close() {}
-}
 
 globalThis.vscode = {
   posted: [],
@@ -25,24 +14,13 @@ globalThis.vscode = {
    */
   async start({ token, kernel, sources, theme, state = null }) {
     document.body.className = theme;
-    const baseUrl = location.origin;
-    const live = { token, appendToken: true };
-    const connection = new KernelConnection({
-      model: { id: kernel, name: "python3" },
-      clientId: state ? "" : undefined,
-      serverSettings: ServerConnection.makeSettings({
-        ...(state ? { WebSocket: NobodyThere } : live),
-        baseUrl,
-        wsUrl: baseUrl.replace("http", "ws"),
-      }),
-    });
+    const connection = connect({ token, id: state ? "" : kernel });
     activate();
     globalThis.vscIPyWidgets8.load();
     const loader = {
       widgetsRegisteredInRequireJs: new Set(),
       async loadWidgetScript(name, version) {
-        const address = sources[name].replace("{version}", version).replace(/\.js$/, "");
-        requirejs.config({ paths: { [name]: address } });
+        register(name, version, sources[name]);
         this.widgetsRegisteredInRequireJs.add(name);
       },
       successHandler() {},
@@ -60,16 +38,7 @@ globalThis.vscode = {
     }
   },
 
-  /** Run a cell and show its widgets below what is there. Does not wait for the cell to end. */
-  run(code) {
-    const future = vscode.connection.requestExecute({ code });
-    future.onIOPub = ({ content }) => {
-      if (content.ename) console.error(content.traceback.join("\n"));
-      const view = content.data?.[VIEW];
-      if (view) void vscode.show(view.model_id);
-    };
-    return future;
-  },
+  run: (code) => run(vscode.connection, code, vscode.show),
 
   /** Show a widget in an output of its own. */
   async show(id) {
