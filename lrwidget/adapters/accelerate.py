@@ -24,6 +24,7 @@ from lrwidget.adapters.base import (
 )
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss import outputs_and_loss
+from lrwidget.task.task import FUNCTIONS
 
 # Types that shard one model over the processes, with their own training loops.
 SHARDING_TYPES = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}
@@ -53,7 +54,7 @@ class AccelerateTask(FrameworkTask):
             raise TypeError("data is missing; expected the loader that Accelerate prepared")
         refuse_sharded_model(optimizer)
         if loss_fn is not None and not callable(loss_fn):
-            raise TypeError(f"loss_fn is {loss_fn!r}; expected a function or None")
+            raise TypeError(f"loss_fn is {loss_fn!r}; expected {FUNCTIONS['loss_fn']}, or None")
         self._state = optimizer.gradient_state
         self._prepared = optimizer
         self._loader = loader

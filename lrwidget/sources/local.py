@@ -24,6 +24,7 @@ from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import ModelLock
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner, Source
+from lrwidget.task.mends import mend_in
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
 from lrwidget.task.task import TrainingTask
 from lrwidget.validation import whole_number
@@ -57,10 +58,10 @@ def same_device_and_stream() -> AbstractContextManager[None]:
 
 
 def explain_here(error: Exception, what: str, records: Any, rows: int) -> str:
-    """Add notes to an exception of a task trained in this process; return the hint on threads."""
+    """Add notes to an exception of a task trained in this process; return the hint to show."""
     note_ending(error, what, records, rows)
     if not comes_of_thread(error):
-        return ""
+        return mend_in(error)
     attach(error, THREAD)
     return THREAD
 

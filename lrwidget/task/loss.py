@@ -7,6 +7,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.data.structure import TARGET_NAMES, describe, is_text
+from lrwidget.task.mends import Mend, mend
 from lrwidget.task.own_step import suggested_step
 from lrwidget.task.signatures import Takes, takes
 
@@ -42,8 +43,8 @@ def outputs_and_loss(
 
     Raises:
         TypeError: the form of the batch is not supported.
-        Exception: any exception of the model or the loss function. If the batch is not a pair of
-            tensors, a note on it describes the batch.
+        Exception: any exception of the model or the loss function. A note on it says what to
+            change if that is known; if the batch is not a pair of tensors, it describes the batch.
     """
     if loss_fn is None:
         inputs = _whole(model, batch)
@@ -318,7 +319,11 @@ def _of_torch(function: Any) -> bool:
 
 
 def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = _NO_TARGET) -> None:
-    """Describe the batch in a note on the error if its structure may be the cause."""
+    """Say in a note on the error what to change, or describe the batch if that may be the cause."""
+    known = mend(model, loss_fn, batch, None if output is _NO_TARGET else output)
+    if known:
+        error.add_note(Mend(known))
+        return
     plain = type(batch) in (tuple, list) and len(batch) == 2
     plain = plain and all(isinstance(field, torch.Tensor) for field in batch)
     told = [] if plain and loss_fn is not None else [f"the batch is {describe(batch)}"]

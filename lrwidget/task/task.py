@@ -33,6 +33,13 @@ SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
 
 BATCH_SIZE = 32
 
+FUNCTIONS = {
+    "loss_fn": "a function loss_fn(output, target) such as torch.nn.CrossEntropyLoss()",
+    "step": "a function step(batch) that returns the loss",
+    "metric": "a function metric(output, target)",
+    "evaluate": "a function evaluate(batch) that returns the loss",
+}
+
 
 class TrainingTask:
     """The objects and options that define one training step.
@@ -125,7 +132,7 @@ class TrainingTask:
         functions = {"loss_fn": loss_fn, "step": step, "metric": metric, "evaluate": evaluate}
         for name, function in functions.items():
             if function is not None and not callable(function):
-                raise TypeError(f"{name} is {function!r}; expected a function or None")
+                raise TypeError(f"{name} is {function!r}; expected {FUNCTIONS[name]}, or None")
         if data is None:
             raise TypeError("data is missing; expected a DataLoader, a Dataset or batches")
         if val_data is None and metric is not None:

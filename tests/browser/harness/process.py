@@ -27,9 +27,12 @@ class ServerProcess:
         home: an empty directory that takes everything the server writes.
         port: of 127.0.0.1, where the arguments make it listen.
         command: the module and its arguments.
+        python: the interpreter of the environment that it runs in.
     """
 
-    def __init__(self, home: Path, port: int, *command: str) -> None:
+    def __init__(
+        self, home: Path, port: int, *command: str, python: str | Path = sys.executable
+    ) -> None:
         self.runtime = home / "runtime"
         self.runtime.mkdir()
         self.log_file = home / "server.log"
@@ -43,7 +46,7 @@ class ServerProcess:
         }
         self._log = self.log_file.open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [python, "-m", *command],
             cwd=home,
             env=environment,
             stdout=self._log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ class JupyterServer(ServerProcess):
 
     `home` is an empty directory that takes everything the server writes; the notebooks live in
     its subdirectory `notebooks`. Below `/static` it serves the tests' own pages, their node
-    packages and the scripts of widgets that pip has installed.
+    packages and the scripts of widgets that pip has installed. `python` is the interpreter of the
+    environment that it runs in.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, python: str | Path = sys.executable) -> None:
         self.notebooks = home / "notebooks"
         self.token = secrets.token_hex(16)
         self._idle: str | None = None
@@ -70,6 +72,7 @@ class JupyterServer(ServerProcess):
             # Gives the page `window.jupyterapp`, through which the tests run commands.
             "--LabApp.expose_app_in_browser=True",
             "--JupyterNotebookApp.expose_app_in_browser=True",
+            python=python,
         )
 
     def request(self, method: str, path: str, body: object = None) -> Any:

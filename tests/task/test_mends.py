@@ -1,0 +1,62 @@
+"""What is said to new users whose first batch fails."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from lrwidget import LRFinderWidget, TrainingTask, lr_find
+from lrwidget.task.mends import mend, mend_in
+
+x = torch.randn(20, 3)
+classes = torch.arange(20) % 3
+wide = TensorDataset(x.double(), torch.randn(20, 2).double())
+CASES: dict[str, tuple[Any, ...]] = {
+    "float64": (nn.Linear(3, 2), nn.MSELoss(), wide, RuntimeError, "give data=(X, y), a pair"),
+    "classes as floats": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset(x, classes.float())),
+        *(RuntimeError, "The targets are float32, but classes are integers: y.long()"),
+    ),
+    "too few outputs": (
+        *(nn.Linear(3, 2), nn.functional.cross_entropy, (x, classes)),
+        *(IndexError, "The targets go up to 2, and the model has 2 outputs"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_to_change_is_a_note_and_stands_beside_the_message_in_the_widget(name: str) -> None:
+    model, loss_fn, data, kind, words = CASES[name]
+    with pytest.raises(kind) as caught:
+        lr_find(model, torch.optim.SGD, loss_fn, data, progress=False)
+    assert words in mend_in(caught.value)
+    assert words in caught.value.__notes__[0]
+    w = LRFinderWidget(model, torch.optim.SGD, loss_fn, data)
+    w.start()
+    with pytest.raises(kind):
+        w.wait()
+    assert words in (w.error or "")
+    w.close()
+
+
+def test_other_failures_get_no_such_note() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        lr_find(nn.Linear(4, 2), torch.optim.SGD, nn.MSELoss(), (x, x), progress=False)
+    assert mend_in(caught.value) == ""
+    pair = [x, torch.rand(20, 2)]  # probabilities of classes, which cross-entropy takes
+    assert mend(nn.Linear(3, 2), nn.CrossEntropyLoss(), pair, torch.rand(20, 2)) == ""
+    assert mend(nn.Linear(3, 2).double(), nn.MSELoss(), [x.double(), x]) == ""
+    assert mend(nn.Linear(3, 2), nn.MSELoss(), {"x": x.double()}) == ""
+    assert mend(nn.Linear(3, 2), nn.MSELoss(), []) == ""
+    assert mend(None, None, np.zeros(3)) == ""
+
+
+@pytest.mark.parametrize("name", ["loss_fn", "step", "metric", "evaluate"])
+def test_a_function_that_is_none_is_refused_with_what_it_is_called_with(name: str) -> None:
+    given = {"loss_fn": nn.MSELoss(), "data": (x, x), name: "mse"}
+    expected = rf"{name} is 'mse'; expected a function {name}\("
+    with pytest.raises(TypeError, match=expected):
+        TrainingTask(nn.Linear(3, 3), torch.optim.SGD, **given)
