@@ -19,9 +19,9 @@ NPM_FILES = {
     rf"/{HTML_MANAGER}@[^/]+/dist/(?P<file>[^/]+)$": f"{HTML_MANAGER}/dist",
 }
 # anywidget, bqplot and bqscales: what pip installs for the classic front end is what npm publishes.
-PUBLISHED = r"/npm/(?P<package>anywidget|bqplot|bqscales)@[^/]+/dist/index\.js$"
+PUBLISHED = r"/(?P<package>anywidget|bqplot|bqscales)@[^/]+/dist/index(\.js)?$"
 # Formulas and icons: no cell of ours has any.
-NOT_NEEDED = r"/mathjax/|/@fortawesome/"
+NOT_NEEDED = r"/mathjax/|/@fortawesome/|/font-awesome/"
 
 
 def npm_file(path: str) -> Path:
