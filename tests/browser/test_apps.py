@@ -6,6 +6,7 @@ page is reloaded is tested in `make test` by test_frontends.py and test_stream.p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,22 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment(tmp_path_factory.mktemp("hosts"), *hosts, *ours)
 
 
+@pytest.fixture
+def serve(python: Path, tmp_path: Path) -> Iterator[Callable[..., App]]:
+    """Start an app. Asked for before the page, it ends after it, as the page of Shiny needs it."""
+    apps: list[App] = []
+
+    def start_app(source: str, *command: str) -> App:
+        app = App(tmp_path, source, *command, python=python)
+        apps.append(app)
+        app.allow("steps", 40)
+        return app
+
+    yield start_app
+    for app in apps:
+        app.close()
+
+
 def sweeps_and_takes_the_pick(app: App, seen: Seen) -> None:
     """Check that rows arrive while a step is held, and that Python has the rate of a drag."""
     seen.wait_for_state("Ready: 100 steps")
@@ -47,6 +64,8 @@ def sweeps_and_takes_the_pick(app: App, seen: Seen) -> None:
     marker = seen.slider("Chosen learning rate")
     expect(marker).to_have_attribute("aria-valuetext", "learning rate 1e-2", timeout=TIMEOUT)
     expect(seen.page.locator("body")).to_contain_text("Python has 1.0e-02", timeout=TIMEOUT)
+    seen.button("Export").click()
+    expect(seen.root).to_contain_text("use lr = w.lr instead", timeout=TIMEOUT)
 
 
 SHINY = f"""
@@ -94,24 +113,19 @@ HEIGHTS = """
 
 
 def test_shiny_streams_and_takes_the_pick_and_shows_all_where_the_height_is_automatic(
-    python: Path, page: Page, tmp_path: Path
+    serve: Callable[..., App], page: Page
 ) -> None:
-    command = ("shiny", "run", "APP", "--port", "PORT")
-    app = App(tmp_path, SHINY, *command, python=python)
-    try:
-        app.allow("steps", 40)
-        serve_cdns(page)
-        page.goto(app.url, timeout=TIMEOUT)
-        seen = Seen(page)
-        sweeps_and_takes_the_pick(app, seen)
-        output, needed = seen.root.evaluate(HEIGHTS)
-        assert output >= needed > 400
-        clipped = Seen(page, 1)
-        clipped.wait_for_state("Ready")
-        output, needed = clipped.root.evaluate(HEIGHTS)
-        assert output == 400 < needed  # Shiny's own default, which the docs warn of
-    finally:
-        app.close()
+    app = serve(SHINY, "shiny", "run", "APP", "--port", "PORT")
+    serve_cdns(page)
+    page.goto(app.url, timeout=TIMEOUT)
+    seen = Seen(page)
+    sweeps_and_takes_the_pick(app, seen)
+    output, needed = seen.root.evaluate(HEIGHTS)
+    assert output >= needed > 400
+    clipped = Seen(page, 1)
+    clipped.wait_for_state("Ready")
+    output, needed = clipped.root.evaluate(HEIGHTS)
+    assert output == 400 < needed  # Shiny's own default, which the docs warn of
 
 
 PANEL = f"""
@@ -126,16 +140,12 @@ pn.Column(pn.panel(w), rate).servable()
 """
 
 
-def test_panel_streams_and_takes_the_pick(python: Path, page: Page, tmp_path: Path) -> None:
+def test_panel_streams_and_takes_the_pick(serve: Callable[..., App], page: Page) -> None:
     command = ("panel", "serve", "APP", "--port", "PORT", "--address", "127.0.0.1")
-    app = App(tmp_path, PANEL, *command, python=python)
-    try:
-        app.allow("steps", 40)
-        serve_cdns(page)
-        page.goto(f"{app.url}/app", timeout=TIMEOUT)  # it runs the source first
-        sweeps_and_takes_the_pick(app, Seen(page))
-    finally:
-        app.close()
+    app = serve(PANEL, *command)
+    serve_cdns(page)
+    page.goto(f"{app.url}/app", timeout=TIMEOUT)  # it runs the source first
+    sweeps_and_takes_the_pick(app, Seen(page))
 
 
 def test_a_document_that_several_may_edit_keeps_its_widget_over_a_reload(
