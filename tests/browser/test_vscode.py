@@ -159,3 +159,17 @@ def test_every_theme_is_followed_and_legible_on_the_white_that_is_put_behind_it(
         expect(seen.root).to_have_css("background-color", surface)
         found[theme] = violations(code.page)
     assert {theme: problems for theme, problems in found.items() if problems} == {}
+
+
+WIDTHS = """
+(root) => [root.parentElement, root, root.querySelector('.lrw-chart')]
+  .map((element) => element.getBoundingClientRect().width)
+"""
+
+
+def test_in_a_wide_window_nothing_of_the_white_is_left_beside_it(code: VSCode) -> None:
+    code.page.set_viewport_size({"width": 1700, "height": 900})
+    seen = opened(code, allowed=STEPS)
+    output, widget, chart = seen.root.evaluate(WIDTHS)
+    assert widget == output > 1600
+    assert 1100 < chart <= 1200
