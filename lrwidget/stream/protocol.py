@@ -12,7 +12,7 @@ Messages from the page are validated before they are used.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NotRequired, Protocol, TypedDict, TypeGuard, Unpack, cast
 
@@ -65,6 +65,9 @@ class CheckDetail(TypedDict):
     stop_reasons: list[str | None]
     traceback: str | None
     notice: str
+
+
+AnyDetail = Detail | CheckDetail
 
 
 class Legend(TypedDict):
@@ -137,10 +140,7 @@ class Extras(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of a run, apart from its rows.
-
-    `elapsed` is in seconds, without pauses; `detail` is a `Detail` or a `CheckDetail`.
-    """
+    """The status of a run, apart from its rows; `elapsed` is in seconds, without pauses."""
 
     run: int
     state: str
@@ -149,7 +149,7 @@ class Status:
     elapsed: float
     error: str | None
     suggestion: float | None
-    detail: Mapping[str, Any]
+    detail: AnyDetail
 
 
 class Rows(Protocol):

@@ -43,7 +43,7 @@ class RunList:
         self._page = page
         self._styles = styles
         self._numbers = self._starts = self._checks = 0
-        self.active = self._new_run()
+        self.active: SweepRun = self._new_run()
         page.active = self.active.number
 
     # -- reading --------------------------------------------------------------------------------
