@@ -1,4 +1,4 @@
-"""The built front end, or a message if it is not built."""
+"""The built front end, or a message if it is not built or no widget can be shown."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,12 @@ const text = "lrwidget's front end is not built: run `npm ci && npm run build` i
   + "then restart the kernel.";
 export default { render({ el }) { el.textContent = text; } };
 """
+
+NO_WIDGETS = (
+    "No widgets are shown here. Open the notebook in JupyterLab, Notebook 7 or VS Code, or use "
+    "lr_find(...) and records.plot(). In Google Colab run this first:\n"
+    "from google.colab import output; output.enable_custom_widget_manager()"
+)
 
 
 def bundled(name: str, otherwise: str) -> str | Path:

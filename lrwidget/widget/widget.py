@@ -18,7 +18,7 @@ from lrwidget.sources.resolve import source_of
 from lrwidget.stream.sender import PageState
 from lrwidget.validation import whole_number
 from lrwidget.widget.base import ThreadSafeWidget
-from lrwidget.widget.bundle import NOT_BUILT, bundled
+from lrwidget.widget.bundle import NO_WIDGETS, NOT_BUILT, bundled
 from lrwidget.widget.export import export_rate
 from lrwidget.widget.figure import STYLES, close_figure, new_figure
 from lrwidget.widget.page import Page
@@ -538,7 +538,7 @@ class LRFinderWidget(ThreadSafeWidget):
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return the view, and for where no widget can be shown the rows so far as a picture.
+        """Return the view, and for places without widgets a sentence and a picture of the rows.
 
         The picture stays as it was when the cell ran: to replace an output, JupyterLab closes the
         view and makes a new one, which flickers and loses the focus and what is half typed.
@@ -547,6 +547,7 @@ class LRFinderWidget(ThreadSafeWidget):
         if view is None:
             return None
         data, metadata = view
+        data["text/plain"] += f"\n{NO_WIDGETS}"
         records = self.records
         return (
             records._repr_mimebundle_(include={"text/html"}) if records else {}

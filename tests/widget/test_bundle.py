@@ -1,16 +1,22 @@
-"""Tests of how the widget loads the built front end."""
+"""Tests of how the widget loads the built front end, and of what it says where it cannot."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from anywidget._util import enable_custom_widget_manager_once
 
 import lrwidget
 from lrwidget.widget import bundle
 from lrwidget.widget.bundle import bundled
+from tests.widget.finder import finder
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -46,8 +52,36 @@ def test_the_built_front_end_is_small() -> None:
     assert sum(sizes) <= 40 * 1024
 
 
-def test_the_lock_of_the_node_packages_says_what_and_not_where_from() -> None:
-    lock = json.loads((Path(__file__).parents[2] / "js" / "package-lock.json").read_text())
+@pytest.mark.parametrize("folder", ["js", "tests/browser/frontends"])
+def test_the_lock_of_the_node_packages_says_what_and_not_where_from(folder: str) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text())
     packages = [package for name, package in lock["packages"].items() if name]
     assert all("integrity" in package for package in packages)
     assert not any("resolved" in package for package in packages)
+
+
+COLAB_CELL = "from google.colab import output; output.enable_custom_widget_manager()"
+
+
+def test_where_no_widget_is_shown_the_text_names_the_cell_that_colab_needs() -> None:
+    data, _ = finder()._repr_mimebundle_()
+    first, *more = data["text/plain"].split("\n")
+    assert first == "LRFinderWidget(idle, 20 steps)"
+    assert "JupyterLab" in more[0]
+    assert more[-1] == COLAB_CELL
+
+
+def test_in_colab_that_cell_is_run_before_the_widget_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    output = ModuleType("google.colab.output")
+    output.enable_custom_widget_manager = lambda: made.append("manager")  # type: ignore[attr-defined]
+    output._widgets = SimpleNamespace(_installed_url="https://cdn/manager.js")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    enable_custom_widget_manager_once.cache_clear()
+    w = finder()
+    assert made == ["manager"]
+    _, metadata = w._repr_mimebundle_()
+    [view] = metadata.values()
+    assert view == {"colab": {"custom_widget_manager": {"url": "https://cdn/manager.js"}}}

@@ -15,6 +15,7 @@ import traitlets
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget, TrainingTask
+from lrwidget.widget.bundle import NO_WIDGETS
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
     ENDED,
@@ -137,7 +138,7 @@ def test_reading_the_state_in_a_loop_sees_the_end() -> None:
     assert seen == sorted(seen)
     assert repr(w) == f"LRFinderWidget(finished, 20 steps, lr={w.lr:.1e})"
     [plain] = [w._repr_mimebundle_()[0]["text/plain"]]
-    assert plain == repr(w)
+    assert plain == f"{w!r}\n{NO_WIDGETS}"
 
 
 def test_where_no_widget_can_be_shown_the_rows_are_a_picture() -> None:

@@ -2,6 +2,7 @@
 // Views read it and are called back after every change.
 import { clampRate, partBetween, type Span, union } from "../numeric/axis";
 import type {
+  Bytes,
   Command,
   Detail,
   FromKernel,
@@ -251,7 +252,7 @@ export class Session {
 
   private listen(): void {
     const { model } = this;
-    model.on("msg:custom", (content: FromKernel, buffers: DataView[]) => {
+    model.on("msg:custom", (content: FromKernel, buffers?: Bytes[]) => {
       switch (content.type) {
         case "exported":
           this.connection.requests.settle("export");
@@ -259,7 +260,7 @@ export class Session {
           break;
         case "check":
           this.modelId ??= content.model_id ?? null;
-          this.check.receive(content, buffers[0]);
+          this.check.receive(content, buffers?.[0]);
           this.afterMessage();
           break;
         case "refinement":
@@ -270,7 +271,7 @@ export class Session {
           break;
         case "rows":
         case "sync":
-          this.receiveRows(content, buffers[0]);
+          this.receiveRows(content, buffers?.[0]);
       }
     });
     for (const name of [...STATUS, "_detail"] as const) {
@@ -305,7 +306,7 @@ export class Session {
     });
   }
 
-  private receiveRows(message: RowsMessage, buffer: DataView | undefined): void {
+  private receiveRows(message: RowsMessage, buffer: Bytes | undefined): void {
     this.modelId ??= message.model_id ?? null;
     const before = this.status;
     const run = this.runs.receive(message, buffer);

@@ -14,6 +14,9 @@ export const RUN_STATES = [
 ] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
+/** Binary data as a host hands it over: Colab's messages have Uint8Array, all others DataView. */
+export type Bytes = DataView | ArrayBuffer | Uint8Array;
+
 /** The actions on a single run. */
 export const RUN_ACTIONS = ["activate", "rename", "remove"] as const;
 export type RunAction = (typeof RUN_ACTIONS)[number];
@@ -152,7 +155,7 @@ export interface RefinementMessage extends TrialsMessage<"refinement", Refinemen
 }
 
 interface WithData {
-  data: DataView | ArrayBuffer | Uint8Array;
+  data: Bytes;
 }
 
 /** A whole check, as the saved state holds it. */

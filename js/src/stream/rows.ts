@@ -1,6 +1,6 @@
 // The rows from the kernel: which have arrived, which are missing and must be requested again.
 // A row is (learning rate, raw loss).
-import type { MissingRows } from "./protocol";
+import type { Bytes, MissingRows } from "./protocol";
 
 /** Rows of one run, from a message or from the saved notebook. */
 export interface Rows {
@@ -224,7 +224,7 @@ export function isCount(value: unknown): boolean {
 }
 
 /** The numbers in the buffer of a message: little-endian float64, perhaps not aligned. */
-export function decodeRows(buffer: DataView | ArrayBuffer | Uint8Array | undefined): Float64Array {
+export function decodeRows(buffer: Bytes | undefined): Float64Array {
   if (!buffer) return new Float64Array(0);
   const bytes = ArrayBuffer.isView(buffer)
     ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)

@@ -23,6 +23,36 @@ describe("a pick", () => {
   });
 });
 
+describe("a host that hands messages over as Colab does", () => {
+  // A view of bytes that are not where a number may begin, among others.
+  const bytes = (...values: number[]): Uint8Array => {
+    const all = new Uint8Array(3 + 8 * values.length + 5);
+    all.set(new Uint8Array(Float64Array.from(values).buffer), 3);
+    return all.subarray(3, 3 + 8 * values.length);
+  };
+  const rows = { type: "rows", run: 1, offset: 0, starts: [0], state: "running" };
+
+  it("gives the rows of a sweep as Uint8Array", () => {
+    const { model, session } = open();
+    model.emit("msg:custom", rows, [bytes(1e-3, 2, 1e-2, 1)]);
+    expect(session.store.current?.pairs()).toEqual(Float64Array.of(1e-3, 2, 1e-2, 1));
+  });
+  it("gives the rows of a check as Uint8Array", () => {
+    const { model, session } = open();
+    const detail = { lrs: [1e-3], final_losses: [null], stop_reasons: [null] };
+    const check = { ...rows, type: "check", detail };
+    model.emit("msg:custom", check, [bytes(1e-3, 2)]);
+    expect(session.check.saved()?.data.byteLength).toBe(16);
+  });
+  it("gives no list of buffers where a message has none", () => {
+    const { model, session } = open();
+    model.emit("msg:custom", { ...rows, step: 7 }, undefined);
+    expect(session.status.step).toBe(7);
+    model.emit("msg:custom", { ...rows, type: "check" }, undefined);
+    expect(session.store.current?.pairs()).toHaveLength(0);
+  });
+});
+
 describe("the range", () => {
   it("is sent and received, within the sweep", () => {
     const { model, session } = open();

@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 from jupyter_core.paths import jupyter_path
 from playwright.sync_api import Page, Route
 
-NODE_MODULES = Path(__file__).parents[1] / "frontends" / "node_modules"
+FRONTENDS = Path(__file__).parents[1] / "frontends"
+NODE_MODULES = FRONTENDS / "node_modules"
 # The files by what their addresses have in common, whatever version is asked for.
 HTML_MANAGER = "@jupyter-widgets/html-manager"
 NPM_FILES = {
@@ -18,9 +19,9 @@ NPM_FILES = {
     rf"/{HTML_MANAGER}@[^/]+/dist/(?P<file>[^/]+)$": f"{HTML_MANAGER}/dist",
 }
 # Of anywidget, bqplot and bqscales, pip installs the files that npm publishes.
-PUBLISHED = r"/npm/(?P<package>anywidget|bqplot|bqscales)@[^/]+/dist/index\.js$"
+PUBLISHED = r"/(?P<package>anywidget|bqplot|bqscales)@[^/]+/dist/index(\.js)?$"
 # Formulas and icons, which none of our cells has.
-NOT_NEEDED = r"/mathjax/|/@fortawesome/"
+NOT_NEEDED = r"/mathjax/|/@fortawesome/|/font-awesome/"
 
 
 def npm_file(path: str) -> Path:

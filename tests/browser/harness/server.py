@@ -9,6 +9,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.paths import jupyter_path
+
+from tests.browser.harness.frontends import FRONTENDS, NODE_MODULES
 from tests.browser.harness.kernel import Kernel
 from tests.browser.harness.process import ServerProcess, free_port
 
@@ -33,7 +36,9 @@ class JupyterServer(ServerProcess):
     """A running `jupyter lab`, which serves Notebook 7 as well.
 
     `home` is an empty directory that takes everything the server writes; the notebooks live in
-    its subdirectory `notebooks`. `python` is the interpreter of the environment that it runs in.
+    its subdirectory `notebooks`. Below `/static` it serves the tests' own pages, their node
+    packages and the scripts of widgets that pip has installed. `python` is the interpreter of the
+    environment that it runs in.
     """
 
     def __init__(self, home: Path, python: str | Path = sys.executable) -> None:
@@ -55,6 +60,11 @@ class JupyterServer(ServerProcess):
             "--ServerApp.port_retries=0",
             f"--IdentityProvider.token={self.token}",
             f"--ServerApp.root_dir={self.notebooks}",
+            # The server follows no links out of these, and in a worktree each may be one.
+            *(
+                f"--ServerApp.extra_static_paths={folder.resolve()}"
+                for folder in (FRONTENDS, NODE_MODULES, _nbextensions())
+            ),
             "--ServerApp.terminals_enabled=False",
             f"--LabApp.user_settings_dir={settings}",
             f"--LabApp.workspaces_dir={home / 'workspaces'}",
@@ -121,3 +131,9 @@ class JupyterServer(ServerProcess):
         """End the kernels of a notebook."""
         for session in self.sessions(notebook):
             self.request("DELETE", f"/api/sessions/{session['id']}")
+
+
+def _nbextensions() -> Path:
+    """The folder with the scripts of widgets, each with its `index.js`."""
+    folders = map(Path, jupyter_path("nbextensions"))
+    return next(folder for folder in folders if (folder / "anywidget").is_dir())

@@ -1,0 +1,178 @@
+"""Where widgets are shown with packages of others: Shiny, Panel, documents that several edit.
+
+Each is long because an environment is made for it. That rows stream, a pick reaches Python and a
+page is reloaded is tested in `make test` by test_frontends.py and test_stream.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.harness.app import App
+from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
+from tests.browser.harness.environment import environment
+from tests.browser.harness.frontends import serve_cdns
+from tests.browser.harness.lab import Lab
+from tests.browser.harness.pages import Pages
+from tests.browser.harness.seen import TIMEOUT, Seen
+from tests.browser.harness.server import JupyterServer
+
+pytestmark = [pytest.mark.full, pytest.mark.process, pytest.mark.timeout(900)]
+
+MADE = WIDGET.replace("\nw\n", "\n")
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with all of them."""
+    hosts = ("shiny", "shinywidgets", "panel", "ipywidgets-bokeh", "jupyter-collaboration")
+    # With the scripts of their own that JupyterLab looks for in its own environment.
+    ours = ("jupyterlab", "ipykernel", "anywidget", "bqplot")
+    return environment(tmp_path_factory.mktemp("hosts"), *hosts, *ours)
+
+
+@pytest.fixture
+def serve(python: Path, tmp_path: Path) -> Iterator[Callable[..., App]]:
+    """Start an app. Asked for before the page, it ends after it, as the page of Shiny needs it."""
+    apps: list[App] = []
+
+    def start_app(source: str, *command: str) -> App:
+        app = App(tmp_path, source, *command, python=python)
+        apps.append(app)
+        app.allow("steps", 40)
+        return app
+
+    yield start_app
+    for app in apps:
+        app.close()
+
+
+def sweeps_and_takes_the_pick(app: App, seen: Seen) -> None:
+    """Check that rows arrive while a step is held, and that Python has the rate of a drag."""
+    seen.wait_for_state("Ready: 100 steps")
+    seen.button("Start").click()
+    seen.wait_for_points(40)
+    seen.wait_for_state("Running.")
+    app.allow("steps", STEPS)
+    seen.wait_for_state("Finished.")
+    seen.wait_for_points(STEPS)
+    seen.drag_marker_to(0.5)
+    marker = seen.slider("Chosen learning rate")
+    expect(marker).to_have_attribute("aria-valuetext", "learning rate 1e-2", timeout=TIMEOUT)
+    expect(seen.page.locator("body")).to_contain_text("Python has 1.0e-02", timeout=TIMEOUT)
+    seen.button("Export").click()
+    expect(seen.root).to_contain_text("use lr = w.lr instead", timeout=TIMEOUT)
+
+
+SHINY = f"""
+{SETUP}
+from shiny import App, reactive, render, ui
+from shinywidgets import output_widget, reactive_read, render_widget
+
+app_ui = ui.page_fluid(
+    output_widget("whole", height="auto"), ui.output_text("rate"), output_widget("clipped")
+)
+
+def server(input, output, session):
+    def finder():
+        global w
+        exec({MADE!r}, globals())
+        return w
+
+    @render_widget
+    def whole():
+        return finder()
+
+    @render_widget
+    def clipped():
+        return finder()
+
+    # What a widget sends waits for the next round of reactions: without this, for the next click.
+    @reactive.effect
+    def rounds():
+        reactive.invalidate_later(0.2)
+
+    @render.text
+    def rate():
+        lr = reactive_read(whole.widget, "lr")
+        return "Python has none" if lr is None else f"Python has {{lr:.1e}}"
+
+app = App(app_ui, server)
+"""
+# Of the output around a widget: its own height, and the height of what is in it.
+HEIGHTS = """
+(root) => {
+  const output = root.closest('.shiny-ipywidget-output');
+  return [output.clientHeight, root.scrollHeight];
+}
+"""
+
+
+def test_shiny_streams_and_takes_the_pick_and_shows_all_where_the_height_is_automatic(
+    serve: Callable[..., App], page: Page
+) -> None:
+    app = serve(SHINY, "shiny", "run", "APP", "--port", "PORT")
+    serve_cdns(page)
+    page.goto(app.url, timeout=TIMEOUT)
+    seen = Seen(page)
+    sweeps_and_takes_the_pick(app, seen)
+    output, needed = seen.root.evaluate(HEIGHTS)
+    assert output >= needed > 400
+    clipped = Seen(page, 1)
+    clipped.wait_for_state("Ready")
+    output, needed = clipped.root.evaluate(HEIGHTS)
+    assert output == 400 < needed  # Shiny's own default, which the docs warn of
+
+
+PANEL = f"""
+{SETUP}
+{MADE}
+import panel as pn
+
+pn.extension("ipywidgets")
+rate = pn.pane.Str("Python has none")
+w.observe(lambda change: rate.param.update(object=f"Python has {{change.new:.1e}}"), "lr")
+pn.Column(pn.panel(w), rate).servable()
+"""
+
+
+def test_panel_streams_and_takes_the_pick(serve: Callable[..., App], page: Page) -> None:
+    command = ("panel", "serve", "APP", "--port", "PORT", "--address", "127.0.0.1")
+    app = serve(PANEL, *command)
+    serve_cdns(page)
+    page.goto(f"{app.url}/app", timeout=TIMEOUT)  # it runs the source first
+    sweeps_and_takes_the_pick(app, Seen(page))
+
+
+def test_a_document_that_several_may_edit_keeps_its_widget_over_a_reload(
+    python: Path, pages: Pages, tmp_path: Path
+) -> None:
+    server = JupyterServer(tmp_path, python=python)
+    lab = Lab(server, pages.take(fresh=True), "shared")
+    try:
+        finder = open_finder(lab, allowed=40, shell="lab")
+        assert lab.page.evaluate("labTest.panel().model.collaborative")
+        start(finder)
+        finder.wait_for_rows(40)
+        lab.reload()
+        finder.wait_for_rows(40)
+        smoothed = finder.mark("smoothed loss").path
+        finder.slider("Smoothing").press("Home")
+        lab.wait_for("the line moves", lambda: finder.mark("smoothed loss").path != smoothed)
+        lab.allow("steps", STEPS)
+        finder.wait_for_state("finished")
+        finder.wait_for_rows(STEPS)
+        assert finder.rows == finder.kernel_rows
+        finder.drag_marker_to(0.02)
+        assert finder.wait_for_kernel() == pytest.approx(0.02, rel=0.1)
+        finder.button("Export").click()
+        finder.wait_for_text("lr = ")
+        assert lab.kernel.value("lr == w.lr")
+        assert lab.errors == []
+    finally:
+        lab.close(keep_kernel=False)
+        server.close()
