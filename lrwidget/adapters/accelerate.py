@@ -67,7 +67,7 @@ class AccelerateTask(FrameworkTask):
             optimizer.accelerator_state.device,
         )
         self.loss_fn = loss_fn
-        self.scaler = optimizer.scaler
+        self.scaler: Any = optimizer.scaler
         self.clip_grad_norm = clip_grad_norm
 
     @contextmanager

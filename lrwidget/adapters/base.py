@@ -22,7 +22,7 @@ class StepBatches:
     __slots__ = ("batches",)
 
     def __init__(self, batches: Iterable[Any] = ()) -> None:
-        self.batches = batches
+        self.batches: Iterable[Any] = batches
 
 
 class StepData:
@@ -35,11 +35,11 @@ class StepData:
 
     def __init__(self, loader: Any, steps: Callable[[], Iterator[StepBatches]]) -> None:
         self.loader = loader
-        self.batch_size = getattr(loader, "batch_size", None)
+        self.batch_size: Any = getattr(loader, "batch_size", None)
         # The engine seeds and restores the generators of these attributes.
-        self.generator = getattr(loader, "generator", None)
-        self.sampler = getattr(loader, "sampler", None)
-        self.batch_sampler = getattr(loader, "batch_sampler", None)
+        self.generator: Any = getattr(loader, "generator", None)
+        self.sampler: Any = getattr(loader, "sampler", None)
+        self.batch_sampler: Any = getattr(loader, "batch_sampler", None)
         self._steps = steps
 
     def __iter__(self) -> Iterator[StepBatches]:

@@ -96,7 +96,7 @@ class LightningTask(FrameworkTask):
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
         trainable = [p for p in module.parameters() if p.requires_grad]
-        # The optimizer is created in a session; this one stands in before.
+        # The optimizer is created in a session; until then the task has this one.
         self._stand_in = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
         super().__init__(module, self._stand_in, StepData(data, self._steps), self._train)
         self.optimizer_is_ours = True
@@ -116,11 +116,11 @@ class LightningTask(FrameworkTask):
             stack.callback(self._clean_up)
             self._set_up(trainer, stack)
             drop_unchanged()
-            first, *others = trainer.strategy.optimizers
-            stack.enter_context(at_initial_rates([first, *others]))
-            self.optimizer, self.other_optimizers = first, tuple(others)
-            self.scaler = getattr(trainer.precision_plugin, "scaler", None)
-            self.device = trainer.strategy.root_device
+            stack.enter_context(at_initial_rates(trainer.strategy.optimizers))
+            self.optimizer: torch.optim.Optimizer = trainer.strategy.optimizers[0]
+            self.other_optimizers: tuple[Any, ...] = tuple(trainer.strategy.optimizers[1:])
+            self.scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
+            self.device: torch.device = trainer.strategy.root_device
             self._modes = [(m, m.training) for m in self._module.modules()]
             yield
 
@@ -268,7 +268,7 @@ class LightningTask(FrameworkTask):
         self._passes = 0
         self._pass_begun_early = self._cut_short = False
         self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
-        self.data = StepData(self._given_data, self._steps)
+        self.data: Any = StepData(self._given_data, self._steps)
         if trainer.fit_loop._data_fetcher is not None:
             trainer.fit_loop._data_fetcher.teardown()
         self._private_loaders.close()
@@ -302,7 +302,7 @@ class LightningTask(FrameworkTask):
         return bool(self._cut_short or self._private.fit_loop._data_fetcher.done)
 
     def _train(self, _step: StepBatches) -> torch.Tensor:
-        for module, training in self._modes:  # a submodule in eval mode stays so, as in `fit`
+        for module, training in self._modes:  # as in `fit`, a submodule keeps its eval mode
             module.training = training
         self._modes = []
         trainer, losses = self._private, self._watch.losses

@@ -57,7 +57,9 @@ class SkorchTask(FrameworkTask):
         data = StepData(self._loader, self._steps)
         super().__init__(model, private.optimizer_, data, self._train)
         others = [name for name in private._optimizers if name != "optimizer"]
-        self.other_optimizers = tuple(getattr(private, name + "_") for name in others)
+        self.other_optimizers: tuple[Any, ...] = tuple(
+            getattr(private, name + "_") for name in others
+        )
 
     @contextmanager
     def session(self) -> Iterator[None]:

@@ -98,8 +98,8 @@ class Search:
         self.centre = centre
         self.left = left
         self.scores: dict[int, dict[int, float]] = {}
-        self.spent = 0
-        self.length = length
+        self.spent: int = 0
+        self.length: int = length
         self.wanted: frozenset[int] = frozenset((-1, 0, 1))
         self._first = length
         self._kept: dict[int, int] = {}

@@ -1,12 +1,12 @@
-"""The notebook that is played on, and the state its kernel reports."""
+"""The notebook of a game, and the state that its kernel reports."""
 
 from __future__ import annotations
 
 STEPS = 40
 LOW, HIGH = 1e-4, 1.0
 
-# A step passes the gate, then meets what the player has put in its way: an exception, or a batch
-# that takes its time.
+# A step passes the gate; then the file "trouble" of the player may make it raise an exception or
+# take longer.
 SETUP = """
 import contextlib
 import threading
@@ -63,7 +63,7 @@ def snapshot():
     }
 """
 
-# `edges`: every change of the state that an observer sees, and whether it began another table.
+# `edges`: every change of the state that an observer sees, and whether the table is a new one.
 WIDGET = """
 w = LRFinderWidget(
     model, optimizer, loss_fn, data,
@@ -85,7 +85,7 @@ Gate("busy").pass_through()
 """
 BUSY_INDEX = 2
 
-# What is refused, and what the player's exception raises, is no news here.
+# Errors are expected here: a refused call, or the exception of the player.
 WAIT = """
 with contextlib.suppress(RuntimeError):
     w.wait()
@@ -94,5 +94,5 @@ WAIT_INDEX = 3
 
 
 def widget(repeats: int) -> str:
-    """The cell that shows the widget."""
+    """Return the cell that shows the widget."""
     return WIDGET.format(low=LOW, high=HIGH, steps=STEPS, repeats=repeats)
