@@ -127,7 +127,7 @@ def test_stop_keeps_what_there_is_and_a_pick_stays(lab: Lab) -> None:
     finder.button("Stop").click()
     lab.wait_for("Stop arrives", lambda: lab.kernel.value(f"{REFINEMENT}._runner._stop.is_set()"))
     lab.allow("steps", ALL)
-    wait_for_words(finder, "^Refined rate .*, low confidence: stopped after four trials")
+    wait_for_words(finder, "^Refined rate .* confidence: stopped after four trials")
     assert "stopped at step 5" in " ".join(rows(finder))
     assert finder.wait_for_kernel() == 0.02
     panel(finder).get_by_role("button", name=re.compile("^Use ")).click()
