@@ -21,6 +21,8 @@ from lrwidget.adapters.base import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    ValidationBatch,
+    ValidationData,
     mean_of,
 )
 from lrwidget.restore.attributes import put_back_after
@@ -59,7 +61,9 @@ class FastaiTask(FrameworkTask):
         self._passes = 0
         # A Learner creates its optimizer in `fit`; this one stands in before.
         self._stand_in = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
-        super().__init__(learn.model, self._stand_in, self._data(), self._train)
+        super().__init__(
+            learn.model, self._stand_in, self._data(), self._train, evaluate=self._measure
+        )
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -73,6 +77,9 @@ class FastaiTask(FrameworkTask):
             # A copied callback shares the containers of the given one.
             stack.enter_context(put_back_after(modules, [loader, *learn.cbs]))
             stack.enter_context(_same_order(loader))
+            for other in self._valid():
+                stack.enter_context(put_back_after([], [other]))
+                stack.enter_context(_same_order(other))
             stack.callback(self._clean_up)
             self._private = private = self._private_learner()
             self._begin(private)
@@ -81,7 +88,31 @@ class FastaiTask(FrameworkTask):
             self.device = next(private.model.parameters()).device
             scalers = (getattr(callback, "scaler", None) for callback in private.cbs)
             self.scaler = next((scaler for scaler in scalers if scaler is not None), None)
+            self.trained_beside = (private.opt, *modules)
             yield
+
+    validation_name = "learn.dls.valid"
+
+    @property
+    def validation(self) -> ValidationData | None:
+        """The Learner's validation data."""
+        loaders = self._valid()
+        return ValidationData(loaders) if loaders else None
+
+    def _valid(self) -> list[Any]:
+        loaders = list(self._learn.dls.loaders)[1:2]
+        return [loader for loader in loaders if loader.n is None or len(loader) > 0]
+
+    def held_out_loader(self, data: Any) -> Any:
+        """Return the batches of a fastai loader, or of a data set."""
+        if isinstance(data, sys.modules["fastai.data.load"].DataLoader):
+            return ValidationData([data])
+        return super().held_out_loader(data)
+
+    @property
+    def counters(self) -> list[Any]:
+        """The private Learner and its callbacks."""
+        return [self._private, *self._private.cbs]
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `learn.lr`, which `fit` trains with; a slice keeps its ratio and begins at `lr`."""
@@ -148,19 +179,23 @@ class FastaiTask(FrameworkTask):
             for context in filter(None, contexts):
                 context.__exit__(None, None, None)
         self._private = self._watch = None
-        if isinstance(self._reading, Generator):
-            self._reading.close()  # its workers end with it
-        self._reading = iter(())
-        self._private_loaders.close()
+        self._end_pass()
         self._loader = self._learn.dls.train
         self.optimizer, self.data, self.scaler = self._stand_in, self._data(), None
+        self.trained_beside = ()
 
     # -- one step -------------------------------------------------------------------------------
 
     def _data(self) -> StepData:
-        data = StepData(self._loader, self._steps)
+        data = StepData(self._loader, self._steps, self._end_pass)
         data.batch_size, data.generator = getattr(self._loader, "bs", data.batch_size), self._seed
         return data
+
+    def _end_pass(self) -> None:
+        if isinstance(self._reading, Generator):
+            self._reading.close()  # its workers end with it
+        self._reading = iter(())
+        self._private_loaders.close()
 
     def _steps(self) -> Iterator[StepBatches]:
         loader = self._loader
@@ -198,6 +233,20 @@ class FastaiTask(FrameworkTask):
     def _samples(self, batch: Any) -> int:
         inputs = getattr(self._private.dls, "n_inp", 1 if len(batch) == 1 else len(batch) - 1)
         return int(sys.modules["fastai.torch_core"].find_bs(batch[inputs:]))
+
+    def _measure(self, batch: Any) -> torch.Tensor:
+        """Return the loss of a batch as in fastai's validation, without a backward pass."""
+        private, watch = self._private, self._watch
+        given = batch.batch if isinstance(batch, ValidationBatch) else batch
+        watch.losses.clear()
+        private.training = False
+        try:
+            private.one_batch(0, given)
+        finally:
+            private.training = True
+        if not watch.losses:
+            raise TypeError("the Learner computed no loss; a batch of held-out data needs a target")
+        return watch.losses[-1]
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         private, watch = self._private, self._watch

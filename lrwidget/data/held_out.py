@@ -62,7 +62,12 @@ class HeldOut:
 
 
 def held_out_of(
-    loader: Any, wanted: Any = None, val_data: Any = None, *, own_step: bool = False
+    loader: Any,
+    wanted: Any = None,
+    val_data: Any = None,
+    *,
+    name: str = "val_data",
+    as_batches: Callable[[Any], Any] | None = None,
 ) -> HeldOut:
     """Choose the held-out data.
 
@@ -71,17 +76,19 @@ def held_out_of(
         wanted: the user's `held_out`: data, indices of samples (of batches if the loader has no
             samples), a share between 0 and 1, or None for a fifth, at most 512 samples.
         val_data: a loader of validation data, or None; used if `wanted` is None.
-        own_step: whether the user's own step reads the batches; see `as_loader`.
+        name: what `val_data` is called.
+        as_batches: makes batches of the data that the user gave; by default `as_loader`.
 
     Raises:
         TypeError, ValueError: `wanted` is invalid, or the loader cannot leave it out.
     """
     if wanted is None and val_data is not None:
-        return _given(val_data, "val_data")
+        return _given(val_data, name)
     share = _share(wanted)
     indices = None if share is not None else _indices(wanted)
     if share is None and indices is None:
-        return _given(as_loader(wanted, 32, None, own_step=own_step, name="held_out"), "held_out")
+        make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
+        return _given(make(wanted), "held_out")
     pool = _pool(loader)
     if pool is None:
         return _by_position(loader, share, indices)

@@ -31,7 +31,7 @@ class Moment:
         self._task = task
         self._place: Place = "device" if task.snapshot == "auto" else task.snapshot
         self._put_generators_back = remember_shared()
-        self._passes = getattr(task, "_passes", None)
+        self._put_counters_back = task.remember()
         self._trained = _backup_of(task, parts, self._place)
         trained = trained_by(task)
         loaders = ObjectState(task.loaders, leave=trained, as_data=True)
@@ -56,9 +56,7 @@ class Moment:
         """Restore this state; may be called again."""
         steps: list[Callable[[], object]] = [self._trained.restore]
         steps += [state.restore for state in self._beside]
-        finish([*steps, self._put_generators_back])
-        if self._passes is not None:
-            vars(self._task)["_passes"] = self._passes
+        finish([*steps, self._put_counters_back, self._put_generators_back])
 
     def close(self) -> None:
         """Release the copies."""
@@ -68,7 +66,7 @@ class Moment:
 
 def _backup_of(task: TrainingTask, parts: SweepTarget, place: Place) -> Backup:
     optimizers = with_inner((parts.optimizer, *parts.other_optimizers))
-    subjects: list[Any] = [parts.model, *optimizers]
+    subjects: list[Any] = [parts.model, *optimizers, *task.trained_beside]
     subjects += objects_of(parts.loss_fn, parts.metric, parts.scaler)
     subjects += filter(has_state, outside_of(task))
     return Backup(subjects, place, leave=data_of(task))
