@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import repeat
 from typing import Any
@@ -33,6 +33,7 @@ class StoppedElsewhere(Exception):  # noqa: N818 - an event, as StopIteration is
 
 
 def does_all_itself(task: TrainingTask) -> ValueError:
+    """Return the error for a task whose step tells no loss on held-out data."""
     return ValueError(
         f"{type(task).__name__.removesuffix('Task')}'s step does all of the training, so nothing "
         "tells the loss on held-out data; describe it as a TrainingTask(model, optimizer, loss_fn, "
@@ -41,9 +42,7 @@ def does_all_itself(task: TrainingTask) -> ValueError:
 
 
 @contextmanager
-def bench_of(
-    task: TrainingTask, parts: SweepTarget, team: Team | None = None
-) -> Iterator["Bench"]:
+def bench_of(task: TrainingTask, parts: SweepTarget, team: Team | None = None) -> Iterator["Bench"]:
     """Yield a bench, whose states are released when the block ends; see `Bench`."""
     bench = Bench(task, parts, team)
     last = [bench.close]
@@ -115,10 +114,11 @@ class Bench:
             result.held_out = held.words
             if not self._batches:
                 raise ValueError(f"{held.words} is empty; give held_out= with data of its own")
+            self._begin.restore()
             training = stack.enter_context(held.left_out_of(loader))
+            self._begin.takes_loaders_anew()  # without the held-out data, if it is the task's own
             if not task.reads_itself:
                 self._trained.data = training
-            self._begin.restore()
             self._settle_how_to_measure(held)
             step = beginning(self._trained, self._parts, self._team, RecordsTable())
             try:

@@ -154,7 +154,9 @@ class Team:
         Raises:
             TeamError: another rank failed or is lost.
         """
-        return min(sent["count"] for sent in self._exchange([], None, None, {"count": count}).settings)
+        return min(
+            sent["count"] for sent in self._exchange([], None, None, {"count": count}).settings
+        )
 
     def tell(self, error: BaseException) -> None:
         """Report an error of this rank to the others; never raises."""

@@ -34,7 +34,7 @@ class Moment:
         self._put_counters_back = task.remember()
         self._trained = _backup_of(task, parts, self._place)
         trained = trained_by(task)
-        loaders = ObjectState(task.loaders, leave=trained, as_data=True)
+        loaders = _state_of_loaders(task)
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         self._beside: list[ObjectState | Backup] = [loaders, functions]
@@ -52,6 +52,11 @@ class Moment:
         self._trained.close()
         self._trained = _backup_of(self._task, parts, self._place)
 
+    def takes_loaders_anew(self) -> None:
+        """Save the present state of the loaders instead."""
+        before, self._beside[0] = self._beside[0], _state_of_loaders(self._task)
+        before.close()
+
     def restore(self) -> None:
         """Restore this state; may be called again."""
         steps: list[Callable[[], object]] = [self._trained.restore]
@@ -62,6 +67,10 @@ class Moment:
         """Release the copies."""
         for state in (self._trained, *self._beside):
             state.close()
+
+
+def _state_of_loaders(task: TrainingTask) -> ObjectState:
+    return ObjectState(task.loaders, leave=trained_by(task), as_data=True)
 
 
 def _backup_of(task: TrainingTask, parts: SweepTarget, place: Place) -> Backup:

@@ -198,7 +198,7 @@ class TrainingTask:
         """The loader of the samples that are trained on; of some tasks only in a session."""
         return self.data
 
-    # Further objects that training changes and that neither model nor optimizers hold; of some tasks
+    # Further objects that training changes, which neither model nor optimizers hold; of some tasks
     # only in a session.
     trained_beside: Sequence[Any] = ()
 
