@@ -7,7 +7,7 @@ no others, such as recorders, trackers, loggers and schedulers.
 import copy
 import random
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     mean_of,
 )
+from lrwidget.data.held_out import OwnIndices
 from lrwidget.restore.attributes import put_back_after
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
@@ -92,6 +93,11 @@ class FastaiTask(FrameworkTask):
             yield
 
     validation_name = "learn.dls.valid"
+
+    @property
+    def read_from(self) -> "_Indexed":
+        """The Learner's training loader."""
+        return _Indexed(self._loader)
 
     @property
     def validation(self) -> ValidationData | None:
@@ -246,7 +252,8 @@ class FastaiTask(FrameworkTask):
             private.training = True
         if not watch.losses:
             raise TypeError("the Learner computed no loss; a batch of held-out data needs a target")
-        return watch.losses[-1]
+        loss: torch.Tensor = watch.losses[-1]
+        return loss
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         private, watch = self._private, self._watch
@@ -260,6 +267,48 @@ class FastaiTask(FrameworkTask):
         if watch.stepped:
             self.optimizer.step()
         return mean_of(watch.losses)
+
+
+class _Indexed(OwnIndices):
+    """The samples of a fastai loader."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loader)
+
+    def pool(self) -> Sequence[Any] | None:
+        """Return the indices of its data set; None if it can only be iterated."""
+        known = self._loader.indexed and self._loader.n is not None
+        return range(self._loader.n) if known else None
+
+    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
+        """Read the batches of some indices in this process."""
+        loader, own = self._loader, vars(self._loader)
+        before = dict(own)
+        own.update(get_idxs=lambda: list(indices), drop_last=False)
+        try:
+            with loader.fake_l.no_multiproc():
+                return list(loader)
+        finally:
+            own.clear()
+            own.update(before)
+
+    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
+        """Skip some indices, in the order that the loader gives them."""
+        loader, own = self._loader, vars(self._loader)
+        given = own.get("get_idxs")
+        every = loader.get_idxs
+        own["get_idxs"] = lambda: [index for index in every() if index not in indices]
+
+        def put_back() -> None:
+            own.pop("get_idxs", None)
+            if given is not None:
+                own["get_idxs"] = given
+
+        stack.callback(put_back)
+        return self
 
 
 def _watcher() -> Any:

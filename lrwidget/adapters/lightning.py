@@ -251,13 +251,16 @@ class LightningTask(FrameworkTask):
     # -- held-out data --------------------------------------------------------------------------
 
     validation_name = "val_dataloader"
+    tells_loss_if = "give the module a validation_step that returns or logs its loss"
     counted = ("_passes", "_pass_begun_early", "_cut_short", "_modes")
 
     @property
     def read_from(self) -> Any:
-        """The private copy of the training loader, in a session; a list if there are several."""
+        """The private copy of the training loader, in a session; nothing if there are several."""
         loaders = self.data.loader
-        return loaders[0] if isinstance(loaders, list) and len(loaders) == 1 else loaders
+        if isinstance(loaders, list):
+            return loaders[0] if len(loaders) == 1 else _SeveralLoaders()
+        return loaders
 
     @property
     def validation(self) -> ValidationData | None:
@@ -376,6 +379,10 @@ class _Watch:
 
         hooks = {"on_train_batch_end": record_loss, "on_before_backward": sync_ranks}
         self.callback: Any = type("Watch", (base,), hooks)()
+
+
+class _SeveralLoaders:
+    """In place of several training loaders, whose batches are combined."""
 
 
 def _package_of(module: Any) -> str:

@@ -36,8 +36,7 @@ def does_all_itself(task: TrainingTask) -> ValueError:
     """Return the error for a task whose step tells no loss on held-out data."""
     return ValueError(
         f"{type(task).__name__.removesuffix('Task')}'s step does all of the training, so nothing "
-        "tells the loss on held-out data; describe it as a TrainingTask(model, optimizer, loss_fn, "
-        "loader), or compare rates with check_lrs"
+        f"tells the loss on held-out data; {task.tells_loss_if}, or compare rates with check_lrs"
     )
 
 
@@ -116,6 +115,12 @@ class Bench:
                 raise ValueError(f"{held.words} is empty; give held_out= with data of its own")
             self._begin.restore()
             training = stack.enter_context(held.left_out_of(loader))
+            if task.reads_itself and training is not loader:
+                raise ValueError(
+                    f"nothing can be held out of a {type(loader).__name__}, which "
+                    f"{type(task).__name__.removesuffix('Task')} reads itself; give validation "
+                    "data, or held_out= with data to judge the trials by"
+                )
             self._begin.takes_loaders_anew()  # without the held-out data, if it is the task's own
             if not task.reads_itself:
                 self._trained.data = training

@@ -154,9 +154,8 @@ class Team:
         Raises:
             TeamError: another rank failed or is lost.
         """
-        return min(
-            sent["count"] for sent in self._exchange([], None, None, {"count": count}).settings
-        )
+        settings = self._exchange([], None, None, {"count": count}).settings
+        return min(int(sent["count"]) for sent in settings)
 
     def tell(self, error: BaseException) -> None:
         """Report an error of this rank to the others; never raises."""

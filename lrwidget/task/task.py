@@ -202,6 +202,9 @@ class TrainingTask:
     # only in a session.
     trained_beside: Sequence[Any] = ()
 
+    # What a user can do if nothing tells the loss on held-out data.
+    tells_loss_if = "describe it as a TrainingTask(model, optimizer, loss_fn, loader)"
+
     # What `validation` is called in messages.
     validation_name = "val_data"
 

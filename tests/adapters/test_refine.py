@@ -138,5 +138,3 @@ def test_lr_find_refines(folder: Path) -> None:
     assert records.refinement is not None
     assert records.refinement.stop_reason == "finished"
     assert records.refinement.planned_steps == 50
-
-
