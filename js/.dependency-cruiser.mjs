@@ -10,6 +10,7 @@ const LAYERS = {
   chart: ["numeric", "stream", "text", "state", "dom", "host"],
   controls: ["numeric", "stream", "text", "state", "dom", "export", "chart"],
   check: ["numeric", "stream", "text", "state", "dom", "chart", "controls"],
+  refine: ["numeric", "stream", "text", "state", "dom", "chart", "controls", "check"],
 };
 
 /** The same for the files at the top; view.ts and widget.ts may import everything below them. */

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrwidget.arguments import task_and_options
-from lrwidget.curve.search import LENGTH
+from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine import check as checks
 from lrwidget.engine import refine as refinements
 from lrwidget.engine.error_notes import note_ending
-from lrwidget.engine.refine import BUDGET, refine_all, refinement_of, refuse_at_the_door
+from lrwidget.engine.refine import refine_all, refinement_of, refuse_at_the_door
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_rank
 from lrwidget.records.check_results import CheckResults

@@ -12,9 +12,11 @@ import { h, setClass, setText } from "./dom";
 import { CodePanel } from "./export/code-panel";
 import { SaveMenu } from "./export/save-menu";
 import { type RealModel, showFigure } from "./host";
+import { RefinePanel } from "./refine/refine-panel";
 import type { Session } from "./state/session";
 import type { Model } from "./stream/protocol";
-import { describeNoKernel, describeState, describeWaiting } from "./text/words";
+import { formatRate } from "./text/format";
+import { describeNextStep, describeNoKernel, describeState, describeWaiting } from "./text/words";
 
 interface Panel {
   update(): void;
@@ -38,7 +40,10 @@ export class View {
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
     const viewBar = new ViewBar(session, chart);
-    const pickBar = new PickBar(session);
+    const refinePanel = new RefinePanel(session);
+    const pickBar = new PickBar(session, () => {
+      refinePanel.focus();
+    });
     const codePanel = new CodePanel(session);
     const checkPanel = new CheckPanel(session);
     this.plot = new Plot(session, chart);
@@ -55,6 +60,7 @@ export class View {
       viewBar,
       pickBar,
       codePanel,
+      refinePanel,
       checkPanel,
     ];
     this.el = h(
@@ -70,6 +76,7 @@ export class View {
       pickBar.el,
       this.note,
       codePanel.el,
+      refinePanel.el,
       checkPanel.el,
     );
     this.el.className = "lrwidget";
@@ -91,7 +98,11 @@ export class View {
     for (const part of this.panels) part.update();
     const idle = !connected && displayedStatus.state === "idle";
     const state = describeState(displayedStatus, detail, span, store.current?.sweeps);
-    setText(this.state, idle ? "Not started." : state);
+    const { refinedRate } = this.session;
+    const refined = this.session.refines(this.session.runs.active);
+    let next = connected && !refined ? describeNextStep(displayedStatus, detail) : "";
+    if (refinedRate !== null) next = `Refined to ${formatRate(refinedRate)}.`;
+    setText(this.state, idle ? "Not started." : [state, next].filter(Boolean).join(" "));
     let text = note?.text ?? detail.notice ?? "";
     if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {

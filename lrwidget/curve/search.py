@@ -29,6 +29,7 @@ STEP = 0.5  # decades between neighbours
 FARTHEST = 6  # places from the centre
 LONGEST = 300
 LENGTH, SHORT_LENGTH, SHORT_BUDGET = 100, 60, 500
+BUDGET = 1500  # usual limit of steps, those of the sweep included
 NEARBY = 0.25  # largest shift by the parabola, in decades
 LOWER_BY, LOWER_MOST, LOWER_UNKNOWN = 0.6, 0.75, 0.25
 # The trials predict little about a training that is more than this many times as long.

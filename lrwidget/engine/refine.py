@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext, suppress
 from typing import Any
 
-from lrwidget.curve.search import Search, centre_of, first_length
+from lrwidget.curve.search import BUDGET, Search, centre_of, first_length
 from lrwidget.data.held_out import refuse_bad_share
 from lrwidget.engine.bench import Bench, StoppedElsewhere, bench_of, does_all_itself
 from lrwidget.engine.check import refuse_if_read_once
@@ -24,8 +24,6 @@ from lrwidget.restore.snapshot import prepared
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 from lrwidget.validation import whole_number
-
-BUDGET = 1500
 
 
 def refine(
@@ -186,6 +184,7 @@ def _go_through(
             return StopReason.STOPPED
         if math.isfinite(score):
             trial.held_out[job.end] = score
+        search.left = result.budget - result.sweep_steps  # the budget may have been raised
         try:
             following = jobs.send((score, len(trial.records) - job.begin))
         except StopIteration:

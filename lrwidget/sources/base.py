@@ -7,6 +7,7 @@ from typing import Any
 from lrwidget.engine.runner import Runner
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
+from lrwidget.records.refinement import Refinement
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.rates import apply_rate
 
@@ -20,12 +21,17 @@ class RecordsRunner(Runner[LRRecords], abc.ABC):
     Attributes:
         extends: whether the sweep can be extended.
         elsewhere: a sentence that says where the sweep runs; empty if it runs in this process.
+        cannot_refine: why its suggestion cannot be refined, in words; empty if it can.
         replacement: the runner of the sweep that has replaced this one, not started; None if there
             is none.
     """
 
     extends = False
     elsewhere = ""
+    cannot_refine = (
+        "the sweep does not run in this process, which has no model for trials; call "
+        "refine(task, records) where the model is"
+    )
     replacement: "RecordsRunner | None" = None
 
     @property
@@ -59,6 +65,20 @@ class RecordsRunner(Runner[LRRecords], abc.ABC):
         return self.result
 
 
+class RefinementRunner(Runner[Refinement], abc.ABC):
+    """A runner of the short trials of a refinement; `steps` is its budget.
+
+    Attributes:
+        kept_in: where the states of trials are kept: "device", "cpu", "disk" or, if unknown, "".
+    """
+
+    kept_in = ""
+
+    @abc.abstractmethod
+    def extend(self, budget: int) -> None:
+        """Raise the budget; callable from any thread, and in vain after the end of the search."""
+
+
 class Source(abc.ABC):
     """Creates the runners of a widget, for the process in which its sweeps run.
 
@@ -85,6 +105,21 @@ class Source(abc.ABC):
         """Return a runner that trains `steps` steps at each of `lrs`; it is not started."""
 
     @abc.abstractmethod
+    def refiner(
+        self,
+        records: LRRecords,
+        budget: int,
+        planned_steps: int | None,
+        held_out: Any,
+        overrides: Overrides = NONE,
+    ) -> RefinementRunner:
+        """Return a runner that refines the suggestion of `records`; it is not started.
+
+        It is asked for only if the runner of these records can be refined (`cannot_refine`). The
+        other arguments are those of `lrwidget.refine`.
+        """
+
+    @abc.abstractmethod
     def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:
         """Return whether the last runner restores the rates of this optimizer when it ends.
 
@@ -108,6 +143,19 @@ class RemoteSource(Source):
     """
 
     where: str
+
+    def refiner(
+        self,
+        records: LRRecords,  # noqa: ARG002
+        budget: int,  # noqa: ARG002
+        planned_steps: int | None,  # noqa: ARG002
+        held_out: Any,  # noqa: ARG002
+        overrides: Overrides = NONE,  # noqa: ARG002
+    ) -> RefinementRunner:
+        """Raise RuntimeError: this process has no model to train."""
+        raise RuntimeError(
+            f"the model of the sweep is {self.where}; call refine(task, records) there"
+        )
 
     def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:  # noqa: ARG002
         """Return False: no optimizer of this process is swept."""

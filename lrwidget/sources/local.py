@@ -11,19 +11,22 @@ from torch.utils.data import DataLoader
 
 from lrwidget.arguments import task_and_options
 from lrwidget.backup.rng import cuda_in_use
+from lrwidget.curve.search import first_length
 from lrwidget.engine.check import checking, refuse_if_read_once
 from lrwidget.engine.error_notes import THREAD, attach, comes_of_thread, note_ending
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import plain
+from lrwidget.engine.refine import refinement_of, refining, refuse_at_the_door
 from lrwidget.engine.runner import Runner, RunState, Work
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_count
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
+from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import ModelLock
-from lrwidget.sources.base import NONE, Overrides, RecordsRunner, Source
+from lrwidget.sources.base import NONE, Overrides, RecordsRunner, RefinementRunner, Source
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
 from lrwidget.task.task import TrainingTask
 from lrwidget.validation import whole_number
@@ -88,6 +91,7 @@ class SweepRunner(RecordsRunner):
         )
         super().__init__(work, records, ladder.total)
         self.notice = not_swept(task)
+        self.cannot_refine = _why_not_refined(task)
 
     @property
     def span(self) -> tuple[float, float]:
@@ -140,6 +144,63 @@ class CheckRunner(Runner[CheckResults]):
         super().__init__(work, results, steps * len(results.lrs))
 
 
+class RefineRunner(RefinementRunner):
+    """Refines a suggestion in its own thread; `result` can be read while it runs.
+
+    At the end the records hold the result too.
+
+    Args:
+        task: the task to train.
+        records: the records of a sweep of this task.
+        budget, planned_steps, held_out: as in `lrwidget.refine`.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid, or the task cannot be refined.
+        RuntimeError: several processes train together.
+    """
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        records: LRRecords,
+        budget: int,
+        planned_steps: int | None = None,
+        held_out: Any = None,
+    ) -> None:
+        budget = whole_number("budget", budget, 1)
+        refuse_at_the_door(task, planned_steps, held_out)
+        first_length(budget, budget - len(records))  # raises for a budget that is too small
+        result = refinement_of(records, budget, planned_steps)
+        work = local_work(
+            task,
+            lambda: _refining(task, records, result, held_out),
+            lambda error: explain_here(error, "the refinement", result, result.steps),
+        )
+        super().__init__(work, result, budget)
+        self.kept_in = "device" if task.snapshot == "auto" else task.snapshot
+
+    def extend(self, budget: int) -> None:
+        """Raise the budget; see `RefinementRunner.extend`."""
+        self.steps = self.result.budget = budget
+
+
+def _refining(
+    task: TrainingTask, records: LRRecords, result: Refinement, held_out: Any
+) -> Generator[None, None, StopReason]:
+    try:
+        return (yield from refining(task, result, held_out, locked=True))
+    finally:
+        records.meta["refinement"] = result.as_json()
+
+
+def _why_not_refined(task: TrainingTask) -> str:
+    try:
+        refuse_at_the_door(task, None, None)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
 class LocalSource(Source):
     """The source of sweeps in this process.
 
@@ -167,6 +228,18 @@ class LocalSource(Source):
         """Return a runner of a check."""
         self._last, _ = self._variant(overrides)
         return CheckRunner(self._last, lrs, steps)
+
+    def refiner(
+        self,
+        records: LRRecords,
+        budget: int,
+        planned_steps: int | None,
+        held_out: Any,
+        overrides: Overrides = NONE,
+    ) -> RefineRunner:
+        """Return a runner of a refinement."""
+        self._last, _ = self._variant(overrides)
+        return RefineRunner(self._last, records, budget, planned_steps, held_out)
 
     def holds(self, optimizer: Any, overrides: Overrides = NONE) -> bool:
         """Return whether the last runner restores the rates of this optimizer when it ends."""

@@ -20,6 +20,11 @@ class RecordedRunner(RecordsRunner):
         records: the records of the sweep.
     """
 
+    cannot_refine = (
+        "these records were added, and do not tell which task they are of; start() a sweep of "
+        "this widget's task, or call refine(task, records)"
+    )
+
     def __init__(self, records: LRRecords) -> None:
         self._span = _span_of(records)
         super().__init__(Work(_nothing), records, _steps_of(records))

@@ -19,6 +19,8 @@ from typing import Any, NotRequired, Protocol, TypedDict, TypeGuard, Unpack, cas
 import numpy as np
 from numpy.typing import NDArray
 
+from lrwidget.stream.refinement import RefinementDetail
+
 # To the page.
 
 
@@ -55,6 +57,7 @@ class Detail(TypedDict):
     elsewhere: str  # why no model can be trained here; empty if one can
     extends: bool  # whether the runner can extend the sweep
     adds: int  # steps that an extension adds to each sweep
+    budget: int  # steps that a refinement may take, those of the sweep included; 0: it cannot run
 
 
 class CheckDetail(TypedDict):
@@ -105,6 +108,14 @@ class CheckMessage(_Stream):
     model_id: NotRequired[str | None]
 
 
+class RefinementMessage(_Stream):
+    """Rows and status of a "refinement"; the rate of a row tells its trial."""
+
+    lr: NotRequired[float | None]  # only if the program moves the marker
+    detail: NotRequired[RefinementDetail]
+    model_id: NotRequired[str | None]
+
+
 class SavedRun(RowsMessage):
     """An element of the trait `_runs`: status and all rows of a run."""
 
@@ -117,6 +128,12 @@ class SavedCheck(CheckMessage):
     data: bytes
 
 
+class SavedRefinement(RefinementMessage):
+    """The value of the trait `_refinement`: status and all rows of a refinement."""
+
+    data: bytes
+
+
 class ExportedMessage(TypedDict):
     """The answer to "export"."""
 
@@ -125,7 +142,8 @@ class ExportedMessage(TypedDict):
     text: str  # the variable and value, or the error
 
 
-KernelMessage = RowsMessage | CheckMessage | ExportedMessage
+StreamMessage = RowsMessage | CheckMessage | RefinementMessage
+KernelMessage = StreamMessage | ExportedMessage
 
 
 class Extras(TypedDict, total=False):
@@ -179,14 +197,14 @@ def rows_message(
     kind: str = "rows",
     detail: bool = False,
     **more: Unpack[Extras],
-) -> tuple[RowsMessage | CheckMessage, list[bytes]]:
+) -> tuple[StreamMessage, list[bytes]]:
     """Return a message with the rows from `offset` on, and its buffers: none without rows.
 
     Args:
         status: status of the run.
         records: table of the run.
         offset: number of the first row; None to send the status alone.
-        kind: "rows", "sync" or "check".
+        kind: "rows", "sync", "check" or "refinement".
         detail: whether to send `status.detail` too.
         more: optional fields.
     """
@@ -207,12 +225,12 @@ def rows_message(
         "suggestion": status.suggestion,
     }
     extras = more | ({"detail": status.detail} if detail else {})
-    message = cast("RowsMessage | CheckMessage", content | extras)
+    message = cast("StreamMessage", content | extras)
     return message, [encode(rows)] if len(rows) else []
 
 
 def saved(status: Status, records: Rows, kind: str = "rows") -> dict[str, Any]:
-    """Return a `SavedRun` or `SavedCheck`, with status and all rows, for the widget state."""
+    """Return status and all rows, as a `Saved...` of this kind, for the widget state."""
     content, buffers = rows_message(status, records, 0, kind=kind, detail=True)
     return {**content, "data": b"".join(buffers)}
 
@@ -236,7 +254,10 @@ def number_or_none(value: float | None) -> float | None:
 
 # From the page.
 
-COMMANDS = frozenset({"start", "pause", "resume", "stop", "reset", "apply", "check", "extend"})
+COMMANDS = frozenset(
+    {"start", "pause", "resume", "stop", "reset", "apply", "check", "refine", "extend"}
+)
+STREAMS = ("rows", "check", "refinement")
 RUN_ACTIONS = frozenset({"activate", "rename", "remove"})
 
 
@@ -271,12 +292,12 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """A page lacks the rows of `run` from `start` on, of a sweep ("rows") or of a "check"."""
+    """A page lacks the rows of `run` from `start` on; `kind` is one of STREAMS."""
 
     run: int = field(metadata=_checked("a count", _is_count))
     start: int = field(metadata=_checked("a count", _is_count, "from"))
     kind: str = field(
-        default="rows", metadata=_checked("rows or check", _is_one_of("rows", "check"), "of")
+        default="rows", metadata=_checked("a kind of rows", _is_one_of(*STREAMS), "of")
     )
 
 

@@ -70,6 +70,8 @@ class Sender:
     run: Run
     page: PageState
     kind: str = "rows"  # the type of its messages
+    # The number of the sweep whose marker its outcome moves; by default its own, if it is one.
+    sweep: int | None = None
     _wake: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -143,9 +145,8 @@ class Sender:
         if news != told:
             # A busy kernel answers no hello, but the page needs its model's id to save it.
             more["model_id"] = self.page.model_id
-        # A check only offers a rate and does not move the marker.
-        moves = last and self.kind == "rows" and status.run == self.page.active
-        if moves and not self.page.picked:
+        sweep = status.run if self.kind == "rows" else self.sweep
+        if last and sweep == self.page.active and not self.page.picked:
             more["lr"] = self.page.clamp(status.suggestion)
         content, buffers = rows_message(
             status, self.run.records, sent, kind=self.kind, detail=news != told, **more

@@ -38,6 +38,8 @@ class BackgroundRun(Generic[Result, End]):
         kind: the type of the messages.
         detail: returns the status' `detail` as plain JSON values; called from any thread.
         conclude: adds the results to the runner's end; called on the sender's thread.
+        sweep: the number of the sweep whose marker the outcome moves; by default its own if it is a
+            sweep, else none.
     """
 
     what = "sweep"
@@ -54,6 +56,7 @@ class BackgroundRun(Generic[Result, End]):
         *,
         detail: Callable[[], dict[str, Any]],
         conclude: Callable[[RunEnd], End],
+        sweep: int | None = None,
     ) -> None:
         self.number = number
         self.started = False
@@ -64,7 +67,7 @@ class BackgroundRun(Generic[Result, End]):
         self._page = page
         self._detail = detail
         self._conclude = conclude
-        self._sender = Sender(self, page, kind)
+        self._sender = Sender(self, page, kind, sweep)
 
     # -- from the widget ------------------------------------------------------------------------
 

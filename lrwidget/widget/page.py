@@ -4,8 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from lrwidget.curve.search import BUDGET
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
+from lrwidget.records.refinement import Refinement
 from lrwidget.stream.protocol import (
     Command,
     Export,
@@ -20,7 +22,9 @@ from lrwidget.stream.protocol import (
 )
 from lrwidget.stream.redact import redact_paths
 from lrwidget.stream.sender import PageState
+from lrwidget.widget.check_run import CheckRun
 from lrwidget.widget.export import export_rate
+from lrwidget.widget.refine_run import RefineRun
 from lrwidget.widget.run_list import RunList
 from lrwidget.widget.sweep_run import SweepRun
 
@@ -43,16 +47,19 @@ class Widget(Protocol):
         """Resume the sweep."""
 
     def stop(self) -> None:
-        """Stop the sweep or check."""
+        """Stop the sweep, check or refinement."""
 
     def reset(self) -> None:
         """Forget all runs."""
 
     def extend(self) -> None:
-        """Extend the sweep."""
+        """Extend the sweep or refinement."""
 
     def check(self) -> CheckResults:
         """Start a check."""
+
+    def refine(self, budget: int) -> Refinement:
+        """Start a refinement."""
 
     def apply(self) -> None:
         """Set the chosen rate on the optimizer."""
@@ -106,10 +113,12 @@ class Page:
                 self.state.greeted = True
                 for run in self._runs.shown:
                     self.send_rows(run, "sync", model_id=widget.model_id)
-                self.send_check()
-            case Resync(number, start, "check"):
-                check = self._runs.check
-                self.send_check(start if check is not None and number == check.number else 0)
+                for trying in self._runs.trying:
+                    self.send_trying(trying)
+            case Resync(number, start, "check" | "refinement" as kind):
+                for trying in self._runs.trying:
+                    if trying.what == kind:
+                        self.send_trying(trying, start if number == trying.number else 0)
             case Resync(number, start):
                 # A removed run gets no answer: the legend already says that it is gone.
                 for run in self._runs.shown:
@@ -122,6 +131,8 @@ class Page:
                 self._attempt(lambda: setattr(widget, "lr", lr))
             case Command("apply"):
                 self._do(self._apply)
+            case Command("refine"):
+                self._do(lambda: widget.refine(self._runs.active.budget or BUDGET))
             case Command(name):
                 self._do(getattr(widget, name))
             case RunCommand(action, number, label):
@@ -166,17 +177,15 @@ class Page:
         """Send a run's status and its rows from `offset` on; no rows if `offset` is None."""
         end = run.outcome
         if run is self._runs.active and end is not None and not self.state.picked:
-            more["lr"] = self.state.clamp(end.suggestion)
+            more["lr"] = self.state.clamp(run.rate)
         self._widget.send(
             *rows_message(run.status(), run.records, offset, kind=kind, detail=True, **more)
         )
 
-    def send_check(self, offset: int = 0) -> None:
-        """Send the status of the check and its rows from `offset` on; nothing without a check."""
-        check = self._runs.check
-        if check is not None:
-            status, table = check.status(), check.records
-            self._widget.send(*rows_message(status, table, offset, kind="check", detail=True))
+    def send_trying(self, trying: CheckRun | RefineRun, offset: int = 0) -> None:
+        """Send the status of the check or the refinement and its rows from `offset` on."""
+        status, table = trying.status(), trying.records
+        self._widget.send(*rows_message(status, table, offset, kind=trying.what, detail=True))
 
     def send_rows_without_page(self) -> None:
         """Send all rows in the widget state if no page has said hello.
@@ -190,9 +199,11 @@ class Page:
 
     def traits(self) -> dict[str, Any]:
         """Return the current values of the page's own traits."""
-        runs, check = self._runs, self._runs.check
+        runs = self._runs
+        trying = {run.what: (run.number, run.state) for run in runs.trying}
         return {
-            "_check": None if check is None else (check.number, check.state),
+            "_check": trying.get("check"),
+            "_refinement": trying.get("refinement"),
             "_legend": {
                 "active": runs.active.number,
                 "runs": [[run.number, run.label, run.style] for run in runs.all],
@@ -204,7 +215,9 @@ class Page:
         """Return all rows of all runs."""
         return [saved(run.status(), run.records) for run in self._runs.shown]
 
-    def saved_check(self) -> dict[str, Any] | None:
-        """Return all rows of the check; None without a check."""
-        check = self._runs.check
-        return None if check is None else saved(check.status(), check.records, "check")
+    def saved_trying(self, what: str) -> dict[str, Any] | None:
+        """Return all rows of the "check" or the "refinement"; None without one."""
+        for run in self._runs.trying:
+            if run.what == what:
+                return saved(run.status(), run.records, what)
+        return None

@@ -13,11 +13,12 @@ from lrwidget.stream.threads import in_background
 from lrwidget.widget.background import BackgroundRun
 from lrwidget.widget.check_run import CheckRun
 from lrwidget.widget.labels import label_of, unique_label, validate_label
+from lrwidget.widget.refine_run import RefineRun
 from lrwidget.widget.sweep_run import SweepRun
 
 
 class RunList:
-    """The sweeps of a widget, in the order of their starts, and its check.
+    """The sweeps of a widget, in the order of their starts, its check and its refinement.
 
     One run is active: the last one started, until another is activated. Before the first start the
     active run is not in `kept`. A thread that changes the list must hold the widget's lock; any
@@ -32,17 +33,19 @@ class RunList:
         kept: the started and added runs, by number.
         active: the active run.
         check: the last check; None before the first.
-        latest: the last sweep or check that was started.
+        refinement: the last refinement; None before the first.
+        latest: the last sweep, check or refinement that was started.
     """
 
     def __init__(self, source: Source, page: PageState, styles: int) -> None:
         self.kept: dict[int, SweepRun] = {}
         self.check: CheckRun | None = None
+        self.refinement: RefineRun | None = None
         self.latest: BackgroundRun[Any, Any] | None = None
         self._source: Source | None = source
         self._page = page
         self._styles = styles
-        self._numbers = self._starts = self._checks = 0
+        self._numbers = self._starts = self._checks = self._refinements = 0
         self.active = self._new_run()
         page.active = self.active.number
 
@@ -62,6 +65,11 @@ class RunList:
     def under_way(self) -> list[SweepRun]:
         """The runs that are running or paused."""
         return [run for run in self.all if run.under_way]
+
+    @property
+    def trying(self) -> list[CheckRun | RefineRun]:
+        """The check and the refinement, as far as there are any."""
+        return [run for run in (self.check, self.refinement) if run is not None]
 
     @property
     def source(self) -> Source:
@@ -92,11 +100,16 @@ class RunList:
         raise ValueError(f"there is no run {what}; there are: {labels}")
 
     def clamp(self, lr: float | None) -> float | None:
-        """Return the nearest rate within the active run's range."""
+        """Return the nearest rate within the active run's range.
+
+        The range includes the rates that its refinement has tried or chosen.
+        """
         if lr is None:
             return None
-        low, high = self.active.span
-        return min(max(lr, low), high)
+        rates = [*self.active.span]
+        if self.refinement is not None and self.refinement.sweep is self.active:
+            rates += self.refinement.rates
+        return min(max(lr, min(rates)), max(rates))
 
     # -- starting -------------------------------------------------------------------------------
 
@@ -138,6 +151,26 @@ class RunList:
             previous.close()
         return check.results
 
+    def start_refinement(self, budget: int, planned_steps: int | None, held_out: Any) -> RefineRun:
+        """Refine the suggestion of the active run; see `LRFinderWidget.refine`."""
+        source, sweep = self.source, self.active
+        self._refuse_while_under_way("refinement")
+        if sweep.cannot_refine:
+            raise RuntimeError(sweep.cannot_refine)
+        if not len(sweep.records):
+            raise ValueError(
+                "there is no sweep yet whose suggestion could be refined: start() one and wait() "
+                "for it first"
+            )
+        runner = source.refiner(sweep.records, budget, planned_steps, held_out, sweep.overrides)
+        refinement = RefineRun(self._refinements + 1, runner, self._page, sweep)
+        refinement.start()
+        previous, self.refinement, self.latest = self.refinement, refinement, refinement
+        self._refinements = refinement.number
+        if previous is not None:
+            previous.close()
+        return refinement
+
     def add(self, records: LRRecords, label: str | None) -> SweepRun:
         """Add a copy of records as a run that has ended; see `LRFinderWidget.add`."""
         if not isinstance(records, LRRecords):
@@ -171,27 +204,36 @@ class RunList:
     # -- while something is under way -------------------------------------------------------------
 
     def pause(self) -> None:
-        """Pause the sweeps."""
-        for run in self.under_way:
+        """Pause the sweeps and the refinement."""
+        for run in self._with_refinement():
             run.pause()
 
     def resume(self) -> None:
-        """Resume the sweeps."""
-        for run in self.under_way:
+        """Resume the sweeps and the refinement."""
+        for run in self._with_refinement():
             run.resume()
 
-    def extend(self, end_lr: float | None) -> None:
-        """Extend the active sweep, or the first one that is under way."""
+    def extend(self, end_lr: float | None, budget: int | None) -> None:
+        """Extend the refinement, or the active sweep, or the first one that is under way."""
+        refinement = self.refinement
+        if end_lr is not None and budget is not None:
+            raise ValueError("give end_lr, of a sweep, or budget, of a refinement, but not both")
+        if refinement is not None and end_lr is None and (refinement.under_way or budget):
+            refinement.extend(budget)
+            return
+        if budget is not None:
+            raise RuntimeError(
+                "there is no refinement whose budget could be raised; start one with "
+                f"refine(budget={budget!r})"
+            )
         under_way = self.under_way
         run = self.active if self.active.under_way or not under_way else under_way[0]
         run.extend(end_lr)
 
     def stop(self) -> None:
-        """Stop the sweeps and the check."""
-        for run in self.under_way:
+        """Stop the sweeps, the check and the refinement."""
+        for run in (*self.under_way, *self.trying):
             run.stop()
-        if self.check is not None:
-            self.check.stop()
 
     def wait(self, timeout: float | None, meanwhile: Callable[[], None]) -> LRRecords:
         """Wait for all runs that are under way, and call `meanwhile` every half second.
@@ -247,10 +289,14 @@ class RunList:
         """Remove a run that has ended; return whether another run has become active."""
         if run.under_way:
             raise RuntimeError(f"{run.label!r} is {run.state}; stop() it and wait() first")
-        if self.check is not None and self.check.under_way:
-            raise RuntimeError("a check is running; wait() for it, or stop() it first")
+        self._refuse_while_trying()
         del self.kept[run.number]
         run.close()
+        if self.refinement is not None and self.refinement.sweep is run:
+            if self.latest is self.refinement:
+                self.latest = None
+            self.refinement.close()
+            self.refinement = None
         if self.latest is run:
             self.latest = None
         if run is not self.active:
@@ -260,15 +306,13 @@ class RunList:
         return True
 
     def end_all(self) -> None:
-        """Stop all runs and the check, wait for their ends, and release the tasks."""
-        for run in [self.active, *self.all]:
+        """Stop everything, wait for the ends, and release the tasks."""
+        for run in (self.active, *self.all, *self.trying):
             run.close()
-        if self.check is not None:
-            self.check.close()
 
     def clear(self) -> None:
-        """Remove all runs and the check; the active run stays until `renew`."""
-        self.check = self.latest = None
+        """Remove all runs, check and refinement; the active run stays until `renew`."""
+        self.check = self.refinement = self.latest = None
         self.kept.clear()
 
     def renew(self) -> None:
@@ -304,15 +348,25 @@ class RunList:
     def _unique(self, label: str) -> str:
         return unique_label(label, {run.label for run in self.all})
 
+    def _with_refinement(self) -> list[SweepRun | RefineRun]:
+        """Return what can be paused: the runs that are under way, and the refinement."""
+        return [*self.under_way, *([] if self.refinement is None else [self.refinement])]
+
     def _refuse_while_under_way(self, what: str) -> None:
-        """Raise RuntimeError if a sweep or a check is under way."""
+        """Raise RuntimeError if a sweep, a check or a refinement is under way."""
         for run in self.under_way:
             state = f"already {run.state}" if what == "sweep" else run.state
             mend = "resume() it" if run.state == "paused" else "wait() for it"
             raise RuntimeError(f"the sweep is {state}; {mend}, or stop() it first")
-        if self.check is not None and self.check.under_way:
-            state = "already running" if what == "check" else "running"
-            raise RuntimeError(f"a check is {state}; wait() for it, or stop() it first")
+        self._refuse_while_trying(what)
+
+    def _refuse_while_trying(self, what: str = "") -> None:
+        """Raise RuntimeError if a check or a refinement is under way."""
+        for trying in self.trying:
+            if trying.under_way:
+                state = f"already {trying.state}" if what == trying.what else trying.state
+                mend = "resume() it" if trying.state == "paused" else "wait() for it"
+                raise RuntimeError(f"a {trying.what} is {state}; {mend}, or stop() it first")
 
 
 def rates_around(lr: float, span: tuple[float, float]) -> list[float]:

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine.optimizer_code import optimizer_code
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
@@ -40,6 +41,8 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
 
     Attributes:
         style: index of its style while it is not the active run.
+        cannot_refine: why its suggestion cannot be refined; empty if it can.
+        refined: the end of the refinement of its suggestion; None before that.
         notice: the answer to the last press of a button.
     """
 
@@ -57,6 +60,8 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self._span = runner.span
         self.overrides = overrides
         self.style = 0
+        self.cannot_refine = runner.cannot_refine
+        self.refined: RunEnd | None = None
         self.notice = ""
         self._label = ""
         self._elsewhere, self._extends = runner.elsewhere, runner.extends
@@ -67,6 +72,17 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         if self._sweeps is not None:
             self._span = self._sweeps.span
         return self._span
+
+    @property
+    def rate(self) -> float | None:
+        """The rate for the marker: the refined one, else the suggestion."""
+        end = self.refined or self.outcome
+        return None if end is None else end.suggestion
+
+    @property
+    def budget(self) -> int:
+        """Steps that a refinement may usually take, those of the sweep included; 0 if it cannot."""
+        return 0 if self.cannot_refine else max(BUDGET, self.steps + 3 * LENGTH)
 
     @property
     def label(self) -> str:
@@ -125,6 +141,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
             "elsewhere": self._elsewhere,
             "extends": self._extends,
             # The number of steps that the Extend button adds to each sweep.
+            "budget": self.budget,
             "adds": 0 if self._sweeps is None else self._sweeps.steps_to(10 * self.span[1]),
             # For the page's snippets.
             "optimizer": optimizer_code(self.records.meta),

@@ -9,8 +9,10 @@ import bqplot as bq
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
+from lrwidget.curve.search import BUDGET
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
+from lrwidget.records.refinement import Refinement
 from lrwidget.sources.log import LogSource
 from lrwidget.sources.resolve import source_of
 from lrwidget.stream.sender import PageState
@@ -98,8 +100,13 @@ class LRFinderWidget(ThreadSafeWidget):
     # Never set: all rows of all runs, encoded each time the state is read. A page that opens or
     # reloads, and a notebook that is saved, get everything with the state.
     _runs = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._page.saved_runs())
-    # The value only decides when to send; the message has all of the check, encoded at that time.
-    _check = LiveAny(None).tag(sync=True, to_json=lambda _, widget: widget._page.saved_check())
+    # The value only decides when to send; the message has everything, encoded at that time.
+    _check = LiveAny(None).tag(
+        sync=True, to_json=lambda _, widget: widget._page.saved_trying("check")
+    )
+    _refinement = LiveAny(None).tag(
+        sync=True, to_json=lambda _, widget: widget._page.saved_trying("refinement")
+    )
 
     def __init__(
         self,
@@ -154,7 +161,7 @@ class LRFinderWidget(ThreadSafeWidget):
                 one over its data set.
 
         Raises:
-            RuntimeError: a sweep or a check is under way, or the widget is closed.
+            RuntimeError: a sweep, check or refinement is under way, or the widget is closed.
             TypeError, ValueError: an option is invalid.
         """
         with self._lock:
@@ -162,37 +169,42 @@ class LRFinderWidget(ThreadSafeWidget):
             self._catch_up()
 
     def pause(self) -> None:
-        """Pause after the current step; no effect unless a sweep is running."""
+        """Pause after the current step; no effect unless a sweep or a refinement is running."""
         self._run_list.pause()
 
     def resume(self) -> None:
-        """Continue after a pause; no effect unless a sweep is paused."""
+        """Continue after a pause; no effect unless a sweep or a refinement is paused."""
         self._run_list.resume()
 
-    def extend(self, end_lr: float | None = None) -> None:
-        """Extend the sweep to a higher rate, with rates as dense as before.
+    def extend(self, end_lr: float | None = None, *, budget: int | None = None) -> None:
+        """Extend the sweep to a higher rate, or raise the budget of the refinement.
 
-        With `spacing="log"` the steps per decade stay the same; with "linear" the difference
-        between rates does, so that ten times the end takes about nine times the steps so far. The
-        rates up to the current end do not change; the last rate is exactly `end_lr`.
+        The rates of the sweep are as dense as before. With `spacing="log"` the steps per decade
+        stay the same; with "linear" the difference between rates does, so that ten times the end
+        takes about nine times the steps so far. The rates up to the current end do not change; the
+        last rate is exactly `end_lr`.
 
         Args:
             end_lr: the new end, above the current one; by default ten times as high.
+            budget: the new budget of the refinement, above the current one; while a refinement is
+                under way, the default is 500 steps more.
 
         Raises:
-            TypeError, ValueError: `end_lr` is not a rate, or not above the current end.
-            RuntimeError: no sweep is running or paused, or several processes run it.
+            TypeError, ValueError: `end_lr` or `budget` is invalid or not above the current one, or
+                both are given.
+            RuntimeError: nothing that could be extended is running or paused, or several processes
+                run the sweep.
         """
         with self._lock:
-            self._run_list.extend(end_lr)
+            self._run_list.extend(end_lr, budget)
             self._catch_up()
 
     def stop(self) -> None:
-        """End the sweep or check after the current step; the rows are kept."""
+        """End the sweep, check or refinement after the current step; the rows are kept."""
         self._run_list.stop()
 
     def wait(self, timeout: float | None = None) -> LRRecords:
-        """Block until the sweep, or the check, has ended and the model is restored.
+        """Block until the sweep, check or refinement has ended and the model is restored.
 
         If several sweeps are under way, this waits for all of them. An interrupt
         (KeyboardInterrupt) only ends the wait; the sweep goes on.
@@ -201,7 +213,7 @@ class LRFinderWidget(ThreadSafeWidget):
         until then, so read it in the next cell.
 
         Returns:
-            The records of the active run. `check()` returns those of a check.
+            The records of the active run. `check()` and `refine()` return the results of those.
 
         Args:
             timeout: longest wait in seconds; None has no limit.
@@ -215,7 +227,7 @@ class LRFinderWidget(ThreadSafeWidget):
         return self._run_list.wait(timeout, lambda: self._catch_up(send_streamed=True))
 
     def reset(self) -> None:
-        """Stop, remove all runs and the check, and clear the pick and its range."""
+        """Stop, remove all runs with check and refinement, and clear the pick and its range."""
         runs = self._run_list
         _ = runs.source
         # Not under the lock, since the current step may take long.
@@ -273,7 +285,7 @@ class LRFinderWidget(ThreadSafeWidget):
             run: its records, or its label.
 
         Raises:
-            RuntimeError: another run or a check is under way.
+            RuntimeError: another run, a check or a refinement is under way.
             ValueError, TypeError: there is no such run.
         """
         runs = self._run_list
@@ -304,7 +316,7 @@ class LRFinderWidget(ThreadSafeWidget):
             run: its records, or its label.
 
         Raises:
-            RuntimeError: the run or a check is under way.
+            RuntimeError: the run, a check or a refinement is under way.
             ValueError, TypeError: there is no such run.
         """
         runs = self._run_list
@@ -336,12 +348,54 @@ class LRFinderWidget(ThreadSafeWidget):
             ValueError: there is neither `lrs` nor a chosen rate, `lrs` are not learning rates, or
                 the data can be read only once.
             TypeError: `lrs` or `steps` has the wrong type.
-            RuntimeError: a sweep or a check is under way, or the widget is closed.
+            RuntimeError: a sweep, check or refinement is under way, or the widget is closed.
         """
         with self._lock:
             results = self._run_list.start_check(lrs, steps, self.lr)
             self._catch_up()
             return results
+
+    def refine(
+        self, budget: int = BUDGET, planned_steps: int | None = None, held_out: Any = None
+    ) -> Refinement:
+        """Try rates around the suggestion of the active run in the background, in short trials.
+
+        The trials are compared by their losses on held-out data, as by `lrwidget.refine`, and
+        drawn below the chart while they run. At the end `lr` is the refined rate unless the user
+        has picked one. `pause()`, `resume()`, `stop()`, `wait()` and `extend(budget=...)` also act
+        on a refinement; after a stop the trials so far decide.
+
+        Args:
+            budget: upper limit of the optimizer steps, including those of the sweep.
+            planned_steps: steps of the planned training; the longer it is than the trials, the
+                lower the rate.
+            held_out: the data for comparing trials: data, indices of the data set, or a share of
+                it. By default `val_data`, else a fifth of the data, at most 512 samples.
+
+        Returns:
+            The result, which grows while the trials run: `.lr`, `.confidence`, `.reason`,
+            `.steps`, `.frame`, `.summary`. `refinement` returns it too.
+
+        Raises:
+            ValueError: there is no sweep yet, the budget is too small, or the task cannot be
+                refined.
+            TypeError: an argument has the wrong type.
+            RuntimeError: a sweep, check or refinement is under way, the sweep's model is not in
+                this process, or the widget is closed.
+        """
+        with self._lock:
+            refinement = self._run_list.start_refinement(budget, planned_steps, held_out)
+            self._catch_up()
+            return refinement.result
+
+    @property
+    def refinement(self) -> Refinement | None:
+        """The refinement of the active run, which grows while it runs; None without one."""
+        self._catch_up()
+        runs = self._run_list
+        if runs.refinement is not None and runs.refinement.sweep is runs.active:
+            return runs.refinement.result
+        return runs.active.records.refinement
 
     def export(self, name: str | None = None) -> float:
         """Write the chosen rate as a plain float into a notebook variable, and return it.
@@ -370,7 +424,8 @@ class LRFinderWidget(ThreadSafeWidget):
             ValueError: no rate is chosen, or the widget was given a class or factory, so that there
                 is no optimizer of yours.
             TypeError: `optimizer` is not an optimizer.
-            RuntimeError: a sweep or check is under way and would undo it, or the widget is closed.
+            RuntimeError: a sweep, check or refinement is under way and would undo it, or the widget
+                is closed.
         """
         lr, runs = self.lr, self._run_list
         latest, overrides = runs.latest, runs.active.overrides
@@ -444,7 +499,7 @@ class LRFinderWidget(ThreadSafeWidget):
         }
         # A run that has not started has no suggestion, which clears the rate.
         if (run.outcome is not None or not run.started) and not picked:
-            values["lr"] = status.suggestion
+            values["lr"] = run.rate
         # The state is last: an observer that sees a run's end must also see its outcome.
         return values | self._page.traits() | {"state": status.state}
 

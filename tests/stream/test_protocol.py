@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrwidget.engine.runner import RunState
-from lrwidget.stream import protocol
+from lrwidget.stream import protocol, refinement
 from lrwidget.stream.protocol import (
     COMMANDS,
     PAGE_MESSAGES,
@@ -43,13 +43,17 @@ WIRE = json.loads(VECTORS.read_text(encoding="utf-8"))
 VALUES = {
     "rows": protocol.RowsMessage,
     "check": protocol.CheckMessage,
+    "refinement": protocol.RefinementMessage,
     "exported": protocol.ExportedMessage,
     "saved_run": protocol.SavedRun,
     "saved_check": protocol.SavedCheck,
+    "saved_refinement": protocol.SavedRefinement,
     "detail": protocol.Detail,
     "landmarks": protocol.Landmarks,
     "optimizer": protocol.OptimizerRecipe,
     "check_detail": protocol.CheckDetail,
+    "refinement_detail": refinement.RefinementDetail,
+    "trial": refinement.TrialDetail,
     "legend": protocol.Legend,
 }
 

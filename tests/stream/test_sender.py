@@ -249,6 +249,17 @@ def test_marker_is_not_moved_once_somebody_has_picked(sending: Sending) -> None:
     assert all("lr" not in message.content for message in sending.comm.sent)
 
 
+@pytest.mark.parametrize(("sweep", "moved"), [(7, True), (8, False), (None, False)])
+def test_what_is_no_sweep_moves_only_the_marker_of_the_one_that_it_refines(
+    sending: Sending, sweep: int | None, moved: bool
+) -> None:
+    sending.page.active = 7
+    sending.sender.kind, sending.sender.sweep = "refinement", sweep
+    sending.sender.start()
+    sending.end()
+    assert ("lr" in sending.comm.sent[-1].content) is moved
+
+
 @pytest.mark.slow
 def test_a_fast_sweep_is_coalesced(sending: Sending) -> None:
     sending.sender.start()

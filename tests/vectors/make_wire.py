@@ -11,7 +11,8 @@ language is the measure of the other. The file holds
 - `from_kernel`: messages with rows. A `status`, and a table (`rows`, `sweep_starts`), from `offset`
   on with `options`, are `content` and `buffers` (in hexadecimal);
 - `exported`: the answers to "export";
-- `saved`: elements of `_runs`, and values of `_check`, with their `data` in hexadecimal;
+- `saved`: elements of `_runs`, and values of `_check` and `_refinement`, with their `data` in
+  hexadecimal;
 - `from_page`: messages that the page sends, each with the `type` and the `fields` that the kernel
   reads in it; `accepted`: others that the kernel reads; `refused`: what it does not.
 
@@ -25,7 +26,7 @@ from typing import Any
 
 NAMES = {
     "states": ["idle", "running", "paused", "finished", "diverged", "stopped", "failed"],
-    "commands": ["start", "pause", "resume", "stop", "reset", "apply", "check", "extend"],
+    "commands": ["start", "pause", "resume", "stop", "reset", "apply", "check", "refine", "extend"],
     "run_actions": ["activate", "rename", "remove"],
 }
 STATUS = ["state", "step", "steps", "elapsed", "error", "suggestion"]
@@ -34,16 +35,24 @@ CHECK = ["type", "run", "offset", "starts", *STATUS, "detail", "model_id"]
 FIELDS = {
     "rows": ROWS,
     "check": CHECK,
+    "refinement": ROWS,
     "exported": ["type", "ok", "text"],
     "saved_run": [*ROWS, "data"],
     "saved_check": [*CHECK, "data"],
+    "saved_refinement": [*ROWS, "data"],
     "detail": [
         *("reason", "traceback", "stop_reason", "suggestions", "landmarks", "confidence"),
         *("spread", "elapsed", "span", "optimizer", "notice", "elsewhere", "extends", "adds"),
+        "budget",
     ],
     "landmarks": ["falls_at", "minimum", "explodes_at"],
     "optimizer": ["name", "arguments", "momentum"],
     "check_detail": ["lrs", "final_losses", "stop_reasons", "traceback", "notice"],
+    "refinement_detail": [
+        *("sweep", "sweep_steps", "trials", "best", "reason", "confidence", "untrained"),
+        *("held_out", "planned_steps", "kept_bytes", "kept_in", "traceback", "notice"),
+    ],
+    "trial": ["lr", "dropped", "held_out", "stop_reason"],
     "legend": ["active", "runs", "parallel"],
     "hello": ["type"],
     "resync": ["type", "run", "from", "of"],
@@ -56,7 +65,7 @@ SET_BY_PAGE = ["lr", "lr_range", "smoothing", "y_max", "log_y", "variable", "_hi
 TRAITS = [
     *SET_BY_PAGE,
     *("state", "step", "steps", "suggestion", "error", "figure"),
-    *("_range", "_detail", "_legend", "_runs", "_check", "_picked"),
+    *("_range", "_detail", "_legend", "_runs", "_check", "_refinement", "_picked"),
 ]
 
 DETAIL = {
@@ -78,6 +87,7 @@ DETAIL = {
     "elsewhere": "",
     "extends": True,
     "adds": 40,
+    "budget": 1500,
 }
 FAILED = DETAIL | {
     "reason": "",
@@ -92,11 +102,30 @@ FAILED = DETAIL | {
     "elsewhere": "this follows a file",
     "extends": False,
     "adds": 0,
+    "budget": 0,
 }
 CHECK_DETAIL = {
     "lrs": [0.01, 0.03],
     "final_losses": [1.5, None],
     "stop_reasons": ["finished", None],
+    "traceback": None,
+    "notice": "",
+}
+REFINEMENT_DETAIL = {
+    "sweep": 1,
+    "sweep_steps": 100,
+    "trials": [
+        {"lr": 1e-6, "dropped": 1, "held_out": [[1, 2.25]], "stop_reason": "finished"},
+        {"lr": 1e-3, "dropped": 0, "held_out": [], "stop_reason": None},
+    ],
+    "best": 1e-6,
+    "reason": "",
+    "confidence": None,
+    "untrained": 2.5,
+    "held_out": "51 of 256 samples, chosen at random",
+    "planned_steps": 2000,
+    "kept_bytes": 4096,
+    "kept_in": "device",
     "traceback": None,
     "notice": "",
 }
@@ -168,6 +197,7 @@ def case(
 
 def from_kernel() -> list[dict[str, Any]]:
     check = {"run": 1, "steps": 6, "detail": CHECK_DETAIL}
+    refinement = {"run": 1, "steps": 1500, "detail": REFINEMENT_DETAIL}
     done = status("finished", 5, suggestion=0.01)
     return [
         case("before the start", status("idle", 0, elapsed=0.0), [], [0], 0, starts=[0]),
@@ -189,6 +219,10 @@ def from_kernel() -> list[dict[str, Any]]:
              starts=[0], kind="check", detail=True, model_id="abc"),
         case("more of a check", status("running", 5, **check), TABLE, [0, 3], 2,
              starts=[3], kind="check"),
+        case("a refinement", status("paused", 2, **refinement), TABLE[:2], [0], 0,
+             starts=[0], kind="refinement", detail=True, model_id="abc"),
+        case("the end of a refinement", status("stopped", 5, suggestion=0.01, **refinement), TABLE,
+             [0], 2, starts=[], kind="refinement", lr=0.01),
     ]  # fmt: skip
 
 
@@ -202,6 +236,7 @@ def saved() -> list[dict[str, Any]]:
         }
 
     check = status("finished", 5, steps=6, suggestion=0.01, detail=CHECK_DETAIL)
+    refinement = status("finished", 5, steps=1500, suggestion=0.01, detail=REFINEMENT_DETAIL)
     done = status("finished", 5, suggestion=0.01)
     return [
         of(
@@ -209,6 +244,7 @@ def saved() -> list[dict[str, Any]]:
         ),
         of("rows", "a run", done, TABLE, [0, 3], starts=[0, 3]),
         of("check", "a check", check, TABLE, [0, 3], starts=[0, 3]),
+        of("refinement", "a refinement", refinement, TABLE, [0], starts=[0]),
     ]
 
 
@@ -221,6 +257,12 @@ def from_page() -> list[dict[str, Any]]:
         message({"type": "resync", "run": 1, "from": 3}, run=1, start=3, kind="rows"),
         message(
             {"type": "resync", "of": "check", "run": 1, "from": 0}, run=1, start=0, kind="check"
+        ),
+        message(
+            {"type": "resync", "of": "refinement", "run": 1, "from": 0},
+            run=1,
+            start=0,
+            kind="refinement",
         ),
         *(message({"type": "command", "name": name}, name=name) for name in NAMES["commands"]),
         message(
@@ -249,7 +291,7 @@ ACCEPTED = [
 REFUSED: list[Any] = [
     *(None, 5, "hello", [], {}, {"type": None}, {"type": ["hello"]}, {"type": "eval", "code": "1"}),
     *({"type": name} for name in ("resync", "command", "run", "pick", "export")),
-    *({"type": name} for name in ("rows", "sync", "check", "exported")),
+    *({"type": name} for name in ("rows", "sync", "check", "refinement", "exported")),
     *({"type": "resync", "run": 1, "from": value} for value in (-1, 0.5, "0", True, None)),
     *({"type": "resync", "run": value, "from": 0} for value in (-1, 1.5, "1", True, None)),
     *({"type": "resync", "of": value, "run": 1, "from": 0} for value in ("sync", None, ["check"])),

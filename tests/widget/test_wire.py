@@ -16,10 +16,13 @@ from lrwidget.stream.protocol import (
     Landmarks,
     Legend,
     OptimizerRecipe,
+    RefinementMessage,
     RowsMessage,
     SavedCheck,
+    SavedRefinement,
     SavedRun,
 )
+from lrwidget.stream.refinement import RefinementDetail, TrialDetail
 from tests.widget.finder import comm_of, finder
 
 WIRE = json.loads((Path(__file__).parents[1] / "vectors" / "wire.json").read_text("utf-8"))
@@ -48,6 +51,8 @@ def test_every_message_and_value_has_the_fields_of_its_type(namespace: dict[str,
     w.wait()
     w.check([1e-3, 1e-2], steps=2)
     w.wait()
+    w.refine(budget=200)
+    w.wait()
     comm.say(type="export", name="best_lr")
     comm.say(type="hello")
 
@@ -57,15 +62,19 @@ def test_every_message_and_value_has_the_fields_of_its_type(namespace: dict[str,
     assert fits(w._detail["landmarks"], Landmarks)
     assert set(w._detail["landmarks"]) == set(Landmarks.__annotations__)
     assert fits(w._detail["optimizer"], OptimizerRecipe)
-    state = w.get_state(["_runs", "_check"])
+    state = w.get_state(["_runs", "_check", "_refinement"])
     assert all(fits(run, SavedRun) for run in state["_runs"])
     assert fits(state["_check"], SavedCheck)
     assert fits(state["_check"]["detail"], CheckDetail)
+    assert fits(state["_refinement"], SavedRefinement)
+    assert fits(state["_refinement"]["detail"], RefinementDetail)
+    assert all(fits(one, TrialDetail) for one in state["_refinement"]["detail"]["trials"])
 
     described = {
         "rows": RowsMessage,
         "sync": RowsMessage,
         "check": CheckMessage,
+        "refinement": RefinementMessage,
         "exported": ExportedMessage,
     }
     contents = [message.content for message in comm.sent if message.content]

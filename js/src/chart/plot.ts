@@ -13,6 +13,7 @@ import { across, type Place, placeTwin } from "./place";
 import { RangeBand } from "./range";
 import { Regions } from "./regions";
 import { RuleTicks } from "./rules";
+import { TriedRates } from "./tried";
 import { zoomBy } from "./zoom";
 
 export class Plot {
@@ -28,6 +29,7 @@ export class Plot {
   private readonly regions: Regions;
   private readonly rules: RuleTicks;
   private readonly range: RangeBand;
+  private readonly tried: TriedRates;
   readonly el: HTMLElement;
   private drawn = false;
 
@@ -38,6 +40,7 @@ export class Plot {
     this.regions = new Regions(session);
     this.rules = new RuleTicks(session);
     this.range = new RangeBand(session);
+    this.tried = new TriedRates(session);
     this.el = h(
       "div.chart",
       {},
@@ -45,6 +48,7 @@ export class Plot {
       this.rules.under,
       this.range.shade,
       this.figure,
+      this.tried.el,
       this.empty,
       this.chosen,
       this.suggested,
@@ -147,10 +151,12 @@ export class Plot {
     this.regions.update(place);
     this.range.update(place);
     this.rules.update(place);
+    this.tried.update(place);
     const taken = status.suggestion === lr;
     const suggestion = taken ? null : status.suggestion;
     const doubt = detail.confidence === "low" ? ", low confidence" : "";
-    const chosen = lr === null ? "" : formatRate(lr, 3) + (taken ? doubt : "");
+    const refined = lr !== null && lr === this.session.refinedRate ? ", refined" : "";
+    const chosen = lr === null ? "" : formatRate(lr, 3) + (refined || (taken ? doubt : ""));
     const suggested = suggestion === null ? "" : `suggested ${formatRate(suggestion)}${doubt}`;
     // Each label stands on the side of its line that is away from the other line.
     const first = lr !== null && suggestion !== null && lr < suggestion;

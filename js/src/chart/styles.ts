@@ -7,6 +7,17 @@ export const QUIET = 1.2;
 /** Opacity of the raw lines of several sweeps, which lie over each other. */
 export const FAINT = 0.5;
 
+/** The number of a rate on a ladder of half decades, as the trials of a refinement lie on it. */
+export function rungOf(lr: number): number {
+  return Math.round(2 * Math.log10(lr));
+}
+
+/** The colour of a trial, by its rate alone, so that it stays; six neighbours differ. */
+export function trialColour(lr: number): string {
+  const hue = (((260 - 60 * rungOf(lr)) % 360) + 360) % 360;
+  return `light-dark(oklch(48% 0.15 ${hue}), oklch(80% 0.12 ${hue}))`;
+}
+
 /** A mark's label up to the number of its style, where it has one. */
 export type MarkName =
   "other" | "band" | "raw loss" | "smoothed loss" | "median" | "suggestion" | "rule" | "marker";

@@ -23,8 +23,8 @@ export interface TrialsPicture {
   width: number;
 }
 
-const HEIGHT = 210;
-const MARGIN = { left: 60, right: 64, top: 10, bottom: 40 };
+export const HEIGHT = 210;
+export const MARGIN = { left: 60, right: 64, top: 10, bottom: 40 };
 /** Further trials use the same colours again. */
 const COLOURS = 6;
 
@@ -32,12 +32,7 @@ export class TrialsPlot {
   readonly el = s("svg", { role: "img", class: "lrw-trials", height: HEIGHT });
 
   draw({ curves, lrs, best, steps, width }: TrialsPicture, summary: string): void {
-    const frame: Frame = {
-      left: MARGIN.left,
-      top: MARGIN.top,
-      width: Math.max(width - MARGIN.left - MARGIN.right, 50),
-      height: HEIGHT - MARGIN.top - MARGIN.bottom,
-    };
+    const frame = frameOf(width);
     const range = curvesRange(curves);
     const right = frame.left + frame.width;
     const bottom = frame.top + frame.height;
@@ -51,17 +46,17 @@ export class TrialsPlot {
       const { y } = place(0, loss, steps, range, frame);
       grid.push(
         s("path", { class: "lrw-grid", d: `M${frame.left} ${y}H${right}` }),
-        text(ticks.labels[String(loss)] ?? "", frame.left - 8, y, "end"),
+        svgText(ticks.labels[String(loss)] ?? "", frame.left - 8, y, "end"),
       );
     }
     for (const step of stepTicks(steps, frame.width)) {
       const { x } = place(step - 1, 0, steps, range, frame);
-      grid.push(text(String(step), x, bottom + 12, "middle"));
+      grid.push(svgText(String(step), x, bottom + 12, "middle"));
     }
     grid.push(
       s("path", { class: "lrw-axis", d: `M${frame.left} ${frame.top}V${bottom}H${right}` }),
-      text("step", frame.left + frame.width / 2, bottom + 29, "middle", "lrw-axis-name"),
-      upright("smoothed loss", 14, frame.top + frame.height / 2),
+      svgText("step", frame.left + frame.width / 2, bottom + 29, "middle", "lrw-axis-name"),
+      uprightText("smoothed loss", 14, frame.top + frame.height / 2),
     );
 
     // An inner svg clips to the frame.
@@ -88,13 +83,23 @@ export class TrialsPlot {
     );
     const labels = ends.flatMap(({ trial, at }, i) => {
       const name = formatRate(lrs[trial]!);
-      const label = text(name, at.x + 9, heights[i]!, "start", "lrw-trial-label");
+      const label = svgText(name, at.x + 9, heights[i]!, "start", "lrw-trial-label");
       setClass(label, "best", lrs[trial] === best);
       const dot = { class: "lrw-trial-end", cx: at.x, cy: at.y, r: "3.5" };
       return [coloured(s("circle", dot), trial), coloured(label, trial)];
     });
     this.el.replaceChildren(...grid, lines, ...labels);
   }
+}
+
+/** The frame of a plot of this width, in pixels. */
+export function frameOf(width: number): Frame {
+  return {
+    left: MARGIN.left,
+    top: MARGIN.top,
+    width: Math.max(width - MARGIN.left - MARGIN.right, 50),
+    height: HEIGHT - MARGIN.top - MARGIN.bottom,
+  };
 }
 
 /** A sample of a trial's line, for the table. */
@@ -115,7 +120,7 @@ function coloured<T extends SVGElement>(element: T, trial: number): T {
 }
 
 /** The first and the last step, and round numbers between. */
-function stepTicks(steps: number, width: number): number[] {
+export function stepTicks(steps: number, width: number): number[] {
   const between = lossTicks({ min: 0, max: steps }, Math.max(2, Math.floor(width / 90))).values;
   const apart = (steps / width) * 40;
   const whole = between.filter(
@@ -124,7 +129,7 @@ function stepTicks(steps: number, width: number): number[] {
   return steps > 1 ? [1, ...whole, steps] : [1];
 }
 
-function text(
+export function svgText(
   content: string,
   x: number,
   y: number,
@@ -144,8 +149,8 @@ function text(
   );
 }
 
-function upright(content: string, x: number, y: number): SVGElement {
-  const el = text(content, x, y, "middle", "lrw-axis-name");
+export function uprightText(content: string, x: number, y: number): SVGElement {
+  const el = svgText(content, x, y, "middle", "lrw-axis-name");
   setAttribute(el, "transform", `rotate(-90 ${x} ${y})`);
   return el;
 }

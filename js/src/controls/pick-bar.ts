@@ -1,10 +1,11 @@
-// The bar at the bottom: the chosen rate as a number; checks, exports and copies it.
+// The bar at the bottom: the chosen rate as a number; refines, exports and copies it.
 import { button, h, on, setAttribute, setClass, setText } from "../dom";
 import { copyText } from "../export/clipboard";
 import { clampRate } from "../numeric/axis";
 import type { Session } from "../state/session";
 import { formatRate, parseRate } from "../text/format";
-import { describeOutside } from "../text/words";
+import { hasEnded } from "../stream/protocol";
+import { describeCost, describeNextStep, describeOutside } from "../text/words";
 
 const NO_RATE = "There is no learning rate to export yet: run the sweep or pick one.";
 const NO_VARIABLE = "There is no kernel whose variable could be written.";
@@ -15,6 +16,8 @@ export class PickBar {
   private readonly variable = textField("Variable", "variable");
   private readonly complaint = h("div.complaint", { id: uniqueId(), role: "alert" });
   private readonly exportButton = button("button", "Export");
+  private readonly refineButton = button("button", "Refine");
+  /** Takes the place of Refine where that cannot run. */
   private readonly checkButton = button("button", "Check", {
     title:
       "Train 100 steps at a third of this rate, at it, and at three times it, and compare. The model is restored.",
@@ -25,7 +28,11 @@ export class PickBar {
   private typing = false;
   private shownRate: number | null = null;
 
-  constructor(private readonly session: Session) {
+  /** `focusRefinement` moves the focus to the refinement that has begun. */
+  constructor(
+    private readonly session: Session,
+    private readonly focusRefinement: () => void,
+  ) {
     const { rate, variable } = this;
     rate.inputMode = "decimal";
     setAttribute(rate, "aria-describedby", this.complaint.id);
@@ -50,6 +57,9 @@ export class PickBar {
     on(this.copyButton, "click", () => {
       void this.copy();
     });
+    on(this.refineButton, "click", () => {
+      session.command("refine");
+    });
     on(this.checkButton, "click", () => {
       session.command("check");
     });
@@ -66,6 +76,7 @@ export class PickBar {
           "div.field",
           {},
           h("label", {}, "Learning rate", rate),
+          this.refineButton,
           this.checkButton,
           this.stopButton,
         ),
@@ -87,7 +98,7 @@ export class PickBar {
   }
 
   update(): void {
-    const { lr, traits, underWay, check, detail } = this.session;
+    const { lr, traits, underWay, check, refinement, detail, status } = this.session;
     const { connected } = this.session.connection;
     if (lr !== this.shownRate) {
       // Another rate was chosen elsewhere: drop a rejected input.
@@ -99,15 +110,27 @@ export class PickBar {
     const noRate = lr === null;
     this.exportButton.disabled = !connected || noRate;
     this.copyButton.disabled = noRate;
-    setClass(this.exportButton, "primary", !noRate && !underWay);
+    const refined = this.session.refines(this.session.runs.active);
+    const offersRefine =
+      connected && !underWay && !refined && describeNextStep(status, detail) !== "";
+    setClass(this.exportButton, "primary", !noRate && !underWay && !offersRefine);
+    setClass(this.refineButton, "primary", offersRefine);
+    const swept = hasEnded(status.state) && status.step > 0;
+    this.refineButton.disabled = !connected || underWay || !swept;
+    this.refineButton.title = swept
+      ? `Try rates around the suggestion in short trials and compare them on held-out data: ${describeCost(status, detail)}. The model is restored.`
+      : "After a sweep: try rates around the suggestion in short trials, and compare them on held-out data.";
     this.checkButton.disabled = !connected || noRate || underWay;
     this.stopButton.disabled = !connected;
-    // A button that is hidden passes the focus to the other.
-    const focused =
-      document.activeElement === this.checkButton || document.activeElement === this.stopButton;
-    this.checkButton.hidden = check.underWay || Boolean(detail.elsewhere);
+    // A button that is hidden passes the focus to the one in its place.
+    const places = [this.refineButton, this.checkButton, this.stopButton];
+    const focused = places.some((one) => one === document.activeElement);
+    const cannotRefine = detail.budget === 0;
+    this.refineButton.hidden = this.session.trying || cannotRefine;
+    this.checkButton.hidden = this.session.trying || !cannotRefine || Boolean(detail.elsewhere);
     this.stopButton.hidden = !check.underWay;
-    if (focused) (check.underWay ? this.stopButton : this.checkButton).focus();
+    if (focused && refinement.underWay) this.focusRefinement();
+    else if (focused) places.find(({ hidden }) => !hidden)?.focus();
   }
 
   private applyRate(): void {

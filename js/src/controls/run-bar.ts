@@ -49,7 +49,7 @@ export class RunBar {
   }
 
   update(): void {
-    const { displayedStatus: status, lr, check, span, detail } = this.session;
+    const { displayedStatus: status, lr, trying, span, detail } = this.session;
     const { connected } = this.session.connection;
     const extend = this.buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
@@ -58,7 +58,7 @@ export class RunBar {
     for (const [command, button] of this.buttons) {
       const can = command !== "extend" || detail.extends !== false;
       button.hidden = !shown.includes(command) || !can;
-      button.disabled = !connected || (command === "start" && check.underWay);
+      button.disabled = !connected || (command === "start" && trying);
       // After a run with a rate, Export is the primary button instead of Start.
       const primary = shown[0] === command && (command !== "start" || lr === null);
       setClass(button, "primary", primary);

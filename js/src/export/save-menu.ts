@@ -6,7 +6,7 @@ import { pictureOf, pngOf, sourceOf } from "./picture";
 import { csvOf, type Fact, fileName, markdownOf, summaryOf } from "./summary";
 
 /** The facts of the summary that stand below the picture. */
-const CAPTION = ["run", "range", "chosen rate", "suggested rate"];
+const CAPTION = ["run", "range", "chosen rate", "suggested rate", "refined rate"];
 
 interface Action {
   name: string;
@@ -17,7 +17,11 @@ export class SaveMenu {
   readonly el: HTMLDetailsElement;
 
   constructor(session: Session, chart: HTMLElement) {
-    const summary = (): Fact[] => summaryOf(session.runs.active, session.lr, session.lrRange);
+    const summary = (): Fact[] => {
+      const { runs, lr, lrRange, refinement } = session;
+      const own = session.refines(runs.active) ? refinement : null;
+      return summaryOf(runs.active, lr, lrRange, own);
+    };
     const picture = (): SVGSVGElement =>
       pictureOf(
         chart,

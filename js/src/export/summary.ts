@@ -1,4 +1,5 @@
 // The rows as CSV, and a summary of a run as Markdown.
+import type { Refinement } from "../state/refinement";
 import type { Run } from "../state/runs";
 import type { RunTable } from "../stream/rows";
 import { formatRate } from "../text/format";
@@ -39,6 +40,7 @@ export function summaryOf(
   run: Run,
   lr: number | null,
   range: readonly [number, number] | null,
+  refinement: Pick<Refinement, "status" | "detail"> | null = null,
 ): Fact[] {
   const { label, span, status, detail, table } = run;
   const { suggestion } = status;
@@ -68,12 +70,22 @@ export function summaryOf(
       text: `${status.step} of ${status.steps}, ${detail.stop_reason ?? status.state}`,
     },
     { name: "suggested rate", text: suggested },
+    { name: "refined rate", text: refinement ? refined(refinement) : "" },
     { name: "rules", text: list(detail.suggestions ?? {}) },
     { name: "landmarks", text: list(landmarks) },
     { name: "chosen rate", text: lr === null ? "" : formatRate(lr, 3) },
     { name: "chosen range", text: range ? ends(...range) : "" },
   ];
   return facts.filter(({ text }) => text !== "");
+}
+
+/** The outcome of a refinement; empty before its end. */
+function refined({ status, detail }: Pick<Refinement, "status" | "detail">): string {
+  const { reason, confidence } = detail;
+  if (reason === "") return "";
+  const { suggestion } = status;
+  const rate = suggestion === null ? "" : `${formatRate(suggestion)}, ${confidence!} confidence`;
+  return [rate, reason].filter(Boolean).join(": ");
 }
 
 /** A table of two columns. */

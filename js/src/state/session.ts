@@ -1,4 +1,4 @@
-// The state of one widget model, shared by all its views: runs, check, and what the user has chosen.
+// The state of one widget model, shared by all its views: runs, trials, and what the user has chosen.
 // Views read it and are called back after every change.
 import { clampRate, partBetween, type Span, union } from "../numeric/axis";
 import type {
@@ -6,6 +6,7 @@ import type {
   Detail,
   FromKernel,
   FromPage,
+  MissingRows,
   Model,
   RowsMessage,
   RunAction,
@@ -17,6 +18,7 @@ import type { RowStore } from "../stream/rows";
 import { syncTraits, type SyncedTraits } from "./synced-trait";
 import { Check } from "./check";
 import { KernelConnection } from "./kernel-connection";
+import { Refinement } from "./refinement";
 import { type Run, Runs } from "./runs";
 import { ViewState } from "./view-state";
 
@@ -30,6 +32,7 @@ export class Session {
   readonly connection: KernelConnection;
   readonly runs: Runs;
   readonly check = new Check();
+  readonly refinement = new Refinement();
   readonly traits: SyncedTraits<(typeof SYNCED)[number]>;
   dragging = false;
   /** The id of the widget's own model; null until the kernel has sent it. */
@@ -51,9 +54,10 @@ export class Session {
         this.view.changed();
       },
       {
-        // A suggestion that the kernel set before it received the user's pick is outdated.
+        // What the kernel set before it received the user's pick is outdated.
         lr: (lr) => {
-          const outdated = this.picked && !model.get("_picked") && lr === model.get("suggestion");
+          const programs = [model.get("suggestion"), model.get("_refinement")?.suggestion];
+          const outdated = this.picked && !model.get("_picked") && programs.includes(lr);
           return !this.dragging && !outdated;
         },
         lr_range: () => !this.dragging,
@@ -62,6 +66,7 @@ export class Session {
     this.loadSavedRuns(model.get("_runs"));
     this.readTraits();
     this.check.loadSaved(model.get("_check"));
+    this.refinement.loadSaved(model.get("_refinement"));
     this.listen();
     model.send({ type: "hello" } satisfies FromPage);
   }
@@ -93,9 +98,25 @@ export class Session {
     return this.runs.active.span ?? { low, high };
   }
 
+  /** The rates that can be chosen: those of the sweep, and those that its refinement has tried. */
+  get reach(): Span {
+    const refined = this.refines(this.runs.active) ? this.refinement.span : null;
+    return union([this.span, ...(refined ? [refined] : [])]);
+  }
+
   /** The rates of all runs that are drawn. */
   get fullSpan(): Span {
-    return union([this.span, ...this.others.flatMap(({ span }) => span ?? [])]);
+    return union([this.reach, ...this.others.flatMap(({ span }) => span ?? [])]);
+  }
+
+  /** The refined rate of the active run; null without one. */
+  get refinedRate(): number | null {
+    return this.refines(this.runs.active) ? this.refinement.status.suggestion : null;
+  }
+
+  /** Whether the refinement is of this run. */
+  refines(run: Run): boolean {
+    return this.refinement.store.current !== null && this.refinement.detail.sweep === run.number;
   }
 
   /** The rates at the ends of the x axis. */
@@ -113,9 +134,14 @@ export class Session {
     return leftBehind ? { ...status, state: "stopped" } : status;
   }
 
-  /** Whether a sweep or a check is under way. */
+  /** Whether a check or a refinement is under way. */
+  get trying(): boolean {
+    return this.check.underWay || this.refinement.underWay;
+  }
+
+  /** Whether a sweep, a check or a refinement is under way. */
   get underWay(): boolean {
-    return this.runs.underWay || this.check.underWay;
+    return this.runs.underWay || this.trying;
   }
 
   /** The runs that are drawn beside the active one. */
@@ -138,7 +164,7 @@ export class Session {
 
   /** The state to save with the notebook; messages have brought more than the traits hold. */
   saved(): Partial<Traits> {
-    const { runs, lr, detail, status, check } = this;
+    const { runs, lr, detail, status, check, refinement } = this;
     const all = new Set([...runs.list, runs.active]);
     return {
       ...status,
@@ -147,6 +173,7 @@ export class Session {
       _legend: { ...this.model.get("_legend"), active: runs.active.number },
       _runs: [...all].map((run) => run.saved()),
       _check: check.saved(),
+      _refinement: refinement.saved(),
     };
   }
 
@@ -170,9 +197,9 @@ export class Session {
       return;
     }
     const { active } = this.runs;
-    const unpicked = this.lr === null || this.lr === active.status.suggestion;
+    const unpicked = this.lr === null || this.lr === this.rateOf(active);
     this.runs.activate(run.number);
-    if (unpicked) this.traits.lr.value = run.status.suggestion;
+    if (unpicked) this.traits.lr.value = this.rateOf(run);
     this.view.changed();
   }
 
@@ -193,7 +220,7 @@ export class Session {
   /** Takes the rate that the user has chosen; from now on only the user moves the marker. */
   pick(lr: number): void {
     this.picked = true;
-    const clamped = clampRate(lr, this.span);
+    const clamped = clampRate(lr, this.reach);
     // An unchanged trait is not sent, but the kernel must learn that the rate was picked.
     if (clamped === this.lr) {
       if (!this.dragging) this.connection.send({ type: "pick", lr });
@@ -215,7 +242,7 @@ export class Session {
 
   setRange(range: readonly [number, number] | null): void {
     if (range) {
-      const [low, high] = [clampRate(range[0], this.span), clampRate(range[1], this.span)];
+      const [low, high] = [clampRate(range[0], this.reach), clampRate(range[1], this.reach)];
       if (!(low < high)) return;
       range = [low, high];
     }
@@ -233,6 +260,12 @@ export class Session {
         case "check":
           this.modelId ??= content.model_id ?? null;
           this.check.receive(content, buffers[0]);
+          this.afterMessage();
+          break;
+        case "refinement":
+          this.modelId ??= content.model_id ?? null;
+          this.refinement.receive(content, buffers[0]);
+          this.moveMarker(content.lr);
           this.afterMessage();
           break;
         case "rows":
@@ -263,6 +296,10 @@ export class Session {
       this.check.loadSaved(model.get("_check"));
       this.view.changed();
     });
+    model.on("change:_refinement", () => {
+      this.refinement.loadSaved(model.get("_refinement"));
+      this.view.changed();
+    });
     model.on("change:_range", () => {
       this.view.changed();
     });
@@ -273,11 +310,22 @@ export class Session {
     const before = this.status;
     const run = this.runs.receive(message, buffer);
     if (run === this.runs.active) {
-      if (typeof message.lr === "number" && !this.picked && !this.dragging)
-        this.traits.lr.value = message.lr;
+      this.moveMarker(message.lr);
       this.afterStatus(before);
     }
     this.afterMessage();
+  }
+
+  /** The rate that the program chooses for a run: the refined one, else the suggestion. */
+  private rateOf(run: Run): number | null {
+    const { status } = this.refinement;
+    const ended = status.state === "finished" || status.state === "stopped";
+    return this.refines(run) && ended ? status.suggestion : run.status.suggestion;
+  }
+
+  /** Moves the marker as the program asks for it, unless the user has picked. */
+  private moveMarker(lr: number | null | undefined): void {
+    if (typeof lr === "number" && !this.picked && !this.dragging) this.traits.lr.value = lr;
   }
 
   private afterMessage(): void {
@@ -321,10 +369,12 @@ export class Session {
 
   private requestMissing(): void {
     const now = performance.now();
-    for (const ask of [...this.store.resync(now), ...this.check.resync(now)]) {
+    const all = [this.store, this.check, this.refinement];
+    for (const ask of all.flatMap<MissingRows>((rows) => rows.resync(now))) {
       this.connection.send({ type: "resync", ...ask });
     }
-    if (this.retry !== null || !(this.store.missing || this.check.store.missing)) return;
+    const stores = [this.store, this.check.store, this.refinement.store];
+    if (this.retry !== null || !stores.some(({ missing }) => missing)) return;
     this.retry = setTimeout(() => {
       this.retry = null;
       this.requestMissing();

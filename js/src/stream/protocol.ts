@@ -26,6 +26,7 @@ export const COMMANDS = [
   "reset",
   "apply",
   "check",
+  "refine",
   "extend",
 ] as const;
 export type Command = (typeof COMMANDS)[number];
@@ -71,6 +72,8 @@ export interface Detail {
   extends?: boolean;
   /** The number of steps that an extension adds to each sweep. */
   adds?: number;
+  /** Steps that a refinement may take, those of the sweep included; 0 if it cannot run. */
+  budget?: number;
 }
 
 /** The list of runs. It has the active run only from its start on. */
@@ -93,23 +96,70 @@ export interface CheckDetail {
   traceback?: string | null;
 }
 
-/** The status of a check; its suggestion is the best rate. */
-export interface CheckMessage extends Status {
-  type: "check";
+/** A trial: all rows with its rate, except the first `dropped`, are its steps. */
+export interface TrialDetail {
+  lr: number;
+  /** Rows of an earlier attempt, which began anew. */
+  dropped: number;
+  /** Steps so far and the loss on held-out data, in rising order. */
+  held_out: [number, number][];
+  stop_reason: string | null;
+}
+
+/** The details of a refinement; trials are in the order of their starts. */
+export interface RefinementDetail {
+  /** The number of the run whose suggestion is refined. */
+  sweep: number;
+  /** Part of the budget. */
+  sweep_steps: number;
+  trials: TrialDetail[];
+  /** The rate with the lowest held-out loss among the compared trials. */
+  best: number | null;
+  /** Of the chosen rate, at the end. */
+  reason: string;
+  confidence: "high" | "low" | null;
+  /** The held-out loss before the first step. */
+  untrained: number | null;
+  /** The data for comparing trials, in words. */
+  held_out: string;
+  planned_steps: number | null;
+  /** Size of the states that are kept to continue trials. */
+  kept_bytes: number;
+  kept_in: "device" | "cpu" | "disk" | "";
+  traceback?: string | null;
+  notice?: string;
+}
+
+/** Rows and status of several trials. */
+export interface TrialsMessage<Kind extends string, Detail> extends Status {
+  type: Kind;
   run: number;
   offset: number;
-  /** The first row of each trial; the last trial is in progress. */
   starts: number[];
   /** Present only when it changed. */
-  detail?: CheckDetail;
+  detail?: Detail;
   /** With `detail`. */
   model_id?: string | null;
 }
 
-/** A whole check, as the saved state holds it. */
-export interface SavedCheck extends CheckMessage {
+/** The status of a check; `starts` are the first rows of the trials, and the last is in progress. */
+export type CheckMessage = TrialsMessage<"check", CheckDetail>;
+
+/** The status of a refinement; its steps are the budget, its suggestion is the refined rate. */
+export interface RefinementMessage extends TrialsMessage<"refinement", RefinementDetail> {
+  /** Present only when the program moves the marker. */
+  lr?: number | null;
+}
+
+interface WithData {
   data: DataView | ArrayBuffer | Uint8Array;
 }
+
+/** A whole check, as the saved state holds it. */
+export type SavedCheck = CheckMessage & WithData;
+
+/** A whole refinement, as the saved state holds it. */
+export type SavedRefinement = RefinementMessage & WithData;
 
 /** The traits that both sides know. */
 export interface Traits {
@@ -133,6 +183,7 @@ export interface Traits {
   /** Numbers of the runs that are not drawn. */
   _hidden: number[];
   _check: SavedCheck | null;
+  _refinement: SavedRefinement | null;
   /** Whether the kernel knows of a rate that was chosen by hand. */
   _picked: boolean;
 }
@@ -174,9 +225,7 @@ export interface RowsMessage extends Partial<Status> {
 }
 
 /** A whole run, as the saved state holds it. */
-export interface SavedRun extends RowsMessage {
-  data: DataView | ArrayBuffer | Uint8Array;
-}
+export type SavedRun = RowsMessage & WithData;
 
 /** The answer to "export". */
 export interface ExportedMessage {
@@ -185,19 +234,19 @@ export interface ExportedMessage {
   text: string;
 }
 
-export type FromKernel = RowsMessage | CheckMessage | ExportedMessage;
+export type FromKernel = RowsMessage | CheckMessage | RefinementMessage | ExportedMessage;
 
 /** The page has its model and requests everything. */
 export interface Hello {
   type: "hello";
 }
 
-/** The first missing row of a run or of a check. */
+/** The first missing row of a run, a check or a refinement. */
 export interface MissingRows {
   run: number;
   from: number;
   /** Of a sweep where it is left out. */
-  of?: "check";
+  of?: "check" | "refinement";
 }
 
 /** Requests rows again. */

@@ -23,11 +23,28 @@ export function formatLoss(loss: number): string {
 /** The time left, in words; empty before the first step. */
 export function formatTimeLeft(elapsed: number, step: number, steps: number): string {
   if (step < 1 || !(elapsed > 0) || steps <= step) return "";
-  const seconds = Math.ceil((elapsed / step) * (steps - step));
-  if (seconds < 60) return `${seconds} s left`;
+  return `${formatDuration((elapsed / step) * (steps - step))} left`;
+}
+
+/** Seconds in words: "12 s", "3 min", "1 h 5 min". */
+export function formatDuration(time: number): string {
+  const seconds = Math.ceil(time);
+  if (seconds < 60) return `${seconds} s`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `${minutes} min left`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min left`;
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A count with commas between the thousands: "1,290". */
+export function formatCount(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
+/** A size in bytes: "640 B", "12 kB", "3.4 MB". */
+export function formatSize(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB"];
+  const order = bytes < 1 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1);
+  return `${Number((bytes / 1000 ** order).toPrecision(2))} ${units[order]!}`;
 }
 
 /** The rate that the text means, or a sentence that says why it is none. */

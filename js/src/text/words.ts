@@ -2,7 +2,7 @@
 import type { Span } from "../numeric/axis";
 import type { KernelState } from "../stream/kernel";
 import type { Command, Detail, RunAction, Status } from "../stream/protocol";
-import { formatLoss, formatRate, formatTimeLeft } from "./format";
+import { formatCount, formatDuration, formatLoss, formatRate, formatTimeLeft } from "./format";
 
 /** The state of a run for the live region: short while it runs, with the outcome at its end. */
 export function describeState(status: Status, detail: Detail, span: Span, sweeps = 1): string {
@@ -40,6 +40,23 @@ function describeSuggestion(
   return reason ? `${rate}: ${sentence(reason)}` : `${rate}.`;
 }
 
+/** What a refinement costs at most: "at most 1,400 steps, about 2 min". */
+export function describeCost({ step, elapsed }: Status, { budget = 0 }: Detail): string {
+  const steps = Math.max(budget - step, 0);
+  const time = step > 0 && elapsed > 0 ? `, about ${formatDuration((elapsed / step) * steps)}` : "";
+  return `at most ${formatCount(steps)} steps${time}`;
+}
+
+/** The next step to take after a sweep that says little; empty if it says enough. */
+export function describeNextStep(status: Status, detail: Detail): string {
+  const { suggestion, state, step } = status;
+  const ended = state === "finished" || state === "diverged" || state === "stopped";
+  if (!ended || step === 0 || !detail.budget) return "";
+  if (suggestion !== null && detail.confidence !== "low") return "";
+  const does = suggestion === null ? "looks for a rate" : "tries rates around it";
+  return `Refine ${does} in short trials: ${describeCost(status, detail)}.`;
+}
+
 /** The spread of the sweeps' own suggestions: "spread 0.12 decades over 3 sweeps". */
 export function describeSpread(spread: number, sweeps: number): string {
   return `spread ${spread.toFixed(2)} decades over ${sweeps} sweeps`;
@@ -64,6 +81,7 @@ const LABEL: Record<Command | RunAction | "export", string> = {
   reset: "Reset",
   apply: "Apply",
   check: "Check",
+  refine: "Refine",
   extend: "Extend",
   export: "Export",
   activate: "Use",

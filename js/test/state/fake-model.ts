@@ -26,6 +26,7 @@ export class FakeModel {
     _runs: null,
     _hidden: [],
     _check: null,
+    _refinement: null,
     _picked: false,
   };
 

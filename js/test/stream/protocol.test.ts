@@ -12,13 +12,18 @@ import {
   type Landmarks,
   type Legend,
   type OptimizerRecipe,
+  type RefinementDetail,
+  type RefinementMessage,
   type RowsMessage,
   RUN_ACTIONS,
   RUN_STATES,
   type SavedCheck,
+  type SavedRefinement,
   type SavedRun,
   type Traits,
+  type TrialDetail,
 } from "../../src/stream/protocol";
+import type { Session } from "../../src/state/session";
 import { type FakeModel, open } from "../state/fake-model";
 
 type WithHex<T> = Omit<T, "data"> & { data: string };
@@ -33,9 +38,15 @@ interface Wire {
   fields: Record<string, string[]>;
   traits: string[];
   set_by_page: string[];
-  from_kernel: (Table & { content: RowsMessage | CheckMessage; buffers: string[] })[];
+  from_kernel: (Table & {
+    content: RowsMessage | CheckMessage | RefinementMessage;
+    buffers: string[];
+  })[];
   exported: ExportedMessage[];
-  saved: (Table & { kind: "rows" | "check"; value: WithHex<SavedRun | SavedCheck> })[];
+  saved: (Table & {
+    kind: "rows" | "check" | "refinement";
+    value: WithHex<SavedRun | SavedCheck | SavedRefinement>;
+  })[];
   from_page: { content: FromPage }[];
 }
 
@@ -48,10 +59,13 @@ type Described = { [M in FromPage as M["type"]]: M } & {
 } & {
   saved_run: SavedRun;
   saved_check: SavedCheck;
+  saved_refinement: SavedRefinement;
   detail: Detail;
   landmarks: Landmarks;
   optimizer: OptimizerRecipe;
   check_detail: CheckDetail;
+  refinement_detail: RefinementDetail;
+  trial: TrialDetail;
   legend: Legend;
 };
 type Keys<T> = Record<keyof T, true>;
@@ -61,14 +75,17 @@ const outcome = { error: true, suggestion: true, detail: true, model_id: true } 
 const place = { type: true, run: true, offset: true, starts: true } as const;
 const rows: Keys<RowsMessage> = { ...place, ...status, ...outcome, lr: true };
 const check: Keys<CheckMessage> = { ...place, ...status, ...outcome };
+const refinement: Keys<RefinementMessage> = { ...rows };
 
 /** The compiler asks for each field of each type. */
 const FIELDS: { [Name in keyof Described]: Keys<Described[Name]> } = {
   rows,
   check,
+  refinement,
   exported: { type: true, ok: true, text: true },
   saved_run: { ...rows, data: true },
   saved_check: { ...check, data: true },
+  saved_refinement: { ...refinement, data: true },
   detail: {
     reason: true,
     traceback: true,
@@ -84,6 +101,7 @@ const FIELDS: { [Name in keyof Described]: Keys<Described[Name]> } = {
     elsewhere: true,
     extends: true,
     adds: true,
+    budget: true,
   },
   landmarks: { falls_at: true, minimum: true, explodes_at: true },
   optimizer: { name: true, arguments: true, momentum: true },
@@ -94,6 +112,22 @@ const FIELDS: { [Name in keyof Described]: Keys<Described[Name]> } = {
     traceback: true,
     notice: true,
   },
+  refinement_detail: {
+    sweep: true,
+    sweep_steps: true,
+    trials: true,
+    best: true,
+    reason: true,
+    confidence: true,
+    untrained: true,
+    held_out: true,
+    planned_steps: true,
+    kept_bytes: true,
+    kept_in: true,
+    traceback: true,
+    notice: true,
+  },
+  trial: { lr: true, dropped: true, held_out: true, stop_reason: true },
   legend: { active: true, runs: true, parallel: true },
   hello: { type: true },
   resync: { type: true, run: true, from: true, of: true },
@@ -151,6 +185,7 @@ describe("kernel and page", () => {
       _runs: true,
       _hidden: true,
       _check: true,
+      _refinement: true,
       _picked: true,
     };
     expect(Object.keys(traits).sort()).toEqual([...wire.traits].sort());
@@ -170,15 +205,20 @@ function expected({ rows }: Table, offset = 0): number[][] {
   return rows.slice(offset).map(([lr, loss]) => [lr, Number(loss)]);
 }
 
+/** What holds the rows of messages of this type; null for those of a sweep. */
+function trialsIn(session: Session, type: string): Session["check"] | Session["refinement"] | null {
+  return type === "check" ? session.check : type === "refinement" ? session.refinement : null;
+}
+
 describe("the page takes", () => {
   it.each(wire.from_kernel.map((c) => [c.name, c] as const))("%s", (_, c) => {
     const { content, buffers } = c;
     const { model, session } = open({ lr: 0.5, state: "running" });
     model.emit("msg:custom", content, buffers.map(bytes));
-    const isCheck = content.type === "check";
+    const trials = trialsIn(session, content.type);
     const run = [session.runs.active, ...session.runs.list].find((r) => r.number === content.run);
-    const table = isCheck ? session.check.store.current : session.store.runs.get(content.run);
-    const taken = isCheck ? session.check : run;
+    const table = trials ? trials.store.current : session.store.runs.get(content.run);
+    const taken = trials ?? run;
     const shown = taken?.status ?? content;
     const { state, step, steps, elapsed, error, suggestion } = content;
     expect(shown).toMatchObject({ state, step, steps, elapsed, error, suggestion });
@@ -201,14 +241,15 @@ describe("the page takes", () => {
   });
   it.each(wire.saved.map((c) => [c.name, c] as const))("%s that was saved", (_, c) => {
     const value = { ...c.value, data: bytes(c.value.data) };
-    const { session } =
-      c.kind === "check"
-        ? open({ _check: value as SavedCheck })
-        : open({ _runs: [value as SavedRun], ...traitsOf(value as SavedRun) });
-    const table = c.kind === "check" ? session.check.store.current : session.store.current;
-    expect(held(table)).toEqual(expected(c));
-    const { _check, _runs } = session.saved();
-    const saved = c.kind === "check" ? _check! : _runs![0]!;
+    const { session } = open(
+      c.kind === "rows"
+        ? { _runs: [value as SavedRun], ...traitsOf(value as SavedRun) }
+        : { [`_${c.kind}`]: value },
+    );
+    const { store } = trialsIn(session, c.kind) ?? session;
+    expect(held(store.current)).toEqual(expected(c));
+    const { _check, _refinement, _runs } = session.saved();
+    const saved = { check: _check!, refinement: _refinement!, rows: _runs![0]! }[c.kind];
     expect({ ...saved, data: hex(saved.data) }).toEqual(c.value);
   });
 });
@@ -227,7 +268,7 @@ describe("the page sends", () => {
       act(opened);
       sent.push(...(sent.length ? [] : hello), ...opened.model.sent);
     };
-    const gap = (type: "rows" | "check", offset: number) => {
+    const gap = (type: "rows" | "check" | "refinement", offset: number) => {
       return ({ model }: { model: FakeModel }): void => {
         model.rows({ state: "running", step: offset }, [3, 2, 1]);
         const more = { type, detail: { lrs: [], final_losses: [], stop_reasons: [] } };
@@ -239,6 +280,7 @@ describe("the page sends", () => {
     };
     say(gap("rows", 5));
     say(gap("check", 2));
+    say(gap("refinement", 2));
     for (const name of COMMANDS)
       say(({ session }) => {
         session.command(name);

@@ -1,0 +1,207 @@
+// The panel of a refinement: its buttons, its progress within the budget, the choice and its reason in
+// words, the curves of its trials, and a table of them.
+import { ErrorBox } from "../controls/error-box";
+import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import type { Trial } from "../state/refinement";
+import type { Session } from "../state/session";
+import type { Command, RunState } from "../stream/protocol";
+import { formatCount, formatLoss, formatRate } from "../text/format";
+import { smoothed } from "../numeric/smoothing";
+import {
+  describeBasis,
+  describeBudget,
+  describeRefinement,
+  describeTrial,
+  describeTrials,
+} from "./refine-words";
+import { RefinePlot, sampleOf } from "./refine-plot";
+import "./refine-panel.css";
+
+/** Steps that "More steps" adds to the budget, as in lrwidget/widget/refine_run.py. */
+const MORE_STEPS = 500;
+const LABELS: [Command, string][] = [
+  ["resume", "Resume"],
+  ["pause", "Pause"],
+  ["stop", "Stop"],
+  ["extend", "More steps"],
+];
+const COLUMNS = ["Learning rate", "Training loss", "Held-out loss", "Trial"];
+
+export class RefinePanel {
+  private readonly buttons = new Map<Command, HTMLButtonElement>();
+  private readonly group = h("div.buttons", { role: "group", "aria-label": "Trials" });
+  private readonly fill = h("div.fill");
+  private readonly progress = h(
+    "div.progress",
+    { role: "progressbar", "aria-label": "Steps of the budget", "aria-valuemin": "0" },
+    this.fill,
+  );
+  private readonly facts = h("div.facts");
+  private readonly state = h("div.refined", { tabIndex: -1, "aria-live": "polite" });
+  private readonly useButton = button("button");
+  private readonly error: ErrorBox;
+  private readonly plot = new RefinePlot();
+  private readonly picture = h("div.trials-box", {}, this.plot.el);
+  private readonly rows = h("tbody");
+  private readonly basis = h("div.hint");
+  private readonly key = h(
+    "div.hint",
+    {},
+    "Dots: loss on held-out data, by which the trials are compared. Thin: smoothed training loss.",
+  );
+  readonly el = h("div.trials-panel.refine", {
+    hidden: true,
+    role: "group",
+    "aria-label": "Refinement",
+  });
+  private shownRows = "";
+  private drawnFrom: readonly unknown[] = [];
+
+  constructor(private readonly session: Session) {
+    this.error = new ErrorBox(() => {
+      const { status, detail } = session.refinement;
+      return status.state === "failed" ? { ...detail, error: status.error } : null;
+    });
+    for (const [command, label] of LABELS) {
+      const element = button("button", label, { hidden: true });
+      on(element, "click", () => {
+        session.command(command);
+      });
+      this.buttons.set(command, element);
+      this.group.append(element);
+    }
+    on(this.useButton, "click", () => {
+      const { offered } = this;
+      if (offered === null) return;
+      session.pick(offered);
+      // The button is about to be hidden.
+      this.state.focus();
+    });
+    const headings = COLUMNS.map((name) => h("th", { scope: "col" }, name));
+    const table = h(
+      "table",
+      { "aria-label": "Tried rates" },
+      h("thead", {}, h("tr", {}, ...headings)),
+      this.rows,
+    );
+    this.picture.append(this.key);
+    this.el.append(
+      h("div.bar", {}, this.group, h("div.run", {}, this.progress, this.facts)),
+      h("div.bar.trials-head", {}, this.state, this.useButton),
+      this.error.el,
+      h("div.trials-body", {}, this.picture, h("div.trials-side", {}, table)),
+      this.basis,
+    );
+  }
+
+  /** Moves the focus to the first button, as the one that started the refinement disappears. */
+  focus(): void {
+    this.buttons.get("pause")!.focus();
+  }
+
+  update(): void {
+    const { refinement, traits } = this.session;
+    const { status, detail, trials } = refinement;
+    const table = refinement.store.current;
+    this.el.hidden = table === null;
+    if (!table) return;
+    const { shown } = this;
+    this.updateButtons(shown);
+    this.updateProgress(shown);
+    setText(this.state, describeRefinement(shown, status, detail, trials));
+    const { offered } = this;
+    this.useButton.hidden = offered === null;
+    if (offered !== null) setText(this.useButton, `Use ${formatRate(offered)}`);
+    this.error.update();
+    setText(this.basis, describeBasis(detail).join(" "));
+
+    const { clientWidth: width } = this.picture;
+    const smoothing = traits.smoothing.value;
+    const reasons = [trials, smoothing, width, shown];
+    if (reasons.every((reason, i) => reason === this.drawnFrom[i])) return;
+    this.drawnFrom = reasons;
+    const { best, untrained } = detail;
+    this.plot.draw({ trials, best, untrained, smoothing, width }, describeTrials(trials));
+    this.fillTable(trials, best, shown, smoothing);
+  }
+
+  /** The state to show: a refinement whose kernel has ended counts as stopped. */
+  private get shown(): RunState {
+    const { state } = this.session.refinement.status;
+    const cutOff = this.session.refinement.underWay && this.session.connection.kernelEnded;
+    return cutOff ? "stopped" : state;
+  }
+
+  private get offered(): number | null {
+    const { refinement, lr, runs } = this.session;
+    const { suggestion } = refinement.status;
+    return suggestion === lr || !this.session.refines(runs.active) ? null : suggestion;
+  }
+
+  private updateButtons(state: RunState): void {
+    const { connected } = this.session.connection;
+    const underWay = state === "running" || state === "paused";
+    const focused = [...this.buttons.values()].some((one) => one === document.activeElement);
+    this.group.hidden = !underWay;
+    for (const [command, element] of this.buttons) {
+      const idle = command === (state === "paused" ? "pause" : "resume");
+      element.hidden = !underWay || idle;
+      element.disabled = !connected;
+      setClass(element, "primary", command === "resume");
+    }
+    const { steps } = this.session.refinement.status;
+    const raised = `${formatCount(steps)} to ${formatCount(steps + MORE_STEPS)}`;
+    this.buttons.get("extend")!.title = `Raise the budget from ${raised} steps.`;
+    // A button that is hidden passes the focus on, not to Stop, where a second Enter would end it.
+    const hidden = focused && (document.activeElement as HTMLElement).hidden;
+    if (focused && !underWay) this.state.focus();
+    else if (hidden) this.buttons.get(state === "paused" ? "resume" : "pause")!.focus();
+  }
+
+  private updateProgress(state: RunState): void {
+    const { refinement } = this.session;
+    const { spent, status, detail } = refinement;
+    const { steps } = status;
+    const text = describeBudget(state, refinement);
+    setAttribute(this.progress, "aria-valuemax", String(steps));
+    setAttribute(this.progress, "aria-valuenow", String(Math.min(spent, steps)));
+    setAttribute(
+      this.progress,
+      "aria-valuetext",
+      `${formatCount(spent)} of ${formatCount(steps)} steps`,
+    );
+    this.fill.style.transform = `scaleX(${steps > 0 ? Math.min(spent / steps, 1) : 0})`;
+    this.progress.dataset.state = state;
+    setText(this.facts, [text, detail.notice].filter(Boolean).join(" · "));
+  }
+
+  private fillTable(
+    trials: readonly Trial[],
+    best: number | null,
+    state: RunState,
+    smoothing: number,
+  ): void {
+    const cells = trials.map((trial) => {
+      const { lr, losses, heldOut } = trial;
+      const loss = smoothed(losses, smoothing).at(-1);
+      const held = heldOut.at(-1)?.[1];
+      return [
+        formatRate(lr),
+        loss === undefined ? "–" : formatLoss(loss),
+        held === undefined ? "–" : formatLoss(held),
+        describeTrial(trial, best, state),
+      ];
+    });
+    const text = JSON.stringify(cells);
+    if (text === this.shownRows) return;
+    this.shownRows = text;
+    this.rows.replaceChildren(
+      ...cells.map(([rate = "", ...rest], i) => {
+        const head = h("th", { scope: "row" }, sampleOf(trials[i]!.lr), rate);
+        const row = h("tr", {}, head, ...rest.map((cell) => h("td", {}, cell)));
+        setClass(row, "best", trials[i]!.lr === best);
+        return row;
+      }),
+    );
+  }
+}
