@@ -2,6 +2,7 @@
 # make quick      the inner loop: lint, types, and all tests without a browser, a framework or a process
 # make test       everything that is checked before a change is accepted
 # make test-full  that, and the long games and whole products, before a release
+# make docs       the site, into site/
 # make dev        JupyterLab with live reload of js/
 # The environment (.venv) and the front end (lrwidget/static) are made when they are missing or old.
 
@@ -25,7 +26,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo quick test test-full dev static lint check-js pytest pytest-quick bench-suggest bench-sweep bench-browser play format clean
+.PHONY: demo quick test test-full dev static lint check-js pytest pytest-quick bench-suggest bench-sweep bench-browser play docs format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
@@ -87,13 +88,17 @@ play: $(VENV)/.test $(BUNDLE)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
 	$(BIN)/python -m tests.browser.play $(PLAY_ARGS)
 
+# Strictly: a link that leads nowhere, or a page that nothing leads to, is an error.
+docs: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
+	PYTHONPATH=. $(BIN)/mkdocs build --strict --clean
+
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cd js && npm run format
 
 clean:
-	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # One environment; `test` includes `examples`. The stamp is written last, so that an installation
 # that was cut off is made again. Compiled here and not by each process that the tests start, where

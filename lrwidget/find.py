@@ -125,7 +125,8 @@ def refine(
         records: records of a sweep of this task; without them a sweep of 100 steps is run first.
         budget: upper limit of the optimizer steps, including those of the sweep.
         planned_steps: steps of the planned training. The longer it is than the trials, the lower
-            the rate. Without it the rate is a quarter decade below the best trial.
+            the rate, and the longer they may become. Without it the rate is .15 decades below the
+            best trial.
         held_out: the data for comparing trials, which they do not train on: data, indices of the
             data set, or a share of it. By default the validation data of the task or its framework
             (`val_data`, `eval_dataset`, ...), else a fifth of its data, at most 512 samples. Give

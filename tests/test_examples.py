@@ -3,7 +3,6 @@
 import ast
 import math
 import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -176,40 +175,3 @@ def test_mnist_suggests_what_trains_best_whatever_the_seed(
     assert all(BEST / HALF_A_DECADE < lr < BEST * HALF_A_DECADE for lr in suggested), suggested
     # The article's choice between the two powers of ten.
     assert {round(math.log10(lr)) for lr in suggested} == {-3}, suggested
-
-
-# What the README takes for granted before each of its blocks.
-TAKEN_FOR_GRANTED = {
-    "w.start()": """
-loss_fn = nn.CrossEntropyLoss()
-optimizer = torch.optim.Adam(model.parameters())
-train_loader = torch.utils.data.DataLoader(data, batch_size=32)
-""",
-    "def step(batch)": """
-model = nn.Linear(4, 4)
-optimizer = torch.optim.Adam(model.parameters())
-images = [torch.randn(8, 4)] * 5
-""",
-}
-
-
-def test_what_the_readme_shows_runs(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    # What needs a cluster is in tests/ray.
-    blocks = [block for block in blocks if "RayRunner" not in block]
-    assert len(blocks) == 6
-    notebook = nbformat.v4.new_notebook()
-    for block in blocks:
-        before = [code for mark, code in TAKEN_FOR_GRANTED.items() if mark in block]
-        notebook.cells += [nbformat.v4.new_code_cell(code) for code in (*before, block)]
-    notebook.cells.append(nbformat.v4.new_code_cell("isinstance(lr, float), lr == w.lr"))
-    run(notebook, tmp_path)
-    assert WIDGET in notebook.cells[0].outputs[-1].data
-    assert notebook.cells[-1].outputs[0].data["text/plain"] == "(True, True)"
-    assert (tmp_path / "sweep.jsonl").is_file()
-
-
-def test_what_the_readme_links_to_is_there() -> None:
-    readme = (ROOT / "README.md").read_text()
-    links = re.findall(r"(?:\]\(|src=\")(?!http)([^)\"#]+)", readme)
-    assert [link for link in links if not (ROOT / link).is_file()] == []

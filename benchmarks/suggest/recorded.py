@@ -85,5 +85,7 @@ def read_task(entry: Mapping[str, Any]) -> Task:
         nothing=nothing,
         decades=np.log10(entry["lr"]),
         response=np.array(response),
-        sweeps={n: [np.array(loss) for loss in entry["sweeps"][str(n)]] for n in LENGTHS},
+        sweeps={
+            int(n): [np.array(loss) for loss in losses] for n, losses in entry["sweeps"].items()
+        },
     )

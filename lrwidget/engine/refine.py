@@ -10,7 +10,14 @@ from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext, suppress
 from typing import Any
 
-from lrwidget.curve.search import BUDGET, Search, centre_of, first_length
+from lrwidget.curve.search import (
+    BUDGET,
+    Job,
+    Search,
+    centre_of,
+    first_length,
+    longest_trial,
+)
 from lrwidget.data.held_out import refuse_bad_share
 from lrwidget.engine.bench import Bench, StoppedElsewhere, bench_of, does_all_itself
 from lrwidget.engine.check import refuse_if_read_once
@@ -40,7 +47,8 @@ def refine(
         records: records of a sweep of this task; without them a sweep of 100 steps is run first.
         budget: upper limit of the optimizer steps, including those of the sweep.
         planned_steps: steps of the planned training. The longer it is than the trials, the lower
-            the rate. Without it the rate is a quarter decade below the best trial.
+            the rate, and the longer they may become. Without it the rate is .15 decades below the
+            best trial.
         held_out: the data for comparing trials, which they do not train on: data, indices of the
             data set, or a share of it. By default `val_data` of the task, else a fifth of its data,
             at most 512 samples. Give it where samples depend on each other (several of one patient,
@@ -132,9 +140,7 @@ def refining(
         locked: whether the caller holds the `ModelLock` of the task.
     """
     refuse_if_read_once(task)
-    left = result.budget - result.sweep_steps
-    search = Search(result.centre, left, first_length(result.budget, left))
-    result.length = search.length
+    search = search_of(result)
     reason = StopReason.FAILED
     try:
         alone = nullcontext() if locked else exclusive(task)
@@ -155,6 +161,33 @@ def refining(
     return reason
 
 
+def search_of(result: Refinement) -> Search:
+    """Return the search that fills an empty result.
+
+    Raises:
+        ValueError: the budget is too small for three short trials.
+    """
+    left = result.budget - result.sweep_steps
+    first, longest = first_length(result.budget, left), longest_trial(result.planned_steps)
+    search = Search(result.centre, left, first, longest)
+    result.length = search.length
+    return search
+
+
+def trial_of(job: Job, trials: dict[int, Trial], result: Refinement) -> Trial:
+    """Return the trial that a job begins or goes on with, by the place of its rate in `trials`."""
+    if job.begin == 0:
+        # A rate that was tried before starts anew if its state was not kept.
+        old = trials.pop(job.place, None)
+        trial = trials[job.place] = Trial(job.lr)
+        if old is not None:
+            result.steps_again += len(old.records)
+            trial.held_out.update(old.held_out)
+            result.trials.remove(old)
+        result.trials.append(trial)
+    return trials[job.place]
+
+
 def _common(result: Refinement) -> dict[str, Any]:
     """Return what must be equal on all ranks, so that they try the same rates."""
     names = ("centre", "suggested", "sweep_steps", "budget", "planned_steps")
@@ -168,16 +201,7 @@ def _go_through(
     jobs = search.jobs()
     job = next(jobs)
     while True:
-        if job.begin == 0:
-            # A rate that was tried before starts anew if its state was not kept.
-            old = trials.pop(job.place, None)
-            trial = trials[job.place] = Trial(job.lr)
-            if old is not None:
-                result.steps_again += len(old.records)
-                trial.held_out.update(old.held_out)
-                result.trials.remove(old)
-            result.trials.append(trial)
-        trial = trials[job.place]
+        trial = trial_of(job, trials, result)
         try:
             score = yield from bench.run(job, trial)
         except StoppedElsewhere:

@@ -10,12 +10,15 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from lrwidget.curve.search import LONGEST, MUCH_LONGER, Choice, choose
+from lrwidget.curve.search import MUCH_LONGER, Choice, choose, fallen
 from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.records.trial_loss import mean_of_tail
 
-# The benchmark's trainings were at most this many times as long as the trials.
-FAR = 10
+# With a smaller fall of the held-out loss, as a share of the untrained one, trials are doubtful:
+# they have hardly left the plateau, or the model learns its data by heart.
+CONFIDENT_FALL = 0.3
+# A shorter move towards the suggestion, in decades, is not told as a reason.
+SMALL = 0.02
 _NUMBERS = (
     "no",
     "one",
@@ -108,15 +111,16 @@ class Refinement:
     def confidence(self) -> Literal["high", "low"]:
         """ "high" or "low".
 
-        "high" if the best trial lies between worse ones and below the untrained loss, the trials
-        have at least 200 steps, and the planned training is at most ten times as long or its length
-        is unknown.
+        "high" if the best trial lies between worse ones, its held-out loss is below the untrained
+        loss by at least 30%, and the planned training is at most thirty times as long as the trials
+        or its length is unknown.
         """
         choice = self._choice
-        if self._compares_nothing or choice.lr is None or choice.at_edge or not choice.fell:
+        if self._compares_nothing or choice.lr is None or choice.at_edge or not choice.learned:
             return "low"
-        far = self.planned_steps is not None and self.planned_steps > FAR * self.length
-        return "low" if far or 2 * self.length < LONGEST else "high"
+        planned = self.planned_steps
+        far = planned is not None and planned >= MUCH_LONGER * self.length
+        return "low" if far or choice.fall < CONFIDENT_FALL else "high"
 
     @property
     def reason(self) -> str:
@@ -133,26 +137,38 @@ class Refinement:
         choice = self._choice
         if choice.lr is None:
             return "; ".join([*parts, "all of them diverged: lower rates are left to try"])
-        if not choice.fell:
+        if not choice.learned:
             stays = "this is the suggestion of the sweep" if self.suggested else "this is a guess"
-            return "; ".join(
-                [*parts, f"none fell below the untrained loss of {self.untrained:.3g}: {stays}"]
-            )
+            left = f"none fell clearly below the untrained loss of {self.untrained:.3g}"
+            return "; ".join([*parts, f"{left}: {stays}"])
         assert choice.best is not None
         parts.append(f"best at {_text(choice.best)}")
         if choice.at_edge:
             parts[-1] += ", at the edge of those tried"
         planned = self.planned_steps
-        if planned is None:
-            parts.append(f"taken to {_text(choice.lr)} since trainings are longer than trials")
-        elif choice.lowered > 0:
-            parts.append(f"taken to {_text(choice.lr)} because you will train {planned:,} steps")
-        elif _text(choice.lr) != _text(choice.best):
-            parts.append(f"taken to {_text(choice.lr)}, between its neighbours")
+        taken = f"taken to {_text(choice.lr)}"
+        if _text(choice.lr) != _text(choice.best):
+            parts.append(taken + self._why_moved(choice))
         if planned is not None and planned >= MUCH_LONGER * self.length:
             times = round(planned / self.length)
             parts.append(f"your training is {times} times as long as the trials: this says little")
         return "; ".join(parts)
+
+    def _why_moved(self, choice: Choice) -> str:
+        """Return why the chosen rate is not that of the best trial."""
+        assert choice.lr is not None
+        assert choice.best is not None
+        whys = []
+        if choice.lr < choice.best and choice.lowered > 0:
+            whys.append(
+                "since trainings are longer than trials"
+                if self.planned_steps is None
+                else f"because you will train {self.planned_steps:,} steps"
+            )
+        if abs(choice.drawn) >= SMALL and (choice.drawn > 0) == (choice.lr > choice.best):
+            assert self.suggested is not None
+            whys.append(f"towards the suggestion of {_text(self.suggested)}")
+        return " " + " and ".join(whys) if whys else ", between its neighbours"
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -257,9 +273,14 @@ class Refinement:
 
     @property
     def _choice(self) -> Choice:
-        centre = self.centre if self.suggested is None else self.suggested
         return choose(
-            self._compared, centre, self.untrained, max(self.length, 1), self.planned_steps
+            self._compared,
+            self.centre if self.suggested is None else self.suggested,
+            self.untrained,
+            max(self.length, 1),
+            self.planned_steps,
+            suggested=self.suggested,
+            trained=trained_share(self.trials, self.length),
         )
 
     def _ending(self) -> str:
@@ -282,6 +303,23 @@ class Refinement:
     def __repr__(self) -> str:
         rate = "None" if self.lr is None else _text(self.lr)
         return f"Refinement(lr {rate}, {self.confidence} confidence: {self.reason})"
+
+
+def trained_share(trials: Collection[Trial], length: int) -> float:
+    """Return the share by which the training loss fell in the trial where it fell most.
+
+    Before is the mean of the first tenth of the steps at the lowest rate, where it has not been
+    thrown up; after, that of the last fifth. Trials that diverged or have fewer steps do not count.
+    """
+    losses = [
+        trial.records.loss[:length]
+        for trial in sorted(trials, key=lambda trial: trial.lr)
+        if not trial.broke_off and len(trial.records) >= length > 0
+    ]
+    if not losses:
+        return 0.0
+    before = float(losses[0][: max(1, length // 10)].mean())
+    return max(fallen(before, mean_of_tail(loss)) for loss in losses)
 
 
 _PLAIN = (

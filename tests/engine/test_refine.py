@@ -69,9 +69,9 @@ def test_the_choice_is_between_neighbours_and_lower_for_a_longer_training() -> N
     )
     assert same.lr is not None
     assert 10**-2.5 < same.lr < 10**-2.25
-    assert unknown.lr == pytest.approx(same.lr * 10**-0.25)
-    assert longer.lr == pytest.approx(same.lr * 10**-0.6)
-    assert long.lr == pytest.approx(same.lr * 10**-0.75)
+    assert unknown.lr == pytest.approx(same.lr * 10**-0.15)
+    assert longer.lr == pytest.approx(same.lr * 10**-0.4)
+    assert long.lr == pytest.approx(same.lr * 10**-0.6)
     assert lowered_by(300, 100) == 0
     # A loss above the untrained loss counts as the untrained loss.
     wild = choose({**scores, 1e-2: 1e5}, 1e-3, 1.0, 300, 300)
@@ -81,7 +81,7 @@ def test_the_choice_is_between_neighbours_and_lower_for_a_longer_training() -> N
 
 def test_where_nothing_fell_the_suggestion_stays() -> None:
     choice = choose({1e-4: 1.1, 1e-3: 1.2, 1e-2: math.inf}, 2e-3, 1.0, 300, 10_000)
-    assert (choice.lr, choice.fell) == (2e-3, False)
+    assert (choice.lr, choice.learned) == (2e-3, False)
     assert centre_of(2e-3) == pytest.approx(10**-2.75)
     assert centre_of(None) == 0.1
 

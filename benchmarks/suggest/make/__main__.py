@@ -1,6 +1,7 @@
 """Make the tasks that are not in a file yet: `python -m benchmarks.suggest.make FILE [--unseen]`.
 
-It takes about an hour on one core, the unseen ones half of it. A task whose best rate is hardly
+It takes about an hour on one core, the unseen ones half of it, and the long trainings (`--long`, of
+`long.json`, without sweeps) a quarter of it. A task whose best rate is hardly
 better than the untrained model is left out. What is made depends on the versions of PyTorch and
 numpy, and on the data that Python and the packages ship.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.suggest.make.long import LONG, SCHEDULES, long_response, rates
 from benchmarks.suggest.make.recipes import RECIPES
 from benchmarks.suggest.make.train import Recipe, response, sweeps, untrained
 from benchmarks.suggest.make.unseen import UNSEEN
@@ -28,16 +30,7 @@ LEAST_GAIN = 0.05
 
 def make(recipe: Recipe) -> dict[str, Any]:
     """Return one task in the format of the files."""
-    fresh = untrained(recipe, [0, 1, 2, 3, 4])
-    constant = baseline(recipe)
-    return {
-        "name": recipe.name,
-        "family": recipe.family,
-        "optimizer": recipe.optimizer,
-        "batch_size": recipe.batch,
-        "steps": recipe.steps,
-        "baseline": short(fresh if constant is None else constant, 5),
-        "untrained": short(fresh, 5),
+    return described(recipe, recipe.name) | {
         "lr": [short(lr) for lr in RATES],
         "val_loss": [[short(loss) for loss in row] for row in response(recipe, RATES, SEEDS)],
         "sweeps": {
@@ -47,6 +40,34 @@ def make(recipe: Recipe) -> dict[str, Any]:
             ]
             for n in LENGTHS
         },
+    }
+
+
+def make_long(recipe: Recipe) -> list[dict[str, Any]]:
+    """Return one task for each schedule, in the format of the files but without sweeps."""
+    return [
+        described(recipe, f"{recipe.name}_{schedule}")
+        | {
+            "schedule": schedule,
+            "lr": [short(lr) for lr in rates(recipe)],
+            "val_loss": [[short(loss) for loss in row] for row in table],
+            "sweeps": {},
+        }
+        for schedule, table in long_response(recipe).items()
+    ]
+
+
+def described(recipe: Recipe, name: str) -> dict[str, Any]:
+    fresh = untrained(recipe, [0, 1, 2, 3, 4])
+    constant = baseline(recipe)
+    return {
+        "name": name,
+        "family": recipe.family,
+        "optimizer": recipe.optimizer,
+        "batch_size": recipe.batch,
+        "steps": recipe.steps,
+        "baseline": short(fresh if constant is None else constant, 5),
+        "untrained": short(fresh, 5),
     }
 
 
@@ -77,25 +98,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--unseen", action="store_true", help="those of unseen.json")
+    parser.add_argument("--long", action="store_true", help="those of long.json")
     options = parser.parse_args()
     path = options.file
     tasks = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     there = {task["name"] for task in tasks}
-    for recipe in UNSEEN if options.unseen else RECIPES:
-        if recipe.name not in there:
+    torch.set_num_threads(1)
+    for recipe in LONG if options.long else UNSEEN if options.unseen else RECIPES:
+        names = [f"{recipe.name}_{way}" for way in SCHEDULES] if options.long else [recipe.name]
+        if there.isdisjoint(names):
             began = time.monotonic()
             torch.set_flush_denormal(True)  # computing with denormals is slow
             try:
-                task = make(recipe)
+                made = make_long(recipe) if options.long else [make(recipe)]
             finally:
                 torch.set_flush_denormal(False)
-            gain = read_task(task).gain
-            if gain >= LEAST_GAIN:
-                tasks.append(task)
-                save(sorted(tasks, key=lambda task: task["name"]), path)
-            kept = "" if gain >= LEAST_GAIN else "  left out"
             took = time.monotonic() - began
-            print(f"{recipe.name:40}{took:6.0f} s, gains {gain:.3f}{kept}", flush=True)
+            for task in made:
+                gain = read_task(task).gain
+                if gain >= LEAST_GAIN:
+                    tasks.append(task)
+                    save(sorted(tasks, key=lambda task: task["name"]), path)
+                kept = "" if gain >= LEAST_GAIN else "  left out"
+                print(f"{task['name']:40}{took:6.0f} s, gains {gain:.3f}{kept}", flush=True)
 
 
 if __name__ == "__main__":

@@ -192,7 +192,11 @@ export class Chart {
   }
 
   private scaled({ x, y }: Points): Points {
-    return { x, y: this.log ? y.map((loss) => this.heightOf(loss)) : y };
+    const heights = this.log ? y.map((loss) => this.heightOf(loss)) : y;
+    // bqplot puts a line's (hidden) name at its last point, which has to have a place.
+    let end = x.length;
+    while (end > 0 && Number.isNaN(heights[end - 1])) end--;
+    return end === x.length ? { x, y: heights } : { x: x.slice(0, end), y: heights.slice(0, end) };
   }
 
   /** Median and quartiles of several sweeps. */

@@ -1,0 +1,206 @@
+"""The benchmark of trials after the sweep, and what the README says of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.suggest import refined
+from benchmarks.suggest.make import recipes
+from benchmarks.suggest.make.long import LONG, SCHEDULES, long_response, rates
+from benchmarks.suggest.make.task import task_of
+from benchmarks.suggest.make.train import Recipe, Replicas, response
+from benchmarks.suggest.make.trials import all_trials, lengths_of, tried
+from benchmarks.suggest.make.unseen import UNSEEN
+from benchmarks.suggest.recorded import load_tasks
+from lrwidget.curve.search import Search, choose, first_length, longest_trial
+from tests.benchmarks.test_suggest import made_task
+
+PLANNED = {made.name: made.steps for made in (*recipes.RECIPES, *UNSEEN)}
+X = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+DATA = (X, (X * X).sum(1, keepdim=True))
+
+
+def recipe(**changes):
+    base = Recipe(
+        name="made",
+        family="made",
+        data=lambda: (DATA, tuple(c[:50] for c in DATA)),
+        model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)),
+        loss=recipes.squares,
+        optimizer="sgd",
+        batch=30,
+        steps=200,
+    )
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize("optimizer", ["nadam", "lion", "adamax", "rmspropm", "sgdm"])
+def test_the_task_trains_as_the_replicas_of_the_truth(optimizer):
+    made = recipe(optimizer=optimizer, decay=0.1)
+    replicas = Replicas(made, [7], 1)
+    task = task_of(made, 7)
+    for group in task.optimizer.param_groups:
+        group["lr"] = 0.003
+    for _ in range(10):
+        batch = [column[0] for column in Replicas(made, [7], 1).batches()]
+        replicas.batches = lambda batch=batch: [column[None] for column in batch]
+        expected = replicas.step(torch.tensor([0.003]))
+        loss = task.step(batch)
+        task.optimizer.zero_grad()
+        loss.backward()
+        task.optimizer.step()
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def as_json(row):
+    return json.loads(json.dumps(row))
+
+
+def test_a_task_is_tried_by_the_engine_and_gone_through_again():
+    row = as_json(tried(recipe(), 3))
+    assert row["check"] in [pytest.approx(by * row["suggested"], rel=1e-3) for by in (1 / 3, 1, 3)]
+    for budget in refined.BUDGETS:
+        assert_the_same(row, budget, 200)
+    assert row["refined"]["1500"]["length"] == 200  # all of the planned training
+    assert max(ran for _, ran, _ in row["refined"]["1500"]["trials"]) == 200
+
+
+def assert_the_same(row, budget, planned):
+    """What was recorded is what today's search and choice make of the recorded trials."""
+    one = row["refined"][str(budget)]
+    left = budget - refined.SWEEP
+    search = Search(one["centre"], left, first_length(budget, left), longest_trial(planned))
+    trials = refined.by_place(one)
+    refined.replay(search, trials)
+    assert (search.length, search.spent + refined.SWEEP) == (one["length"], one["steps"])
+    assert set(search.scores) == set(trials)
+    at = {search.lr(place): loss for place, loss in search.at(search.length).items()}
+    for told, lr in ((planned, one["lr"]), (None, one["unplanned"])):
+        choice = choose(
+            at,
+            row["suggested"] or one["centre"],
+            one["untrained"],
+            search.length,
+            told,
+            suggested=row["suggested"],
+            trained=one["trained"],
+        )
+        expected = row["suggested"] if choice.lr is None else choice.lr
+        assert lr == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_recorded_result_is_that_of_todays_search():
+    rows = refined.load("refined")
+    for row in rows:
+        for budget in refined.BUDGETS:
+            assert_the_same(row, budget, PLANNED[row["name"]])
+    for kind, seeds in refined.SEEDS.items():
+        expected = {(task.name, seed) for task in load_tasks(kind) for seed in seeds}
+        assert expected <= {(row["name"], row["seed"]) for row in rows}
+
+
+def test_what_is_missing_is_run_and_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(refined, "HERE", tmp_path)
+    made = [(lambda one, seed: {"name": one.name, "seed": seed}, recipe(), seed) for seed in (1, 0)]
+    monkeypatch.setattr(refined, "_runs", lambda *_: iter(made))
+    refined.run_missing("refined")
+    assert capsys.readouterr().out.count("trains made") == 2
+    refined.run_missing("refined")
+    assert capsys.readouterr().out == ""
+    assert [row["seed"] for row in refined.load("refined")] == [0, 1]
+
+
+def test_the_scores_by_hand():
+    task = made_task()
+    row = {
+        "name": "made",
+        "seed": 0,
+        "suggested": 1e-2,
+        "confidence": "high",
+        "check": 1e-1,
+        "refined": {
+            str(budget): {"lr": lr, "unplanned": 1e-3, "confidence": "low", "steps": budget - 10}
+            for budget, lr in zip(refined.BUDGETS, (1e-3, 10**-1.5, 1e-2), strict=True)
+        },
+    }
+    found = refined.ways([task], [row, row | {"name": "another"}])
+    means = {title: refined.score(every).mean for title, every in found.items()}
+    assert [round(mean, 3) for mean in means.values()] == [0, 0.333, 1, 1, 0.167, 1, 0, 1]
+    assert refined.good_already(found["refine, budget 1000"]) == (1, 0, pytest.approx(1 / 6))
+    assert refined.failing(found["refine, budget 600"], high=False) == (1, 1)
+    assert refined.failing(found["refine, budget 600"], high=True) == (0, 0)
+    assert [one.steps for one in found["refine, budget 1500"]] == [1490]
+
+
+def test_a_decaying_rate_ends_at_zero_and_a_cycle_begins_low():
+    shares = [i / 100 for i in range(100)]
+    curves = {name: [schedule(x) for x in shares] for name, schedule in SCHEDULES.items()}
+    assert set(curves["constant"]) == {1.0}
+    for name in ("cosine", "one-cycle"):
+        assert max(curves[name]) == pytest.approx(1)
+        assert curves[name][-1] < 1e-3
+    assert curves["cosine"][0] == 1
+    assert curves["one-cycle"][0] == pytest.approx(1 / 25)
+    # torch's own, without momentum
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], 1.0)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.0, total_steps=1001, cycle_momentum=False
+    )
+    for i in range(1000):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(
+            SCHEDULES["one-cycle"](i / 1000), abs=4e-3
+        )
+        optimizer.step()
+        torchs.step()
+
+
+def test_a_long_training_at_a_constant_rate_is_a_training():
+    made = recipe(steps=20)
+    table = long_response(made)
+    assert set(table) == set(SCHEDULES)
+    for row, again in zip(table["constant"], response(made, rates(made), [0, 1]), strict=True):
+        assert row == pytest.approx(again, rel=1e-3, nan_ok=True)
+    assert table["cosine"] != table["constant"]
+
+
+def test_everything_is_tried_and_gone_through():
+    made = recipe(steps=3000)
+    row = as_json(all_trials(made, 1))
+    trials = refined.by_place(row)
+    assert lengths_of(3000) == [30, 50, 100, 200, 300]
+    assert set(range(-3, 3)) <= set(trials)
+    _, values = trials[-3]
+    assert [int(n) for n in values] == lengths_of(3000)
+    for loss, before, after in values.values():
+        assert min(loss, before, after) > 0
+    search = Search(row["centre"], 1400, 100)
+    lr, _ = refined.long_run(row, 3000, search)
+    assert search.length == 300
+    assert lr is not None
+    assert lr > 0
+
+
+FIGURES = {
+    "suggestion alone": [(0.212, 1.00, 0.20), (0.211, 1.00, 0.20), (0.218, 1.00, 0.20)],
+    "refine, T/n = 100": [(0.109, 0.13, 0.10), (0.112, 0.17, 0.10), (0.118, 0.19, 0.10)],
+    "refine, T/n = 30": [(0.107, 0.14, 0.10), (0.099, 0.19, 0.10), (0.102, 0.21, 0.10)],
+    "refine, T/n = 10": [(0.059, 0.07, 0.05), (0.038, 0.09, 0.00), (0.045, 0.11, 0.00)],
+    "refine, budget 1500": [(0.071, 0.10, 0.05), (0.053, 0.11, 0.00), (0.061, 0.13, 0.00)],
+}
+
+
+def test_what_the_readme_says_of_long_trainings():
+    tasks = {task.name: task for task in load_tasks("long")}
+    assert len(tasks) == len(LONG) * len(SCHEDULES) == 30
+    found = refined.long_ways(tasks, refined.load("long_trials"))
+    for title, parts in FIGURES.items():
+        for schedule, (mean, p90, failures) in zip(SCHEDULES, parts, strict=True):
+            one = refined.score(found[title][schedule])
+            assert one.mean == pytest.approx(mean, abs=6e-4)
+            assert one.p90 == pytest.approx(p90, abs=6e-3)
+            assert one.failures == pytest.approx(failures, abs=6e-3)
+    assert len(found["suggestion alone"]["cosine"]) == 2 * len(LONG)
