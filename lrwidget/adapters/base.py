@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
@@ -203,7 +203,8 @@ class PrivateLoaders:
     """
 
     def __init__(self) -> None:
-        self._opened: list[Any] = []
+        self._opened: dict[int, Any] = {}  # the iterator of each copy, by its number
+        self._numbers = count()
         self._copies: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def of(self, loader: Any) -> Any:
@@ -212,10 +213,13 @@ class PrivateLoaders:
             return loader
         copied: Any = object.__new__(type(loader))
 
+        number = next(self._numbers)
+
         def opened() -> Any:
-            iterator = type(loader)._get_iterator(copied)
-            self._opened.append(iterator)
-            return iterator
+            # A pass that is not read past its last batch leaves its workers.
+            end_workers(self._opened.pop(number, None))
+            self._opened[number] = type(loader)._get_iterator(copied)
+            return self._opened[number]
 
         vars(copied).update(vars(loader), _iterator=None, _get_iterator=opened)
         self._copies.add(copied)
@@ -226,7 +230,7 @@ class PrivateLoaders:
 
     def close(self) -> None:
         """End all worker processes and pinning threads; the copies can be read again."""
-        for iterator in self._opened:
+        for iterator in self._opened.values():
             end_workers(iterator)
         self._opened.clear()
         for copied in self._copies:

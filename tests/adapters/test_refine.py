@@ -1,5 +1,6 @@
 """Through every adapter: a refinement of a suggested rate, and how it leaves the user's objects."""
 
+import multiprocessing
 from collections.abc import Callable
 from itertools import dropwhile
 from pathlib import Path
@@ -138,3 +139,25 @@ def test_lr_find_refines(folder: Path) -> None:
     assert records.refinement is not None
     assert records.refinement.stop_reason == "finished"
     assert records.refinement.planned_steps == 50
+
+
+@pytest.mark.parametrize(
+    ("framework", "options"),
+    [
+        ("transformers", {"dataloader_persistent_workers": True}),
+        ("lightning", {}),
+        ("skorch", {"iterator_train__persistent_workers": True}),
+        ("fastai", {}),
+    ],
+)
+def test_workers_of_loaders_end_with_each_trial(
+    framework: str, options: dict[str, Any], folder: Path
+) -> None:
+    case = make(framework, folder, workers=1, **options)
+    result = refinement_of(LRRecords(), BUDGET, None)
+    most = 0
+    for _ in refining(case.task(), result, 0.25):
+        most = max(most, len(multiprocessing.active_children()))
+    assert result.stop_reason == "finished"
+    assert most == 1
+    assert multiprocessing.active_children() == []
