@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +37,7 @@ class TrialReport:
         losses: new losses of this trial, little-endian float64.
         score: the held-out loss at the end of an order, infinite if the trial broke off.
         stop_reason: how an order ended; None before.
-        nbytes: size of the states that the worker keeps.
+        nbytes: size of the states that the worker keeps, at the end of an order.
         held_out, untrained: what the trials are judged by, and the loss on it before the first
             step; in the report that the worker is ready.
         end: how the worker failed; in the last report only.
@@ -64,6 +63,11 @@ class TrialWorker:
         self._go, self._stopped = threading.Event(), threading.Event()
         self._go.set()
         self._trials: dict[int, Trial] = {}
+        # What the reports are about; both threads write them.
+        self._lock = threading.Lock()
+        self._place: int | None = None
+        self._sent = 0
+        self._state = "running"
 
     def stream(self, factory: bytes, job: Job, held_out: bytes) -> Iterator[TrialReport]:
         """Make the task, train what is ordered, and yield reports until the worker is killed."""
@@ -72,7 +76,11 @@ class TrialWorker:
         arguments = (factory, job, held_out)
         threading.Thread(target=self._serve, args=arguments, daemon=True).start()
         while True:
-            report = self._reports.get()
+            try:
+                report = self._reports.get(timeout=INTERVAL)
+            except queue.Empty:
+                self._report(self._state)
+                continue
             yield report
             if report.end is not None:
                 return
@@ -115,6 +123,7 @@ class TrialWorker:
                         kept |= {order.place}
                         bench.keep(order.place, kept)
         except BaseException as error:  # noqa: BLE001 - reported; SystemExit would end the actor
+            self._report("running")
             self._reports.put(TrialReport("running", end=job_failure(error)))
 
     def _train(self, bench: Bench, job: SearchJob) -> bool:
@@ -122,15 +131,8 @@ class TrialWorker:
         if job.begin == 0:
             self._trials[job.place] = Trial(job.lr)
         trial = self._trials[job.place]
-        sent, reported = len(trial.records), time.monotonic()
-
-        def report(state: str, **facts: Any) -> None:
-            nonlocal sent, reported
-            losses = trial.records.rows(sent)[:, 1]
-            sent, reported = sent + len(losses), time.monotonic()
-            rows = np.ascontiguousarray(losses, dtype="<f8").tobytes()
-            self._reports.put(TrialReport(state, job.place, rows, nbytes=bench.nbytes, **facts))
-
+        with self._lock:
+            self._place, self._sent = job.place, len(trial.records)
         score = None
         with contextlib.closing(bench.run(job, trial)) as work:
             while not self._stopped.is_set():
@@ -140,11 +142,24 @@ class TrialWorker:
                     score = float(end.value)
                     break
                 if not self._go.is_set():
-                    report("paused")
+                    self._report("paused")
                     self._go.wait()
-                    report("running")
-                elif time.monotonic() - reported > INTERVAL:
-                    report("running")
+                    self._report("running")
         reason = StopReason.STOPPED if score is None else trial.records.stop_reason
-        report("running", score=score, stop_reason=reason)
+        self._report("running", score=score, stop_reason=reason, nbytes=bench.nbytes)
         return score is not None and reason is StopReason.FINISHED
+
+    def _report(self, state: str, **facts: Any) -> None:
+        """Report the new rows of the present trial; called from both threads."""
+        with self._lock:
+            if self._place is None:
+                return
+            losses = self._trials[self._place].records.rows(self._sent)[:, 1]
+            if state == self._state and not facts and not len(losses):
+                return
+            self._sent += len(losses)
+            self._state = state
+            rows = np.ascontiguousarray(losses, dtype="<f8").tobytes()
+            self._reports.put(TrialReport(state, self._place, rows, **facts))
+            if "stop_reason" in facts:
+                self._place = None

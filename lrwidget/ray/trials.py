@@ -182,9 +182,9 @@ class RemoteRefinement(RefinementRunner):
         trial = self._trials[report.place]
         for loss in np.frombuffer(report.losses, dtype="<f8").tolist():
             trial.records.append(trial.lr, loss)
-        worker.nbytes = report.nbytes
-        result.kept_bytes = max(result.kept_bytes, sum(one.nbytes for one in self._workers))
         if report.stop_reason is not None:
+            worker.nbytes = report.nbytes
+            result.kept_bytes = max(result.kept_bytes, sum(one.nbytes for one in self._workers))
             job = worker.orders.pop(0)
             trial.records.stop_reason = report.stop_reason
             if report.score is not None:
