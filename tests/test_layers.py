@@ -1,4 +1,4 @@
-"""How the sources are laid out: rooms, their layers, and what works without torch."""
+"""The layout of the sources: packages, their imports, and what works without torch."""
 
 import os
 import subprocess
@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "lrwidget"
 MOST_LINES = 400
-# What is public of the widget stands in one place.
+# The widget's public methods are in one file.
 LONG = {PACKAGE / "widget" / "widget.py"}
-# Folders of tests that belong to no package: what they test lies outside of it, or is all of it.
+# Folders of tests without a package of the same name.
 OTHER_TESTS = {"benchmarks", "browser", "vectors"}
 
 
@@ -42,10 +42,10 @@ def test_every_package_has_its_folder_of_tests() -> None:
 
 
 def circle(imports: dict[str, set[str]]) -> list[str]:
-    """Modules each of which imports the next one, and the last the first; empty if there are none.
+    """Return the modules of a circle of imports, the first one again at the end; empty if none.
 
     Args:
-        imports: what each module imports.
+        imports: the modules that each module imports.
     """
     try:
         TopologicalSorter(imports).prepare()
@@ -77,7 +77,7 @@ def test_a_circle_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def python_without_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has what the widget and the records need, but no torch."""
+    """Return the Python of an environment with the widget's requirements but without torch."""
     environment = tmp_path_factory.mktemp("without_torch") / "venv"
     uv = [sys.executable, "-m", "uv"]
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -95,7 +95,7 @@ def python_without_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The log of a sweep that has ended."""
+    """Return the log of a finished sweep."""
     from lrwidget import lr_find
     from tests.tasks import problem
 

@@ -1,4 +1,4 @@
-"""The package as users get it: what a wheel holds, what it needs, what an import loads."""
+"""The package as users install it: what a wheel contains and requires, what an import loads."""
 
 import os
 import shutil
@@ -15,11 +15,12 @@ from hatchling.plugin.utils import load_plugin_from_script
 import lrwidget
 
 ROOT = Path(__file__).parent.parent
+DIST_INFO = f"lrwidget-{lrwidget.__version__}.dist-info"
 NOT_SOURCES = {".git", ".venv", ".make", "node_modules", "static", "dist", "__pycache__"}
 
 
 def run(*command: str | Path, **options: object) -> str:
-    """Run the command and return its output; fail the test with it on an error."""
+    """Run the command and return its output; on an error fail the test with the output."""
     done = subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
     )
@@ -36,7 +37,7 @@ def python(code: str, **options: object) -> str:
 
 
 def loaded_by(statement: str, *packages: str) -> set[str]:
-    """Which of the packages the statement loads."""
+    """Return those of the packages that the statement loads."""
     code = f"import sys; {statement}; print(*({set(packages)!r} & set(sys.modules)))"
     return set(python(code, env={**os.environ, "PYTHONPATH": str(ROOT)}).split())
 
@@ -77,10 +78,6 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = lrwidget.lr_finder
 
 
-def test_version_is_the_one_of_the_package() -> None:
-    assert f'\nversion = "{lrwidget.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
-
-
 @pytest.mark.process
 def test_the_package_loads_nothing_and_the_engine_no_jupyter_package() -> None:
     heavy = {"numpy", "pandas", "torch", "ipywidgets"}
@@ -99,7 +96,7 @@ def test_the_widget_loads_only_runtime_dependencies() -> None:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources with nothing built or installed in it, like a fresh clone."""
+    """Return a copy of the sources without build results, like a fresh clone."""
     copy = tmp_path_factory.mktemp("sources") / "lrwidget"
     shutil.copytree(ROOT, copy, ignore=lambda _, names: NOT_SOURCES.intersection(names))
     return copy
@@ -107,7 +104,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def path_without_node(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH that has a shell and its usual commands, but neither Node nor npm."""
+    """Return a PATH with a shell and its usual commands, but without Node and npm."""
     folder = tmp_path_factory.mktemp("bin")
     for name in ("sh", "env", "uname", "dirname", "sed", "cat", "git"):
         found = shutil.which(name)
@@ -122,7 +119,7 @@ def path_without_node(tmp_path_factory: pytest.TempPathFactory) -> str:
 def built(
     sources: Path, path_without_node: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """An sdist, and the wheel made from that sdist on a machine without Node."""
+    """Return an sdist, and the wheel built from that sdist without Node."""
     out = tmp_path_factory.mktemp("dist")
     uv = [sys.executable, "-m", "uv", "build", "--out-dir", out, "--python", sys.executable]
     run(*uv, sources, env={**os.environ, "PATH": path_without_node})
@@ -136,13 +133,14 @@ def test_the_wheel_carries_the_bundle_and_nothing_of_its_making(built: dict[str,
     with zipfile.ZipFile(built["wheel"]) as wheel:
         names = wheel.namelist()
         bundle = wheel.read("lrwidget/static/widget.js").decode()
-        metadata = wheel.read("lrwidget-0.1.0.dist-info/METADATA").decode()
+        metadata = wheel.read(f"{DIST_INFO}/METADATA").decode()
     assert "lrwidget/static/widget.css" in names
     assert "lrwidget/py.typed" in names
-    assert all(name.startswith(("lrwidget/", "lrwidget-0.1.0.dist-info/")) for name in names)
+    assert all(name.startswith(("lrwidget/", f"{DIST_INFO}/")) for name in names)
     assert "export" in bundle
     assert "https://esm.sh" not in bundle
     assert "nodejs" not in metadata
+    assert f"\nVersion: {lrwidget.__version__}\n" in metadata
     assert {name for name in names if name.startswith("lrwidget/static/")} == {
         "lrwidget/static/widget.js",
         "lrwidget/static/widget.css",
@@ -155,8 +153,59 @@ def test_the_sdist_carries_the_sources_of_the_front_end(built: dict[str, Path]) 
     with tarfile.open(built["sdist"]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"js/package.json", "js/package-lock.json", "hatch_build.py", "LICENSE"} <= names
+    assert {"CHANGELOG.md", "CITATION.cff", ".pre-commit-config.yaml", ".ci/run"} <= names
+    assert ".github/workflows/check.yml" in names
     assert any(name.startswith("js/src/") and name.endswith(".ts") for name in names)
     assert not any(name.startswith(("js/node_modules", "lrwidget/static")) for name in names)
+
+
+@pytest.fixture(scope="module")
+def built_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where sdist and wheel are built from another folder, by another Node, user and clock."""
+    copy = tmp_path_factory.mktemp("elsewhere") / "a clone ü"
+    ignore = shutil.ignore_patterns(*NOT_SOURCES)
+    shutil.copytree(ROOT, copy, ignore=ignore, copy_function=shutil.copy)
+    for path in copy.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    out = tmp_path_factory.mktemp("dist_again")
+    uv = [sys.executable, "-m", "uv", "build", "--out-dir", out, "--python", sys.executable]
+    run(*uv, copy, env={**os.environ, "TZ": "Pacific/Auckland"}, umask=0o077)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_built_twice_both_are_the_same_bytes(built: dict[str, Path], built_again: Path) -> None:
+    again = {path.name: path.read_bytes() for path in built_again.glob("lrwidget-*")}
+    assert set(again) == {path.name for path in built.values()}
+    for path in built.values():
+        assert path.read_bytes() == again[path.name], path.name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_files_are_as_old_as_the_one_who_builds_says(sources: Path, tmp_path: Path) -> None:
+    uv = [sys.executable, "-m", "uv", "build", "--sdist", "--out-dir", tmp_path]
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    run(*uv, "--python", sys.executable, sources, env=env)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert {member.mtime for member in archive.getmembers()} == {1700000000}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_package_index_would_take_what_is_built(built: dict[str, Path]) -> None:
+    run(sys.executable, "-m", "twine", "check", "--strict", *built.values())
+    run(sys.executable, "-m", "check_wheel_contents", built["wheel"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_carries_its_licence_and_those_of_others(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        for name in ("LICENSE", "THIRD_PARTY_NOTICES.md"):
+            assert wheel.read(f"{DIST_INFO}/licenses/{name}") == (ROOT / name).read_bytes()
 
 
 SWEEP = """
@@ -187,11 +236,30 @@ def test_the_installed_wheel_works_without_node(
     ]
 
 
+@pytest.mark.full
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_wheel_works_in_an_environment_that_has_nothing_else(
+    built: dict[str, Path], path_without_node: str, tmp_path: Path
+) -> None:
+    """Torch and all: as `pip install lrwidget` on a machine without Node."""
+    uv = [sys.executable, "-m", "uv"]
+    run(*uv, "venv", "--python", sys.executable, tmp_path / "env")
+    interpreter = tmp_path / "env" / "bin" / "python"
+    run(*uv, "pip", "install", "--python", interpreter, built["wheel"])
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["PATH"] = path_without_node
+    said = run(interpreter, "-P", "-c", SWEEP, cwd="/", env=env)
+    where, *results = said.split()
+    assert where.startswith(str(tmp_path / "env"))
+    assert results == ["4", "True", "True"]
+
+
 # The build hook
 
 
 def hook(root: Path) -> BuildHookInterface:
-    """The build hook of the project, over another root."""
+    """Return the build hook of the project for another root."""
     cls = load_plugin_from_script(
         str(ROOT / "hatch_build.py"), "hatch_build.py", BuildHookInterface, "build_hook"
     )
@@ -205,7 +273,7 @@ def executable(path: Path, script: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The least that the hook looks at."""
+    """Create the minimal checkout that the hook needs."""
     (tmp_path / "js").mkdir()
     (tmp_path / "js" / "package.json").write_text("{}")
     (tmp_path / "js" / "package-lock.json").write_text("{}")

@@ -58,9 +58,10 @@ export class View {
       this.plot,
       legend,
       viewBar,
+      // Before the bar whose button passes the focus to it.
+      refinePanel,
       pickBar,
       codePanel,
-      refinePanel,
       checkPanel,
     ];
     this.el = h(

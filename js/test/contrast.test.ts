@@ -28,7 +28,7 @@ function contrast(one: string, other: string): number {
 }
 
 describe("the contrast to the surface, in both themes,", () => {
-  it("is computed as it is defined", () => {
+  it("is computed as WCAG defines it", () => {
     expect(contrast("#000000", "#ffffff")).toBeCloseTo(21, 10);
     expect(contrast("#777777", "#ffffff")).toBeCloseTo(4.478, 3);
   });
@@ -39,7 +39,7 @@ describe("the contrast to the surface, in both themes,", () => {
     ["the marker", "--lrw-marker", 1, 4.5],
     ["text", "--lrw-ink(?:-2)?", 2, 4.5],
     ["the raw loss, which is quiet,", "--lrw-raw", 1, 3],
-  ])("of %s suffices", (_, variable, count, least) => {
+  ])("of %s is sufficient", (_, variable, count, least) => {
     const found = colours(variable);
     expect(found.length).toBe(count);
     const low = found.flatMap((pair) =>

@@ -68,7 +68,7 @@ class AccelerateTask(FrameworkTask):
             evaluate=self._measure,
         )
         self.loss_fn = loss_fn
-        self.scaler = optimizer.scaler
+        self.scaler: Any = optimizer.scaler
         self.clip_grad_norm = clip_grad_norm
 
     @contextmanager

@@ -26,7 +26,7 @@ class StepBatches:
     __slots__ = ("batches",)
 
     def __init__(self, batches: Iterable[Any] = ()) -> None:
-        self.batches = batches
+        self.batches: Iterable[Any] = batches
 
 
 class ValidationBatch:
@@ -86,11 +86,11 @@ class StepData:
         close: Callable[[], object] = lambda: None,
     ) -> None:
         self.loader = loader
-        self.batch_size = getattr(loader, "batch_size", None)
+        self.batch_size: Any = getattr(loader, "batch_size", None)
         # The engine seeds and restores the generators of these attributes.
-        self.generator = getattr(loader, "generator", None)
-        self.sampler = getattr(loader, "sampler", None)
-        self.batch_sampler = getattr(loader, "batch_sampler", None)
+        self.generator: Any = getattr(loader, "generator", None)
+        self.sampler: Any = getattr(loader, "sampler", None)
+        self.batch_sampler: Any = getattr(loader, "batch_sampler", None)
         self._steps = steps
         self._close = close
 

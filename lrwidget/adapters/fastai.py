@@ -29,7 +29,7 @@ from lrwidget.data.held_out import OwnIndices
 from lrwidget.restore.attributes import put_back_after
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
-STEP_CALLBACKS = {
+STEP_CALLBACKS: dict[str, tuple[str, ...]] = {
     "fastai.callback.core": ("TrainEvalCallback",),
     "fastai.learner": ("CastToTensor",),
     "fastai.callback.fp16": ("MixedPrecision", "ModelToHalf", "NonNativeMixedPrecision"),
@@ -50,6 +50,11 @@ class FastaiTask(FrameworkTask):
         TypeError, ValueError: the Learner cannot be swept.
     """
 
+    data: Any
+    optimizer: torch.optim.Optimizer
+    scaler: Any
+    device: torch.device
+
     def __init__(self, learn: Any) -> None:
         self._learn = learn
         self._private: Any = None
@@ -60,7 +65,7 @@ class FastaiTask(FrameworkTask):
         # The engine seeds it if a seed is given.
         self._seed = torch.Generator()
         self._passes = 0
-        # A Learner creates its optimizer in `fit`; this one stands in before.
+        # A Learner creates its optimizer in `fit`; until then the task has this one.
         self._stand_in = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
         super().__init__(
             learn.model, self._stand_in, self._data(), self._train, evaluate=self._measure

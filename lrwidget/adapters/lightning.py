@@ -100,7 +100,7 @@ class LightningTask(FrameworkTask):
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
         trainable = [p for p in module.parameters() if p.requires_grad]
-        # The optimizer is created in a session; this one stands in before.
+        # The optimizer is created in a session; until then the task has this one.
         self._stand_in = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
         self._measure = LightningMeasure(self._package, module, trainer)
         super().__init__(
@@ -128,11 +128,11 @@ class LightningTask(FrameworkTask):
             stack.callback(self._clean_up)
             self._set_up(trainer, stack)
             drop_unchanged()
-            first, *others = trainer.strategy.optimizers
-            stack.enter_context(at_initial_rates([first, *others]))
-            self.optimizer, self.other_optimizers = first, tuple(others)
-            self.scaler = getattr(trainer.precision_plugin, "scaler", None)
-            self.device = trainer.strategy.root_device
+            stack.enter_context(at_initial_rates(trainer.strategy.optimizers))
+            self.optimizer: torch.optim.Optimizer = trainer.strategy.optimizers[0]
+            self.other_optimizers: tuple[Any, ...] = tuple(trainer.strategy.optimizers[1:])
+            self.scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
+            self.device: torch.device = trainer.strategy.root_device
             self._modes = [(m, m.training) for m in self._module.modules()]
             yield
 
@@ -239,7 +239,7 @@ class LightningTask(FrameworkTask):
         self._passes = 0
         self._pass_begun_early = self._cut_short = False
         self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
-        self.data = StepData(self._given_data, self._steps)
+        self.data: Any = StepData(self._given_data, self._steps)
         end_fetching(trainer)
         self._private_loaders.close()
         self._watch.losses.clear()
@@ -313,7 +313,7 @@ class LightningTask(FrameworkTask):
         return bool(self._cut_short or self._private.fit_loop._data_fetcher.done)
 
     def _train(self, _step: StepBatches) -> torch.Tensor:
-        for module, training in self._modes:  # a submodule in eval mode stays so, as in `fit`
+        for module, training in self._modes:  # as in `fit`, a submodule keeps its eval mode
             module.training = training
         self._modes = []
         trainer, losses = self._private, self._watch.losses

@@ -12,19 +12,20 @@ from lrwidget.task.task import TrainingTask
 
 @dataclass(frozen=True)
 class Adapter:
-    """A row of the table: how a framework's objects are recognised, and what becomes of them.
+    """A row of the table: how a framework's objects are recognised, and the task made of them.
 
     Args:
         form: what the user gives, as error messages list it.
         modules: the modules that may define the framework's class. None of them is imported here.
         class_name: the class; an instance of it has the adapter's form.
         task: the class of the task, as "module:class"; imported when a task is made.
-        takes: the arguments of `lr_find` beside the model, each with its name in the task.
-        keywords: what the task takes besides.
+        takes: the arguments of `lr_find` besides the model, each with its name in the task.
+        keywords: further arguments of the task.
         found_in: the argument of `lr_find` that is the instance.
-        is_module: whether the object is a module, and a plain one beside an optimizer or a loss.
+        is_module: whether the object is a module that counts as a plain model if an optimizer or a
+            loss is given.
         in_several_processes: whether the ranks of a process group can sweep it together.
-        arrange: the task's arguments from those of `lr_find`, where names do not tell.
+        arrange: makes the task's arguments from those of `lr_find`, if names do not determine them.
     """
 
     form: str

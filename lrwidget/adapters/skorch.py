@@ -60,7 +60,9 @@ class SkorchTask(FrameworkTask):
         super().__init__(model, private.optimizer_, data, self._train, evaluate=self._measure)
         self.trained_beside = tuple(self._modules.values())
         others = [name for name in private._optimizers if name != "optimizer"]
-        self.other_optimizers = tuple(getattr(private, name + "_") for name in others)
+        self.other_optimizers: tuple[Any, ...] = tuple(
+            getattr(private, name + "_") for name in others
+        )
 
     @contextmanager
     def session(self) -> Iterator[None]:

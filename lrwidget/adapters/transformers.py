@@ -38,6 +38,9 @@ class TransformersTask(FrameworkTask):
         TypeError, ValueError: the Trainer cannot be swept.
     """
 
+    data: Any
+    scaler: Any
+
     def __init__(self, trainer: Any) -> None:
         if trainer.train_dataset is None:
             raise TypeError("the Trainer has no train_dataset; give Trainer(train_dataset=...)")
@@ -74,7 +77,7 @@ class TransformersTask(FrameworkTask):
             evaluate=self._measure,
         )
         # Further modules of the step, such as a loss or a teacher, are restored, too.
-        self.loss_fn = nn.ModuleList(_other_modules(trainer))
+        self.loss_fn: nn.ModuleList = nn.ModuleList(_other_modules(trainer))
 
     @property
     def batch_size(self) -> int | None:

@@ -65,7 +65,7 @@ class ObjectState:
         self._by_state_dict: list[PutBack] = []
         found = reached(subjects, leave=leave, as_data=MAX_OBJECTS if as_data else None)
         found = found if only is None else list(filter(only, found))
-        self.generators = [value for value in found if is_generator(value)]
+        self.generators: list[Any] = [value for value in found if is_generator(value)]
         for value in found:
             self._remember(value)
 

@@ -12,7 +12,15 @@ from torch import nn
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.backup.rng import is_generator
-from lrwidget.backup.walk import MAX_ITEMS, is_a, is_shared, items, own_attributes, slots
+from lrwidget.backup.walk import (
+    MAX_ITEMS,
+    closure_and_defaults,
+    is_a,
+    is_shared,
+    items,
+    own_attributes,
+    slots,
+)
 
 # Objects of these packages, and of subclasses of their classes, are not followed: tables, images
 # and files, which are data, and loggers, displays and processes, which must outlast the sweep.
@@ -181,13 +189,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _used_by(function: types.FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
+    yield from closure_and_defaults(function)
     yield from _generators_named_in(function)
 
 

@@ -32,7 +32,7 @@ class Copies:
     """
 
     def __init__(self, place: Place) -> None:
-        self.nbytes = 0
+        self.nbytes: int = 0
         self.file: Any = None
         self._place = place
         if place == "disk":

@@ -165,11 +165,8 @@ def slots(kind: type) -> list[Any]:
 _NEVER_PLAIN = (type, BaseException, enum.Enum, weakref.ref, np.generic, nn.Module, torch.Tensor)
 
 
-def held_by(function: types.FunctionType) -> Iterator[Any]:
-    """Yield what a function uses besides its arguments: closure, defaults and globals.
-
-    Globals of functions of torch, numpy and Python are left out.
-    """
+def closure_and_defaults(function: types.FunctionType) -> Iterator[Any]:
+    """Yield the values in a function's closure, and the defaults of its arguments."""
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
@@ -177,6 +174,14 @@ def held_by(function: types.FunctionType) -> Iterator[Any]:
             continue
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
+
+
+def held_by(function: types.FunctionType) -> Iterator[Any]:
+    """Yield what a function uses besides its arguments: closure, defaults and globals.
+
+    Globals of functions of torch, numpy and Python are left out.
+    """
+    yield from closure_and_defaults(function)
     scope = function.__globals__
     # Not `__module__`, which functools.wraps copies from the wrapped function.
     if is_from_a_library(scope.get("__name__")):

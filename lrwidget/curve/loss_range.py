@@ -75,9 +75,10 @@ def _sweep_range(losses: Floats) -> Range:
     before = losses[: int(smoothed(losses, BETA).argmin()) + 1]
     low = float(before.min())
     high = max(_quantile(before, 0.98), float(losses[0]))
-    # A curve that only rises has hardly any losses before its minimum: show its lower half.
+    # A curve that only rises has hardly any losses before its minimum, and one has no height: show
+    # its lower half.
     half = _quantile(losses, 0.5)
-    rises = len(before) < len(losses) / 10 or half - low < 3 * (high - low)
+    rises = len(before) < max(len(losses) / 10, 2) or half - low < 3 * (high - low)
     return low, max(high, half) if rises else high
 
 

@@ -119,8 +119,8 @@ class Search:
         self.longest = longest
         self.left = left
         self.scores: dict[int, dict[int, float]] = {}
-        self.spent = 0
-        self.length = min(length, longest)
+        self.spent: int = 0
+        self.length: int = min(length, longest)
         self.wanted: frozenset[int] = frozenset((-1, 0, 1))
         self._first = self.length
         self._kept: dict[int, int] = {}

@@ -23,7 +23,7 @@ class KeptPlaces:
     def __init__(self, loader: Any, every: int, named: frozenset[int]) -> None:
         self._loader = loader
         self._every = every
-        self.places = named
+        self.places: frozenset[int] = named
 
     def batches(self) -> list[Any]:
         """Read the held-out batches, and settle their places."""

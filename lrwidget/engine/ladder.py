@@ -27,8 +27,8 @@ class Ladder:
     """
 
     def __init__(self, options: SweepOptions) -> None:
-        self.options = options
-        self.total = options.steps * options.repeats
+        self.options: SweepOptions = options
+        self.total: int = options.steps * options.repeats
         self._first = options
         # Each piece begins at the end of the one before it: an extension changes no earlier rate.
         self._pieces = [(options.start_lr, options.end_lr, options.steps)]

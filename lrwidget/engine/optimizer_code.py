@@ -5,14 +5,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from lrwidget.stream.protocol import OptimizerRecipe
 
-def optimizer_code(meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What to write for the optimizer of a sweep, from the records' meta.
 
-    Returns:
-        `name` ("torch.optim.Adam"), `arguments` beside parameters and rate, as source
-        ("weight_decay=0.01"), and the `momentum` that a schedule can move ("momentum", "betas" or
-        None); None where it is none of torch's own, or torch is not installed.
+def optimizer_code(meta: Mapping[str, Any]) -> OptimizerRecipe | None:
+    """Return the source of a sweep's optimizer, from the records' meta.
+
+    None if the optimizer is not one of torch's, or torch is not installed.
     """
     defaults = _defaults(str(meta.get("optimizer_class")))
     if defaults is None:

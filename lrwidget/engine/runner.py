@@ -92,12 +92,12 @@ class Runner(Generic[Result]):
     """
 
     def __init__(self, work: Work, result: Result, steps: int) -> None:
-        self.steps = steps
-        self.state = RunState.IDLE
+        self.steps: int = steps
+        self.state: RunState = RunState.IDLE
         self.error: BaseException | None = None
         self.traceback: str | None = None
-        self.hint = ""
-        self.notice = ""
+        self.hint: str = ""
+        self.notice: str = ""
         self.on_change: Callable[[], None] = lambda: None
         self.result = result
         self._work: Work | None = work

@@ -44,7 +44,7 @@ class TrainingStep:
         self._model = parts.model
         self._optimizer = parts.optimizer
         self._device = task.device
-        self.pending = False
+        self.pending: bool = False
         self.skipped: torch.Tensor | None = None
         self._checked = False
         # Whether the optimizer has stepped once: an error in its first step is explained.

@@ -47,7 +47,7 @@ class JobHandle:
         retries: int,
     ) -> None:
         self.job = job
-        self.attempt = 0
+        self.attempt: int = 0
         self.lost: WorkerLostError | None = None
         self.job_end: JobEnd | None = None
         self._start_actor = start_actor
@@ -62,9 +62,9 @@ class JobHandle:
         self._reset()
 
     def _reset(self) -> None:
-        self.records = LRRecords()
-        self.state = "waiting"
-        self.elapsed = 0.0
+        self.records: LRRecords = LRRecords()
+        self.state: str = "waiting"
+        self.elapsed: float = 0.0
 
     def submit(self) -> None:
         """Request a worker for the job; returns at once.

@@ -57,10 +57,10 @@ class RayRunner:
                 "join the cluster (ray start --address=... --num-cpus=0) and give address='auto'"
             )
         self.address = address
-        self.num_cpus = _amount("num_cpus", num_cpus)
-        self.num_gpus = _amount("num_gpus", num_gpus)
-        self.workers = whole_number("workers", workers, 1)
-        self.max_retries = whole_number("max_retries", max_retries, 0)
+        self.num_cpus: float = _amount("num_cpus", num_cpus)
+        self.num_gpus: float = _amount("num_gpus", num_gpus)
+        self.workers: int = whole_number("workers", workers, 1)
+        self.max_retries: int = whole_number("max_retries", max_retries, 0)
         # Coordinators that are shutting down, each with the reference that is ready at its end.
         # Several threads use the list; they hold `connection.LOCK`.
         self._shutting_down: list[tuple[Any, Any]] = []

@@ -157,7 +157,7 @@ class RemoteRunner(Runner[Result], abc.ABC):
             words.append(self._wait_message(states.count("waiting")))
         elif states and set(states) == {"starting"}:
             words.append("The worker is starting.")
-        self.notice = " ".join(words)
+        self.notice: str = " ".join(words)
         active = "running" in states or "starting" in states
         state = RunState.PAUSED if self._command == "pause" and not active else RunState.RUNNING
         if under_way and state != self.state:

@@ -56,6 +56,7 @@ class RaySource(RemoteSource):
         ConnectionError: no cluster can be reached.
     """
 
+    options: SweepOptions
     parallel = True
     where = "on a worker, and ends with it"
 

@@ -24,8 +24,8 @@ class CheckResults:
     """
 
     def __init__(self, lrs: Sequence[float]) -> None:
-        self.lrs = _rates(lrs)
-        self.trials = [LRRecords() for _ in self.lrs]
+        self.lrs: list[float] = _rates(lrs)
+        self.trials: list[LRRecords] = [LRRecords() for _ in self.lrs]
 
     @property
     def frame(self) -> pd.DataFrame:

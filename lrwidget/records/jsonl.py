@@ -109,7 +109,7 @@ class Parser:
     """
 
     def __init__(self, records: RecordsTable, name: str) -> None:
-        self.line = 0
+        self.line: int = 0
         self._records = records
         self._name = name
 

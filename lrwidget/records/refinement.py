@@ -90,7 +90,7 @@ class Refinement:
         self.planned_steps = planned_steps
         self.trials: list[Trial] = []
         self.length = 0
-        self.untrained = math.nan
+        self.untrained: float = math.nan
         self.held_out = ""
         self.stop_reason: StopReason | None = None
         self.kept_bytes = 0

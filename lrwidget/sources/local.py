@@ -16,6 +16,7 @@ from lrwidget.engine.check import checking, refuse_if_read_once
 from lrwidget.engine.error_notes import THREAD, attach, comes_of_thread, note_ending
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import plain
+from lrwidget.engine.openmp import release_worker_threads
 from lrwidget.engine.refine import refinement_of, refining, refuse_at_the_door
 from lrwidget.engine.runner import Runner, RunState, Work
 from lrwidget.engine.sweep import sweep
@@ -38,7 +39,13 @@ def local_work(
     explain: Callable[[Exception], str] = lambda error: "",  # noqa: ARG005
 ) -> Work:
     """Return the work of a runner that trains the model of a task in its own thread."""
-    return Work(steps, lambda: ModelLock(task), same_device_and_stream, explain)
+    return Work(steps, lambda: ModelLock(task), own_thread, explain)
+
+
+def own_thread() -> AbstractContextManager[None]:
+    """Prepare the calling thread for a sweep in another one; return the context for that one."""
+    release_worker_threads()
+    return same_device_and_stream()
 
 
 def same_device_and_stream() -> AbstractContextManager[None]:
@@ -83,14 +90,15 @@ class SweepRunner(RecordsRunner):
         self, task: TrainingTask, options: SweepOptions, records: LRRecords | None = None
     ) -> None:
         records = LRRecords() if records is None else records
-        self.ladder = ladder = Ladder(options)
+        ladder = Ladder(options)
+        self.ladder: Ladder = ladder
         work = local_work(
             task,
             lambda: sweep(task, options, records, ladder, locked=True),
             lambda error: explain_here(error, "the sweep", records, len(records)),
         )
         super().__init__(work, records, ladder.total)
-        self.notice = not_swept(task)
+        self.notice: str = not_swept(task)
         self.cannot_refine = _why_not_refined(task)
 
     @property
@@ -115,7 +123,7 @@ class SweepRunner(RecordsRunner):
                 f"know of a new end; start another sweep, with end_lr={end_lr!r}"
             )
         self.ladder.extend(end_lr)
-        self.steps = self.ladder.total
+        self.steps: int = self.ladder.total
         if "options" in self.records.meta:  # else the sweep sets them before its first step
             self.records.meta["options"] = plain(self.ladder.options)
 
@@ -156,7 +164,6 @@ class RefineRunner(RefinementRunner):
 
     Raises:
         TypeError, ValueError: an argument is invalid, or the task cannot be refined.
-        RuntimeError: several processes train together.
     """
 
     def __init__(
@@ -212,6 +219,7 @@ class LocalSource(Source):
         TypeError, ValueError: an invalid argument; the message says what is expected.
     """
 
+    options: SweepOptions
     parallel = False  # all sweeps share one model
 
     def __init__(self, **arguments: Any) -> None:

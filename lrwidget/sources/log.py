@@ -38,8 +38,8 @@ class LogSource(RemoteSource):
     where = "in the process that writes the log"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.options = SweepOptions()
+        self.path: Path = Path(path)
+        self.options: SweepOptions = SweepOptions()
 
     def runner(self, label: str, overrides: Overrides = NONE) -> "LogRunner":
         """Return a runner that follows the file from its beginning."""
@@ -73,10 +73,11 @@ class LogRunner(RecordsRunner):
         records: the table that gets the rows; by default a new one.
     """
 
+    notice: str
     elsewhere = "the sweep runs in another process, of which this is the log"
 
     def __init__(self, path: str | os.PathLike[str], records: LRRecords | None = None) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._reader = _Reader(self.path)
         self._lines: Sequence[str] = ()
         self._heard = time.monotonic()
@@ -115,12 +116,12 @@ class LogRunner(RecordsRunner):
         replacement._reader, replacement._lines = self._reader.at_this_place(), self._lines
         self.records.stop_reason = StopReason.STOPPED
         self.notice = f"{self.path.name} was begun anew: that is another run."
-        self.replacement = replacement
+        self.replacement: RecordsRunner | None = replacement
 
     def _update_notice(self) -> None:
         if self._parser.line:
             options = self._options()
-            self.steps = max(options.steps * options.repeats, len(self.records))
+            self.steps: int = max(options.steps * options.repeats, len(self.records))
         silent = (time.monotonic() - self._heard) / MINUTE
         if self._reader.trouble:
             self.notice = (

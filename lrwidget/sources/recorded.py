@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lrwidget.engine.runner import ENDED, Work
+from lrwidget.engine.runner import ENDED, RunState, Work
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import RecordsRunner
@@ -28,7 +28,7 @@ class RecordedRunner(RecordsRunner):
     def __init__(self, records: LRRecords) -> None:
         self._span = _span_of(records)
         super().__init__(Work(_nothing), records, _steps_of(records))
-        self.state = ENDED[records.stop_reason or StopReason.STOPPED]
+        self.state: RunState = ENDED[records.stop_reason or StopReason.STOPPED]
         self._work = None
 
     @property

@@ -12,7 +12,7 @@ Messages from the page are validated before they are used.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NotRequired, Protocol, TypedDict, TypeGuard, Unpack, cast
 
@@ -68,6 +68,9 @@ class CheckDetail(TypedDict):
     stop_reasons: list[str | None]
     traceback: str | None
     notice: str
+
+
+AnyDetail = Detail | CheckDetail | RefinementDetail
 
 
 class Legend(TypedDict):
@@ -155,10 +158,7 @@ class Extras(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of a run, apart from its rows.
-
-    `elapsed` is in seconds, without pauses; `detail` is a `Detail` or a `CheckDetail`.
-    """
+    """The status of a run, apart from its rows; `elapsed` is in seconds, without pauses."""
 
     run: int
     state: str
@@ -167,7 +167,7 @@ class Status:
     elapsed: float
     error: str | None
     suggestion: float | None
-    detail: Mapping[str, Any]
+    detail: AnyDetail
 
 
 class Rows(Protocol):

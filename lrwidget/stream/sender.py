@@ -3,16 +3,16 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from lrwidget.stream.budget import INTERVAL, Budget
-from lrwidget.stream.protocol import Extras, KernelMessage, Rows, Status, rows_message
+from lrwidget.stream.protocol import AnyDetail, Extras, KernelMessage, Rows, Status, rows_message
 from lrwidget.stream.threads import mark_background
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 # Longer while paused: only the state can change, and that wakes the sender.
 PAUSED_INTERVAL = 0.5
@@ -20,7 +20,7 @@ PAUSED_INTERVAL = 0.5
 # hello: a page that is still loading loses messages, and a busy kernel does not read its hello.
 REPEATS = (1.0, 3.0, 10.0)
 
-News = tuple[str, str | None, Mapping[str, Any]]  # state, error, detail
+News = tuple[str, str | None, int, AnyDetail]  # state, error, steps, detail
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Run(Protocol):
 
 
 def _news(status: Status) -> News:
-    return status.state, status.error, status.detail
+    return status.state, status.error, status.steps, status.detail
 
 
 @dataclass
@@ -120,10 +120,10 @@ class Sender:
             elif repeats and now - began >= repeats[0]:
                 repeats.pop(0)
                 sent, told = 0, None
-            sent, told = self._send_news(sent, told)
+            sent, told = self._send_news(sent, told, urgent=over)
             if over:
                 self.run.settle()  # slow, so only after the last rows were sent
-                self._send_news(sent, told, last=True)
+                self._send_news(sent, told, urgent=True, last=True)
                 self.page.catch_up_soon()
                 return
             if self.page.budget.news_due():
@@ -132,13 +132,14 @@ class Sender:
             self._wake.wait(PAUSED_INTERVAL if paused else INTERVAL)
 
     def _send_news(
-        self, sent: int, told: News | None, *, last: bool = False
+        self, sent: int, told: News | None, *, urgent: bool, last: bool = False
     ) -> tuple[int, News | None]:
         """Send new rows and status, if any; return the sent row count and the last news."""
         status = self.run.status()
         if not last and told == _news(status) and status.step <= sent:
             return sent, told
-        self.page.budget.wait()
+        changed = told is None or told[0] != status.state
+        self.page.budget.wait(urgent=urgent or changed)
         status = self.run.status()  # again, since it may have changed during the wait
         news = _news(status)
         more: Extras = {}

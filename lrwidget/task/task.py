@@ -148,36 +148,36 @@ class TrainingTask:
         size = whole_number("batch_size", batch_size, 1) if given else BATCH_SIZE
         own_step = step is not None
         self.model = model
-        self.loss_fn = loss_fn
-        self.data = as_loader(data, size, loader_options, given=given, own_step=own_step)
+        self.loss_fn: Callable[..., Any] | None = loss_fn
+        self.data: Any = as_loader(data, size, loader_options, given=given, own_step=own_step)
         self.step = step
-        self.accumulate = whole_number("accumulate", accumulate, 1)
+        self.accumulate: int = whole_number("accumulate", accumulate, 1)
         self.autocast = autocast
-        self.scaler = scaler
+        self.scaler: Any = scaler
         self.clip_grad_norm = clip_grad_norm
-        self.val_data = None
+        self.val_data: Any = None
         if val_data is not None:
             self.val_data = as_loader(val_data, size, None, own_step=own_step, name="val_data")
-        self.val_batches = whole_number("val_batches", val_batches, 1)
-        self.val_every = whole_number("val_every", val_every, 1)
+        self.val_batches: int = whole_number("val_batches", val_batches, 1)
+        self.val_every: int = whole_number("val_every", val_every, 1)
         self.metric = metric
         self.evaluate = evaluate
-        self.optimizer_is_ours = not is_optimizer(optimizer)
-        self.optimizer = _ready_optimizer(optimizer, model, loss_fn)
+        self.optimizer_is_ours: bool = not is_optimizer(optimizer)
+        self.optimizer: torch.optim.Optimizer = _ready_optimizer(optimizer, model, loss_fn)
         if step is None:
             refuse_two_passes(self.optimizer)
             if accumulate_in_step is not None:
                 raise ValueError("accumulate_in_step is about a step of your own; give step= too")
-        self.accumulate_in_step = (
+        self.accumulate_in_step: int | None = (
             None
             if accumulate_in_step is None
             else whole_number("accumulate_in_step", accumulate_in_step, 1)
         )
-        self.other_optimizers = checked_others(other_optimizers)
+        self.other_optimizers: tuple[Any, ...] = checked_others(other_optimizers)
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
-        self.also = objects_also(also)
-        self.device = _device_of(model) if device is None else _numbered(device)
+        self.also: tuple[Any, ...] = objects_also(also)
+        self.device: torch.device = _device_of(model) if device is None else _numbered(device)
         # With several processes, a custom step that does the whole step calls this before a
         # backward in which ranks wait for each other: it raises if another rank has failed.
         self.sync_ranks: Callable[[], object] = no_ranks

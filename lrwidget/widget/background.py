@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from lrwidget.engine.runner import UNDER_WAY, Runner, RunState
-from lrwidget.stream.protocol import Rows, Status
+from lrwidget.stream.protocol import AnyDetail, Rows, Status
 from lrwidget.stream.redact import redact_paths
 from lrwidget.stream.sender import PageState, Sender
 from lrwidget.stream.threads import mark_background
@@ -54,12 +54,12 @@ class BackgroundRun(Generic[Result, End]):
         page: PageState,
         kind: str,
         *,
-        detail: Callable[[], dict[str, Any]],
+        detail: Callable[[], AnyDetail],
         conclude: Callable[[RunEnd], End],
         sweep: int | None = None,
     ) -> None:
         self.number = number
-        self.started = False
+        self.started: bool = False
         self.outcome: End | None = None
         self._steps = runner.steps
         self._runner: Runner[Result] | None = runner

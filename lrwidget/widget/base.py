@@ -13,7 +13,7 @@ import traitlets
 from lrwidget.stream.protocol import brief, well_formed
 from lrwidget.stream.threads import in_background
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 # ipywidgets' own traits that a page may set.

@@ -2,7 +2,6 @@
 
 import dataclasses
 from itertools import pairwise, zip_longest
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from lrwidget.engine.runner import Runner, RunState
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason
-from lrwidget.stream.protocol import number_or_none
+from lrwidget.stream.protocol import CheckDetail, number_or_none
 from lrwidget.stream.sender import PageState
 from lrwidget.widget.background import BackgroundRun, RunEnd
 
@@ -64,10 +63,10 @@ class CheckRun(BackgroundRun[CheckResults, RunEnd]):
         super().__init__(
             number, runner, page, "check", detail=self._describe, conclude=self._choose
         )
-        self.results = runner.result
+        self.results: CheckResults = runner.result
         self.records = Trials(self.results)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> CheckDetail:
         trials, end = self.results.trials, self.outcome
         reasons = [trial.stop_reason and trial.stop_reason.value for trial in trials]
         if end is None:

@@ -28,7 +28,7 @@ from lrwidget.widget.refine_run import RefineRun
 from lrwidget.widget.run_list import RunList
 from lrwidget.widget.sweep_run import SweepRun
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Widget(Protocol):

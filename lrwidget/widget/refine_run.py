@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from lrwidget.records.refinement import Refinement, Trial
 from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.sources.base import RefinementRunner
 from lrwidget.stream.protocol import number_or_none
-from lrwidget.stream.refinement import TrialDetail
+from lrwidget.stream.refinement import RefinementDetail, TrialDetail
 from lrwidget.stream.sender import PageState
 from lrwidget.validation import whole_number
 from lrwidget.widget.background import BackgroundRun, RunEnd
@@ -130,7 +129,7 @@ class RefineRun(BackgroundRun[Refinement, RunEnd]):
         super().close()
         self._trials = None
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> RefinementDetail:
         result, end = self.result, self.outcome
         return {
             "sweep": self.sweep.number,

@@ -46,7 +46,7 @@ class RunList:
         self._page = page
         self._styles = styles
         self._numbers = self._starts = self._checks = self._refinements = 0
-        self.active = self._new_run()
+        self.active: SweepRun = self._new_run()
         page.active = self.active.number
 
     # -- reading --------------------------------------------------------------------------------

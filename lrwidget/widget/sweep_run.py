@@ -2,20 +2,17 @@
 
 import dataclasses
 import logging
-from typing import Any
 
 from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine.optimizer_code import optimizer_code
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner
-from lrwidget.stream.protocol import number_or_none
+from lrwidget.stream.protocol import Detail, Landmarks, number_or_none
 from lrwidget.stream.sender import PageState
 from lrwidget.widget.background import BackgroundRun, RunEnd
 
-logger = logging.getLogger(__name__)
-
-LANDMARKS = ("falls_at", "minimum", "explodes_at")
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Outcome(RunEnd):
     reason: str = ""
     confidence: str | None = None
     spread: float | None = None
-    landmarks: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    landmarks: Landmarks = dataclasses.field(default_factory=Landmarks)
     suggestions: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
 
@@ -58,7 +55,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self.records = runner.records
         self._sweeps: RecordsRunner | None = runner
         self._span = runner.span
-        self.overrides = overrides
+        self.overrides: Overrides = overrides
         self.style = 0
         self.cannot_refine = runner.cannot_refine
         self.refined: RunEnd | None = None
@@ -124,7 +121,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         super().close()
         self._span, self._sweeps, self.overrides = self.span, None, NONE
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> Detail:
         end = self.outcome
         return {
             "reason": end.reason if end else "",
@@ -151,7 +148,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
     def _suggest(self, end: RunEnd) -> Outcome:
         records = self.records
         lr, reason, confidence, spread = None, "", None, None
-        landmarks: dict[str, float | None] = {}
+        landmarks = Landmarks()
         by_rule: dict[str, float | None] = {}
         try:
             suggestion = records.suggestion
@@ -160,7 +157,11 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
             failed = records.stop_reason is StopReason.FAILED
             reason = "" if failed and lr is None else suggestion.reason
             confidence, spread = suggestion.confidence, number_or_none(suggestion.spread)
-            landmarks = {name: number_or_none(getattr(suggestion, name)) for name in LANDMARKS}
+            landmarks = Landmarks(
+                falls_at=number_or_none(suggestion.falls_at),
+                minimum=number_or_none(suggestion.minimum),
+                explodes_at=number_or_none(suggestion.explodes_at),
+            )
             by_rule = {rule: number_or_none(rate) for rule, rate in records.suggestions.items()}
         except Exception:
             logger.exception("no rate could be suggested")

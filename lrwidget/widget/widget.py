@@ -65,32 +65,40 @@ class LRFinderWidget(ThreadSafeWidget):
     # The page may set a trait with the tag `page`; messages also carry one with the tag `streamed`.
 
     # -- set by the user, in Python or in the page
-    lr = Rate(None, allow_none=True, help="The chosen learning rate, in the sweep's range.").tag(
+    lr: Rate = Rate(
+        None, allow_none=True, help="The chosen learning rate, in the sweep's range."
+    ).tag(sync=True, page=True)
+    lr_range: NumberPair = NumberPair(
+        None, allow_none=True, help="A chosen range (low, high)."
+    ).tag(sync=True, page=True)
+    smoothing: Number = Number(0.9, help="How much the drawn line is smoothed, 0 to 0.99.").tag(
         sync=True, page=True
     )
-    lr_range = NumberPair(None, allow_none=True, help="A chosen range (low, high).").tag(
-        sync=True, page=True
-    )
-    smoothing = Number(0.9, help="How much the drawn line is smoothed, 0 to 0.99.").tag(
-        sync=True, page=True
-    )
-    y_max = Number(
+    y_max: Number = Number(
         None, allow_none=True, help="Upper end of the loss axis; None is automatic."
     ).tag(sync=True, page=True)
-    log_y = traitlets.Bool(False, help="Whether the loss axis is logarithmic.").tag(
+    log_y: traitlets.Bool[bool, bool | int] = traitlets.Bool(
+        False, help="Whether the loss axis is logarithmic."
+    ).tag(sync=True, page=True)
+    variable: LockedText = LockedText("lr", help="The variable that Export writes.").tag(
         sync=True, page=True
     )
-    variable = LockedText("lr", help="The variable that Export writes.").tag(sync=True, page=True)
 
     # -- moved by the program
-    state = LiveText("idle", help="Where the sweep is.").tag(sync=True)
-    step = LiveInt(0, help="Steps done, over all repeats.").tag(sync=True, streamed=True)
-    steps = LiveInt(0, help="Steps in all.").tag(sync=True)
-    suggestion = LiveNumber(None, allow_none=True, help="The suggested rate.").tag(sync=True)
-    error = LiveText(None, allow_none=True, help="`Type: message` of a failed run.").tag(sync=True)
+    state: LiveText = LiveText("idle", help="Where the sweep is.").tag(sync=True)
+    step: LiveInt = LiveInt(0, help="Steps done, over all repeats.").tag(sync=True, streamed=True)
+    steps: LiveInt = LiveInt(0, help="Steps in all.").tag(sync=True)
+    suggestion: LiveNumber = LiveNumber(None, allow_none=True, help="The suggested rate.").tag(
+        sync=True
+    )
+    error: LiveText = LiveText(None, allow_none=True, help="`Type: message` of a failed run.").tag(
+        sync=True
+    )
 
     # -- for the page
-    figure = traitlets.Instance(bq.Figure).tag(sync=True, **widget_serialization)
+    figure: traitlets.Instance[Any] = traitlets.Instance(bq.Figure).tag(
+        sync=True, **widget_serialization
+    )
     _range = LiveAny().tag(sync=True)
     _detail = LiveAny().tag(sync=True)
     _picked = LiveFlag(False, help="Whether `lr` was chosen by hand.").tag(sync=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.adapters.case import FRAMEWORKS
+from tests.notebook_client import WakefulClient
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "adapters"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -57,7 +57,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[nbforma
     # Nothing is downloaded, and no hub is asked.
     env["HF_HUB_OFFLINE"] = "1"
     # An error in one notebook must not stop the others.
-    NotebookClient(together, timeout=500, allow_errors=True).execute(env=env)
+    WakefulClient(together, timeout=500, allow_errors=True).execute(env=env)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of suggestions, and what the README says of it."""
+"""The benchmark of suggestions, and the figures that its README states."""
 
 import sys
 
@@ -96,7 +96,7 @@ def test_the_goal_on_the_recorded_tasks(tasks, steps):
 
 
 def test_the_published_rules_give_the_figures_of_their_libraries(tasks):
-    """What fastai 2.8 and torch-lr-finder themselves suggested when the sweeps were recorded."""
+    """The figures are of fastai 2.8 and torch-lr-finder, run when the sweeps were recorded."""
     figures = {
         "minimum/10": (0.186, 0.122),
         "steepest": (0.184, 0.190),
@@ -164,7 +164,7 @@ def test_better_than_every_published_rule_on_the_made_tasks(name, count, steps):
     [(100, [0.186, 0.759, 0.151, 0.050, 0.155]), (300, [0.155, 0.618, 0.151, 0.041, 0.182])],
 )
 def test_what_the_readme_says_of_the_unseen_tasks(steps, figures):
-    """They were run once and judged once: these figures change with the rule alone."""
+    """The unseen tasks were run and scored once: these figures change only with the rule."""
     unseen = load_tasks(HELD)
     one, three = score(ours, unseen, steps), score(ours, unseen, steps, 3)
     found = [one.mean, one.p90, one.failures, one.error, three.mean]
@@ -177,7 +177,7 @@ def test_what_the_readme_says_of_the_unseen_tasks(steps, figures):
 
 @pytest.mark.parametrize("steps", LENGTHS)
 def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
-    """The stop rule leaves the explosion on the curve, and comes well after the best rate."""
+    """The stop rule keeps the explosion and ends the sweep well after the best rate."""
     whole, cut = [], []
     for task in tasks:
         best = 10 ** task.decades[task.response.argmin()]
@@ -258,7 +258,7 @@ def test_a_difference_is_taken_task_by_task():
 
 
 def moved(sweeps, changed):
-    """By how many decades the rate of each recorded sweep moves where it is `changed`."""
+    """Return by how many decades the suggestion for each sweep differs for its changed copy."""
     found = []
     for lr, loss in sweeps:
         one, other = suggest(lr, loss).lr, suggest(*changed(lr, loss)).lr
@@ -268,7 +268,7 @@ def moved(sweeps, changed):
 
 @pytest.fixture(scope="module")
 def real():
-    """All sweeps of three sets, by length."""
+    """Return all sweeps of three sets, by length."""
     tasks = [task for name in ("recorded", "made", HELD) for task in load_tasks(name)]
     return {n: [sweep for task in tasks for sweep in curves(task, n, 1)] for n in LENGTHS}
 

@@ -1,4 +1,4 @@
-"""The making of tasks for the benchmark of suggestions: many replicas train as one model would."""
+"""How the benchmark of suggestions makes tasks: many replicas train at once, each as if alone."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""One Jupyter server and one browser for all tests, one page and one notebook for each."""
+"""One Jupyter server and one browser for all tests; a page and a notebook for each test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 FAILURES = HERE.parents[1] / "test-results"  # the page at each failure: its picture and its HTML
 
 failed = pytest.StashKey[bool]()
-# Playwright's own five seconds are few beside other programs.
+# Playwright's default of five seconds is too short on a busy machine.
 expect.set_options(timeout=TIMEOUT * 1000)
 
 
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the fixture know that its test failed."""
+    """Tell the fixtures whether the test failed."""
     report = yield
     if report.failed:
         item.stash[failed] = True
@@ -44,7 +44,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    """A JupyterLab server, ended with the tests."""
+    """Yield a JupyterLab server for all tests."""
     server = JupyterServer(tmp_path_factory.mktemp("jupyter"))
     yield server
     server.close()
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
 
 @pytest.fixture(scope="session")
 def context() -> Iterator[BrowserContext]:
-    """A real Chromium that starts without a past; its cache serves all tests."""
+    """Yield a Chromium with an empty profile; its cache serves all tests."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         context = browser.new_context(
@@ -66,7 +66,7 @@ def context() -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """An empty page; fails the test on any uncaught error in it and on any error it writes."""
+    """Yield an empty page; fail the test on any uncaught error and any error in its console."""
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -78,23 +78,23 @@ def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Pa
     assert errors == []
 
 
-# Errors that are none of ours: a page made by nbconvert asks for a widget's module beside itself
-# before it asks the CDN, and for mermaid, which no cell here needs; Voila tries the extension of
-# Notebook 7, which it has no place for.
+# Errors that are not ours: a page made by nbconvert asks for a widget's module in its own folder
+# before it asks the CDN, and for mermaid, which no cell here needs; Voila asks for the extension of
+# Notebook 7, which it does not serve.
 NOT_OURS = re.compile(
     r"\(file://.*/(anywidget|bqplot|bqscales)\.js\)$|/mermaid/|/@jupyter-notebook/lab-extension/"
 )
 
 
 def note_error(message: ConsoleMessage, errors: list[str]) -> None:
-    """Keep what the page writes as an error, with where it comes from."""
+    """Record an error message of the page with its location."""
     text = f"{message.text} ({message.location.get('url', '')})"
     if message.type == "error" and not NOT_OURS.search(text):
         errors.append(text)
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep what the page of a failed test shows, and the page itself."""
+    """Save a screenshot and the HTML of the page of a failed test."""
     FAILURES.mkdir(exist_ok=True)
     name = re.sub(r"\W+", "-", name)
     (FAILURES / f"{name}.html").write_text(page.content(), "utf-8")
@@ -103,13 +103,13 @@ def picture(page: Page, name: str) -> None:
 
 @pytest.fixture(scope="session")
 def pages(context: BrowserContext) -> Pages:
-    """Pages for all tests."""
+    """Return the pages that the tests reuse."""
     return Pages(context)
 
 
 @pytest.fixture
 def lab(server: JupyterServer, pages: Pages, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A notebook to be opened in JupyterLab; fails the test on any error in the page."""
+    """Yield a notebook for JupyterLab; fail the test on any error in the page."""
     name = re.sub(r"\W+", "-", request.node.name)
     has_own_page = request.node.get_closest_marker("own_page") is not None
     lab = Lab(server, pages.take(fresh=has_own_page), name)
@@ -126,7 +126,7 @@ def lab(server: JupyterServer, pages: Pages, request: pytest.FixtureRequest) -> 
 
 @pytest.fixture
 def finished(lab: Lab) -> Finder:
-    """A finder at the end of its sweep."""
+    """Return a widget whose sweep has finished."""
     finder = open_finder(lab, allowed=STEPS)
     start(finder)
     finder.wait_for_state("finished")

@@ -1,4 +1,4 @@
-"""Pictures of the widget in JupyterLab, for the README and for looking at it with one's own eyes.
+"""Take pictures of the widget in JupyterLab, for the README and for visual checks.
 
 python -m tests.browser.screenshots FOLDER      every state, both themes, three widths
 python -m tests.browser.screenshots --docs      docs/screenshot.png and docs/demo.webp
@@ -28,7 +28,8 @@ QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
 STEPS = 100
 WIDTHS = (400, 600, 1200)  # of the widget, in pixels
 HALFWAY = 55
-ENDED = "finished|diverged"  # the quickstart's curve may explode before its last step
+REFINING = STEPS + 450  # passes of the gate until a trial is in its middle
+ENDED = "finished|diverged"  # the loss of the quickstart may diverge before the last step
 README_WIDTH = 960
 FILLS_ITS_CELL = """
 (root) => {
@@ -39,7 +40,7 @@ FILLS_ITS_CELL = """
 """
 SETTLE = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
 
-# Around the quickstart's own cells: each step passes a gate, so that a picture can be taken of any.
+# Added to the quickstart's cells: each step waits at a gate, so that a picture shows an exact step.
 GATED = """
 from steps import Gate
 gate = Gate("steps")
@@ -76,14 +77,14 @@ w.wait()
 
 
 def quickstart_cells() -> list[str]:
-    """The cells of the quickstart up to the widget."""
+    """Return the quickstart's cells up to the widget."""
     notebook = json.loads(QUICKSTART.read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     return cells[: next(i for i, cell in enumerate(cells) if "LRFinderWidget(" in cell) + 1]
 
 
 def open_quickstart(lab: Lab, failing: bool = False, allowed: int = 0) -> Finder:
-    """The idle widget of the quickstart, in a notebook that shows its cell alone."""
+    """Return the idle widget of the quickstart, in a notebook that shows only its cell."""
     *setup, widget = quickstart_cells()
     lab.allow("steps", allowed)
     lab.open("\n".join([*setup, GATED, *([FAILING] if failing else [])]), widget)
@@ -96,19 +97,24 @@ def open_quickstart(lab: Lab, failing: bool = False, allowed: int = 0) -> Finder
 
 
 def bring_to(finder: Finder, state: str) -> None:
-    """Press what leads from idle to a state."""
+    """Press the buttons that lead from idle to a state."""
     if state == "idle":
         return
     finder.lab.allow("steps", HALFWAY if state == "running" else STEPS)
     finder.button("Start").click()
     if state == "running":
         finder.wait_for_rows(HALFWAY)
+    elif state in ("refining", "refined"):
+        finder.wait_for_state(ENDED)
+        finder.lab.allow("steps", REFINING if state == "refining" else 100_000)
+        finder.button("Refine").click()
+        finder.wait_for_text("Best so far" if state == "refining" else "Refined rate")
     else:
         finder.wait_for_state(ENDED if state == "finished" else state)
 
 
 def set_width(finder: Finder, width: int) -> None:
-    """Give the page the width at which the widget has this one."""
+    """Resize the page so that the widget has this width."""
     page, box = finder.lab.page, finder.root.bounding_box()
     assert page.viewport_size is not None
     assert box is not None
@@ -118,7 +124,7 @@ def set_width(finder: Finder, width: int) -> None:
 
 
 def open_runs(lab: Lab) -> Finder:
-    """The widget of the quickstart with eight runs beside each other."""
+    """Return the quickstart's widget with eight runs."""
     finder = open_quickstart(lab, allowed=100_000)
     lab.kernel.run(EIGHT_RUNS)
     finder.wait_for_state(ENDED)
@@ -126,9 +132,9 @@ def open_runs(lab: Lab) -> Finder:
 
 
 def settle(finder: Finder) -> None:
-    """Wait until nothing moves: the marker stands, the chart has its width."""
+    """Wait until marker and chart no longer change."""
     finder.root.scroll_into_view_if_needed()
-    # bqplot draws a chart anew some time after its cell has changed its width.
+    # bqplot redraws a chart some time after its cell has changed its width.
     finder.lab.wait_for("the chart's width", lambda: finder.root.evaluate(FILLS_ITS_CELL))
     last = None
     while (now := finder.root.screenshot(animations="disabled")) != last:
@@ -138,7 +144,7 @@ def settle(finder: Finder) -> None:
 
 @contextmanager
 def browser_and_server() -> Iterator[tuple[BrowserContext, JupyterServer]]:
-    """A browser and a server to take pictures with."""
+    """Yield a browser and a server to take pictures with."""
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         browser = launch(playwright)
         server = JupyterServer(Path(home))
@@ -150,8 +156,8 @@ def browser_and_server() -> Iterator[tuple[BrowserContext, JupyterServer]]:
 
 
 def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> None:
-    """A picture of the page for each state, theme and width."""
-    for state in ("idle", "running", "finished", "failed", "runs"):
+    """Save a picture for each state, theme and width."""
+    for state in ("idle", "running", "finished", "failed", "runs", "refining", "refined"):
         lab = Lab(server, context.new_page(), state)
         if state == "runs":
             finder = open_runs(lab)
@@ -169,7 +175,7 @@ def all_states(context: BrowserContext, server: JupyterServer, folder: Path) -> 
 
 
 def shot(finder: Finder) -> Image.Image:
-    """The widget with a little room around it."""
+    """Return a picture of the widget with a small border."""
     page = finder.lab.page
     box = finder.root.bounding_box()
     assert box is not None
@@ -184,7 +190,7 @@ def shot(finder: Finder) -> Image.Image:
 
 
 def same_size(images: list[Image.Image]) -> list[Image.Image]:
-    """The pictures with room below: the widget grows when it has more to say."""
+    """Pad the pictures to the same size: the widget grows when it shows more text."""
     size = (max(i.width for i in images), max(i.height for i in images))
     canvases = [Image.new("RGB", size, "white") for _ in images]
     for canvas, image in zip(canvases, images, strict=True):
@@ -193,12 +199,12 @@ def same_size(images: list[Image.Image]) -> list[Image.Image]:
 
 
 def has_reached(finder: Finder, step: int) -> bool:
-    """Whether so many rows are drawn, or no more will come."""
+    """Return whether this many rows are drawn, or the sweep has ended."""
     return len(finder.rows) == step or finder.button("Start").is_visible()
 
 
 def for_readme(context: BrowserContext, server: JupyterServer, folder: Path) -> None:
-    """The pictures of the README: one that stands, one that moves."""
+    """Save the pictures of the README: a still one and an animation."""
     lab = Lab(server, context.new_page(), "readme")
     lab.page.set_viewport_size({"width": README_WIDTH, "height": 900})
     finder = open_quickstart(lab)

@@ -1,4 +1,4 @@
-"""Accessibility: axe-core in each state and theme, and use by keyboard alone."""
+"""Accessibility: axe-core in each state and theme, and use with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAILING = SETUP.replace(
 
 
 def idle(finder: Finder) -> None:
-    """As it opens."""
+    """Leave the widget as it opens."""
 
 
 def running(finder: Finder) -> None:
@@ -46,7 +46,7 @@ def finished(finder: Finder) -> None:
 
 
 def finished_twice(finder: Finder) -> None:
-    """The marker away from the suggestion, a refused rate in its field, an export that worked."""
+    """Move the marker away from the suggestion, type an invalid rate, and export."""
     finished(finder)
     finder.button("Start").click()
     finder.lab.allow("steps", 2 * STEPS)
@@ -67,8 +67,14 @@ def failed(finder: Finder) -> None:
     finder.wait_for_state("failed")
 
 
-def check_running(finder: Finder) -> None:
+def added(finder: Finder) -> None:
     finished(finder)
+    # Such a run cannot be refined, so that Check is offered.
+    finder.lab.kernel.run("w.activate(w.add(w.records))")
+
+
+def check_running(finder: Finder) -> None:
+    added(finder)
     finder.lab.allow("steps", STEPS + 130)
     finder.button("Check").click()
     finder.wait_for_text("Checking")
@@ -76,13 +82,27 @@ def check_running(finder: Finder) -> None:
 
 
 def check_ended(finder: Finder) -> None:
-    finished(finder)
+    added(finder)
     finder.lab.allow("steps", 5 * STEPS)
     finder.button("Check").click()
     finder.lab.wait_for(
         "the check ends", lambda: finder.lab.kernel.value("w._run_list.check.state != 'running'")
     )
     expect(finder.button("Check")).to_be_visible()
+
+
+def refining(finder: Finder) -> None:
+    finished(finder)
+    finder.lab.allow("steps", STEPS + 250)
+    finder.button("Refine").click()
+    finder.wait_for_text("Best so far")
+
+
+def refined(finder: Finder) -> None:
+    finished(finder)
+    finder.lab.allow("steps", 100_000)
+    finder.button("Refine").click()
+    finder.wait_for_text("Refined rate")
 
 
 STATES = [
@@ -94,6 +114,8 @@ STATES = [
     failed,
     check_running,
     check_ended,
+    refining,
+    refined,
 ]
 
 
@@ -102,7 +124,7 @@ def test_axe_finds_nothing_in_either_theme(lab: Lab, state: Callable[[Finder], N
     finder = open_finder(lab, allowed=40, setup=FAILING if state is failed else SETUP)
     state(finder)
     finder.root.evaluate(UNFOLD)
-    # All of it on the screen: JupyterLab hides the rest, and axe judges what is to be seen.
+    # axe judges only what is visible, and JupyterLab hides what is below the window.
     lab.page.set_viewport_size({"width": 1200, "height": 2400})
     finder.root.scroll_into_view_if_needed()
     found: dict[str, list[str]] = {}
@@ -154,7 +176,7 @@ def without_a_range(finder: Finder) -> None:
     finder.button("Pick").click()
 
 
-# Each with what leads back from it.
+# Each action with the one that reverses it.
 MODES = [
     (band_of_repeats, band_of_repeats),
     (toggle_save_menu, toggle_save_menu),
@@ -165,7 +187,7 @@ MODES = [
 
 
 def found_in_either_theme(finder: Finder) -> dict[str, list[str]]:
-    """What axe-core finds in each mode of one page, theme by theme."""
+    """Return the violations that axe-core finds in each mode, by theme."""
     found: dict[str, list[str]] = {}
     try:
         for theme in ("light", "dark"):
@@ -193,7 +215,7 @@ def test_axe_finds_nothing_in_any_mode_with_a_kernel_and_without(lab: Lab) -> No
     assert found_in_either_theme(finder) == {}
 
 
-# Name and outline of what has the focus; None outside of the widget.
+# Name and outline of the focused element; None if it is outside of the widget.
 FOCUSED = """
 (root) => {
   const focused = document.activeElement;
@@ -209,13 +231,13 @@ FOCUSED = """
 
 
 def focused(finder: Finder) -> dict[str, Any] | None:
-    """What has the focus within the widget."""
+    """Return the focused element within the widget."""
     found: dict[str, Any] | None = finder.root.evaluate(FOCUSED)
     return found
 
 
 def tab_to(finder: Finder, name: str, key: str = "Tab") -> None:
-    """Press Tab until the control of this name has the focus."""
+    """Press Tab until the control with this name has the focus."""
     for _ in range(80):
         now = focused(finder)
         if now and now["name"] == name:
@@ -225,14 +247,14 @@ def tab_to(finder: Finder, name: str, key: str = "Tab") -> None:
 
 
 def from_the_cell_to(finder: Finder, name: str) -> None:
-    """Press Tab from where a person is who has just run the cell."""
+    """Press Tab from the cell that has just been run."""
     finder.lab.page.evaluate("labTest.cell(1).editor.focus()")
     finder.lab.page.keyboard.press("Escape")
     tab_to(finder, name)
 
 
 def tab_stops(finder: Finder) -> list[dict[str, Any]]:
-    """Every stop from the first control to where Tab leaves the widget."""
+    """Return every stop from the first control until Tab leaves the widget."""
     stops = []
     while (now := focused(finder)) is not None:
         stops.append(now)
@@ -248,21 +270,21 @@ def test_tab_visits_everything_in_the_order_of_the_page(lab: Lab) -> None:
     stops = tab_stops(finder)
     names = [stop["name"] for stop in stops]
     order = ["Start", "Chosen learning rate", "Smoothing", "Loss limit", "Automatic loss limit"]
-    order += ["Raw loss", "Learning rate", "Check", "Variable", "Export", "Copy"]
+    order += ["Raw loss", "Learning rate", "Refine", "Variable", "Export", "Copy"]
     assert [name for name in names if name in order] == order
     assert len(set(names)) == len(names)
     assert [stop["name"] for stop in stops if not stop["outlined"]] == []
 
 
-# Every control of two runs and a range, but for the ticks of the rules: those are in the order of
-# their rates.
+# All controls of a widget with two runs and a range, except the ticks of the rules: their order
+# is that of their rates.
 CONTROLS = ["Start", "Pick", "Zoom", "Range", "Clear range", "Save"]
 CONTROLS += ["Chosen learning rate", "Range of rates, lower end", "Range of rates, upper end"]
 CONTROLS += [
     f"{act} {run}" for run in ("run 1", "again") for act in ("Use", "Show", "Rename", "Remove")
 ]
 CONTROLS += ["Smoothing", "Loss limit", "Automatic loss limit", "Logarithmic loss axis", "Raw loss"]
-CONTROLS += ["Learning rate", "Check", "Variable", "Export", "Copy", "Use it in code"]
+CONTROLS += ["Learning rate", "Refine", "Variable", "Export", "Copy", "Use it in code"]
 
 
 def test_tab_visits_every_control_of_two_runs_and_a_range(lab: Lab) -> None:
@@ -290,7 +312,7 @@ def test_everything_from_start_to_export_by_keyboard_alone(lab: Lab) -> None:
     from_the_cell_to(finder, "Start")
     keyboard.press("Enter")
     finder.wait_for_rows(40)
-    # Not Stop: a second Enter would end the run.
+    # The focus must not be on Stop: a second Enter would end the run.
     lab.wait_for("Pause has the focus", lambda: (focused(finder) or {}).get("name") == "Pause")
     keyboard.press("Space")
     finder.wait_for_pause()
@@ -312,7 +334,7 @@ def test_everything_from_start_to_export_by_keyboard_alone(lab: Lab) -> None:
         "Shift+ArrowLeft": START_LR * decades**0.10,
     }.items():
         keyboard.press(key)
-        # Not "the kernel has what is drawn": both may still be where they were.
+        # Comparing with the page would be wrong: page and kernel may both still have the old rate.
         wanted = pytest.approx(lr)
         lab.wait_for(f"{key} moves it", lambda to=wanted: lab.kernel.value("w.lr") == to)
         assert finder.wait_for_kernel() == wanted
@@ -339,7 +361,7 @@ def test_everything_from_start_to_export_by_keyboard_alone(lab: Lab) -> None:
     keyboard.press("Enter")
     finder.wait_for_text("rate = 0.003")
     assert lab.kernel.value("rate") == 3e-3
-    # Back the way one came, out of the widget.
+    # Shift+Tab leaves the widget in the reverse order.
     tab_to(finder, "Start", key="Shift+Tab")
     keyboard.press("Shift+Tab")
     assert focused(finder) is None

@@ -1,4 +1,4 @@
-"""The picture agrees with its axis, with a kernel and without one."""
+"""Everything in the chart is drawn at its rate on the axis, with a kernel and without one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_all_stands_at_its_rate_before_and_after_a_restart_and_from_what_was_sav
     found["in an exported page"] = misplaced(seen.root, rates)
     lab.restart_kernel()
     finder.wait_for_text("No kernel")
-    # JupyterLab shows no saved widget where no kernel runs: in a new one, which knows of none.
+    # JupyterLab shows a saved widget only if no kernel runs, so the kernel is shut down.
     lab.close_notebook(shut_down_kernel=True, save=False)
     lab.reopen_notebook()
     finder.wait_for_rows(STEPS)

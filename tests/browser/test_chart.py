@@ -1,4 +1,4 @@
-"""Smoothing, loss limit and logarithmic axis: computed in the page, while the kernel is busy."""
+"""Smoothing, loss limit and logarithmic axis, which the page computes while the kernel is busy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.harness.lab import Lab
 
 @pytest.fixture
 def busy(lab: Lab) -> Finder:
-    """A finder in mid-sweep whose kernel is busy with another cell."""
+    """Return a widget in the middle of a sweep whose kernel is busy with another cell."""
     finder = open_finder(lab, allowed=60)
     start(finder)
     finder.wait_for_rows(60)
@@ -52,7 +52,7 @@ def test_the_loss_limit_slider_zooms_while_the_kernel_is_busy(lab: Lab, busy: Fi
         drawn.add(busy.mark("smoothed loss").path)
         limits.add(busy.mark("smoothed loss").y_range[1])
     assert len(limits) == 3
-    assert busy.rows == rows  # a zoom drops nothing
+    assert busy.rows == rows  # zooming keeps all rows
     assert lab.is_busy(BUSY_INDEX)
 
     lab.allow("busy", 1)
@@ -77,7 +77,7 @@ def test_the_loss_axis_becomes_logarithmic_while_the_kernel_is_busy(lab: Lab, bu
     smoothed_places = pytest.approx([math.log10(loss) for loss in linear.y], rel=1e-12)
     lab.wait_for("so does the other", lambda: busy.mark("smoothed loss").y == smoothed_places)
     lab.wait_for("it is drawn", lambda: busy.mark("smoothed loss").path != linear.path)
-    # All that the linear axis shows, and the lowest loss of all.
+    # The logarithmic range has the upper end of the linear one and includes the lowest loss.
     top = pytest.approx(math.log10(linear.y_range[1]))
     lab.wait_for("the axis follows", lambda: busy.mark("raw loss").y_range[1] == top)
     raw = busy.mark("raw loss")
@@ -129,7 +129,7 @@ def test_without_a_loss_above_zero_there_is_no_logarithmic_axis(lab: Lab) -> Non
     )
     finder = open_finder(lab, allowed=5, setup=setup)
     lab.kernel.run("w.log_y = True")
-    expect(finder.field(LOG)).to_be_checked()  # not known yet
+    expect(finder.field(LOG)).to_be_checked()  # no loss has arrived yet
     start(finder)
     finder.wait_for_rows(5)
     expect(finder.field(LOG)).to_be_disabled()

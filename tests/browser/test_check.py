@@ -1,4 +1,4 @@
-"""Check in a real page: curves with their rates, the offer taken, Stop, and what a reload shows."""
+"""The check in a page: curves and their rates, taking the best rate, Stop, and reloads."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ from tests.browser.harness.lab import TIMEOUT, Lab
 RATE = 0.03
 LRS = ["1e-2", "3e-2", "9e-2"]
 STEPS = 300  # of a whole check
-CHOSEN = WIDGET.replace("\nw\n", f"\nw.lr = {RATE}\nw\n")
+# The page offers Check where the active run cannot be refined: here one that was added.
+ADDED = "from lrwidget import LRRecords\nw.activate(w.add(LRRecords()))"
+CHOSEN = WIDGET.replace("\nw\n", f"\n{ADDED}\nw.lr = {RATE}\nw\n")
 
 
 @pytest.fixture
 def chosen(lab: Lab) -> Finder:
-    """A finder with a rate chosen, without a sweep."""
+    """Return a widget with a chosen rate and no sweep."""
     return open_finder(lab, widget=CHOSEN)
 
 
 def panel(finder: Finder) -> Locator:
-    """The panel of the check."""
+    """Return the panel of the check."""
     return finder.root.get_by_role("group", name="Check", exact=True)
 
 
 def check(finder: Finder, allowed: int) -> None:
-    """Press Check and let so many steps pass."""
+    """Press Check and allow this number of steps."""
     finder.lab.allow("steps", allowed)
     finder.button("Check").click()
 
 
 def wait_for_words(finder: Finder, words: str) -> None:
-    """Wait until the panel says how the check stands."""
+    """Wait until the panel shows this text."""
     said = panel(finder).locator("[aria-live=polite]")
     expect(said).to_contain_text(re.compile(words), timeout=TIMEOUT * 1000)
 
 
 def curves(finder: Finder) -> list[str]:
-    """The paths of the curves that are drawn."""
+    """Return the paths of the drawn curves."""
     return [
         path
         for line in panel(finder).locator("[role=img] path.lrw-trial").all()
@@ -50,12 +52,12 @@ def curves(finder: Finder) -> list[str]:
 
 
 def labels(finder: Finder) -> list[str]:
-    """The rates at the ends of the curves."""
+    """Return the rates written at the ends of the curves."""
     return panel(finder).locator("[role=img] text.lrw-trial-label").all_text_contents()
 
 
 def points_held(finder: Finder) -> list[list[float]]:
-    """The rows of the kernel's newest check."""
+    """Return the rows of the kernel's newest check."""
     rows: list[list[float]] = finder.lab.kernel.value("w._run_list.check.records.rows().tolist()")
     return rows
 
@@ -81,9 +83,9 @@ def test_curves_grow_with_their_rates_and_the_best_is_taken_by_its_button(
         assert panel(chosen).get_by_role("rowheader", name=rate).is_visible()
     assert len(points_held(chosen)) == STEPS
 
-    assert lab.kernel.value("w.lr") == RATE  # offered, not taken
+    assert lab.kernel.value("w.lr") == RATE  # the best rate is offered and not yet chosen
     best = lab.kernel.value("w._run_list.check.results.best")
-    assert best > RATE  # the steps are few: the fastest of these wins
+    assert best > RATE  # after so few steps the best rate is higher than the chosen one
     chosen.button("Use 9e-2").click()
     lab.wait_for("the kernel has the rate", lambda: lab.kernel.value("w.lr") == best)
     assert chosen.chosen == best

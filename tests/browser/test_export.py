@@ -1,4 +1,4 @@
-"""From the chosen rate to a variable of the notebook."""
+"""Export of the chosen rate into a variable of the notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.browser.harness.lab import Lab
 
 @pytest.fixture
 def picked(lab: Lab) -> Finder:
-    """A finder whose rate is chosen."""
+    """Return a widget with a chosen rate."""
     finder = open_finder(lab)
     finder.type_lr("0.0125")
     lab.wait_for("the kernel has it", lambda: lab.kernel.value("w.lr") == 0.0125)

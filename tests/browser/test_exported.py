@@ -1,4 +1,4 @@
-"""A notebook executed without a page and exported to HTML: all of it works with no kernel."""
+"""A notebook executed without a page and exported to HTML works without a kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page, expect
 
@@ -20,10 +19,11 @@ from tests.browser.harness.cells import SETUP as GATED
 from tests.browser.harness.cells import STEPS, WIDGET
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.seen import Seen
+from tests.notebook_client import WakefulClient
 
 SETUP = GATED.replace('gate = Gate("steps")', "").replace("gate.pass_through()", "pass")
 SETUP = SETUP.replace("from steps import Gate", "import json, os, time")
-# Its message and its traceback name a file by its whole path.
+# The error's message and its traceback contain the absolute path of a file.
 FAILING = """
 def open_missing(output, target):
     if len(failed.records) == 20:
@@ -52,14 +52,14 @@ SECRETS = {"TELLTALE_TOKEN": "secret-5f0c1d", "WANDB_API_KEY": "secret-77ab9e"}
 
 
 def notebook() -> nbformat.NotebookNode:
-    """The notebook before it is executed."""
+    """Return the notebook before it is executed."""
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     return nbformat.v4.new_notebook(cells=cells)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a notebook.html that `jupyter nbconvert --execute` has made there."""
+    """Return a folder with a notebook.html that `jupyter nbconvert --execute` has made there."""
     folder = tmp_path_factory.mktemp(TELLTALE)
     nbformat.write(notebook(), folder / "notebook.ipynb")
     command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", "notebook.ipynb"]
@@ -78,12 +78,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recorded(page: Page, folder: Path) -> Seen:
-    """The widget in the exported page, with its line drawn."""
+    """Return the widget in the exported page, with its line drawn."""
     return opened(page, folder / "notebook.html")
 
 
 def opened(page: Page, file: Path) -> Seen:
-    """The first widget of an exported page, when both are drawn."""
+    """Return the first widget of an exported page once both widgets are drawn."""
     serve_cdns(page)
     page.goto(file.as_uri())
     Seen(page, 1).wait_for_points(20)
@@ -111,7 +111,7 @@ def test_how_it_is_looked_at_is_up_to_the_reader(recorded: Seen) -> None:
     recorded.slider("Smoothing").press("Home")
     recorded.wait_for_change(smoothed, "smoothed loss")
     raw = recorded.path("raw loss")
-    assert recorded.path("smoothed loss") == raw  # nothing is smoothed
+    assert recorded.path("smoothed loss") == raw  # smoothing is off
     recorded.slider("Loss limit").press("PageDown")
     recorded.wait_for_change(raw, "raw loss")
     recorded.root.get_by_label("Raw loss", exact=True).uncheck()
@@ -129,7 +129,7 @@ def test_the_marker_moves_and_its_rate_can_be_copied(recorded: Seen) -> None:
 
 
 def test_what_needs_a_kernel_is_off_and_it_is_said_why(recorded: Seen) -> None:
-    for name in ("Start", "Check", "Export"):
+    for name in ("Start", "Refine", "Export"):
         expect(recorded.button(name)).to_be_disabled()
     expect(recorded.root).to_contain_text("No kernel: this is the recorded curve.")
 
@@ -147,7 +147,7 @@ def test_the_check_and_a_failed_run_are_shown(recorded: Seen, page: Page) -> Non
 def test_nothing_in_the_page_tells_where_it_was_made(folder: Path) -> None:
     html = (folder / "notebook.html").read_text()
     shared = html + "\n".join(strings(json.loads(saved_state(html))))
-    assert "missing.txt" in shared  # the failure is there
+    assert "missing.txt" in shared  # the failure is saved
     root = Path(__file__).parents[2]
     places = {TELLTALE, str(folder), str(root), str(Path.home()), sys.prefix, "site-packages"}
     assert {place for place in places if place in shared} == set()
@@ -159,7 +159,7 @@ def test_nothing_in_the_page_tells_where_it_was_made(folder: Path) -> None:
 
 
 def saved_state(html: str) -> str:
-    """The JSON of all widgets in a page."""
+    """Return the JSON of all widgets in a page."""
     kind = re.escape("application/vnd.jupyter.widget-state+json")
     found = re.search(rf'<script type="{kind}">(.*?)</script>', html, re.DOTALL)
     assert found
@@ -167,7 +167,7 @@ def saved_state(html: str) -> str:
 
 
 def strings(value: object) -> list[str]:
-    """All text in a JSON value."""
+    """Return all strings in a JSON value."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
@@ -178,7 +178,7 @@ def strings(value: object) -> list[str]:
 def test_where_a_page_has_no_theme_the_systems_is_followed(page: Page, tmp_path: Path) -> None:
     executed = notebook()
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(executed, timeout=300, store_widget_state=True, resources=resources).execute()
+    WakefulClient(executed, timeout=300, store_widget_state=True, resources=resources).execute()
     html, _ = HTMLExporter(template_name="classic").from_notebook_node(executed)
     file = tmp_path / "classic.html"
     file.write_text(html)

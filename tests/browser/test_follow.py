@@ -1,4 +1,4 @@
-"""A widget that follows the log of a sweep in another process: a real one, and by hand in this."""
+"""A widget that follows the log of a sweep, written by another process or by the test itself."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SETUP = "from lrwidget import LRFinderWidget"
 
 ROOT = Path(__file__).parents[2]
 STEPS = 30
-# The test's own questions to the kernel may overtake what the page has sent.
+# A query of the test may reach the kernel before the page's message does.
 EXPORTED = "'lr' in globals() and lr == w.lr"
 
-# A script as a user writes it, whose every step passes the gate "steps" of its folder.
+# A user's script; each of its steps waits at the gate "steps" in its folder.
 SCRIPT = f"""
 import sys
 from tests.browser.harness.steps import Gate
@@ -46,7 +46,7 @@ lr_find(model, optimizer, gated, data, log=sys.argv[1], stop_at_divergence=False
 
 @contextmanager
 def sweeping(lab: Lab, path: Path, end_lr: float) -> Iterator[subprocess.Popen[bytes]]:
-    """The script in a process of its own."""
+    """Run the script in another process."""
     command = [sys.executable, "-c", SCRIPT, str(path), str(end_lr)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=lab.folder, env=environment)
@@ -68,6 +68,7 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     finder = open_follower(lab, path)
     finder.wait_for_text("Waiting for sweep.jsonl: there is no such file yet.")
     expect(finder.button("Check")).to_be_hidden()
+    expect(finder.button("Refine")).to_be_hidden()
     first = Writer(path)
     first.write(losses(10))
     finder.wait_for_rows(10)
@@ -93,6 +94,7 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     finder.button("Export").click()
     lab.wait_for("the variable is there", lambda: lab.kernel.value(EXPORTED))
     expect(finder.button("Check")).to_be_hidden()
+    expect(finder.button("Refine")).to_be_hidden()
 
 
 def test_a_real_sweep_in_another_process_is_drawn_live_and_so_are_those_that_follow_it(
@@ -107,18 +109,18 @@ def test_a_real_sweep_in_another_process_is_drawn_live_and_so_are_those_that_fol
         assert finder.rows == finder.kernel_rows
         lab.reload()
         finder.wait_for_rows(12)
-        process.kill()  # as by the power switch: its log has no end
+        process.kill()  # as after a power failure: the log has no end
     lab.kernel.run("first = w.records.rows().tolist()")
 
-    # Another one that writes to the same path truncates it.
+    # Another sweep that writes to the same path truncates the file.
     lab.allow("steps", 0)
     with sweeping(lab, path, 1e-2):
         lab.allow("steps", 5)
         lab.wait_for("it is another run", lambda: lab.kernel.value("len(w.runs)") == 2)
         finder.wait_for_rows(5)
         lab.wait_for("its range", lambda: lab.kernel.value("list(w._range)") == [1e-4, 1e-2])
-        assert finder.mark("raw loss").x_range == [1e-4, 1e-1]  # of both runs
-        path.rename(path.with_name("sweep.jsonl.1"))  # as a rotation of logs does
+        assert finder.mark("raw loss").x_range == [1e-4, 1e-1]  # the axis spans both runs
+        path.rename(path.with_name("sweep.jsonl.1"))  # as log rotation does
     lab.allow("steps", 0)
     with sweeping(lab, path, 1.0) as process:
         lab.allow("steps", 4)

@@ -1,4 +1,4 @@
-"""Front ends other than JupyterLab: Notebook 7, and Voila."""
+"""Front ends other than JupyterLab: Notebook 7 and Voila."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_notebook_7_runs_a_sweep_and_keeps_it_over_a_reload(lab: Lab) -> None:
 
 @pytest.fixture(scope="module")
 def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voila]:
-    """A server over a notebook that shows an idle widget."""
+    """Yield a server of a notebook that shows an idle widget."""
     voila = Voila(tmp_path_factory.mktemp("voila"), SETUP, WIDGET)
     yield voila
     voila.close()
@@ -51,11 +51,11 @@ def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voila]:
 def test_voila_streams_and_takes_the_pick(voila: Voila, page: Page) -> None:
     voila.allow("steps", 40)
     serve_cdns(page)
-    page.goto(voila.url, timeout=TIMEOUT)  # it runs the notebook first
+    page.goto(voila.url, timeout=TIMEOUT)  # Voila runs the notebook before it answers
     seen = Seen(page)
     seen.wait_for_state("Ready: 100 steps")
     seen.button("Start").click()
-    seen.wait_for_points(40)  # while it runs: the 41st step is held
+    seen.wait_for_points(40)  # during the sweep: the gate stops its 41st step
     seen.wait_for_state("Running.")
     voila.allow("steps", STEPS)
     seen.wait_for_state("Finished.")
@@ -67,7 +67,7 @@ def test_voila_streams_and_takes_the_pick(voila: Voila, page: Page) -> None:
     kernel = voila.kernel()
     try:
         deadline = time.monotonic() + TIMEOUT / 1000
-        while kernel.value("w.lr") != pytest.approx(0.01, rel=0.05):  # the last move is on its way
+        while kernel.value("w.lr") != pytest.approx(0.01, rel=0.05):  # the move may be in transit
             assert time.monotonic() < deadline, kernel.value("w.lr")
         assert kernel.value("len(w.records)") == STEPS
         voila.allow("steps", 2 * STEPS)
@@ -89,7 +89,7 @@ def test_voila_has_the_colours_of_its_theme(
     expect(seen.root).to_have_css("background-color", f"rgb({surface}, {surface}, {surface})")
 
 
-# A front end that knows anywidget and no other widget, as marimo: a model without a manager.
+# A front end such as marimo that supports anywidget but no other widget: it has no widget manager.
 BARE_HOST = """
 async ([source, traits]) => {
   const bundle = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
@@ -105,7 +105,7 @@ async ([source, traits]) => {
 
 
 def traits() -> dict[str, Any]:
-    """The state of an idle widget as a host has it."""
+    """Return the state of an idle widget as a host receives it."""
     state = {k: v for k, v in finder().get_state().items() if k not in ("_esm", "_css")}
     values: dict[str, Any] = json.loads(json.dumps(state, default=lambda _: None))
     return values
@@ -117,8 +117,8 @@ def test_where_bqplot_cannot_be_shown_a_sentence_says_what_to_do(page: Page) -> 
     expect(page.locator("body")).to_contain_text("Use lr_find(...) and records.plot() here")
 
 
-# As marimo 0.25: a manager that answers for every model, with a proxy inside which references stay
-# text, and that can neither make a view nor save a state.
+# Like marimo 0.25: the manager returns a proxy for every model, which does not resolve references
+# and can neither create a view nor save a state.
 PROXY_HOST = """
 async ([source, traits, row]) => {
   const bundle = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));

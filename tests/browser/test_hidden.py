@@ -1,4 +1,4 @@
-"""A hidden tab costs nothing, and is complete when it is shown again."""
+"""A hidden tab draws nothing, and shows everything once it is visible again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.harness.finder import FIND_MARK
 from tests.browser.harness.lab import Lab
 from tests.browser.harness.tab import Tab, Window
 
-# Counts what changes in the widget's element and in the chart's line from now on.
+# Counts the changes of the widget's element and of the chart's line from now on.
 WATCH = f"""
 (async () => {{
   const root = document.querySelector('.lrwidget');
@@ -30,7 +30,7 @@ ROWS = "Array.from(line.get('x')).map((lr, i) => [lr, line.get('y')[i]])"
 
 @pytest.fixture
 def window(lab: Lab) -> Iterator[Window]:
-    """A window beside the lab's page."""
+    """Yield a browser window with tabs."""
     window = Window(lab)
     yield window
     window.close()

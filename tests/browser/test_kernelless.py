@@ -1,4 +1,4 @@
-"""Several runs in an exported page: what can be done with them where there is no kernel."""
+"""Several runs in an exported page, and what works there without a kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import Locator, Page, expect
 
@@ -18,6 +17,7 @@ from tests.browser.harness.cells import SETUP as GATED
 from tests.browser.harness.cells import STEPS, WIDGET
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.seen import TIMEOUT, Seen
+from tests.notebook_client import WakefulClient
 
 SETUP = GATED.replace('gate = Gate("steps")', "").replace("gate.pass_through()", "pass")
 CELLS = [
@@ -42,12 +42,12 @@ BESIDE = "[data-style] path.line[d]:not([d=''])"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a notebook.html, of a notebook that was executed without a page."""
+    """Return a folder with the exported notebook.html; the notebook was executed without a page."""
     folder = tmp_path_factory.mktemp("kernelless")
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, store_widget_state=True, resources=resources).execute()
+    WakefulClient(notebook, timeout=300, store_widget_state=True, resources=resources).execute()
     html, _ = HTMLExporter().from_notebook_node(notebook)
     (folder / "notebook.html").write_text(html)
     return folder
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def seen(page: Page, folder: Path) -> Seen:
-    """The widget, with its lines drawn; "wide" was run last and is the active run."""
+    """Return the widget with its lines drawn; "wide" was run last and is the active run."""
     serve_cdns(page)
     page.goto((folder / "notebook.html").as_uri())
     seen = Seen(page)
@@ -65,13 +65,13 @@ def seen(page: Page, folder: Path) -> Seen:
 
 
 def rows_of(folder: Path, label: str) -> list[list[float]]:
-    """The rows that the kernel had of a run."""
+    """Return the rows of a run in the kernel."""
     runs: list[list[list[float]]] = json.loads((folder / "runs.json").read_text())
     return runs[LABELS.index(label)]
 
 
 def saved(seen: Seen, name: str) -> bytes:
-    """The file that a button of the menu makes."""
+    """Return the file that a button of the menu saves."""
     seen.root.locator("summary", has_text="Save").click()
     with seen.page.expect_download() as download:
         seen.button(name).click()
@@ -79,14 +79,14 @@ def saved(seen: Seen, name: str) -> bytes:
 
 
 def copied(seen: Seen, name: str, said: str) -> str:
-    """What a button has put on the clipboard."""
+    """Return the text that a button copies to the clipboard."""
     seen.button(name).click()
     expect(seen.root).to_contain_text(f"Copied: {said}", timeout=TIMEOUT)
     return str(seen.page.evaluate("navigator.clipboard.readText()"))
 
 
 def labels(seen: Seen) -> Locator:
-    """The runs' names in the legend."""
+    """Return the labels of the runs in the legend."""
     legend = seen.root.get_by_role("list", name="Runs")
     return legend.locator(".lrw-run-label")
 
@@ -123,7 +123,7 @@ def test_another_run_is_made_the_active_one_with_its_rows_and_its_suggestion(
         content = saved(seen, "Save as CSV").decode()
         _, *rows = csv.reader(io.StringIO(content))
         assert [[float(cell) for cell in row] for row in rows] == rows_of(folder, label)
-        # No rate is picked: the marker stands at the suggestion.
+        # No rate was picked, so the marker is at the suggestion.
         field = seen.root.get_by_label("Learning rate", exact=True)
         assert float(field.input_value()) == pytest.approx(rates[label], rel=1e-2)
         if label == "run 1":
@@ -148,7 +148,7 @@ def test_a_tap_names_the_run_which_stays_named_when_the_finger_is_lifted(seen: S
     name, step, *_ = tip.inner_text(timeout=TIMEOUT).split("\n")
     assert name in LABELS
     assert step == "step 50"
-    seen.page.wait_for_timeout(500)  # a browser also plays a mouse after a tap, which goes away
+    seen.page.wait_for_timeout(500)  # the mouse events that a browser sends after a tap
     expect(tip).to_be_visible()
 
 
@@ -175,8 +175,8 @@ def test_where_the_system_forces_colours_edges_and_highlights_say_what_backgroun
     pressed = zoom.evaluate(STYLE, "borderTopColor")
     assert pressed not in (edge, canvas)
     for what, property_ in (
-        (".lrw-default .lrw-shape", "backgroundColor"),  # the rule that is the default
-        (".lrw-range", "borderLeftColor"),  # the range that was picked
+        (".lrw-default .lrw-shape", "backgroundColor"),  # the default rule
+        (".lrw-range", "borderLeftColor"),  # the chosen range
         (".lrw-shade", "borderTopColor"),  # the three regions
     ):
         part = seen.root.locator(what).first
@@ -208,7 +208,7 @@ def test_smoothing_limit_and_marker_with_runs_beside(seen: Seen) -> None:
         expect(beside).not_to_have_attribute("d", before)
     seen.drag_marker_to(0.5)
     assert re.fullmatch(r"learning rate (9\.9e-3|1e-2)", seen.chosen)
-    # A pick stays where another run is made the active one.
+    # The picked rate stays when another run becomes the active one.
     seen.button("Use run 1").click()
     assert re.fullmatch(r"learning rate (9\.9e-3|1e-2)", seen.chosen)
 

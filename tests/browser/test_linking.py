@@ -1,4 +1,4 @@
-"""The example notebook about linking, in a real page."""
+"""The example notebook about linking widgets, in a real page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "linking.ipynb"
 
 @pytest.fixture
 def finder(lab: Lab) -> Finder:
-    """The finder of the notebook, run from the first cell to the last."""
+    """Return the widget of the notebook after all cells were run."""
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     lab.open(*("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
     lab.run_all()
@@ -27,7 +27,7 @@ def finder(lab: Lab) -> Finder:
 
 def test_linked_widgets_move_the_marker_and_follow_it(lab: Lab, finder: Finder) -> None:
     field = lab.page.get_by_role("spinbutton", name="field")
-    readout = lab.page.locator(".widget-readout")  # of the slider in a cell of its own
+    readout = lab.page.locator(".widget-readout")  # of the slider in another cell
     printed = lab.page.locator(".jp-OutputArea-output").filter(has_text="step 30:").last
 
     finder.type_lr("0.02")

@@ -20,7 +20,7 @@ from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
 PICK = 0.02
-# A cell that waits for a sweep, prints its result, and goes on.
+# Waits for a sweep and prints the suggestion.
 WAITING = f"""
 w.start()
 w.wait()
@@ -30,7 +30,7 @@ print(w.suggestion)
 
 
 def wait_for_lr(lab: Lab, lr: float) -> None:
-    """Wait until the kernel holds this rate."""
+    """Wait until the kernel has this rate."""
     lab.wait_for(f"w.lr is {lr}", lambda: lab.kernel.value("w.lr") == lr)
 
 
@@ -48,7 +48,7 @@ def test_the_marker_is_dragged_with_the_mouse(lab: Lab, finished: Finder) -> Non
     pixels = finished.drag_marker_to(PICK)
     lr = finished.wait_for_kernel()
     decades = math.log10(END_LR / START_LR)
-    assert abs(math.log10(lr / PICK)) < 2 * decades / pixels  # two pixels
+    assert abs(math.log10(lr / PICK)) < 2 * decades / pixels  # at most two pixels off
 
 
 def test_the_marker_stays_in_the_range(lab: Lab, finished: Finder) -> None:
@@ -113,7 +113,7 @@ def test_the_users_pick_stays_where_it_is_while_a_cell_waits(lab: Lab) -> None:
     finder.type_lr(str(PICK))
     lab.wait_for("the marker is there", lambda: finder.chosen == PICK)
     lab.allow("steps", STEPS)
-    # Printed after the traits of the ended sweep were sent, so the page has them by then.
+    # Printed after the traits of the finished sweep were sent, so the page has received them.
     suggestion = lab.wait_for("the cell has waited", lambda: lab.text(BUSY_INDEX))
     assert float(suggestion) != PICK
     finder.wait_for_state("finished")

@@ -1,4 +1,4 @@
-"""What stays in the page of redraws and rows, once its garbage is collected."""
+"""The page's memory after garbage collection grows with the rows and not with the redraws."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
 REDRAWS = 300
-NEW = 20  # rows of each
-ROW = 96  # bytes: five numbers a row, in arrays that may be twice as long as they are filled
+NEW = 20  # rows per message
+ROW = 96  # bytes: five numbers per row, in arrays that may be allocated at twice their length
 
-# Hands the page a message's worth of rows and waits for the redraw, again and again.
+# Repeatedly passes the page the rows of one message and waits for the redraw.
 FEED = """
 async ([begin, redraws, rows]) => {
   for (let i = 0; i < redraws; i++) {
@@ -25,9 +25,9 @@ async ([begin, redraws, rows]) => {
 
 
 def held(lab: Lab) -> dict[str, float]:
-    """What the page holds, in bytes and in numbers of things."""
+    """Return the page's memory in bytes and its numbers of nodes and listeners."""
     session = lab.page.context.new_cdp_session(lab.page)
-    for _ in range(3):  # elements wait for a collection after the one of what refers to them
+    for _ in range(3):  # an element is collected only after the objects that refer to it
         session.send("HeapProfiler.collectGarbage")
         lab.page.wait_for_timeout(300)
     usage = session.send("Runtime.getHeapUsage")
@@ -53,7 +53,7 @@ def test_the_page_keeps_the_rows_and_nothing_of_the_redraws(lab: Lab) -> None:
     lab.page.evaluate(FEED, [100 * NEW, REDRAWS, NEW])
     now = held(lab)
     grown = {name: now[name] - before[name] for name in now}
-    # JupyterLab's own come and go by some dozens; one for each redraw would be hundreds.
+    # JupyterLab's own vary by some dozens; one leak per redraw would add hundreds.
     assert grown["nodes"] < REDRAWS / 2, grown
     assert grown["listeners"] < REDRAWS / 2, grown
     assert grown["buffers"] < ROW * REDRAWS * NEW + 500_000, grown

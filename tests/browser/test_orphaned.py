@@ -1,4 +1,4 @@
-"""The kernel ends under an open page: it says so, and offers only what works without one."""
+"""If the kernel ends, an open page says so and offers only what works without a kernel."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.browser.harness.lab import Lab
 from tests.browser.harness.pages import Pages
 from tests.browser.harness.server import JupyterServer
 
-SOON = 10_000  # milliseconds: a few seconds, on a busy machine
-WAITED = 1500  # milliseconds after which a button that has no answer would speak
+SOON = 10_000  # milliseconds: a few seconds, with a margin for a busy machine
+WAITED = 1500  # milliseconds after which a button without an answer would show a message
 CUT_OFF = "No kernel: this is the recorded curve, cut off in mid-run."
 ANEW = "The kernel that is there now does not know this widget"
-# Presses Export before the page can have looked.
+# Presses Export before the page can have noticed the shutdown.
 SHUT_DOWN_AND_EXPORT = """
 async (export_) => {
   const { kernel } = labTest.panel().sessionContext.session;
@@ -33,8 +33,8 @@ STATUS = "labTest.panel().sessionContext.session.kernel.status"
 
 
 def offers_what_works_alone(finder: Finder) -> None:
-    """Check what is off, what is not said, and that the rest works."""
-    for name in ("Start", "Check", "Export"):
+    """Check what is disabled, which messages are absent, and that the rest works."""
+    for name in ("Start", "Refine", "Export"):
         expect(finder.button(name)).to_be_disabled()
     before = finder.mark("smoothed loss").path
     finder.slider("Smoothing").press("Home")
@@ -43,7 +43,7 @@ def offers_what_works_alone(finder: Finder) -> None:
     finder.lab.wait_for("the marker moves", lambda: 0.09 < (finder.chosen or 0) < 0.11)
     finder.button("Copy").click()
     finder.wait_for_text("Copied: lr = ")
-    finder.field("Variable").press("Enter")  # as Export
+    finder.field("Variable").press("Enter")  # does the same as the Export button
     finder.wait_for_text("There is no kernel whose variable could be written.")
     finder.lab.page.wait_for_timeout(WAITED)
     expect(finder.root).not_to_contain_text("Kernel busy")
@@ -97,10 +97,10 @@ def test_busy_is_not_dead_and_killed_is(lab: Lab) -> None:
     process = int(lab.kernel.value("__import__('os').getpid()"))
     lab.run_cell(BUSY_INDEX, wait=False)
     lab.wait_for("the kernel is busy", lambda: lab.page.evaluate(STATUS) == "busy")
-    os.kill(process, signal.SIGSTOP)  # its subshells, which would answer, are busy as well
+    os.kill(process, signal.SIGSTOP)  # also stops the kernel's subshells, which would answer
     finder.button("Export").click()
     finder.wait_for_text("Kernel busy: Export will act when the running cell ends.")
-    lab.page.wait_for_timeout(3000)  # longer than a lost connection is borne
+    lab.page.wait_for_timeout(3000)  # longer than the page tolerates a lost connection
     expect(finder.root).to_contain_text("Kernel busy")
     expect(finder.root).not_to_contain_text("No kernel")
     expect(finder.button("Start")).to_be_enabled()
@@ -109,14 +109,14 @@ def test_busy_is_not_dead_and_killed_is(lab: Lab) -> None:
     expect(finder.root).to_contain_text("No kernel: this is the recorded curve.", timeout=SOON)
     lab.page.get_by_role("button", name="Ok", exact=True).click(
         timeout=SOON
-    )  # JupyterLab says it too
+    )  # JupyterLab reports it as well
     finder.wait_for_state("Finished")
     offers_what_works_alone(finder)
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[JupyterServer]:
-    """A server for one test to end."""
+    """Yield a server that the test may end."""
     server = JupyterServer(tmp_path)
     yield server
     server.close()
@@ -139,6 +139,6 @@ def test_a_server_that_has_gone_is_no_kernel_either(
         offers_what_works_alone(finder)
     finally:
         lab.page.close()
-    # The page tells of its own that it cannot reach the server; nothing of ours is among it.
+    # JupyterLab reports that it cannot reach the server; none of the errors may be ours.
     ours = [error for error in lab.errors if re.search("lrwidget|anywidget|uncaught", error)]
     assert ours == []

@@ -1,4 +1,4 @@
-"""Random play in a real page: see tests/browser/play."""
+"""Random actions in a real page: see tests/browser/play."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ ACTIONS = 150
 
 @pytest.mark.parametrize("game", ["known", pytest.param("fresh", marks=pytest.mark.full)])
 def test_whatever_is_played_the_promises_hold(lab: Lab, game: str) -> None:
-    # Drawn here: all processes that share the tests must know them by the same names.
+    # Drawn inside the test, because all test processes must collect the same test ids.
     seed = 1 if game == "known" else secrets.randbelow(1_000_000)
     Player(lab, seed).play(ACTIONS)

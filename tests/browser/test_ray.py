@@ -1,6 +1,6 @@
-"""Sweeps on a real Ray cluster of two nodes, from a real notebook: the kernel joins the cluster.
+"""Sweeps on a real Ray cluster of two nodes, from a notebook whose kernel joins the cluster.
 
-What is trained is defined in the notebook itself, and so reaches the workers by value.
+The model is defined in the notebook itself, so that Ray sends it to the workers by value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.ray.cluster import Nodes, cluster
 STEPS = 40
 ENDLESS = 100_000
 
-# Each step passes the gate "steps", a file that the workers read where they are.
+# Each step waits at the gate "steps", a file that the workers read.
 SETUP = """
 import pathlib
 import threading
@@ -59,7 +59,7 @@ def threads():
 
 @pytest.fixture(scope="module")
 def nodes(server: JupyterServer, context: BrowserContext) -> Iterator[Nodes]:
-    """A cluster with one core, on a node that stays; server and browser are none of its parts."""
+    """Yield a cluster with one core, on a node that stays; server and browser do not join it."""
     with cluster() as nodes:
         nodes.add(num_cpus=1)
         yield nodes
@@ -67,14 +67,14 @@ def nodes(server: JupyterServer, context: BrowserContext) -> Iterator[Nodes]:
 
 @pytest.fixture
 def notebook(nodes: Nodes, lab: Lab) -> Iterator[Lab]:
-    """A notebook whose kernel leaves the cluster at the end."""
+    """Yield a notebook whose kernel leaves the cluster at the end."""
     yield lab
     lab.allow("steps", ENDLESS)
     lab.kernel.run("w.close(); import ray; ray.shutdown()")
 
 
 def open_on(nodes: Nodes, notebook: Lab, steps: int, needs: str = "num_gpus=0") -> Finder:
-    """The idle widget of a notebook, over the cluster."""
+    """Return the idle widget of a notebook with a runner on the cluster."""
     widget = f"""
 w = LRFinderWidget(make_task, runner=RayRunner({nodes.address!r}, {needs}),
                    start_lr=1e-5, end_lr=1.0, steps={steps}, stop_at_divergence=False, seed=0)
@@ -121,7 +121,7 @@ def test_rows_come_live_a_reload_shows_all_and_pause_and_stop_reach_the_worker(
     assert finder.rows == rows
     assert notebook.kernel.value("str(w.wait(60).stop_reason)") == "stopped"
     notebook.wait_for("no thread stays", lambda: notebook.kernel.value("threads()") == [])
-    assert outputs(notebook) == ["execute_result"]  # the widget, and nothing that a worker printed
+    assert outputs(notebook) == ["execute_result"]  # the widget, and no output of a worker
 
 
 def test_where_a_node_dies_the_page_says_so_and_the_other_run_goes_on(
@@ -131,7 +131,7 @@ def test_where_a_node_dies_the_page_says_so_and_the_other_run_goes_on(
     notebook.allow("steps", 5)
     start(finder)
     finder.wait_for_rows(5)
-    # The first node is full, so the next run is on the second.
+    # The first node has no free core, so the next run is on the second one.
     second = nodes.add(num_cpus=1)
     notebook.kernel.run("w.start(label='small', batch_size=8)")
     steps = "[len(run) for run in w.runs]"

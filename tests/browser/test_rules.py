@@ -1,4 +1,4 @@
-"""What the suggestion rests on: the rules' ticks, the regions of the curve, several sweeps."""
+"""What the suggestion is based on: the rules' ticks, the regions of the curve, several sweeps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REPEATS = WIDGET.replace("seed=0", "seed=0, repeats=3")
 
 
 def text(lr: float) -> str:
-    """A rate with two digits as the page writes it."""
+    """Return a rate with two digits as the page writes it."""
     mantissa, exponent = f"{lr:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def pixel_of(finder: Finder, lr: float) -> float:
-    """Where a rate lies in the page, in pixels from its left edge."""
+    """Return the x coordinate of a rate in the page, in pixels."""
     plot = finder.root.locator(".plotarea_background").bounding_box()
     assert plot is not None
     return float(plot["x"] + plot["width"] * np.log(lr / START_LR) / np.log(END_LR / START_LR))
@@ -38,7 +38,7 @@ def test_every_rule_has_a_tick_with_name_and_rate(lab: Lab, finished: Finder) ->
     assert None not in said.values()
     for name, lr in said.items():
         expect(finished.button(f"{name}: {text(lr)}")).to_be_visible()
-    # The feet of the ticks stand at the rates, also after the page has another width.
+    # The feet of the ticks are at their rates, also after the page has changed its width.
     for width in (1200, 700):
         lab.page.set_viewport_size({"width": width, "height": 900})
         wanted = sorted(said.values())
@@ -71,7 +71,7 @@ def test_a_click_on_a_tick_is_a_pick(lab: Lab, finished: Finder) -> None:
     expect(valley).to_have_attribute("aria-pressed", "true")
     expect(auto).to_have_attribute("aria-pressed", "false")
 
-    # It is the user's: the end of the next sweep leaves it where it is.
+    # A clicked tick is the user's pick, so the end of the next sweep does not move the marker.
     lab.allow("steps", 2 * STEPS)
     finished.button("Start").click()
     lab.wait_for(
@@ -97,7 +97,7 @@ def test_one_tick_is_marked_as_the_default(lab: Lab, finished: Finder) -> None:
     marked = finished.root.locator(".lrw-default")
     expect(marked).to_have_count(1)
     expect(marked).to_have_attribute("aria-label", f"auto: {text(auto)}")
-    # A filled diamond, where the others are rings.
+    # The default has a filled diamond, the others have rings.
     fill = "el => getComputedStyle(el.querySelector('.lrw-shape')).backgroundColor"
     for tick in finished.root.locator(".lrw-rule").all():
         hollow = tick.evaluate(fill) == "rgba(0, 0, 0, 0)"
@@ -153,7 +153,7 @@ def test_the_regions_have_colours_of_their_own(lab: Lab, finished: Finder) -> No
         shade = finished.root.locator(f".lrw-shade[data-region={name}]")
         expect(shade).to_be_visible()
         colour = shade.evaluate("el => getComputedStyle(el).backgroundColor")
-        # "color(srgb 0.1 0.2 0.3 / 0.09)": what is transparent is "rgba(0, 0, 0, 0)".
+        # For example "color(srgb 0.1 0.2 0.3 / 0.09)"; a transparent colour is "rgba(0, 0, 0, 0)".
         opacity = float(re.split(r"[/,]", colour)[-1].strip(" )"))
         assert 0.05 < opacity < 0.3, colour
         colours.append(colour)
@@ -161,7 +161,7 @@ def test_the_regions_have_colours_of_their_own(lab: Lab, finished: Finder) -> No
 
 
 def test_the_confidence_is_said_in_words(lab: Lab) -> None:
-    # Too few points per decade.
+    # With so few points per decade the confidence is low.
     finder = open_finder(lab, allowed=STEPS, widget=WIDGET.replace(f"steps={STEPS}", "steps=20"))
     expect(
         finder.root.get_by_role("group", name="Rates by rule").get_by_role("button")

@@ -1,4 +1,4 @@
-"""Start, Pause, Resume, Stop and what goes wrong in a model."""
+"""Start, Pause, Resume, Stop, and an exception in a model."""
 
 from __future__ import annotations
 

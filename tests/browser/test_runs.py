@@ -1,4 +1,4 @@
-"""Several runs in one chart: variants, names, what is drawn, which is active, reloads."""
+"""Several runs in one chart: variants, labels, visibility, the active run, reloads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.harness.cells import STEPS, open_finder, open_second_view
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import TIMEOUT, Lab
 
-# The rows that the page's own widget model would save, by run.
+# The rows, by run, that the page's widget model would save.
 SAVED = """
 async (root, id) => {
   const model = await (await labTest.manager()).get_model(id);
@@ -51,7 +51,7 @@ def active(finder: Finder) -> str:
 
 
 def run(finder: Finder, options: str = "") -> None:
-    """A run to its end, started in the kernel."""
+    """Run a sweep to its end from the kernel."""
     finder.lab.allow("steps", 100 * STEPS)
     finder.lab.kernel.run(f"w.start({options})\nw.wait()")
 
@@ -61,12 +61,12 @@ def wait_for_labels(finder: Finder, *wanted: str) -> None:
 
 
 def drawn_beside(finder: Finder) -> list[str]:
-    """The styles in which lines beside the active run's are drawn."""
+    """Return the styles in which the inactive runs are drawn."""
     return [style for style, *_ in finder.root.evaluate(DASHES)]
 
 
 def wait_for_all_rows(finder: Finder) -> None:
-    """Wait until the page holds exactly the rows of all runs of the kernel."""
+    """Wait until the page has exactly the rows of all runs of the kernel."""
     kernels = finder.lab.kernel.value(
         "{number: run.records.rows().ravel().tolist() for number, run in w._run_list.kept.items()}"
     )
@@ -82,7 +82,7 @@ def wait_for_all_rows(finder: Finder) -> None:
 
 @pytest.fixture
 def three(lab: Lab) -> Finder:
-    """A run and two variants of it, the last one active."""
+    """Return a widget with a run and two variants of it, the last one active."""
     finder = open_finder(lab)
     run(finder)
     run(finder, "batch_size=128")
@@ -102,7 +102,7 @@ def test_a_single_run_has_no_legend(lab: Lab) -> None:
 def test_variants_are_lines_beside_each_other(lab: Lab, three: Finder) -> None:
     assert active(three) == "up to 100"
     lab.wait_for("two lines beside", lambda: drawn_beside(three) == ["0", "1"])
-    # The x axis shows the rates of all of them.
+    # The x axis spans the rates of all runs.
     assert three.mark("raw loss").x_range == pytest.approx([1e-5, 100.0])
     three.button("Use run 1").click()
     lab.wait_for("run 1 is active", lambda: active(three) == "run 1")
@@ -138,7 +138,7 @@ def test_hidden_runs_are_not_drawn_and_stay_hidden(lab: Lab, three: Finder) -> N
     wait_for_labels(three, "run 1", "batch_size=128", "up to 100")
     expect(three.button("Show run 1")).to_have_attribute("aria-pressed", "false")
     assert drawn_beside(three) == ["1"]
-    # The active run is always drawn; one that becomes it is shown.
+    # The active run is always drawn; a hidden run that becomes active is shown again.
     three.button("Show up to 100").click(force=True)
     expect(three.button("Show up to 100")).to_have_attribute("aria-pressed", "true")
     three.button("Use run 1").click()
@@ -179,13 +179,13 @@ def test_rename_and_remove_by_keyboard(lab: Lab, three: Finder) -> None:
     three.button("Remove up to 100").press("Enter")
     lab.wait_for("run 1 is active", lambda: three.rows == three.kernel_rows)
     assert lab.kernel.value("w.runs[0].meta['label']") == "run 1"
-    # The legend is gone, the focus is not.
+    # The legend is hidden, and the focus has moved to the marker.
     expect(legend(three)).to_be_hidden()
     expect(three.slider("Chosen learning rate")).to_be_focused()
 
 
 def test_while_a_run_is_under_way_it_is_the_active_one(lab: Lab, three: Finder) -> None:
-    lab.kernel.run("gate = Gate('more')")  # nothing passes it yet
+    lab.kernel.run("gate = Gate('more')")  # no step may pass yet
     three.button("Start").click()
     wait_for_labels(three, "run 1", "batch_size=128", "up to 100", "run 4")
     assert active(three) == "run 4"

@@ -1,4 +1,4 @@
-"""Files and tables that the page makes by itself."""
+"""Files and tables that the page creates without the kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.browser.harness.lab import Lab
 
 @pytest.fixture
 def finished(lab: Lab) -> Finder:
-    """A finder at the end of its sweep."""
+    """Return a widget whose sweep has finished."""
     finder = open_finder(lab, allowed=STEPS)
     start(finder)
     finder.wait_for_state("finished")
@@ -27,7 +27,7 @@ def finished(lab: Lab) -> Finder:
 
 
 def saved(finder: Finder, name: str) -> tuple[str, bytes]:
-    """The file that a button of the menu makes: its name and what is in it."""
+    """Return name and content of the file that a button of the menu saves."""
     finder.root.locator("summary", has_text="Save").click()
     with finder.lab.page.expect_download() as download:
         finder.button(name).click()
@@ -55,7 +55,7 @@ def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) ->
         image = Image.open(io.BytesIO(content)).convert("RGBA")
         surfaces[theme] = image.getpixel((2, 2))
         assert image.width > 1000
-        assert image.getextrema()[3] == (255, 255)  # solid
+        assert image.getextrema()[3] == (255, 255)  # opaque
         counts = sorted(n for n, _ in image.getcolors(1 << 24) or [])
         assert len(counts) > 50
         assert counts[-1] < 0.97 * image.width * image.height
@@ -72,7 +72,7 @@ def test_csv_has_the_rows_of_the_frame_to_the_last_bit(lab: Lab, finished: Finde
     assert [[float(x) for x in row] for row in rows] == finished.kernel_rows
 
 
-# Hosts such as VS Code make the file themselves, of the clicks that reach the body.
+# Hosts such as VS Code save a file themselves when they see a click on its link reach the body.
 HEAR_LINKS = """
 () => {
   window.heard = [];

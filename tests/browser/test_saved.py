@@ -1,4 +1,4 @@
-"""Closed and opened again: with the kernel alive, and after its end from what was saved."""
+"""Closing and reopening a notebook: with its kernel alive, and from the saved state afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_reopened_with_its_kernel_all_is_there_and_goes_on(lab: Lab) -> None:
     finder.type_lr("0.02")
     finder.wait_for_kernel()
     lab.close_notebook()
-    lab.allow("steps", 60)  # the sweep goes on while the notebook is closed
+    lab.allow("steps", 60)  # the sweep continues while the notebook is closed
     lab.wait_for("60 steps", lambda: lab.kernel.value("len(w.records)") == 60)
     lab.reopen_notebook()
     finder.wait_for_rows(60)
@@ -35,7 +35,7 @@ def test_reopened_with_its_kernel_all_is_there_and_goes_on(lab: Lab) -> None:
     finder.wait_for_state("finished")
     finder.wait_for_rows(STEPS)
     assert finder.rows == finder.kernel_rows
-    # The user's pick has stood all the way, and still moves.
+    # The user's pick was kept and can still be changed.
     assert finder.chosen == lab.kernel.value("w.lr") == 0.02
     finder.type_lr("0.03")
     lab.wait_for("the new pick", lambda: lab.kernel.value("w.lr") == 0.03)
@@ -64,7 +64,7 @@ def test_reopened_after_the_kernels_end_the_saved_state_shows_the_curve(lab: Lab
 
 
 def exported(lab: Lab, page: Page, folder: Path) -> Seen:
-    """The widget in a page that nbconvert makes of the notebook as it was saved."""
+    """Return the widget in a page that nbconvert makes of the saved notebook."""
     html, _ = HTMLExporter().from_filename(str(lab.folder / "notebook.ipynb"))
     file = folder / "notebook.html"
     file.write_text(html)
@@ -103,7 +103,7 @@ def test_saved_while_the_cell_that_runs_the_sweeps_is_busy_nothing_is_missing(
 ) -> None:
     lab.allow("steps", STEPS + 40)
     both = "\n".join(f"w.start(label={label!r})\nw.wait()" for label in ("whole", "part"))
-    # One cell: the kernel is at no time free to answer the page.
+    # In one cell, so that the kernel is never free to answer the page.
     lab.open(SETUP, WIDGET.replace("\nw\n", f"\ndisplay(w)\n{both}\n"))
     lab.save_widget_state()
     lab.run_cell(0)

@@ -1,4 +1,4 @@
-"""Extending a sweep, choosing a range, and the code that uses what was chosen."""
+"""Extending a sweep, choosing a range, and the code snippets."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_extend_adds_a_decade_while_it_runs(lab: Lab) -> None:
     finder.button("Extend").click()
     lab.wait_for("the axis", lambda: finder.mark("raw loss").x_range == [START_LR, 10 * END_LR])
     expect(finder.progress).to_have_attribute("aria-valuemax", str(STEPS + 17))
-    finder.click_at(5 * END_LR)  # where there was nothing before
+    finder.click_at(5 * END_LR)  # beyond the end of the original sweep
     assert finder.wait_for_kernel() == pytest.approx(5 * END_LR, rel=0.05)
     lab.allow("steps", 2 * STEPS)
     finder.wait_for_state("finished|diverged")
     rows = finder.kernel_rows
     finder.wait_for_rows(len(rows))
-    # Where it has exploded a loss is so large that JavaScript writes it without an exponent.
+    # After an explosion a loss is so large that JavaScript writes it without an exponent.
     assert [[float(value) for value in row] for row in finder.rows] == rows
     assert rows[:30] == before
     assert rows[STEPS - 1][0] == END_LR
@@ -68,13 +68,13 @@ def test_a_range_is_brushed_resized_and_cleared(lab: Lab) -> None:
         ends = [box["x"], box["x"] + box["width"]]
         return ends == pytest.approx([finder.pixel_of(low), finder.pixel_of(high)], abs=2)
 
-    # Kernel and page each lag behind the mouse in their own way.
+    # Kernel and page each lag behind the mouse.
     lab.wait_for("the range is shaded", shaded)
     low, high = lab.kernel.value("w.lr_range")
-    finder.drag(high, 1.0)  # by its handle
+    finder.drag(high, 1.0)  # the handle of the range
     lab.wait_for("the upper end has moved", lambda: chosen(1e-3, 1.0))
     assert lab.kernel.value("w.lr_range")[0] == low
-    # From Python, and by keyboard.
+    # The range is changed from Python and by keyboard.
     lab.kernel.run("w.lr_range = (1e-4, 1e-2)")
     lower = finder.slider("Range of rates, lower end")
     expect(lower).to_have_attribute("aria-valuetext", "learning rate 1e-4")

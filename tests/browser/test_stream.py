@@ -1,4 +1,4 @@
-"""Rows on their way from the kernel to the page."""
+"""The stream of rows from the kernel to the page."""
 
 from __future__ import annotations
 

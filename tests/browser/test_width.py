@@ -1,4 +1,4 @@
-"""In a narrow cell: nothing is cut off, nothing overflows, everything can be pressed."""
+"""In a narrow cell nothing is cut off or overflows, and every control can be pressed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ for options in [
     w.start(**options)
     w.wait()
 """
-# What sticks out of the widget at its sides. Of a drawing only its texts count, the rest is
-# clipped; and what is in a box that scrolls or cuts off by itself may be wider than that.
+# Elements that stick out of the widget at its sides. Of a drawing only its texts count, since the
+# rest is clipped; the content of a box that scrolls or clips may be wider than the widget.
 STICKS_OUT = """
 (root) => {
   const { left, right } = root.getBoundingClientRect();
@@ -41,7 +41,7 @@ STICKS_OUT = """
   return root.scrollWidth > root.clientWidth ? ['the widget scrolls', ...out] : out;
 }
 """
-# Controls of which something else takes the click. The keyboard's twins take none.
+# Controls that are covered by another element. The keyboard's sliders take no clicks.
 OUT_OF_REACH = """
 (root) => [...root.querySelectorAll('button, input, summary')].filter((control) => {
   if (!control.checkVisibility() || control.disabled || control.matches('.lrw-twin')) return false;
@@ -50,7 +50,7 @@ OUT_OF_REACH = """
   return !control.contains(document.elementFromPoint(x + width / 2, y + height / 2));
 }).map((control) => control.outerHTML.slice(0, 120))
 """
-# Parts of the widget's width: the plot's own, and what is left free at its right.
+# Shares of the widget's width: the plot's, and the free space at its right.
 PLOT = """
 (root) => {
   const [all, plot] = [root, root.querySelector('.plotarea_background')]
@@ -62,7 +62,7 @@ PANELS = ("details.lrw-save", "details.lrw-code")
 
 
 def problems(finder: Finder) -> dict[str, Any]:
-    """What is wrong with how the widget fits, with its menus closed and open."""
+    """Return what does not fit or cannot be reached, with the menus closed and open."""
     found: dict[str, Any] = {}
     for panels in ("closed", "open"):
         for panel in PANELS:
@@ -72,7 +72,7 @@ def problems(finder: Finder) -> dict[str, Any]:
         found[f"sticks out, {panels}"] = finder.root.evaluate(STICKS_OUT)
         if panels == "closed":
             found["out of reach"] = finder.root.evaluate(OUT_OF_REACH)
-    # What an open menu covers is reached by closing it; its own items are on top.
+    # An open menu may cover other controls, but its own items must be reachable.
     found["out of reach, open"] = [
         control for control in finder.root.evaluate(OUT_OF_REACH) if "Save as" in control
     ]

@@ -1,4 +1,4 @@
-"""What a sweep costs on the wire, read from the page's websocket."""
+"""The traffic of a sweep, read from the page's websocket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.harness.lab import Lab
 from tests.browser.harness.wire import Wire, most_in_a_second
 
 ROW = 24  # bytes at most
-MESSAGE = 300  # bytes at most, beside its rows
+MESSAGE = 300  # bytes at most, not counting its rows
 ROWS = 20_000
 
 FAST = """
@@ -45,8 +45,8 @@ def test_traffic_grows_with_the_rows_alone(lab: Lab) -> None:
     assert most_in_a_second(messages) <= 25
     stream = [message for message in wire.rows_messages if "detail" not in message.content]
     assert len(stream) > 10
-    # Where sweeps begin is said once, with the rows: of them there are more where the page waits.
+    # `starts` is sent once, with the rows, and has more entries the longer the page waits.
     starts = [len(json.dumps(message.content["starts"])) for message in stream]
     assert max(m.content_size - n for m, n in zip(stream, starts, strict=True)) <= MESSAGE
-    # With all that the traits say, and what there is to say at the end.
+    # The total includes the updates of traits and the details at the end.
     assert sum(message.size for message in messages) <= ROW * rows + MESSAGE * len(messages)

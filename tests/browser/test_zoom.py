@@ -1,4 +1,4 @@
-"""Looking at a part of the rates: by brush, by button, by key; and placing the marker anywhere."""
+"""Zooming by mouse, button and key, and placing the marker anywhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MANY = 4000
 
 
 def zoomed(finder: Finder) -> list[float]:
-    """The rates at the ends of the x axis."""
+    """Return the rates at the ends of the x axis."""
     return finder.mark("raw loss").x_range
 
 
 def wait_for_range(finder: Finder, low: float, high: float) -> None:
-    """Wait until the axis has these ends, up to a pixel of what a hand can place."""
+    """Wait until the axis has these ends, to within a pixel of the mouse."""
     decades = math.log10(END_LR / START_LR)
 
     def there() -> bool:
@@ -40,13 +40,13 @@ def test_a_brush_zooms_and_everything_follows(lab: Lab, finished: Finder) -> Non
     wait_for_range(finished, 1e-4, 1e-1)
     low, high = zoomed(finished)
     lab.wait_for("the line is drawn anew", lambda: finished.mark("smoothed loss").path != drawn)
-    assert lab.kernel.value("w.lr") == lr  # a brush is no pick
+    assert lab.kernel.value("w.lr") == lr  # zooming does not pick a rate
     assert finished.chosen == lr
-    # Ticks are those of what is shown, a decade or a few.
+    # The ticks are those of the visible decades.
     ticks = finished.root.locator(".axis").first.locator(".tick text").all_text_contents()
     assert {"10⁻³", "10⁻²"} <= set(ticks)
     assert "10⁰" not in ticks
-    # The shades and the rules' feet stand where the rates are now.
+    # The shades and the feet of the rules' ticks are at their rates on the zoomed axis.
     landmarks = lab.kernel.value("w._detail['landmarks']")
     shade = finished.root.locator(".lrw-shade[data-region=falling]")
     ends = [
@@ -64,7 +64,7 @@ def test_a_brush_zooms_and_everything_follows(lab: Lab, finished: Finder) -> Non
     feet = [f.bounding_box() for f in finished.root.locator(".lrw-foot:visible").all()]
     at = sorted(box["x"] + box["width"] / 2 for box in feet if box)
     assert at == pytest.approx(sorted(map(finished.pixel_of, inside)), abs=2)
-    # The readout shows the row under the mouse.
+    # The tip shows the row under the mouse.
     step = 60
     rate = START_LR * (END_LR / START_LR) ** (step / STEPS)
     assert low < rate < high
@@ -129,13 +129,13 @@ def test_zoom_by_keyboard(lab: Lab, finished: Finder) -> None:
     )
     low, high = zoomed(finished)
     assert low < lr < high
-    # An arrow moves by 1% of what is shown.
+    # An arrow key moves the marker by 1% of the visible span.
     marker.press("ArrowRight")
     one_step = lr * (high / low) ** 0.01
     lab.wait_for("the marker moves", lambda: finished.chosen == pytest.approx(one_step))
     marker.press("-")
     lab.wait_for("all is shown", lambda: zoomed(finished) == [START_LR, END_LR])
-    # The same by buttons, which come with the mode.
+    # The buttons of the zoom mode do the same.
     finished.button("Zoom").press("Enter")
     finished.button("Zoom in").press("Enter")
     lab.wait_for("a part is shown", lambda: zoomed(finished) != [START_LR, END_LR])
@@ -156,7 +156,7 @@ def test_a_marker_out_of_sight_is_told_of_at_the_edge(lab: Lab, finished: Finder
     assert box is not None
     assert plot["x"] <= box["x"] < plot["x"] + 12
     assert lab.kernel.value("w.lr") == 2e-5
-    # It is back where it was, at the same rate, with the rest of the axis.
+    # After the reset it is visible again, at the same rate.
     finished.button("Reset zoom").click()
     lab.wait_for("the marker is there", lambda: finished.chosen == 2e-5)
 
@@ -171,7 +171,7 @@ def test_a_click_in_the_plot_places_the_marker_before_during_and_after_a_sweep(l
     finder.wait_for_rows(30)
     finder.click_at(3.0)  # beyond the last row
     assert finder.wait_for_kernel() == pytest.approx(3.0, rel=0.05)
-    # Pressing anywhere and moving drags it along.
+    # Pressing elsewhere in the plot moves the marker there, and dragging moves it along.
     finder.drag(1e-4, 1e-3)
     picked = finder.wait_for_kernel()
     assert picked == pytest.approx(1e-3, rel=0.05)

@@ -9,17 +9,15 @@ import pytest
 from lrwidget import suggest
 from lrwidget.curve.centred import centred
 from lrwidget.curve.smoothing import smoothed
+from tests.vectors.smoothing_cases import smoothing_cases
 
-TESTS = Path(__file__).parents[1]
-CASES = json.loads((TESTS / "vectors" / "centred.json").read_text())["cases"]
-RECORDED = json.loads((TESTS.parent / "benchmarks" / "suggest" / "recorded.json").read_text())
+ROOT = Path(__file__).parents[2]
+RECORDED = json.loads((ROOT / "benchmarks" / "suggest" / "recorded.json").read_text())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['name']}-{case['beta']}")
-def test_shared_vectors(case):
-    loss = [float(value) for value in case["loss"]]
-    expected = np.array([np.nan if v is None else v for v in case["expected"]], dtype=float)
-    np.testing.assert_allclose(centred(loss, case["beta"]), expected, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize(("loss", "beta", "expected"), smoothing_cases("centred.json"))
+def test_shared_vectors(loss, beta, expected):
+    np.testing.assert_allclose(centred(loss, beta), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])

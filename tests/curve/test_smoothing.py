@@ -4,15 +4,11 @@
 follows the definition in 60-digit decimal arithmetic; its docstring describes the format.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from lrwidget.curve.smoothing import smoothed
-
-CASES = json.loads((Path(__file__).parents[1] / "vectors" / "smoothing.json").read_text())["cases"]
+from tests.vectors.smoothing_cases import smoothing_cases
 
 
 def recurrence(loss, beta):
@@ -28,11 +24,9 @@ def recurrence(loss, beta):
     return np.array(out)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['name']}-{case['beta']}")
-def test_shared_vectors(case):
-    loss = [float(value) for value in case["loss"]]
-    expected = np.array([np.nan if v is None else v for v in case["expected"]], dtype=float)
-    np.testing.assert_allclose(smoothed(loss, case["beta"]), expected, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize(("loss", "beta", "expected"), smoothing_cases("smoothing.json"))
+def test_shared_vectors(loss, beta, expected):
+    np.testing.assert_allclose(smoothed(loss, beta), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.9, 0.98, 0.99])

@@ -3,13 +3,9 @@
 import array
 import collections
 import functools
-import io
 import multiprocessing
-import queue
 import random
-import tracemalloc
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,47 +21,17 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     RandomSampler,
-    Sampler,
     Subset,
-    TensorDataset,
     WeightedRandomSampler,
 )
 from torch.utils.data.distributed import DistributedSampler
 
-from lrwidget import LRRecords, TrainingTask
-from lrwidget.engine.check import check_lrs
-from tests.restore.endings import ENDINGS, find
+from lrwidget import TrainingTask
+from tests.restore.endings import ENDINGS
+from tests.restore.loaders import SAMPLES, Drawing, Order, X, Y, state_of, swept
 from tests.restore.plan import Data, Eventful, Loss, Metric, Plan
 
-X = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
-Y = X.sum(1, keepdim=True)
-SAMPLES = TensorDataset(X, Y)
-
-
-def task_of(data: Any, **options: Any) -> TrainingTask:
-    model = nn.Linear(4, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return TrainingTask(model, optimizer, nn.functional.mse_loss, data, **options)
-
-
-def swept(data: Any, **options: Any) -> LRRecords:
-    sweep = {name: options.pop(name) for name in ("seed", "repeats") if name in options}
-    return find(task_of(data, **options), **sweep)
-
-
-class Order(Sampler[int]):
-    """A sampler that draws a new order each epoch from its own generator."""
-
-    def __init__(self, draw: Callable[[], list[int]]) -> None:
-        self.draw = draw
-        self.epoch = 0
-
-    def __iter__(self) -> Iterator[int]:
-        self.epoch += 1
-        yield from self.draw()
-
-    def __len__(self) -> int:
-        return len(X)
+GLOBAL_RNG = np.random.default_rng(5)
 
 
 class Augmented(Dataset[Any]):
@@ -93,63 +59,6 @@ class Augmented(Dataset[Any]):
     def state(self) -> Any:
         held = (self.calls, dict(self.cache), list(self.recent), set(self.seen), self.first)
         return held, state_of(self.noise)
-
-
-class Drawing:
-    """A callable object that draws random numbers, such as a transform or a collation."""
-
-    def __init__(self, generator: Any, draw: Callable[[Any], Any]) -> None:
-        self.generator, self.draw = generator, draw
-
-    def __call__(self, *_: Any) -> Any:
-        return self.draw(self.generator)
-
-    def with_loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return nn.functional.mse_loss(output, target) + self.generator.random()
-
-    def state(self) -> Any:
-        return state_of(self.generator)
-
-
-def state_of(value: Any) -> Any:
-    """Return a comparable state of a generator or of an object of this file."""
-    if isinstance(value, torch.Generator):
-        return value.get_state().tolist()
-    if isinstance(value, np.random.Generator):
-        return repr(value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return repr(value.get_state())
-    if isinstance(value, random.Random):
-        return value.getstate()
-    return value.state()
-
-
-GENERATORS: dict[str, Callable[[], tuple[Any, Callable[[Any], Any]]]] = {
-    "numpy Generator": lambda: (np.random.default_rng(0), lambda g: g.permutation(24).tolist()),
-    "numpy Philox": lambda: (
-        np.random.Generator(np.random.Philox(3)),
-        lambda g: g.permutation(24).tolist(),
-    ),
-    "RandomState": lambda: (
-        np.random.RandomState(0),
-        lambda g: g.permutation(24).tolist(),
-    ),
-    "random.Random": lambda: (random.Random(0), lambda g: g.sample(range(24), 24)),
-    "torch.Generator": lambda: (
-        torch.Generator().manual_seed(0),
-        lambda g: torch.randperm(24, generator=g).tolist(),
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", GENERATORS)
-def test_a_generator_of_any_kind_goes_on_as_if_there_had_been_no_sweep(kind: str) -> None:
-    generator, draw = GENERATORS[kind]()
-    unswept, _ = GENERATORS[kind]()
-    sampler = Order(Drawing(generator, draw))
-    swept(DataLoader(SAMPLES, 8, sampler=sampler))
-    assert sampler.epoch == 0
-    assert [draw(generator) for _ in range(3)] == [draw(unswept) for _ in range(3)]
 
 
 def _deep(inner: Any) -> Any:
@@ -218,9 +127,6 @@ class Shuffled(IterableDataset[Any]):
 
 def _noise() -> Augmented:
     return Augmented(Drawing(np.random.default_rng(1), lambda g: g.standard_normal()))
-
-
-GLOBAL_RNG = np.random.default_rng(5)
 
 
 class FromGlobal(Dataset[Any]):
@@ -350,35 +256,6 @@ def test_without_a_sweep_these_change() -> None:
         assert state_of(held) != before, name
 
 
-FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "a closure": lambda rng: lambda out, y: nn.functional.mse_loss(out, y) + rng.random(),
-    "a partial": lambda rng: functools.partial(
-        lambda rng, out, y: nn.functional.mse_loss(out, y) + rng.random(), rng
-    ),
-    "an object": lambda rng: Drawing(rng, lambda rng: None).with_loss,
-    "a global": lambda _: lambda out, y: nn.functional.mse_loss(out, y) + GLOBAL_RNG.random(),
-}
-
-
-@pytest.mark.parametrize("used_as", ["loss", "step", "metric"])
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_generator_that_a_function_draws_from_is_as_before(function: str, used_as: str) -> None:
-    rng = GLOBAL_RNG if function == "a global" else random.Random(0)
-    draws = FUNCTIONS[function](rng)
-    model = nn.Linear(4, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    options: dict[str, Any] = {"data": DataLoader(SAMPLES, 8), "loss_fn": nn.functional.mse_loss}
-    if used_as == "loss":
-        options["loss_fn"] = draws
-    elif used_as == "step":
-        options["step"] = lambda batch: draws(model(batch[0]), batch[1])
-    else:
-        options |= {"val_data": DataLoader(SAMPLES, 8), "metric": draws}
-    before = state_of(rng)
-    find(TrainingTask(model, optimizer, **options))
-    assert state_of(rng) == before
-
-
 class Restless(Data):
     """A data set that changes its state with every item."""
 
@@ -423,209 +300,3 @@ def test_a_distributed_sampler_keeps_the_epoch_that_it_was_set_to() -> None:
 
     swept(Epochs())
     assert sampler.epoch == 3
-
-
-def test_a_check_trains_each_rate_on_the_same_order() -> None:
-    orders: list[list[int]] = []
-    rng = np.random.default_rng(0)
-
-    def draw() -> list[int]:
-        orders.append(rng.permutation(24).tolist())
-        return orders[-1]
-
-    draw_of_an_object = Drawing(rng, lambda _: draw())
-    check_lrs(task_of(DataLoader(SAMPLES, 8, sampler=Order(draw_of_an_object))), [1e-3, 1e-2], 5)
-    assert orders[: len(orders) // 2] == orders[len(orders) // 2 :]
-
-
-def test_a_seed_and_repeats_reach_the_generators_of_the_samplers() -> None:
-    def losses(kind: str, seed: int, repeats: int) -> np.ndarray[Any, Any]:
-        generator, draw = GENERATORS[kind]()
-        draw(generator)
-        torch.manual_seed(0)
-        data = DataLoader(SAMPLES, 8, sampler=Order(Drawing(generator, draw)))
-        return swept(data, seed=seed, repeats=repeats).loss
-
-    for kind in GENERATORS:
-        first, again, other = losses(kind, 1, 2), losses(kind, 1, 2), losses(kind, 2, 2)
-        assert first.tolist() == again.tolist(), kind
-        assert first[:12].tolist() != first[12:].tolist(), kind
-        assert first[:12].tolist() != other[:12].tolist(), kind
-
-
-def test_a_file_that_is_read_is_put_back_to_its_position(tmp_path: Path) -> None:
-    path = tmp_path / "samples.bin"
-    path.write_bytes(X.numpy().tobytes())
-
-    class Lines(IterableDataset[Any]):
-        def __init__(self, file: io.BufferedReader) -> None:
-            self.file = file
-            self.read = 0
-
-        def __iter__(self) -> Iterator[Any]:
-            while raw := self.file.read(16):
-                self.read += 1
-                x = torch.frombuffer(bytearray(raw), dtype=torch.float32)
-                yield x, x.sum(0, keepdim=True)
-
-    with path.open("rb") as file:
-        data = Lines(file)
-        file.seek(16)
-        records = swept(data, batch_size=4)
-        assert (records.stop_reason, len(records)) == ("exhausted", 6)
-        assert (file.tell(), data.read) == (16, 0)
-
-
-class Hidden:
-    """A loader whose position is in an iterator; only its own methods can read and set it."""
-
-    def __init__(self) -> None:
-        self._places = iter(range(10**9))
-        self._next = next(self._places)
-
-    def __iter__(self) -> Iterator[Any]:
-        for _ in range(5):
-            self._next = next(self._places)
-            yield X[:4], Y[:4]
-
-    def state_dict(self) -> dict[str, int]:
-        return {"next": int(repr(self._places.__reduce__()[2]))}  # type: ignore[index]
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self._places = iter(range(10**9))
-        for _ in range(state["next"]):
-            next(self._places)
-
-
-def test_an_iterator_inside_is_put_back_by_the_objects_own_state_dict() -> None:
-    data = Hidden()
-    before = data.state_dict()
-    swept(data)
-    assert data.state_dict() == before
-    list(data)
-    assert data.state_dict() != before
-
-
-def test_data_are_not_copied() -> None:
-    size = 4_000_000
-
-    class Large(Dataset[Any]):
-        def __init__(self) -> None:
-            self.array = np.zeros((size // 8, 4))
-            self.tensor = torch.zeros(size // 4, 4)
-            self.samples = [(float(i), 0) for i in range(size // 10)]
-            self.by_name = dict.fromkeys(map(str, range(size // 10)), 1.0)
-            self.nested = [[torch.zeros(1000)] for _ in range(900)]
-
-        def __len__(self) -> int:
-            return len(X)
-
-        def __getitem__(self, index: int) -> Any:
-            return X[index], Y[index]
-
-    task = task_of(Large(), batch_size=4)
-    find(task)  # the first sweep may load and cache things
-    copied: list[int] = []
-    clone = torch.Tensor.clone
-
-    def counted(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        copied.append(self.nbytes)
-        return clone(self, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.Tensor, "clone", counted)
-        tracemalloc.start()
-        try:
-            find(task)
-            _, most = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert most < 2**20
-    assert sum(copied) < 2**20
-
-
-def test_an_order_of_many_samples_is_put_back() -> None:
-    class Ordered(Dataset[Any]):
-        def __init__(self) -> None:
-            self.order = np.arange(500_000)
-            self.names = list(range(500_000))
-
-        def __len__(self) -> int:
-            return len(X)
-
-        def __getitem__(self, index: int) -> Any:
-            self.order[:2] = self.order[1::-1]
-            self.names[0] = self.names[1] = -1
-            return X[index], Y[index]
-
-    data = Ordered()
-    swept(data)
-    assert data.order[:3].tolist() == data.names[:3] == [0, 1, 2]
-
-
-def test_models_and_widgets_behind_a_loader_are_left_alone() -> None:
-    class Experiment:
-        def __init__(self) -> None:
-            self.other = nn.Linear(4, 1)
-            self.records = LRRecords()
-
-    experiment = Experiment()
-
-    class Tied(Dataset[Any]):
-        def __init__(self) -> None:
-            self.experiment = experiment
-            self.calls = 0
-
-        def __len__(self) -> int:
-            return len(X)
-
-        def __getitem__(self, index: int) -> Any:
-            self.calls += 1
-            experiment.other.weight.data += 1
-            experiment.records.append(1.0, 1.0)
-            return X[index], Y[index]
-
-    before = experiment.other.weight.detach().clone()
-    data = Tied()
-    swept(data)
-    assert data.calls == 0
-    assert not torch.equal(experiment.other.weight, before)
-    assert len(experiment.records) > 0
-
-
-def test_what_has_a_queue_or_a_thread_at_work_is_left_alone() -> None:
-    class Fed(IterableDataset[Any]):
-        def __init__(self) -> None:
-            self.queue: queue.Queue[int] = queue.Queue()
-            self.taken = 0
-            self.rng = random.Random(0)
-
-        def __iter__(self) -> Iterator[Any]:
-            for index in range(8):
-                self.queue.put(index)
-                self.taken += 1
-                self.rng.random()
-                yield X[index], Y[index]
-
-    data = Fed()
-    before = data.rng.getstate()
-    swept(data, batch_size=4)
-    # A queue cannot be restored, so the count of its items stays too.
-    assert data.taken == data.queue.qsize() > 0
-    assert data.rng.getstate() == before
-
-
-def test_an_objects_own_error_comes_after_all_else_is_back() -> None:
-    class Stubborn(Hidden):
-        def load_state_dict(self, state: dict[str, int]) -> None:
-            raise OSError("not here")
-
-    data = Stubborn()
-    task = task_of(data)
-    before = task.model.weight.detach().clone()
-    task.snapshot = "device"
-    state = torch.get_rng_state()
-    with pytest.raises(OSError, match="not here"):
-        find(task)
-    assert torch.equal(task.model.weight, before)
-    assert torch.equal(torch.get_rng_state(), state)

@@ -14,6 +14,8 @@ from tests.restore.fingerprint import differences
 from tests.restore.plan import BoomError
 from tests.restore.scenes import Scene, batchnorm_dropout, scheduled, tied, warm_adam
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[], Scene]
 
 BUDGET = 440

@@ -1,9 +1,9 @@
-"""Write centred.json: loss curves and the lines drawn of them, for Python and JavaScript alike.
+"""Write centred.json: loss curves and their drawn lines, as expected in Python and JavaScript.
 
     python -m tests.vectors.make_centred
 
 The format is that of smoothing.json. The lines are computed with 60 decimal digits from their
-definition (`lrwidget.curve.centred`), each fit by sums over all losses, and rounded once.
+definition (`lrwidget.curve.centred`), each fit from sums over all losses, and rounded once.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.vectors.make_smoothing import INF, NAN, exact, range_test, text
 
 
 def fit(heights: list[Decimal], at: int, powers: list[Decimal]) -> Decimal:
-    """The value at a place of the line that fits the heights, with weights that decay from it."""
+    """Return the local fit at an index, with weights that decay with the distance from it."""
     s0 = s1 = s2 = t0 = t1 = Decimal(0)
     for j, height in enumerate(heights):
         d = j - at

@@ -1,10 +1,10 @@
-"""Write lossrange.json: losses and the axis that shows them, for Python and JavaScript alike.
+"""Write lossrange.json: losses and the ranges that show them, as computed in Python.
 
     python -m tests.vectors.make_lossrange
 
-Each case has sweeps of losses, the range of a sweep's picture (`loss_range`, `AutoRange`) and that
-of a check's, whose curves they would be (`trials_range`, `curvesRange`). Both languages have their
-own code, so each is held to the other.
+Each case has the losses of several sweeps, the range of a sweep's picture (`loss_range` in Python,
+`AutoRange` in JavaScript) and the range of a check's picture with the same curves (`trials_range`
+and `curvesRange`). The tests of both languages compare their own code with the file.
 """
 
 import json
@@ -26,6 +26,7 @@ def main() -> None:
         "two sweeps": [curve, [round(loss - 1, 3) for loss in curve[:40]]],
         "explosion": [[*curve, 1e3, 1e12, 1e30]],
         "only rises": [[1.0 + i for i in range(30)]],
+        "explodes at once": [[4.7e4, 8e8, 2e13, 1e18, 5e22, INF]],
         "gaps": [[2.0, NAN, 1.5, INF, -INF, 1.0, 0.5, 3.0]],
         "flat": [[2.0] * 5],
         "one loss": [[-3.5]],

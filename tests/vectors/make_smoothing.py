@@ -1,10 +1,10 @@
-"""Write smoothing.json: loss curves and their exact averages, for Python and JavaScript alike.
+"""Write smoothing.json: loss curves and their exact averages, for Python and JavaScript.
 
     python tests/vectors/make_smoothing.py
 
-Each case holds a name, beta, the losses ("NaN", "Infinity" and "-Infinity" as text, since JSON has
-no such numbers) and the expected averages (null at a gap). They are computed with 60 decimal digits
-from the recurrence itself and rounded once, so that neither language is the measure of the other.
+Each case has a name, beta, the losses ("NaN", "Infinity" and "-Infinity" as text, since JSON has no
+such numbers) and the expected averages (null at a gap). These are computed with 60 decimal digits
+from the recurrence itself and rounded once, independently of both implementations.
 """
 
 import json
@@ -17,7 +17,7 @@ NAN, INF = math.nan, math.inf
 
 
 def exact(loss: list[float], beta: float) -> list[float | None]:
-    """Follow the definition of the average in decimal arithmetic."""
+    """Return the averages according to their definition, in decimal arithmetic."""
     with localcontext() as context:
         context.prec = 60
         keep, m, power = Decimal(beta), Decimal(0), Decimal(1)

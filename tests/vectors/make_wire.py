@@ -1,15 +1,15 @@
-"""Write wire.json: the messages between kernel and page, for Python and JavaScript alike.
+"""Write wire.json: the messages between kernel and page, for Python and JavaScript.
 
     python tests/vectors/make_wire.py
 
-Nothing of the package is used: the messages are written out from `docs/wire.md`, so that neither
-language is the measure of the other. The file holds
+The script imports nothing of the package: the messages are written according to `docs/wire.md`,
+independently of both implementations. The file has
 
-- `names`: of states, commands and actions;
-- `fields`: of each message and of each value inside one; `traits`: those that both sides know, and
-  `set_by_page`: those that both sides set;
-- `from_kernel`: messages with rows. A `status`, and a table (`rows`, `sweep_starts`), from `offset`
-  on with `options`, are `content` and `buffers` (in hexadecimal);
+- `names`: the names of states, commands and actions;
+- `fields`: the fields of each message and of each value inside one; `traits`: the traits that both
+  sides know, and `set_by_page`: those that both sides set;
+- `from_kernel`: messages with rows. From a `status` and a table (`rows`, `sweep_starts`), the rows
+  from `offset` on and the `options` give the message's `content` and `buffers` (in hexadecimal);
 - `exported`: the answers to "export";
 - `saved`: elements of `_runs`, and values of `_check` and `_refinement`, with their `data` in
   hexadecimal;
@@ -163,7 +163,7 @@ def case(
     sent_elapsed: float | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """A message as it should be; `starts`, `sent_step` and `sent_elapsed` are what it says."""
+    """Return a case; `starts`, `sent_step` and `sent_elapsed` are the values in the message."""
     kind = options.get("kind", "rows")
     step = said["step"] if sent_step is None else sent_step
     elapsed = said["elapsed"] if sent_elapsed is None else sent_elapsed

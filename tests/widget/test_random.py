@@ -60,7 +60,7 @@ class Player:
         if self.pick is not ...:
             assert self.w.lr == self.pick, self.log
         elif state in ENDED:
-            assert self.w.lr == self.w.suggestion, self.log
+            self.check_rate()
         assert self.w.step <= len(self.w.records) <= self.w.steps
         assert self.w.runs == self.runs, self.log
         if self.active is not None:
@@ -69,17 +69,41 @@ class Player:
         assert len({*names}) == len(names), self.log
         assert [label for _, label, _ in self.w._legend["runs"]] == names, self.log
 
+    def check_rate(self) -> None:
+        """Check that the program's rate is the suggestion, or the refined rate."""
+        refinement, suggested = self.w._run_list.refinement, self.w.suggestion
+        end = refinement and refinement.outcome
+        lr = self.w.lr
+        if refinement is None or refinement.sweep.records is not self.active:
+            assert lr == suggested, self.log
+        elif end is not None and end.state != "failed":
+            assert lr == refinement.result.lr, self.log
+        else:  # it may have ended since, or an earlier one may have
+            earlier = refinement.sweep.refined
+            assert lr in (suggested, earlier and earlier.suggestion), self.log
+
+    @property
+    def refining(self) -> bool:
+        refinement = self.w._run_list.refinement
+        return refinement is not None and refinement.under_way
+
     def finish(self) -> None:
         """End the sweep and check that the page has every row and that all state is restored."""
         self.gate.open()
-        self.w.stop()
+        if self.dice.random() < 0.5:
+            self.w.stop()
+        else:
+            self.w.resume()  # to its end
         if self.latest is not None:
             failed: str | None = None
             try:
                 self.w.wait(60)
             except OutOfLuckError as error:
                 failed = f"OutOfLuckError: {error}"
-            if self.latest is self.active:
+            refinement = self.w._run_list.refinement
+            if refinement is not None and self.w._run_list.latest is refinement:
+                assert refinement.status().error == failed
+            elif self.latest is self.active:
                 assert self.w.error == failed
         self.check()
         held = tables(self.page.rows_messages)
@@ -87,6 +111,10 @@ class Player:
             number: run.records.rows().tolist() for number, run in self.w._run_list.kept.items()
         }
         assert {number: held[number] for number in rows} == rows, self.log
+        refinement = self.w._run_list.refinement
+        if refinement is not None:
+            sent = tables([m for m in self.page.sent if m.content.get("type") == "refinement"])
+            assert sent[refinement.number] == refinement.records.rows().tolist(), self.log
         assert self.observers <= {threading.current_thread()}
         assert everything(self.parts) == self.before, self.log
         self.edges()
@@ -116,12 +144,46 @@ class Player:
             # The sweep ended between the two calls.
             assert under_way.stop_reason is not None, self.log
         else:
-            self.gate.error = None
             options = self.dice.choice([{}, {}, {"batch_size": 64}, {"label": "mine", "steps": 9}])
-            self.w.start(**options)
+            error, self.gate.error = self.gate.error, None
+            try:
+                self.w.start(**options)
+            except RuntimeError as problem:
+                refused = str(problem)
+                self.gate.error = error
+            else:
+                refused = ""
+            if refused:
+                assert "a refinement is" in refused, self.log
+                return
         self.state = "running"
         self.latest = self.active = self.w.records
         self.runs = [*self.runs, self.active]
+
+    def do_refine(self) -> None:
+        if self.dice.random() < 0.5 and self.w.state in ACTIVE:
+            self.w.resume()
+            self.gate.let(30)  # so that the sweep ends
+            with contextlib.suppress(TimeoutError, OutOfLuckError):
+                self.w.wait(0.5)
+        hindered = self.refining or self.w.state in ACTIVE or not len(self.w.records)
+        added = self.w._detail["budget"] == 0
+        try:
+            self.w.refine(budget=max(200, len(self.w.records) + 180))
+        except (RuntimeError, ValueError):
+            assert hindered or added, self.log
+        else:
+            assert not added, self.log
+            self.latest = self.active
+
+    def do_let_trials(self) -> None:
+        if self.refining:
+            self.gate.let(90)
+
+    def do_extend_the_budget(self) -> None:
+        if self.refining and self.dice.random() < 0.2:
+            with contextlib.suppress(RuntimeError):  # it may have ended
+                self.w.extend()
 
     def do_add(self) -> None:
         records = LRRecords()
@@ -136,11 +198,11 @@ class Player:
     def do_activate(self) -> None:
         if not self.runs:
             return
-        run, state = self.dice.choice(self.runs), self.w.state
+        run, state, refining = self.dice.choice(self.runs), self.w.state, self.refining
         try:
             self.w.activate(run)
         except RuntimeError:
-            assert state in ACTIVE, self.log
+            assert state in ACTIVE or refining, self.log
             assert run is not self.active, self.log
         else:
             self.be_at(run)
@@ -148,12 +210,12 @@ class Player:
     def do_remove(self) -> None:
         if not self.runs or self.dice.random() < 0.3:
             return
-        run, state = self.dice.choice(self.runs), self.w.state
+        run, state, refining = self.dice.choice(self.runs), self.w.state, self.refining
         try:
             self.w.remove(run)
         except RuntimeError:
-            assert state in ACTIVE, self.log
-            assert run is self.active, self.log
+            assert state in ACTIVE or refining, self.log
+            assert run is self.active or refining, self.log
         else:
             self.gone(run)
 
@@ -206,6 +268,10 @@ class Player:
     def clamped(self, lr: float) -> float:
         """Return the rate limited to the range of the active run."""
         low, high = self.w._range
+        if not low <= lr <= high and self.w.refinement is not None:
+            # It may have tried rates beyond the range.
+            assert min(low, lr) <= self.w.lr <= max(high, lr)
+            return float(self.w.lr)
         return min(max(lr, low), high)
 
     def do_pick_nonsense(self) -> None:
@@ -248,7 +314,7 @@ class Player:
         number = self.dice.randint(0, 12)
         action = self.dice.choice(["activate", "remove", "rename"])
         run = self.w._run_list.kept.get(number)
-        if self.w.state in ACTIVE:
+        if self.w.state in ACTIVE or self.refining:
             action = "rename"
         self.page.say(type="run", action=action, run=number, label="named by the page")
         if run is not None and action == "activate":

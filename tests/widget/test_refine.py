@@ -285,6 +285,8 @@ def test_the_budget_can_be_raised_while_it_runs(gate: Gate) -> None:
     w.extend(budget=300)
     comm_of(w).say(type="command", name="extend")
     assert w._detail["notice"] == ""
+    # While the step in hand goes on.
+    until(lambda: any(m.content["steps"] == 800 for m in messages_of(w)))
     gate.open()
     w.wait()
     assert (result.budget, refinement_of(w).steps) == (800, 800)

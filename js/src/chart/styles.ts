@@ -7,9 +7,9 @@ export const QUIET = 1.2;
 /** Opacity of the raw lines of several sweeps, which lie over each other. */
 export const FAINT = 0.5;
 
-/** The number of a rate on a ladder of half decades, as the trials of a refinement lie on it. */
+/** The number of a rate on a ladder of half decades, which may begin at any quarter of a decade. */
 export function rungOf(lr: number): number {
-  return Math.round(2 * Math.log10(lr));
+  return Math.floor(2 * Math.log10(lr) + 0.25);
 }
 
 /** The colour of a trial, by its rate alone, so that it stays; six neighbours differ. */

@@ -142,9 +142,9 @@ class SweepRange {
     // Before the lowest smoothed loss nothing has exploded: show nearly all of it.
     const before = losses.subarray(0, this.bottom + 1);
     const high = Math.max(quantile(before, 0.98), this.first);
-    // A curve that only rises has almost no such part: show its lower half.
+    // A curve that only rises has almost no such part, and one row has no height: show its lower half.
     const half = quantile(losses, 0.5);
-    const rises = before.length < losses.length / 10 || half - low < 3 * (high - low);
+    const rises = before.length < Math.max(losses.length / 10, 2) || half - low < 3 * (high - low);
     return { min: low, max: rises ? Math.max(high, half) : high };
   }
 }

@@ -141,7 +141,7 @@ export class RefinePanel {
   private updateButtons(state: RunState): void {
     const { connected } = this.session.connection;
     const underWay = state === "running" || state === "paused";
-    const focused = [...this.buttons.values()].some((one) => one === document.activeElement);
+    const focused = [...this.buttons.values()].find((one) => one === document.activeElement);
     this.group.hidden = !underWay;
     for (const [command, element] of this.buttons) {
       const idle = command === (state === "paused" ? "pause" : "resume");
@@ -153,15 +153,15 @@ export class RefinePanel {
     const raised = `${formatCount(steps)} to ${formatCount(steps + MORE_STEPS)}`;
     this.buttons.get("extend")!.title = `Raise the budget from ${raised} steps.`;
     // A button that is hidden passes the focus on, not to Stop, where a second Enter would end it.
-    const hidden = focused && (document.activeElement as HTMLElement).hidden;
     if (focused && !underWay) this.state.focus();
-    else if (hidden) this.buttons.get(state === "paused" ? "resume" : "pause")!.focus();
+    else if (focused?.hidden) this.buttons.get(state === "paused" ? "resume" : "pause")!.focus();
   }
 
   private updateProgress(state: RunState): void {
     const { refinement } = this.session;
     const { spent, status, detail } = refinement;
     const { steps } = status;
+    this.progress.hidden = !refinement.underWay;
     const text = describeBudget(state, refinement);
     setAttribute(this.progress, "aria-valuemax", String(steps));
     setAttribute(this.progress, "aria-valuenow", String(Math.min(spent, steps)));

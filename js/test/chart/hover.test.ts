@@ -2,11 +2,11 @@ import { describe, expect, it } from "vitest";
 import { describeRow, describeSweeps, nearest } from "../../src/chart/hover";
 import { RunTable } from "../../src/stream/rows";
 
-describe("what is said of a row", () => {
+describe("the text about a row", () => {
   const table = new RunTable(1);
   table.write(0, Float64Array.of(1e-3, 2.5, 2.34567e-3, 0.123456, 1e-2, Infinity));
 
-  it("is its step, its rate, its raw and its smoothed loss", () => {
+  it("has its step, its rate, its raw and its smoothed loss", () => {
     expect(describeRow(table, Float64Array.of(2.5, 1.25, NaN), 1)).toEqual([
       "step 2",
       "lr 2.35e-3",
@@ -14,14 +14,14 @@ describe("what is said of a row", () => {
       "smoothed 1.25",
     ]);
   });
-  it("is no smoothed loss where there is none", () => {
+  it("has no smoothed loss if there is none", () => {
     expect(describeRow(table, Float64Array.of(2.5, 1.25, NaN), 2)).toEqual([
       "step 3",
       "lr 1e-2",
       "loss infinite",
     ]);
   });
-  it("is what several sweeps have come to, as far as several have come", () => {
+  it("has the median and quartiles of several sweeps where several have values", () => {
     const all = {
       lr: Float64Array.of(1e-3, 1e-2),
       low: Float64Array.of(1, 4),
@@ -46,7 +46,7 @@ describe("the nearest row", () => {
     expect(nearest(rates, 3e-3)).toBe(0);
     expect(nearest(rates, 9)).toBe(2);
   });
-  it("is not one that has not arrived", () => {
+  it("is never a row that has not arrived", () => {
     expect(nearest(Float64Array.of(NaN, NaN, 1), 1e-5)).toBe(2);
   });
 });

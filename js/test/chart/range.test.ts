@@ -7,7 +7,7 @@ describe("rangeBelow", () => {
   it("is the decade up to the chosen rate", () => {
     expect(rangeBelow(1e-2, shown)).toEqual([1e-3, 1e-2]);
   });
-  it("has two ends also at the low end of the sweep, and where no rate is chosen", () => {
+  it("has two different ends even at the low end of the sweep, and without a chosen rate", () => {
     for (const lr of [1e-6, 2e-6, null]) {
       const [low, high] = rangeBelow(lr, shown);
       expect(low).toBeGreaterThanOrEqual(shown.low);
@@ -17,11 +17,11 @@ describe("rangeBelow", () => {
 });
 
 describe("movedEnd", () => {
-  it("moves one end by a part of the axis", () => {
+  it("moves one end by a fraction of the axis", () => {
     expect(movedEnd([1e-4, 1e-2], 0, 0.1, shown)).toEqual([3.98e-4, 1e-2]);
     expect(movedEnd([1e-4, 1e-2], 1, -0.1, shown)).toEqual([1e-4, 2.51e-3]);
   });
-  it("goes to the very ends of the axis", () => {
+  it("reaches the exact ends of the axis", () => {
     expect(movedEnd([1e-4, 1e-2], 0, -Infinity, shown)).toEqual([1e-6, 1e-2]);
     expect(movedEnd([1e-4, 1e-2], 1, Infinity, shown)).toEqual([1e-4, 1]);
   });

@@ -10,12 +10,12 @@ describe("rulesOf", () => {
     expect(names).toEqual(["valley", "auto", "slide", "minimum/10"]);
   });
 
-  it("leaves out rules without a rate, and what is none", () => {
+  it("omits rules without a valid rate", () => {
     expect(rulesOf({ auto: null, valley: 0, slide: NaN, steepest: Infinity }, SPAN)).toEqual([]);
     expect(rulesOf(undefined, SPAN)).toEqual([]);
   });
 
-  it("says of a rate outside of the sweep that it cannot be chosen", () => {
+  it("says that a rate outside of the sweep cannot be chosen", () => {
     const rules = rulesOf({ auto: 1e-3, "minimum/10": 1e-7, other: 5 }, SPAN);
     expect(rules.map(({ inside }) => inside)).toEqual([false, true, false]);
     expect(rules[0]!.meaning).toMatch(/\nit lies below the sweep$/);
@@ -24,7 +24,7 @@ describe("rulesOf", () => {
 });
 
 describe("nameOf", () => {
-  it("has name and rate", () => {
+  it("contains name and rate", () => {
     const [rule] = rulesOf({ "minimum/10": 0.0123 }, SPAN);
     expect(nameOf(rule!)).toBe("minimum/10: 1.2e-2");
   });

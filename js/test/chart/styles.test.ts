@@ -7,7 +7,7 @@ import type { RealModel } from "../../src/host";
 const sheet = readFileSync(new URL("../../src/widget.css", import.meta.url), "utf8");
 const LABELS = ["other 0", "other 7", ...Object.keys(MARK_STYLES).filter((n) => n !== "other")];
 
-/** A model that holds what it is set to. */
+/** A model that keeps the values that are set. */
 function modelOf(attributes: Record<string, unknown>): RealModel {
   return {
     model_id: "",
@@ -23,13 +23,13 @@ describe("the styles of marks", () => {
   const marks = LABELS.map((label) => modelOf({ labels: [label] }));
   const chart = new Chart(modelOf({ marks, axes: [] }));
 
-  it.each(LABELS)("are given to %s when the figure is opened", (label) => {
+  it.each(LABELS)("are set on %s when the figure is opened", (label) => {
     const style = MARK_STYLES[label.replace(/ \d$/, "") as keyof typeof MARK_STYLES];
     expect(style).toBeDefined();
     expect(chart.mark(label).attributes).toMatchObject(style);
   });
 
-  it.each(Object.entries(MARK_STYLES))("colour %s with the theme", (_, { colors }) => {
+  it.each(Object.entries(MARK_STYLES))("give %s colours of the theme", (_, { colors }) => {
     const variable = /^var\((--[\w-]+)\)$/.exec((colors as string[])[0]!)?.[1];
     expect(sheet).toContain(`${variable}: light-dark(`);
   });

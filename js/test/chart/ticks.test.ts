@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { logTicks, lossTicks, rateTicks } from "../../src/chart/ticks";
 
 describe("rateTicks", () => {
-  it("are powers of ten, written as such", () => {
+  it("are labelled powers of ten", () => {
     const { values, labels } = rateTicks({ low: 1e-6, high: 1 });
     expect(values).toEqual([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]);
     expect(values.map((v) => labels[String(v)])).toEqual([
@@ -16,7 +16,7 @@ describe("rateTicks", () => {
     ]);
   });
 
-  it("are thinned out over many decades", () => {
+  it("are fewer than the decades if there are many", () => {
     const { values } = rateTicks({ low: 1e-14, high: 10 });
     expect(values.length).toBeLessThanOrEqual(10);
     expect(values[1]! / values[0]!).toBeCloseTo(100, 6);

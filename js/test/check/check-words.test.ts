@@ -20,7 +20,7 @@ function status(state: RunState, more: Partial<Status> = {}): Status {
 }
 
 describe("describeCheck", () => {
-  it("names the rate in hand and nothing that changes with every step", () => {
+  it("contains the current rate and nothing that changes with every step", () => {
     const texts = [43, 44].map((step) =>
       describeCheck(status("running", { step }), detail, 2, 0.003, span),
     );
@@ -37,7 +37,7 @@ describe("describeCheck", () => {
     expect(low).toContain("a lower one may do better still");
   });
 
-  it("says when the chosen rate is the best", () => {
+  it("says if the chosen rate is the best", () => {
     const text = describeCheck(status("finished", { suggestion: 0.003 }), detail, 3, 0.003, span);
     expect(text).toBe("Checked: the chosen rate, 3e-3 ended lowest, at loss 0.533.");
   });
@@ -49,7 +49,7 @@ describe("describeCheck", () => {
     expect(offer(0.009, null, beyond)).toBeNull();
   });
 
-  it("names every other end", () => {
+  it("describes every other outcome", () => {
     const part = { ...detail, final_losses: [0.8, null, null] };
     expect(describeCheck(status("stopped"), part, 2, null, span)).toBe(
       "Check stopped: 1 of 3 rates came to the end.",
@@ -69,7 +69,7 @@ describe("offer", () => {
 });
 
 describe("describeTrial", () => {
-  it("tells the best, the broken, the one in hand and those to come", () => {
+  it("describes the best, diverged, current and future trials", () => {
     const reasons = { ...detail, stop_reasons: ["finished", "diverged", null] };
     const done = status("finished", { suggestion: 0.001 });
     expect(describeTrial(0, 3, 100, done, reasons)).toBe("best");
@@ -87,12 +87,12 @@ describe("describeTrial", () => {
   });
 });
 
-it("progress has step and time left, only while it runs", () => {
+it("describeProgress has step and time left, and is empty after the end", () => {
   expect(describeCheckProgress(status("running"))).toBe("step 43 of 300 · 26 s left");
   expect(describeCheckProgress(status("finished"))).toBe("");
 });
 
-it("the picture's summary has a number for each curve that there is", () => {
+it("the summary of the picture has a number for each curve", () => {
   expect(describeCurves(100, detail.lrs, [0.8, 0.5])).toBe(
     "Smoothed loss over 100 steps at each rate, by now 1e-3: 0.8, 3e-3: 0.5.",
   );

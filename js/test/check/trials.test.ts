@@ -30,7 +30,7 @@ describe("trialCurves", () => {
     expect(curves).toEqual(expected);
   });
 
-  it("gives a trial without a row an empty curve, also where its rows are still on their way", () => {
+  it("has an empty curve for a trial without rows, even if its rows have not arrived yet", () => {
     const lengths = trialCurves(Float64Array.of(1, 2), [0, 2, 2, 5], 0.9).map((c) => c.length);
     expect(lengths).toEqual([2, 0, 0, 0]);
   });
@@ -47,7 +47,7 @@ describe("curvesRange", () => {
     expect(max).toBeGreaterThan(2);
   });
 
-  it("is a range where there is nothing", () => {
+  it("is a valid range without losses", () => {
     for (const curves of [
       [],
       [new Float64Array(0)],
@@ -61,23 +61,23 @@ describe("curvesRange", () => {
 });
 
 describe("curvePath", () => {
-  it("goes from the left to the right edge, upwards with the loss", () => {
+  it("runs from the left to the right edge, higher for larger losses", () => {
     const path = curvePath(Float64Array.of(2, 1, 0), 3, RANGE, FRAME);
     expect(path).toBe("M10.0 20.0L110.0 70.0L210.0 120.0");
     expect(place(0, 2, 3, RANGE, FRAME)).toEqual({ x: 10, y: 20 });
   });
 
-  it("leaves a gap where a loss is not finite", () => {
+  it("has a gap at a loss that is not finite", () => {
     const path = curvePath(Float64Array.of(2, NaN, 0), 3, RANGE, FRAME);
     expect(path).toBe("M10.0 20.0M210.0 120.0");
   });
 
-  it("keeps numbers small that a renderer would choke on", () => {
+  it("limits coordinates that renderers cannot draw", () => {
     const path = curvePath(Float64Array.of(1, 1e300), 2, RANGE, FRAME);
     for (const [, y] of points(path)) expect(Math.abs(y)).toBeLessThan(2000);
   });
 
-  it("draws no more points than there are pixels, and always the last", () => {
+  it("has at most one point per pixel, and always the last point", () => {
     const random = seeded(7);
     const curve = Float64Array.from({ length: 12_345 }, () => random());
     const drawn = points(curvePath(curve, 20_000, RANGE, FRAME));
@@ -87,19 +87,19 @@ describe("curvePath", () => {
     expect(drawn.at(-1)![1]).toBeCloseTo(end.y, 1);
   });
 
-  it("knows a single step", () => {
+  it("draws a single step", () => {
     expect(curvePath(Float64Array.of(1), 1, RANGE, FRAME)).toBe("M10.0 70.0");
   });
 });
 
 describe("curveEnd", () => {
-  it("stays in the frame, at the last loss that is finite", () => {
+  it("is at the last finite loss, within the frame", () => {
     const end = curveEnd(Float64Array.of(1, 50, NaN), 3, RANGE, FRAME);
     expect(end).toEqual({ x: 110, y: FRAME.top });
     expect(curveEnd(Float64Array.of(NaN), 3, RANGE, FRAME)).toBeNull();
   });
 
-  it("is where a curve has left for good", () => {
+  it("is where the curve has left the frame for good", () => {
     const gone = curveEnd(Float64Array.of(1, 50, 60, 70, 80), 5, RANGE, FRAME);
     expect(gone).toEqual({ x: 60, y: FRAME.top });
     const back = curveEnd(Float64Array.of(1, 50, 60, 70, 1), 5, RANGE, FRAME);
@@ -116,7 +116,7 @@ describe("spreadLabels", () => {
         .map((height, i) => height - [...heights].sort((a, b) => a - b)[i]!),
     );
 
-  it("leaves labels alone that do not touch", () => {
+  it("keeps labels that do not overlap", () => {
     const wanted = [
       { x: 100, y: 90 },
       { x: 100, y: 30 },
@@ -125,7 +125,7 @@ describe("spreadLabels", () => {
     expect(spreadLabels(wanted, 60, 0, 100)).toEqual([90, 30, 32]);
   });
 
-  it.each([0, 50, 100])("moves labels apart that would, within the frame, at %d", (y) => {
+  it.each([0, 50, 100])("moves overlapping labels apart, within the frame, at %d", (y) => {
     const wanted = [1, 2, 3, 4].map(() => ({ x: 100, y }));
     const heights = spreadLabels(wanted, 60, 0, 100);
     expect(apart(heights)).toBeGreaterThanOrEqual(LINE_HEIGHT);
@@ -140,7 +140,7 @@ describe("spreadLabels", () => {
   });
 });
 
-it("neighbours differ in their dashes", () => {
+it("dashes differ between neighbouring curves", () => {
   const dashes = [0, 1, 2, 3, 4, 5].map(dashOf);
   expect(new Set(dashes).size).toBe(6);
   expect(dashOf(6)).toBe(dashes[0]);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { pythonRate, snippetsFor } from "../../src/export/snippets";
 import type { OptimizerRecipe } from "../../src/stream/protocol";
 
-/** What tests/widget/test_snippets.py runs with torch. */
+/** The snippets that tests/widget/test_snippets.py runs with torch. */
 interface Case {
   recipe: OptimizerRecipe | null;
   lr: number;
@@ -37,25 +37,25 @@ describe("snippetsFor", () => {
   const code = (...given: Parameters<typeof snippetsFor>): Record<string, string> =>
     Object.fromEntries(snippetsFor(...given).map((snippet) => [snippet.name, snippet.code]));
 
-  it.each(cases)("writes what has been run: $recipe, $range", (c) => {
+  it.each(cases)("equals the snippets that were run: $recipe, $range", (c) => {
     expect(code(c.recipe, c.lr, c.range)).toEqual(c.snippets);
   });
-  it("has nothing to say where nothing is chosen", () => {
+  it("is empty if nothing is chosen", () => {
     expect(snippetsFor(adam, null, null)).toEqual([]);
   });
-  it("makes the optimizer that was swept, at the chosen rate", () => {
+  it("constructs the optimizer of the sweep with the chosen rate", () => {
     expect(code(adam, 1.2e-3, null).optimizer).toBe(
       "optimizer = torch.optim.Adam(model.parameters(), lr=1.2e-03, weight_decay=0.01)",
     );
     expect(code(null, 1.2e-3, null).optimizer).toContain('group["lr"] = 1.2e-03');
   });
-  it("takes the schedules' ends from the range", () => {
+  it("sets the ends of the schedules to those of the range", () => {
     const { OneCycleLR, CyclicLR } = code(adam, 1e-2, [1e-4, 3e-3]);
     expect(OneCycleLR).toContain("max_lr=3e-03, div_factor=30");
     expect(CyclicLR).toContain("base_lr=1e-04, max_lr=3e-03");
     expect(Object.keys(code(adam, 1e-2, null))).toEqual(["optimizer", "OneCycleLR"]);
   });
-  it("gives no momentum to an optimizer that has none", () => {
+  it("cycles no momentum if the optimizer has none", () => {
     const range = [1e-4, 3e-3] as const;
     expect(code(sgd, 1e-2, range).OneCycleLR).toContain("cycle_momentum=False");
     expect(code(sgd, 1e-2, range).CyclicLR).toContain("cycle_momentum=False");

@@ -11,7 +11,7 @@ function table(rows: number[], starts = [0]): RunTable {
 }
 
 describe("the name of a file", () => {
-  it("has the label of the run, as far as a file system takes it", () => {
+  it("is the label of the run without characters that file systems reject", () => {
     expect(fileName("svg")).toBe("lr-sweep.svg");
     expect(fileName("csv", "batch_size=64, steps=40")).toBe("lr-sweep-batch_size=64-steps=40.csv");
     expect(fileName("csv", "../größer: a\\b?")).toBe("lr-sweep-..-größer-a-b.csv");
@@ -19,20 +19,20 @@ describe("the name of a file", () => {
 });
 
 describe("csvOf", () => {
-  it("keeps every bit", () => {
+  it("keeps all digits", () => {
     const rows = [1.148153621496884e-6, 0.1 + 0.2, 2e-6, NaN, 3e-6, Infinity];
     const [head, ...lines] = csvOf(table(rows)).trim().split("\n");
     expect(head).toBe("lr,loss");
     expect(lines.map((line) => line.split(",")[1])).toEqual(["0.30000000000000004", "nan", "inf"]);
     expect(lines.map((line) => Number(line.split(",")[0]))).toEqual([rows[0], rows[2], rows[4]]);
   });
-  it("numbers the sweeps where there are several", () => {
+  it("has a column of the sweep if there are several", () => {
     expect(csvOf(table([1, 2, 3, 4, 1, 5], [0, 2]))).toBe("lr,loss,sweep\n1,2,0\n3,4,0\n1,5,1\n");
   });
 });
 
 describe("the summary", () => {
-  it("says what the run came to", () => {
+  it("contains the outcome of the run", () => {
     const run = new Run(1, table([1e-3, 2]));
     run.label = "batch_size=64";
     run.updateStatus({ state: "finished", step: 100, steps: 100, suggestion: 1.2e-3 });

@@ -5,13 +5,13 @@ import { seeded } from "../random";
 const whole = { low: 1e-6, high: 1 };
 
 describe("partBetween", () => {
-  it("takes its ends in any order", () => {
+  it("accepts its ends in any order", () => {
     expect(partBetween(1e-2, 1e-4, whole)).toEqual({ low: 1e-4, high: 1e-2 });
   });
-  it("stays inside", () => {
+  it("stays inside the span", () => {
     expect(partBetween(1e-9, 1e-4, whole)).toEqual({ low: 1e-6, high: 1e-4 });
   });
-  it("is none where nobody can have meant one", () => {
+  it("is null if the part is too narrow", () => {
     expect(partBetween(1e-3, 1.01e-3, whole)).toBeNull();
     expect(partBetween(2, 5, whole)).toBeNull();
   });
@@ -20,17 +20,17 @@ describe("partBetween", () => {
 describe("zoomed", () => {
   const decades = ({ low, high }: { low: number; high: number }): number => Math.log10(high / low);
 
-  it("halves the decades around a rate that keeps its place", () => {
+  it("halves the decades around a rate, which keeps its place", () => {
     const part = zoomed(whole, 0.5, 1e-2, whole);
     expect(decades(part)).toBeCloseTo(3, 10);
     expect(Math.log10(1e-2 / part.low) / 3).toBeCloseTo(4 / 6, 10);
   });
-  it("comes back to the very ends", () => {
+  it("returns to the exact ends", () => {
     const part = zoomed({ low: 1e-4, high: 1e-3 }, 0.5, 2e-4, whole);
     expect(zoomed(part, Infinity, 2e-4, whole)).toEqual(whole);
     expect(zoomed(zoomed(zoomed(part, 8, 1, whole), 8, 1, whole), 8, 1, whole)).toEqual(whole);
   });
-  it("comes back to the very ends from around any rate", () => {
+  it("returns to the exact ends around any rate", () => {
     const random = seeded(1);
     for (let i = 0; i < 2000; i++) {
       const rate = 10 ** (-6 + 6 * random());
@@ -38,7 +38,7 @@ describe("zoomed", () => {
     }
   });
   it.each(Array.from({ length: 100 }, (_, i) => i))(
-    "stays inside and wide enough, seed %i",
+    "stays inside the span and wide enough (seed %i)",
     (i) => {
       const random = seeded(i);
       const rate = (): number => 10 ** (-7 + 8 * random());
@@ -55,14 +55,14 @@ describe("zoomed", () => {
 
 describe("the axis of rates", () => {
   const span = { low: 1e-6, high: 1 };
-  it("maps rates to places and back", () => {
+  it("maps rates to fractions and back", () => {
     expect(fractionOf(1e-3, span)).toBeCloseTo(0.5, 12);
     expect(rateAt(0.5, span)).toBeCloseTo(1e-3, 12);
     expect(rateAt(0, span)).toBe(1e-6);
     expect(rateAt(1, span)).toBe(1);
     expect(rateAt(2, span)).toBe(1);
   });
-  it("clamps", () => {
+  it("clamps to the ends", () => {
     expect(clampRate(2.7e5, span)).toBe(1);
     expect(clampRate(1e-9, span)).toBe(1e-6);
     expect(clampRate(3e-4, span)).toBe(3e-4);
@@ -70,7 +70,7 @@ describe("the axis of rates", () => {
 });
 
 describe("union", () => {
-  it("spans all", () => {
+  it("spans all of its arguments", () => {
     expect(union([{ low: 1e-5, high: 1 }])).toEqual({ low: 1e-5, high: 1 });
     expect(
       union([

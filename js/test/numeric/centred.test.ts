@@ -1,42 +1,20 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Centred, centred } from "../../src/numeric/centred";
+import { describeSmoothing } from "../vectors";
 
-interface Case {
-  name: string;
-  beta: number;
-  loss: (number | "NaN" | "Infinity" | "-Infinity")[];
-  expected: (number | null)[];
-}
-
-const vectors = new URL("../../../tests/vectors/centred.json", import.meta.url);
-const { cases } = JSON.parse(readFileSync(vectors, "utf8")) as { cases: Case[] };
-
-describe("centred", () => {
-  it.each(cases.map((c) => [`${c.name}, beta ${c.beta}`, c] as const))("agrees on %s", (_, c) => {
-    const result = centred(Float64Array.from(c.loss, Number), c.beta);
-    expect(result).toHaveLength(c.expected.length);
-    c.expected.forEach((value, i) => {
-      if (value === null) expect(result[i]).toBeNaN();
-      else
-        expect(Math.abs(result[i]! - value)).toBeLessThanOrEqual(
-          1e-12 * Math.max(1, Math.abs(value)),
-        );
-    });
-  });
-});
+describeSmoothing(centred, "centred.json");
 
 describe("Centred", () => {
   const one = [3, 2.5, NaN, 2, 1, 0.9, 4];
   const two = [5, 4.5, 4.7, Infinity, 3];
 
-  it("begins anew with each sweep", () => {
+  it("starts again with each sweep", () => {
     const both = new Centred(0.9).extend(Float64Array.of(...one, ...two), [0, one.length]);
     const each = [one, two].flatMap((sweep) => [...centred(Float64Array.from(sweep), 0.9)]);
     expect([...both]).toEqual(each);
   });
 
-  it("that grows is the one computed at once, however the rows come", () => {
+  it("gives the same line whether rows arrive at once or in parts", () => {
     const rows = Float64Array.of(...one, ...two);
     const line = new Centred(0.8);
     for (let end = 0; end <= rows.length; end++) {
@@ -46,7 +24,7 @@ describe("Centred", () => {
     }
   });
 
-  it("leaves the sweeps that are done as they are", () => {
+  it("does not compute finished sweeps again", () => {
     const line = new Centred(0.9);
     const rows = Float64Array.of(...one, ...two);
     line.extend(rows.subarray(0, one.length), [0]);
@@ -56,7 +34,7 @@ describe("Centred", () => {
     expect(Math.max(...now.subarray(0, 2))).toBeLessThan(10);
   });
 
-  it("costs what 100,000 rows cost, not their square", () => {
+  it("takes linear time for 100,000 rows", () => {
     const rows = Float64Array.from({ length: 100_000 }, (_, i) => Math.sin(i / 1e4) + Math.sin(i));
     const before = performance.now();
     const drawn = new Centred(0.9).extend(rows, [0]);

@@ -61,7 +61,7 @@ function someView(random: () => number): View {
 
 describe("Curve", () => {
   it.each(Array.from({ length: 80 }, (_, seed) => seed))(
-    "that grows with its rows is the one computed anew, whatever is late or lost (seed %i)",
+    "equals a new curve while rows arrive late, repeatedly or not at all (seed %i)",
     (seed) => {
       const random = seeded(seed);
       const { pairs, starts } = someRun(random);
@@ -91,7 +91,7 @@ describe("Curve", () => {
     },
   );
 
-  it("looks at no row twice while rows are added, but for the smoothed line of the sweep", () => {
+  it("reads no row twice while rows are added, except for the smoothed line of the sweep", () => {
     const table = new RunTable(1);
     const curve = new Curve(table);
     const view = { beta: 0.9, span: { low: 1e-6, high: 1 }, width: 100 };

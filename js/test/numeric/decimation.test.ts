@@ -13,7 +13,7 @@ function drawn(lr: Float64Array, loss: Float64Array, starts = [0], columns = 600
 }
 
 describe("columnOf", () => {
-  it("counts equal columns in the logarithm", () => {
+  it("has columns of equal width on the logarithmic axis", () => {
     expect(columnOf(1.01e-6, span, 6)).toBe(0);
     expect(columnOf(2e-3, span, 6)).toBe(3);
     expect(columnOf(0.5, span, 6)).toBe(5);
@@ -21,7 +21,7 @@ describe("columnOf", () => {
 });
 
 describe("decimated", () => {
-  it("draws every row where there are few", () => {
+  it("draws every row if there are few", () => {
     const lr = ladder(100);
     const loss = lr.map((x) => Math.log(x));
     const points = drawn(lr, loss);
@@ -43,13 +43,13 @@ describe("decimated", () => {
     expect([...points.y]).toEqual([1, 2, NaN, 3, 4]);
   });
 
-  it("leaves out rates that a logarithmic axis cannot show", () => {
+  it("omits rates that a logarithmic axis cannot show", () => {
     const lr = Float64Array.of(0, -1, Infinity, 1e-3);
     const points = drawn(lr, Float64Array.of(1, 2, 3, 4));
     expect([...points.x]).toEqual([1e-3]);
   });
 
-  it("has nothing to draw without rows", () => {
+  it("is empty without rows", () => {
     const points = drawn(new Float64Array(0), new Float64Array(0));
     expect(points.x).toHaveLength(0);
   });
@@ -91,13 +91,13 @@ describe("decimated", () => {
     },
   );
 
-  it("draws a bounded number of points however many rows there are", () => {
+  it("has a bounded number of points for any number of rows", () => {
     const lr = ladder(100_000);
     const points = decimated(lr, lr.map(Math.sin), new Columns(span, 800));
     expect(points.x.length).toBeLessThanOrEqual(2 * 801);
   });
 
-  it("keeps of what lies beside the axis only the line's way in and out", () => {
+  it("keeps only two rows on each side of the axis", () => {
     const lr = ladder(5000);
     const loss = lr.map((x) => Math.log(x));
     const zoomed = { low: lr[2000]!, high: lr[2100]! };
@@ -106,7 +106,7 @@ describe("decimated", () => {
     expect([...x]).toEqual([lr[0], lr[1999], ...shown, lr[2101], lr[4999]]);
   });
 
-  it("can begin with any row", () => {
+  it("can start at any row", () => {
     const lr = ladder(10);
     const line = new Decimator(new Columns(span, 600), 7);
     expect([...line.extend(lr, lr, []).x]).toEqual([...lr.subarray(7)]);

@@ -2,27 +2,27 @@ import { describe, expect, it } from "vitest";
 import { dodged } from "../../src/numeric/dodge";
 
 describe("dodged", () => {
-  it("leaves alone what has room", () => {
+  it("keeps labels that have room", () => {
     expect(dodged([50, 150, 250], [40, 40, 40], 0, 300)).toEqual([50, 150, 250]);
   });
 
-  it("puts those that coincide side by side around their place", () => {
+  it("places coinciding labels side by side around their middle", () => {
     expect(dodged([100, 100, 100], [20, 40, 20], 0, 300)).toEqual([70, 100, 130]);
   });
 
-  it("stays inside the room", () => {
+  it("stays inside the available room", () => {
     expect(dodged([0, 5], [20, 20], 0, 300)).toEqual([10, 30]);
     expect(dodged([299, 300], [20, 20], 0, 300)).toEqual([270, 290]);
   });
 
-  it("moves neighbours on where one pushes the other", () => {
+  it("moves further neighbours that would then overlap", () => {
     const [first, second, third] = dodged([100, 104, 125], [20, 20, 20], 0, 300);
     expect(second! - first!).toBeCloseTo(20);
     expect(third! - second!).toBeCloseTo(20);
     expect((first! + second! + third!) / 3).toBeCloseTo((100 + 104 + 125) / 3);
   });
 
-  it("keeps order and distance for any places", () => {
+  it("keeps order and distances for any middles", () => {
     let seed = 3;
     const random = (): number => (seed = (seed * 16807) % 2147483647) / 2147483647;
     for (let round = 0; round < 200; round++) {
@@ -38,7 +38,7 @@ describe("dodged", () => {
     }
   });
 
-  it("has nothing to do for nothing", () => {
+  it("returns nothing without labels", () => {
     expect(dodged([], [], 0, 100)).toEqual([]);
   });
 });

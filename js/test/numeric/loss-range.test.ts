@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { curvesRange } from "../../src/check/trials";
 import {
@@ -10,19 +9,19 @@ import {
 } from "../../src/numeric/loss-range";
 import { autoRange, rangeTest } from "../curves";
 import { below, seeded } from "../random";
+import { type VectorLoss, casesOf } from "../vectors";
 
 interface Case {
   name: string;
-  sweeps: (number | "NaN" | "Infinity" | "-Infinity")[][];
+  sweeps: VectorLoss[][];
   range: [number, number];
   trials: [number, number];
 }
 
-const vectors = new URL("../../../tests/vectors/lossrange.json", import.meta.url);
-const { cases } = JSON.parse(readFileSync(vectors, "utf8")) as { cases: Case[] };
+const cases = casesOf<Case>("lossrange.json");
 
-describe("the ranges of a picture that Python draws", () => {
-  it.each(cases.map((c) => [c.name, c] as const))("are those of the page: %s", (_, c) => {
+describe("the ranges of Python's pictures", () => {
+  it.each(cases.map((c) => [c.name, c] as const))("equal the page's: %s", (_, c) => {
     const sweeps = c.sweeps.map((sweep) => Float64Array.from(sweep, Number));
     const lengths = sweeps.map((sweep) => sweep.length);
     const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, n) => sum + n, 0));
@@ -45,7 +44,7 @@ describe("visibleRange", () => {
     expect(visibleRange(auto, 1.5)).toEqual({ min: 0, max: 1.5 });
     expect(visibleRange(auto, 50)).toEqual({ min: 0, max: 50 });
   });
-  it("makes room below a limit that lies under the curve", () => {
+  it("has room below a limit that is under the curve", () => {
     expect(visibleRange(auto, -1)).toEqual({ min: -4, max: -1 });
   });
 });
@@ -55,18 +54,18 @@ describe("the loss limit slider", () => {
   const auto = autoRange(loss);
   const span = limitSpan(auto, Math.max(...loss));
 
-  it("reaches everything that was seen", () => {
+  it("reaches all losses", () => {
     expect(limitAt(1, auto, span)).toBeCloseTo(Math.max(...loss), 6);
     expect(limitAt(0, auto, span)).toBeLessThan(auto.max / 4);
   });
 
-  it("keeps room for useful limits whatever the explosion", () => {
+  it("keeps useful limits reachable after any explosion", () => {
     const huge = rangeTest(100, 1e30);
     const shown = autoRange(huge);
     expect(positionOf(shown.max, shown, limitSpan(shown, Math.max(...huge)))).toBeGreaterThan(0.3);
   });
 
-  it("goes up with the position and comes back to it", () => {
+  it("rises with the position and can be inverted", () => {
     for (let position = 0; position < 1; position += 0.05) {
       const limit = limitAt(position, auto, span);
       expect(limitAt(position + 0.01, auto, span)).toBeGreaterThan(limit);
@@ -74,19 +73,19 @@ describe("the loss limit slider", () => {
     }
   });
 
-  it("stays at its ends for limits out of reach", () => {
+  it("stays at its ends for limits beyond them", () => {
     expect(positionOf(-100, auto, span)).toBe(0);
     expect(positionOf(1e30, auto, span)).toBe(1);
   });
 });
 
 describe("logRange", () => {
-  it("ends at the same loss and begins below the lowest", () => {
+  it("has the same upper end and begins below the lowest loss", () => {
     const { min, max } = logRange({ min: -0.2, max: 100 }, 0.01, 1e5);
     expect(max).toBe(2);
     expect(min).toBeCloseTo(-2.2, 12);
   });
-  it("shows all where the limit would leave nothing", () => {
+  it("ignores a limit below all losses", () => {
     for (const max of [0.5, 0, -3]) {
       expect(logRange({ min: -5, max }, 1, 1000).max).toBe(3);
     }
@@ -123,6 +122,13 @@ describe("autoRange", () => {
     expect(max).toBeGreaterThan(50);
   });
 
+  it("shows the lower half of a curve that explodes from its first row on", () => {
+    const loss = Float64Array.of(4.7e4, 8e8, 2e13, 1e18, 5e22, 2.5e27, 1.5e32, Infinity);
+    const { min, max } = autoRange(loss);
+    expect(min).toBeLessThan(4.7e4);
+    expect(max).toBeGreaterThan(1e18);
+    expect(max).toBeLessThan(1e24);
+  });
   it("spans all sweeps of a run", () => {
     const first = rangeTest(100, 1e6);
     const second = first.map((x) => x - 1);

@@ -29,7 +29,7 @@ function saved(losses: number[], more: Partial<CheckMessage> = {}): SavedCheck {
 }
 
 describe("a check", () => {
-  it("is there at once from the saved state", () => {
+  it("comes from the saved state at first", () => {
     const check = new Check();
     check.loadSaved(saved([3, 2], { state: "finished", step: 2, suggestion: 0.3 }));
     expect([...check.store.current!.loss]).toEqual([3, 2]);
@@ -37,7 +37,7 @@ describe("a check", () => {
     expect(check.detail.lrs).toEqual([0.1, 0.3]);
   });
 
-  it("grows with the messages and keeps the detail that they leave out", () => {
+  it("grows with the messages and keeps a detail that they omit", () => {
     const check = new Check();
     check.receive(message({ detail, step: 1 }), data([3]));
     expect(check.underWay).toBe(true);
@@ -47,7 +47,7 @@ describe("a check", () => {
     expect(check.detail).toBe(detail);
   });
 
-  it("asks again for what it misses, in the middle and at the end", () => {
+  it("requests missing rows, in the middle and at the end", () => {
     const check = new Check();
     check.receive(message({ detail, offset: 2, step: 3 }), data([3]));
     expect(check.resync(0)).toEqual([{ run: 1, from: 0, of: "check" }]);
@@ -57,7 +57,7 @@ describe("a check", () => {
     expect(check.resync(2)).toEqual([{ run: 1, from: 3, of: "check" }]);
   });
 
-  it("forgets the one before it, and everything where the kernel has none", () => {
+  it("replaces the previous check, and is removed if the kernel has none", () => {
     const check = new Check();
     check.receive(message({ detail, state: "finished", step: 2 }), data([3, 2]));
     check.receive(message({ run: 2, detail: { ...detail, lrs: [0.2, 0.4] } }), undefined);
@@ -69,7 +69,7 @@ describe("a check", () => {
     expect([check.store.current, check.underWay]).toEqual([null, false]);
   });
 
-  it("is not taken back by a state that is older than the messages", () => {
+  it("is not set back by a state that is older than the messages", () => {
     const check = new Check();
     check.receive(message({ detail, state: "finished", step: 2, suggestion: 0.1 }), data([3, 2]));
     check.loadSaved(saved([3]));

@@ -1,7 +1,7 @@
 import { Session } from "../../src/state/session";
 import type { Model, RowsMessage, Traits } from "../../src/stream/protocol";
 
-/** A widget model as the host gives it to us, with the kernel's end in the test's hands. */
+/** A widget model as a host provides it; the test acts as the kernel. */
 export class FakeModel {
   sent: Record<string, unknown>[] = [];
   saved: Partial<Traits>[] = [];
@@ -48,12 +48,12 @@ export class FakeModel {
     this.handlers.set(event, [...(this.handlers.get(event) ?? []), handler]);
   }
 
-  /** The kernel sets traits. */
+  /** Sets traits, like the kernel. */
   change(traits: Partial<Traits>): void {
     Object.assign(this.traits, traits);
     for (const name of Object.keys(traits)) this.emit(`change:${name}`);
   }
-  /** The kernel sends rows from `offset` on. */
+  /** Sends rows from `offset` on, like the kernel. */
   rows(message: Partial<RowsMessage>, losses: number[] = []): void {
     const pairs = Float64Array.from(losses.flatMap((loss, i) => [1e-3 * (i + 1), loss]));
     const content = { type: "rows", run: 1, offset: 0, starts: [0], ...message };

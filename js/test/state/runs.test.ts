@@ -21,7 +21,7 @@ function take(runs: Runs, message: SavedRun): ReturnType<Runs["receive"]> {
 }
 
 describe("the runs", () => {
-  it("hold rows, status and words of each by itself", () => {
+  it("have rows, status and detail each", () => {
     const runs = new Runs(legend(2, 1, 2));
     take(runs, ended(1, [3, 2, 1], { suggestion: 0.1, detail: { reason: "it fell" } }));
     take(runs, ended(2, [5], { suggestion: 0.2, state: "diverged" }));
@@ -34,7 +34,7 @@ describe("the runs", () => {
     expect(runs.store.current).toBe(second!.table);
   });
 
-  it("are what the legend names: what it leaves out is forgotten and stays so", () => {
+  it("are those of the legend: a run that it no longer has is dropped for good", () => {
     const runs = new Runs(legend(3, 1, 2, 3));
     for (const number of [1, 2, 3]) take(runs, ended(number, [1]));
     runs.applyLegend(legend(3, 1, 3));
@@ -45,7 +45,7 @@ describe("the runs", () => {
     expect([...runs.store.runs.keys()].sort()).toEqual([1, 3]);
   });
 
-  it("take in rows of a run that the legend has yet to name", () => {
+  it("take in rows of a run that is not in the legend yet", () => {
     const runs = new Runs(legend(1, 1));
     expect(take(runs, ended(2, [4, 3]))).not.toBeNull();
     expect(runs.list.map(({ number }) => number)).toEqual([1]);
@@ -54,7 +54,7 @@ describe("the runs", () => {
     expect([...runs.active.table.loss]).toEqual([4, 3]);
   });
 
-  it("have an active one that is in no list before it is started", () => {
+  it("have an active run that is not in the list before its start", () => {
     const runs = new Runs(legend(1));
     expect([runs.list.length, runs.active.number, runs.underWay]).toEqual([0, 1, false]);
     runs.applyLegend(legend(1, 1));
@@ -62,7 +62,7 @@ describe("the runs", () => {
     expect(runs.underWay).toBe(true);
   });
 
-  it("keep their identity while labels and the active one change", () => {
+  it("keep their identity when labels or the active run change", () => {
     const runs = new Runs(legend(1, 1, 2));
     const [first, second] = runs.list;
     runs.applyLegend({
@@ -78,7 +78,7 @@ describe("the runs", () => {
     expect(runs.active).toBe(second);
   });
 
-  it("are saved and read back exactly", () => {
+  it("are saved and restored exactly", () => {
     const runs = new Runs(legend(2, 1, 2));
     take(runs, ended(1, [3, NaN, 1], { starts: [0, 2], detail: { span: [1e-5, 1] } }));
     take(runs, ended(2, []));
@@ -93,13 +93,13 @@ describe("the runs", () => {
     expect(again.list[1]!.span).toBeNull();
   });
 
-  it("refuse what has no proper number", () => {
+  it("refuse a run without a valid number", () => {
     const runs = new Runs(legend(1, 1));
     for (const run of [NaN, -1, 1.5]) expect(take(runs, ended(run, [1]))).toBeNull();
     expect([...runs.store.runs.keys()]).toEqual([1]);
   });
 
-  it("ask for what any of them misses", () => {
+  it("request the missing rows of every run", () => {
     const runs = new Runs(legend(3, 1, 2, 3));
     take(runs, ended(1, [1], { step: 4 }));
     take(runs, ended(2, [1, 2]));

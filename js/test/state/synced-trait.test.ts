@@ -29,7 +29,7 @@ function bound(accepts?: (value: number) => boolean) {
   return { trait, save, changed, setByKernel };
 }
 
-it("begins with what the model holds, and takes over what the kernel sets", () => {
+it("starts with the model's value and takes over the kernel's", () => {
   const { trait, save, changed, setByKernel } = bound();
   expect(trait.value).toBe(0.9);
   setByKernel(0.5);
@@ -40,7 +40,7 @@ it("begins with what the model holds, and takes over what the kernel sets", () =
   expect(save).not.toHaveBeenCalled();
 });
 
-it("keeps its value where what the kernel sets is not accepted", () => {
+it("keeps its value if the kernel's is not accepted", () => {
   const { trait, changed, setByKernel } = bound((value) => value < 0.7);
   setByKernel(0.8);
   expect(trait.value).toBe(0.9);
@@ -49,7 +49,7 @@ it("keeps its value where what the kernel sets is not accepted", () => {
   expect(trait.value).toBe(0.6);
 });
 
-it("changes in the page at once, and in the kernel at most every 50 ms, the last value for certain", () => {
+it("changes in the page at once, in the kernel at most every 50 ms, and always sends the last value", () => {
   const { trait, save, changed } = bound();
   for (const value of [0.1, 0.2, 0.3]) trait.set(value);
   expect(trait.value).toBe(0.3);

@@ -1,7 +1,7 @@
 import { expect, it, vi } from "vitest";
 import { ViewState } from "../../src/state/view-state";
 
-it("tells of every change until nobody listens any more", () => {
+it("calls its listeners after every change until they are removed", () => {
   const looks = new ViewState();
   const listener = vi.fn();
   const gone = new AbortController();

@@ -10,10 +10,10 @@ const comm = (isDisposed: boolean, kernel?: unknown): unknown => ({
 });
 
 describe("the kernel behind a model", () => {
-  it.each(["idle", "busy", "starting"])("is alive while it is %s", (status) => {
+  it.each(["idle", "busy", "starting"])("is alive while its status is %s", (status) => {
     expect(kernelState({ comm_live: true, comm: comm(false) }, connected(status))).toBe("alive");
   });
-  it("is gone where its comm does not live, or was closed by a shutdown or a restart", () => {
+  it("is gone if its comm is not live, or was closed by a shutdown or a restart", () => {
     expect(kernelState({ comm_live: false }, {})).toBe("gone");
     expect(kernelState({ comm_live: true, comm: comm(true) }, { kernel: null })).toBe("gone");
     expect(kernelState({ comm_live: true, comm: comm(true) }, connected("dead"))).toBe("gone");
@@ -21,14 +21,14 @@ describe("the kernel behind a model", () => {
     const ended = { status: "dead", isDisposed: true };
     expect(kernelState({ comm_live: true, comm: comm(false, ended) }, {})).toBe("gone");
   });
-  it.each(["dead", "terminating"])("is gone where its status is %s", (status) => {
+  it.each(["dead", "terminating"])("is gone if its status is %s", (status) => {
     expect(kernelState({ comm_live: true }, connected(status))).toBe("gone");
   });
-  it("is replaced where another one lives there now", () => {
+  it("is replaced if another kernel runs now", () => {
     expect(kernelState({ comm_live: false }, connected("idle"))).toBe("replaced");
     expect(kernelState({ comm_live: true, comm: comm(true) }, connected("busy"))).toBe("replaced");
   });
-  it.each(["connecting", "disconnected"])("is lost while %s", (connectionStatus) => {
+  it.each(["connecting", "disconnected"])("is lost while it is %s", (connectionStatus) => {
     const manager = { kernel: { status: "unknown", connectionStatus } };
     expect(kernelState({ comm_live: true, comm: comm(false) }, manager)).toBe("lost");
   });
@@ -48,7 +48,7 @@ describe("the watch", () => {
   afterEach(() => {
     vi.useRealTimers();
   });
-  it("tells at once of an end, later of a connection that stays away, and then no more", () => {
+  it("reports an end at once, a lost connection after a while, and each only once", () => {
     let kernel: KernelState = "alive";
     const told = vi.fn();
     const ended = new AbortController();
@@ -57,7 +57,7 @@ describe("the watch", () => {
     kernel = "lost";
     vi.advanceTimersByTime(1500);
     expect(told).not.toHaveBeenCalledWith("lost");
-    kernel = "alive"; // the connection is back in time
+    kernel = "alive"; // the connection is restored in time
     vi.advanceTimersByTime(500);
     kernel = "lost";
     vi.advanceTimersByTime(1500);

@@ -1,4 +1,4 @@
-// The page's half of the wire, against vectors that lrwidget/stream/protocol.py is held to as well.
+// The messages of the page, compared with the vectors that also test lrwidget/stream/protocol.py.
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
@@ -53,7 +53,7 @@ interface Wire {
 const file = new URL("../../../tests/vectors/wire.json", import.meta.url);
 const wire = JSON.parse(readFileSync(file, "utf8")) as Wire;
 
-/** The types on the wire by their names there. */
+/** The types of messages and their values, by their names in the vectors. */
 type Described = { [M in FromPage as M["type"]]: M } & {
   [M in FromKernel as Exclude<M["type"], "sync">]: M;
 } & {
@@ -77,7 +77,7 @@ const rows: Keys<RowsMessage> = { ...place, ...status, ...outcome, lr: true };
 const check: Keys<CheckMessage> = { ...place, ...status, ...outcome };
 const refinement: Keys<RefinementMessage> = { ...rows };
 
-/** The compiler asks for each field of each type. */
+/** The compiler requires every field of every type. */
 const FIELDS: { [Name in keyof Described]: Keys<Described[Name]> } = {
   rows,
   check,
@@ -239,7 +239,7 @@ describe("the page takes", () => {
       null,
     ]);
   });
-  it.each(wire.saved.map((c) => [c.name, c] as const))("%s that was saved", (_, c) => {
+  it.each(wire.saved.map((c) => [c.name, c] as const))("%s from the saved state", (_, c) => {
     const value = { ...c.value, data: bytes(c.value.data) };
     const { session } = open(
       c.kind === "rows"
@@ -254,7 +254,7 @@ describe("the page takes", () => {
   });
 });
 
-/** The traits that say the same of a run as its saved state. */
+/** The traits that correspond to the saved state of a run. */
 function traitsOf({ state, step, steps, error, suggestion, detail }: SavedRun): Partial<Traits> {
   return { state, step, steps, error, suggestion, _detail: detail } as Partial<Traits>;
 }

@@ -8,7 +8,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe("what the kernel was asked", () => {
+describe("a request to the kernel", () => {
   it("is late after a second, once, unless it was answered", () => {
     const onLate = vi.fn();
     const requests = new Requests(onLate);
@@ -24,7 +24,7 @@ describe("what the kernel was asked", () => {
     expect(requests.pending).toEqual({ name: "start", late: true });
     expect(onLate).toHaveBeenCalledOnce();
   });
-  it("gives way to what is asked next, whose second begins anew", () => {
+  it("is replaced by the next request, which again has a second", () => {
     const requests = new Requests(vi.fn());
     requests.expect("pause");
     vi.advanceTimersByTime(800);
@@ -32,7 +32,7 @@ describe("what the kernel was asked", () => {
     vi.advanceTimersByTime(800);
     expect(requests.pending).toEqual({ name: "stop", late: false });
   });
-  it("is answered by its own kind of answer only", () => {
+  it("is answered only by its own kind of answer", () => {
     const requests = new Requests(vi.fn());
     requests.expect("rename");
     requests.settle("export");

@@ -20,7 +20,7 @@ describe("RowStore", () => {
     expect(store.resync(0)).toEqual([]);
   });
 
-  it("keeps and shows rows beyond a gap, and asks for the gap with growing patience", () => {
+  it("keeps and shows rows beyond a gap, and requests the gap at growing intervals", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 2));
     store.accept(rowsOf(1, 5, 7));
@@ -39,7 +39,7 @@ describe("RowStore", () => {
     expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 7).data);
   });
 
-  it("asks ever more rarely for a gap that nobody fills", () => {
+  it("requests a gap ever more rarely if it is not filled", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 3, 4));
     const asked: number[] = [];
@@ -48,7 +48,7 @@ describe("RowStore", () => {
     expect(asked).toEqual([0, 1, 3, 7, 15, 31, 61, 91, 121]);
   });
 
-  it("asks for a tail that the kernel is known to hold", () => {
+  it("requests rows at the end that the kernel is known to have", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 4));
     store.current?.expect(6);
@@ -57,7 +57,7 @@ describe("RowStore", () => {
     expect(store.resync(2000)).toEqual([]);
   });
 
-  it("does not let a repeated row change what is held", () => {
+  it("ignores a repeated row", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 3));
     const revision = store.current?.revision;
@@ -68,7 +68,7 @@ describe("RowStore", () => {
     expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 3).data);
   });
 
-  it("begins a new table for a new run and keeps the earlier one", () => {
+  it("starts a new table for a new run and keeps the earlier one", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 3));
     expect(store.accept(rowsOf(2, 0, 0))).toBe(true);
@@ -79,7 +79,7 @@ describe("RowStore", () => {
     expect(store.runs.get(1)?.length).toBe(4);
   });
 
-  it("refuses what cannot be rows", () => {
+  it("refuses messages without valid rows", () => {
     const store = new RowStore();
     expect(store.accept({ ...rowsOf(1, 0, 1), run: NaN })).toBe(false);
     expect(store.accept({ ...rowsOf(1, 0, 1), offset: -1 })).toBe(false);
@@ -87,7 +87,7 @@ describe("RowStore", () => {
     expect(store.current).toBeNull();
   });
 
-  it("takes up the offsets of later sweeps", () => {
+  it("takes in the offsets of later sweeps", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 4));
     store.accept({ ...rowsOf(1, 4, 5), starts: [0, 4] });
@@ -98,7 +98,7 @@ describe("RowStore", () => {
     expect(store.current?.starts).toEqual([0, 4, 8]);
   });
 
-  it("knows two sweeps that begin at the same row, however often it hears of them", () => {
+  it("keeps two sweeps that begin at the same row, however often they are sent", () => {
     const store = new RowStore();
     store.accept(rowsOf(1, 0, 4));
     for (let time = 0; time < 2; time++) {
@@ -107,7 +107,7 @@ describe("RowStore", () => {
     }
   });
 
-  it("counts as rewritten what changes before the last row, and nothing else", () => {
+  it("counts only changes before the last row as rewritten", () => {
     const store = new RowStore();
     const rewritten = (rows: Rows): number => {
       const before = store.table(1).rewritten;
@@ -164,7 +164,7 @@ describe("decodeRows", () => {
     expect(decodeRows(new DataView(bytes.buffer, 3, 40))).toEqual(new Float64Array([1, 2, 3, NaN]));
   });
 
-  it("has no rows without a buffer", () => {
+  it("returns no rows without a buffer", () => {
     expect(decodeRows(undefined)).toHaveLength(0);
   });
 });

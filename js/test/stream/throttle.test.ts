@@ -23,7 +23,7 @@ describe("Throttle", () => {
     expect([...sent].sort((a, b) => a - b)).toEqual(sent);
   });
 
-  it("sends what waits when flushed, once", () => {
+  it("sends the pending value once when flushed", () => {
     const sent: number[] = [];
     const throttle = new Throttle<number>((value) => sent.push(value), 50);
     throttle.push(1);

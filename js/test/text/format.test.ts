@@ -15,7 +15,7 @@ describe("formatRate", () => {
   ])("writes %d as %s", (lr, text) => {
     expect(formatRate(lr)).toBe(text);
   });
-  it("takes more digits", () => {
+  it("has more digits on request", () => {
     expect(formatRate(0.00123456, 3)).toBe("1.23e-3");
     expect(formatRate(1.1482e-6, 3)).toBe("1.15e-6");
   });

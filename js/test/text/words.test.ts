@@ -14,7 +14,7 @@ describe("describeState", () => {
     expect(text).toBe("Ready: 100 steps from 1e-6 to 1. The model is restored afterwards.");
   });
 
-  it("does not change while a run goes on, so that nobody is talked to death", () => {
+  it("stays the same during a run, so that a screen reader reads it once", () => {
     const texts = [1, 2, 3].map((step) => describeState(status("running", { step }), {}, span));
     expect(new Set(texts).size).toBe(1);
   });
@@ -23,7 +23,7 @@ describe("describeState", () => {
     expect(describeState(status(state), {}, span).toLowerCase()).toContain(state);
   });
 
-  it("gives the suggestion with its reason", () => {
+  it("contains the suggestion and its reason", () => {
     const text = describeState(
       status("finished", { suggestion: 0.0012 }),
       { reason: "loss fell from 2.3 to 0.9" },
@@ -32,7 +32,7 @@ describe("describeState", () => {
     expect(text).toBe("Finished. Suggested rate 1.2e-3: loss fell from 2.3 to 0.9.");
   });
 
-  it("says how far it is to be trusted", () => {
+  it("contains the confidence in the suggestion", () => {
     const detail = { reason: "loss fell", confidence: "low", spread: 0.123 } as const;
     const text = describeState(status("finished", { suggestion: 0.0012 }), detail, span, 3);
     expect(text).toBe(
@@ -40,24 +40,24 @@ describe("describeState", () => {
     );
   });
 
-  it("says why there is none", () => {
+  it("says why there is no suggestion", () => {
     const text = describeState(status("stopped"), { reason: "too few points" }, span);
     expect(text).toBe("Stopped at step 43 of 100. No rate to suggest: too few points.");
   });
 });
 
 describe("describeProgress", () => {
-  it("has step, rate, loss and time left", () => {
+  it("contains step, rate, loss and time left", () => {
     const text = describeProgress(status("running"), 1.2e-3, 0.5321);
     expect(text).toBe("step 43 of 100 · lr 1.2e-3 · loss 0.5321 · 6 s left");
   });
 
-  it("counts the sweeps from the second one on", () => {
+  it("contains the number of the sweep from the second sweep on", () => {
     const text = describeProgress(status("finished"), 1, 2, 3);
     expect(text).toBe("step 43 of 100 · sweep 3 · lr 1 · loss 2");
   });
 
-  it("has no time left at the end, and nothing to say before the start", () => {
+  it("has no time left at the end, and is empty before the start", () => {
     expect(describeProgress(status("finished"), 1, 2)).toBe("step 43 of 100 · lr 1 · loss 2");
     expect(describeProgress(status("idle", { step: 0 }), NaN, NaN)).toBe("");
   });
@@ -68,7 +68,7 @@ describe("describeWaiting", () => {
     expect(describeWaiting("export")).toContain("Export will act when the running cell ends");
     expect(describeWaiting("stop")).toMatch(/^Stop waits for the step in hand/);
   });
-  it("does not call busy what it cannot see", () => {
+  it("does not call the kernel busy if the host shows no status", () => {
     for (const name of ["export", "stop"] as const) {
       expect(describeWaiting(name, false)).toMatch(
         /^No answer from the kernel yet: (Export|Stop) /,

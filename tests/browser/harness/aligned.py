@@ -1,4 +1,4 @@
-"""Whether what is drawn at a rate stands where the axis has that rate, by what is on the screen."""
+"""Compares the positions of the chart's elements on the screen with the rates that they mark."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from playwright.sync_api import Locator
 
 from tests.browser.harness.lab import TIMEOUT
 
-# Pixels from the left edge of the window, of what is drawn in this element. A tick counts by its
-# line, a curve by the ends of its path, and the marker's handle by the middle of its box.
+# Positions in pixels from the left edge of the window: of a tick's line, of the ends of a curve's
+# path, and of the middle of the box of the marker's handle.
 PLACES = """
 (root) => {
   const box = (element) => element.getBoundingClientRect();
@@ -46,17 +46,17 @@ PLACES = """
   };
 }
 """
-AT_REST = 5.0  # seconds; matters only where something stays in a wrong place
+AT_REST = 5.0  # seconds; the full time passes only if something stays in a wrong place
 POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What is drawn at which rate."""
+    """The rates at which the chart's elements must be."""
 
     chosen: float
     span: tuple[float, float]
-    first: float  # of the first and of the last row
+    first: float  # the rates of the first and the last row
     last: float
     landmarks: dict[str, float | None]
     suggestions: list[float]
@@ -72,7 +72,7 @@ class Rates:
         return ends | {"falling": (falls, self.landmarks["minimum"] or explodes)}
 
 
-# What a `Rates` is made of, as a kernel with the widget `w` has it.
+# The arguments of `Rates`, as an expression for a kernel with the widget `w`.
 RATES = """dict(
     chosen=w.lr, span=w._run_list.active.span, first=w.records.lr[0], last=w.records.lr[-1],
     landmarks=w._detail["landmarks"], suggestions=list(w._detail["suggestions"].values()),
@@ -80,9 +80,9 @@ RATES = """dict(
 
 
 def misplaced(root: Locator, rates: Rates) -> dict[str, float]:
-    """What stands more than a pixel from where the ticks of the axis have its rate, by how many.
+    """Return the elements that are more than a pixel away from their rates, and by how many.
 
-    What moves at this moment gets the time to come to rest.
+    Elements that are still moving get time to come to rest.
     """
     root.locator(".object_grp path").wait_for(timeout=TIMEOUT * 1000)
     root.locator(".lrw-shade:visible").first.wait_for(timeout=TIMEOUT * 1000)
@@ -120,6 +120,6 @@ def _rows(rates: Rates) -> tuple[float, float]:
 
 
 def _power(label: str) -> int:
-    """Of a tick's label: "10⁻³", "1" or "10"."""
+    """Return the exponent of a tick's label: "10⁻³", "1" or "10"."""
     plain = {"1": 0, "10": 1}
     return plain[label] if label in plain else int(label.removeprefix("10").translate(POWERS))

@@ -1,4 +1,4 @@
-"""axe-core, run on the page as the browser shows it."""
+"""Runs axe-core on a rendered page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from playwright.sync_api import Page
 
 from tests.browser.harness.frontends import npm_file
 
-# Every rule there is, best practices, experimental and deprecated ones too, but two:
-# "hidden-content" only says that something is hidden, which another state shows, and
-# "color-contrast-enhanced" wants 7:1.
-#
-# Where axe cannot judge a contrast, as over the chart, CONTRAST does; what else it cannot judge
-# counts as a violation. JupyterLab's body hides what overflows it and is 0 pixels high, all of it
-# being placed absolutely; axe takes that for nothing to be seen and would judge no contrast there.
+# All rules of axe-core, also best practices, experimental and deprecated ones, except two:
+# "hidden-content" only reports that something is hidden, which another state shows, and
+# "color-contrast-enhanced" requires a contrast of 7:1.
+# Where axe cannot judge a contrast, as over the chart, CONTRAST does; anything else that axe
+# cannot judge counts as a violation. JupyterLab's body hides its overflow and has a height of 0,
+# because its content has absolute positions; axe would treat all of it as invisible.
 FIND = """
 async () => {
   if (!document.body.offsetHeight) document.body.style.height = '100vh';
@@ -43,8 +42,8 @@ async () => {
   return { problems, seen };
 }
 """
-# The lowest contrast of a text over what may lie behind it: the backgrounds of what it is in, and
-# in the chart each of the regions besides.
+# The lowest contrast of a text over any possible background: the backgrounds of its ancestors, and
+# in the chart also each of the regions.
 CONTRAST = """
 () => { window.lowestContrast = (text) => {
   const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
@@ -78,7 +77,7 @@ CONTRAST = """
   }));
 } }
 """
-# What opens is opened, so that nothing is left out because it was folded.
+# Opens everything that unfolds, so that axe judges it as well.
 UNFOLD = """
 (root) => {
   for (const folded of root.querySelectorAll('details:not([open]) > summary')) folded.click();
@@ -97,7 +96,7 @@ def violations(page: Page) -> list[str]:
     page.evaluate(_source())
     page.evaluate(CONTRAST)
     found: dict[str, Any] | None = None
-    # The page may be at rest before the widget is painted anew; the test's time ends the waiting.
+    # The widget may not be painted yet; if it never is, the test's timeout ends the loop.
     while found is None or found["seen"] <= 10:
         found = page.evaluate(FIND)
     problems: list[str] = found["problems"]

@@ -10,12 +10,12 @@ from playwright.sync_api import Browser, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# No sandbox: it needs rights that containers and root do not have, and the only pages are ours.
+# No sandbox: containers and root cannot use it, and all pages are ours.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 
 def executable(playwright: Playwright) -> str:
-    """The browser to drive: $CHROMIUM, else playwright's own, else the system's."""
+    """Return the browser to use: $CHROMIUM, else playwright's own, else the system's."""
     own = playwright.chromium.executable_path
     candidates = [os.environ.get("CHROMIUM"), own, *map(shutil.which, NAMES)]
     for candidate in candidates:

@@ -1,4 +1,4 @@
-"""The cells of the tests' notebooks: a tiny training whose every step the test lets through."""
+"""The cells of the tests' notebooks: a tiny training whose steps the test controls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STEPS = 100
 START_LR = 1e-5
 END_LR = 10.0
 
-# A curve like real ones: flat, falling, exploding. Each step passes the gate "steps".
+# A typical curve: flat, falling, exploding. Each step waits at the gate "steps".
 SETUP = """
 import threading
 import torch
@@ -47,11 +47,11 @@ w = LRFinderWidget(
 w
 """
 
-# A cell that keeps the kernel busy until the test opens its gate.
+# Keeps the kernel busy until the test opens the gate.
 BUSY = """
 Gate("busy").pass_through()
 """
-WIDGET_INDEX = 1  # places in the notebook
+WIDGET_INDEX = 1  # indices of the cells
 BUSY_INDEX = 2
 
 
@@ -65,7 +65,7 @@ def open_finder(
 ) -> Finder:
     """Open a notebook of three cells, run the first two and return the idle widget.
 
-    `allowed` steps of its sweep may pass at once, more with `lab.allow("steps", times)`. The third
+    `allowed` steps of its sweep may run at once, more after `lab.allow("steps", times)`. The third
     cell keeps the kernel busy.
     """
     lab.allow("steps", allowed)
@@ -78,7 +78,7 @@ def open_finder(
 
 
 def open_second_view(lab: Lab) -> Finder:
-    """Show the widget of `open_finder(shell="lab")` once more, beside its notebook."""
+    """Show the widget of `open_finder(shell="lab")` in a second view beside its notebook."""
     lab.open_second_view(WIDGET_INDEX)
     second = Finder(lab, view=1)
     second.wait_until_drawn()
@@ -86,6 +86,6 @@ def open_second_view(lab: Lab) -> Finder:
 
 
 def start(finder: Finder) -> None:
-    """Press Start and wait until the page says that the sweep runs, or has ended already."""
+    """Press Start and wait until the page shows that the sweep runs or has ended."""
     finder.button("Start").click()
     finder.wait_for_state("running|finished|failed")

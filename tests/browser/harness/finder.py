@@ -1,4 +1,4 @@
-"""The widget as the page shows it."""
+"""The widget as the page shows it, and its models in the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.browser.harness.lab import TIMEOUT, Lab
 
 Rows = list[list[float]]  # pairs of learning rate and loss
 
-# The chart's marks by their labels, each with its view inside this very element: a widget may be
-# shown more than once.
+# The chart's marks by their labels, each with its view inside this element: a page may show the
+# same widget more than once.
 FIND_MARK = """
 async (root, [widgetId, name]) => {
   const manager = await labTest.manager();
@@ -50,7 +50,7 @@ async (root, widgetId) => (await ({FIND_MARK})(root, [widgetId, 'marker'])).view
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark of the chart: what it is given, and for a line what is drawn."""
+    """A mark of the chart: its traits, and for a line its path."""
 
     x: list[float]
     y: list[float]
@@ -67,18 +67,18 @@ class Finder:
         self.root = lab.page.locator(".lrwidget").nth(view)
         self._model = model
 
-    # The controls, by their accessible names.
+    # The controls, by their accessible names
 
     def button(self, name: str) -> Locator:
-        """A button."""
+        """Return a button."""
         return self.root.get_by_role("button", name=name, exact=True)
 
     def slider(self, name: str) -> Locator:
-        """A slider."""
+        """Return a slider."""
         return self.root.get_by_role("slider", name=name, exact=True)
 
     def field(self, name: str) -> Locator:
-        """A field to type into."""
+        """Return a text field."""
         return self.root.get_by_label(name, exact=True)
 
     @property
@@ -86,10 +86,10 @@ class Finder:
         """The progress bar."""
         return self.root.get_by_role("progressbar")
 
-    # The chart.
+    # The chart
 
     def mark(self, name: str) -> Mark:
-        """A mark of the chart in this view, by its label."""
+        """Return a mark of the chart in this view, by its label."""
         found = self._find_mark(name)
         if found is None:
             raise AssertionError(f"the chart in this view has no mark {name!r}")
@@ -108,44 +108,44 @@ class Finder:
 
     @property
     def rows(self) -> Rows:
-        """The raw rows that are drawn."""
+        """The raw rows that the chart has."""
         raw = self.mark("raw loss")
-        # JavaScript writes a large float without a point, which Python takes for an exact integer.
+        # JavaScript writes a large float without a point, and Python would read it as an int.
         return [[float(lr), float(loss)] for lr, loss in zip(raw.x, raw.y, strict=True)]
 
     @property
     def chosen(self) -> float | None:
-        """The rate at which the marker stands, None where there is no marker."""
+        """The rate at which the marker is drawn; None if it is not drawn."""
         at = self.mark("marker").x
         return at[0] if at else None
 
     @property
     def plot(self) -> dict[str, float]:
-        """The box of the plot in the page: x, y, width and height in pixels."""
+        """The position and size of the plot in the page: x, y, width and height in pixels."""
         self.root.locator(".lrw-chart").scroll_into_view_if_needed()
         box = self.root.locator(".plotarea_background").bounding_box()
         assert box is not None
         return {key: float(value) for key, value in box.items()}  # type: ignore[call-overload]
 
     def pixel_of(self, lr: float) -> float:
-        """Where a rate lies in the page, in pixels from its left edge."""
+        """Return the x coordinate of a rate in the page, in pixels."""
         low, high = self.mark("marker").x_range
         plot = self.plot
         return plot["x"] + plot["width"] * math.log(lr / low) / math.log(high / low)
 
     def point_at(self, lr: float) -> None:
-        """Put the mouse into the plot, over a rate and away from the marker."""
+        """Move the mouse over the plot to a rate, away from the marker."""
         plot = self.plot
         self.lab.page.mouse.move(self.pixel_of(lr), plot["y"] + 0.3 * plot["height"])
 
     def click_at(self, lr: float) -> None:
-        """Click into the plot at a rate."""
+        """Click in the plot at a rate."""
         self.point_at(lr)
         self.lab.page.mouse.down()
         self.lab.page.mouse.up()
 
     def drag(self, start: float, end: float) -> None:
-        """Press the mouse in the plot at a rate, and let go of it at another."""
+        """Press the mouse in the plot at one rate and release it at another."""
         plot = self.plot
         to = self.pixel_of(end)
         self.point_at(start)
@@ -154,7 +154,7 @@ class Finder:
         self.lab.page.mouse.up()
 
     def drag_marker_to(self, lr: float) -> float:
-        """Drag the marker to where a rate is, or would be; returns the pixels of the x axis."""
+        """Drag the marker to a rate, even outside of the axis; return the axis' width in pixels."""
         marker = self.root.evaluate_handle(MARKER_ELEMENT, self._model_id).as_element()
         assert marker is not None
         marker.scroll_into_view_if_needed()
@@ -175,30 +175,30 @@ class Finder:
         return plot["width"]
 
     def type_lr(self, text: str) -> None:
-        """Type into the field of the rate."""
+        """Type into the field of the chosen rate."""
         field = self.field("Learning rate")
         field.fill(text)
         field.press("Enter")
 
-    # The kernel.
+    # The kernel
 
     @property
     def kernel_rows(self) -> Rows:
-        """The rows that the kernel holds."""
+        """The rows in the kernel."""
         rows: Rows = self.lab.kernel.value("w.records.rows().tolist()")
         return rows
 
-    # Waiting.
+    # Waiting
 
     def wait_until_drawn(self) -> None:
-        """Wait until the chart is there with its marks."""
+        """Wait until the chart and its marks are drawn."""
         self.root.wait_for(timeout=TIMEOUT * 1000)
         self.lab.wait_for("the chart is drawn", lambda: self._find_mark("raw loss"))
 
     def wait_for_pause(self) -> None:
-        """Wait until the kernel knows that the current step is the last before a pause.
+        """Wait until the kernel has received Pause: the current step is the last one.
 
-        The test's own questions to the kernel may overtake what the page has sent.
+        A query of the test may reach the kernel before the page's message does.
         """
         self.lab.wait_for(
             "Pause has arrived",
@@ -206,22 +206,22 @@ class Finder:
         )
 
     def wait_for_rows(self, count: int) -> None:
-        """Wait until so many rows are drawn."""
+        """Wait until this number of rows is drawn."""
         self.wait_until_drawn()
         self.lab.wait_for(f"{count} rows are drawn", lambda: len(self.rows) == count)
 
     def wait_for_state(self, state: str) -> None:
-        """Wait until the live region says the state."""
+        """Wait until the live region shows this state."""
         self.wait_until_drawn()
         status = self.root.locator("[aria-live=polite]").first
         expect(status).to_have_text(re.compile(state, re.IGNORECASE), timeout=TIMEOUT * 1000)
 
     def wait_for_text(self, text: str) -> None:
-        """Wait until the widget says something."""
+        """Wait until the widget shows this text."""
         expect(self.root).to_contain_text(text, timeout=TIMEOUT * 1000)
 
     def wait_for_kernel(self) -> float:
-        """Wait until the kernel's rate is the one that the page shows, and return it."""
+        """Wait until kernel and page have the same chosen rate, and return it."""
 
         def agreed() -> bool:
             shown = self.chosen

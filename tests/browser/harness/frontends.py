@@ -1,4 +1,4 @@
-"""Files that pages outside of Jupyter load from a CDN, and axe-core, from this machine instead."""
+"""Serves, from local files, axe-core and what pages outside of Jupyter load from a CDN."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NPM_FILES = {
     r"/jquery/[^/]+/jquery\.min\.js$": "jquery/dist/jquery.min.js",
     rf"/{HTML_MANAGER}@[^/]+/dist/(?P<file>[^/]+)$": f"{HTML_MANAGER}/dist",
 }
-# anywidget, bqplot and bqscales: what pip installs for the classic front end is what npm publishes.
+# Of anywidget, bqplot and bqscales, pip installs the files that npm publishes.
 PUBLISHED = r"/npm/(?P<package>anywidget|bqplot|bqscales)@[^/]+/dist/index\.js$"
-# Formulas and icons: no cell of ours has any.
+# Formulas and icons, which none of our cells has.
 NOT_NEEDED = r"/mathjax/|/@fortawesome/"
 
 
 def npm_file(path: str) -> Path:
-    """A file of a package that `frontends/package.json` names."""
+    """Return a file of a package that `frontends/package.json` lists."""
     file = NODE_MODULES / path
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing: run `npm ci` in {NODE_MODULES.parent}")
@@ -32,7 +32,7 @@ def npm_file(path: str) -> Path:
 
 
 def cdn_file(url: str) -> Path | None:
-    """The file on this machine that a CDN would give for an address; None where there is none."""
+    """Return the local file that a CDN would serve at a URL; None if there is none."""
     path = unquote(urlsplit(url).path)
     for pattern, name in NPM_FILES.items():
         if match := re.search(pattern, path):
@@ -46,7 +46,7 @@ def cdn_file(url: str) -> Path | None:
 
 
 def serve_cdns(page: Page) -> None:
-    """Answer what the page loads from elsewhere; what is not known here fails, as offline."""
+    """Answer the page's requests to other hosts with local files; all others fail, as offline."""
 
     def answer(route: Route) -> None:
         url = route.request.url

@@ -1,4 +1,4 @@
-"""Facts from the kernel of an open notebook, read by a second client."""
+"""Queries the kernel of an open notebook with a second client."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any, TypeVar
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
-TIMEOUT = 120.0  # seconds; matters only where the kernel does not answer
+TIMEOUT = 120.0  # seconds; the full time passes only if the kernel does not answer
 
 T = TypeVar("T")
 
 
 class KernelError(AssertionError):
-    """The kernel raised: the message holds its traceback."""
+    """The kernel raised; the message contains its traceback."""
 
 
 class Kernel:
-    """A second client of a running kernel; what it runs is silent and counts no cell.
+    """A second client of a running kernel; its code is silent and counts no cell.
 
-    A request waits for the cell that runs: ask the page while the kernel is busy.
+    A request waits for the running cell: while the kernel is busy, query the page instead.
     """
 
     def __init__(self, connection_file: Path) -> None:
-        # Playwright's event loop owns the test's thread; the client's loop needs another.
+        # Playwright's event loop occupies the test's thread; the client's loop runs in another.
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._loop = asyncio.Runner()
         self._client = AsyncKernelClient(connection_file=str(connection_file))
@@ -42,11 +42,11 @@ class Kernel:
         self._client.start_channels(stdin=False, hb=False)
 
     def run(self, code: str) -> None:
-        """Run statements in the notebook's namespace; KernelError if they raise."""
+        """Run statements in the notebook's namespace; raise KernelError if they raise."""
         self._await(self._ask(code, {}))
 
     def value(self, expression: str) -> Any:
-        """The value of an expression in the notebook's namespace, through JSON."""
+        """Return the value of an expression in the notebook's namespace, transferred as JSON."""
         expressions = {"value": f"__import__('json').dumps({expression})"}
         content = self._await(self._ask("", expressions))
         answer = content["user_expressions"]["value"]
@@ -68,7 +68,7 @@ class Kernel:
         return content
 
     def close(self) -> None:
-        """Let go of the kernel; it goes on running."""
+        """Disconnect from the kernel, which continues to run."""
         self._await(self._close())
         self._thread.submit(self._loop.close).result()
         self._thread.shutdown()

@@ -1,4 +1,4 @@
-"""One notebook open in JupyterLab in a real browser."""
+"""A notebook that is open in JupyterLab in a real browser."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from playwright.sync_api import ConsoleMessage, Error, Page
 from tests.browser.harness.kernel import Kernel
 from tests.browser.harness.server import JupyterServer
 
-TIMEOUT = 90.0  # seconds for one fact to come true; matters only where it never does
+TIMEOUT = 90.0  # seconds for a condition to become true; the full time passes only if it never does
 
-# Errors of the front ends themselves, each with its reason. Nothing of ours belongs here.
+# Errors of the front ends themselves, each with its cause. None of ours may be listed here.
 FRONT_ENDS_OWN_ERRORS = (
-    # A kernel restart drops the debugger's question to the old kernel.
+    # After a kernel restart the debugger's request to the old kernel is cancelled.
     "Could not restore the debugger state: Canceled future for debug_request",
-    # Notebook 7.6 asks for a setting while it still loads them, with any notebook.
+    # Notebook 7.6 reads a setting before all are loaded, with any notebook.
     "Cannot read properties of undefined (reading 'schema')",
-    # Its file browser goes to the address of the file, on a slow machine before it has the
-    # command for that, with any notebook.
+    # Its file browser opens the file's folder, on a slow machine before that command is
+    # registered, with any notebook.
     "Command 'filebrowser:open-path' not registered.",
 )
 
 T = TypeVar("T")
-# JupyterLab's view of a single document, the whole of it, and Notebook 7.
+# JupyterLab's view of a single document, all of JupyterLab, and Notebook 7.
 Shell = Literal["notebook", "lab", "notebook7"]
 PLACES = {"notebook": "doc/tree", "notebook7": "notebooks"}
-NOWHERE = "about:blank"  # where a new page is
+NOWHERE = "about:blank"  # the URL of a new page
 REOPENINGS = 5
-MODEL_NOT_FOUND = "model not found"  # with which JupyterLab's widget manager gives an output up
+MODEL_NOT_FOUND = "model not found"  # JupyterLab's text in an output that has no model
 SHUT_DOWN = "() => labTest.panel().sessionContext.shutdown()"
 
 # Defined in the page before each load. `labTest.run` does not wait for the cell.
@@ -98,8 +98,8 @@ window.labTest = {
 class Lab:
     """A notebook in JupyterLab: opens it, runs its cells, reads the page and its kernel.
 
-    The page is a new one, or one that another `Lab` has left by `close(keep_page=True)`. Every
-    console error and every uncaught exception of the page is kept in `errors`.
+    The page is a new one, or one that another `Lab` has left by `close(keep_page=True)`. `errors`
+    contains every console error and every uncaught exception of the page.
     """
 
     def __init__(self, server: JupyterServer, page: Page, folder: str) -> None:
@@ -113,7 +113,7 @@ class Lab:
         page.on("console", self._on_console)
         page.on("pageerror", self._on_error)
         if page.url == NOWHERE:
-            # "Leave site?" of a page with unsaved changes: a reload in a test means it.
+            # Accepts the question whether to leave a page with unsaved changes.
             page.on("dialog", lambda dialog: dialog.accept())
             page.add_init_script(PAGE_SCRIPT)
 
@@ -128,12 +128,12 @@ class Lab:
         if not any(own in text for own in FRONT_ENDS_OWN_ERRORS):
             self.errors.append(form.format(text))
 
-    # The notebook.
+    # The notebook
 
     def open(self, *cells: str, shell: Shell = "notebook") -> None:
         """Write a notebook of these cells and open it with a fresh kernel.
 
-        Second views, and closing and reopening, need the whole of JupyterLab as `shell`.
+        Second views, and closing and reopening, need all of JupyterLab (`shell="lab"`).
         """
         steps = Path(__file__).with_name("steps.py")
         shutil.copy(steps, self.folder)
@@ -145,7 +145,7 @@ class Lab:
         }
         (self.server.notebooks / self._notebook).write_text(json.dumps(notebook))
         self.server.give_kernel(self._notebook)
-        # A workspace of its own: the whole view would otherwise open earlier notebooks again.
+        # A new workspace, because JupyterLab would otherwise reopen earlier notebooks.
         place = PLACES.get(shell, f"lab/workspaces/{self.folder.name}/tree")
         if shell == "notebook" and self._shows_one_document:
             self._open_document()
@@ -156,7 +156,7 @@ class Lab:
 
     @property
     def _shows_one_document(self) -> bool:
-        """Whether JupyterLab is loaded, in the view that a notebook opens in by default."""
+        """Whether the page shows JupyterLab's view of a single document, which `open` can reuse."""
         return self.page.url.startswith(f"{self.server.url}/{PLACES['notebook']}")
 
     def _open_document(self) -> None:
@@ -172,13 +172,13 @@ class Lab:
         )
 
     def run_cell(self, index: int, wait: bool = True) -> None:
-        """Run one cell; with `wait`, until it is done and fails if it raised."""
+        """Run one cell; with `wait`, wait until it is done and fail if it raised."""
         self.page.evaluate("(index) => { labTest.run(index) }", index)
         if wait:
             self.wait_for_cell(index)
 
     def run_all(self, wait: bool = True) -> None:
-        """Run all cells; with `wait`, until they are done and fails if one raised."""
+        """Run all cells; with `wait`, wait until they are done and fail if one raised."""
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
         if wait:
             count = self.page.evaluate("labTest.panel().content.widgets.length")
@@ -186,11 +186,11 @@ class Lab:
                 self.wait_for_cell(index)
 
     def is_busy(self, index: int) -> bool:
-        """Whether a cell runs or waits for its turn."""
+        """Return whether a cell runs or is queued."""
         return bool(self.page.evaluate("(index) => labTest.prompt(index) === '[*]:'", index))
 
     def wait_for_cell(self, index: int) -> None:
-        """Wait until a cell has been run; AssertionError with the traceback if it raised."""
+        """Wait until a cell has run; raise AssertionError with the traceback if it raised."""
         self.page.wait_for_function(
             "(index) => /[0-9]/.test(labTest.prompt(index))", arg=index, timeout=TIMEOUT * 1000
         )
@@ -199,46 +199,46 @@ class Lab:
                 raise AssertionError("\n".join(output["traceback"]))
 
     def outputs(self, index: int) -> list[dict[str, Any]]:
-        """The outputs of a cell, as the notebook file would hold them."""
+        """Return the outputs of a cell in the format of the notebook file."""
         outputs: list[dict[str, Any]] = self.page.evaluate(
             "(index) => labTest.outputs(index)", index
         )
         return outputs
 
     def text(self, index: int) -> str:
-        """What a cell printed."""
+        """Return the text that a cell printed."""
         return "".join(o["text"] for o in self.outputs(index) if o["output_type"] == "stream")
 
-    # Gates: see steps.py.
+    # Gates: see steps.py
 
     def allow(self, gate: str, times: int) -> None:
-        """Let a gate be passed so many times in all."""
+        """Let a gate be passed this many times in all."""
         new = self.folder / f"{gate}.new"
         new.write_text(str(times))
-        new.replace(self.folder / gate)  # at once: the kernel reads it at any moment
+        new.replace(self.folder / gate)  # replaced at once: the kernel may read it at any moment
 
-    # The kernel.
+    # The kernel
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel of this notebook, through a client beside the page."""
+        """The kernel of this notebook, queried by a second client."""
         if self._kernel is None:
             self._kernel = Kernel(self.server.connection_file(self._notebook))
         return self._kernel
 
     def restart_kernel(self) -> None:
-        """Restart the kernel, as the menu does, without its question."""
+        """Restart the kernel like the menu command, but without its confirmation."""
         self._let_go_of_kernel()
         self.page.evaluate("labTest.panel().sessionContext.session.kernel.restart()")
         self._wait_until_ready(idle=True)
 
     def shut_down_kernel(self, script: str = SHUT_DOWN, argument: object = None) -> None:
-        """Shut the kernel down, as the menu does."""
+        """Shut the kernel down like the menu command."""
         self._let_go_of_kernel()
         self.page.evaluate(script, argument)
 
     def start_kernel(self) -> None:
-        """Start a kernel where none is."""
+        """Start a kernel in a notebook that has none."""
         self.page.evaluate("labTest.panel().sessionContext.startKernel()")
         self._wait_until_ready(idle=True)
 
@@ -248,22 +248,22 @@ class Lab:
             self._kernel = None
 
     def interrupt_kernel(self) -> None:
-        """Interrupt the cell that runs, as the menu does."""
+        """Interrupt the running cell like the menu command."""
         self.page.evaluate("labTest.panel().sessionContext.session.kernel.interrupt()")
 
-    # The page.
+    # The page
 
     def wait_for(self, what: str, fact: Callable[[], T], timeout: float = TIMEOUT) -> T:
-        """Ask `fact` again and again until it is truthy and return it; `what` says it in words."""
+        """Call `fact` until it returns a true value, and return that; `what` is for the error."""
         deadline = time.monotonic() + timeout
         while not (value := fact()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {timeout:g} s: {what}")
-            self.page.wait_for_timeout(30)  # lets the page's events in, unlike time.sleep
+            self.page.wait_for_timeout(30)  # unlike time.sleep, this lets playwright handle events
         return value
 
     def theme(self, name: Literal["light", "dark"]) -> None:
-        """Switch JupyterLab's theme and wait until the page has it."""
+        """Switch JupyterLab's theme and wait until the page uses it."""
         self.page.evaluate(
             "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })",
             f"JupyterLab {name.title()}",
@@ -279,7 +279,7 @@ class Lab:
         self.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
 
     def reload(self) -> None:
-        """Save the notebook, without which its outputs would be gone, and reload the page."""
+        """Save the notebook, because its outputs would be lost, and reload the page."""
         self.save()
         self.page.reload()
         self._wait_until_ready(idle=False)
@@ -295,9 +295,9 @@ class Lab:
     def reopen_notebook(self) -> None:
         """Open the notebook again after `close_notebook`.
 
-        As a person does, once more where JupyterLab says that it has no model: its widget manager
-        restores the kernel's widgets a second time when the kernel connects in mid-restoration, and
-        an output that is rendered after the second and before the first is told so for good.
+        Opens it again if JupyterLab reports that it has no model. Its widget manager restores the
+        kernel's widgets twice if the kernel connects during the first time, and an output that is
+        rendered between the two never gets its model.
         """
         for _ in range(REOPENINGS):
             noted = len(self.errors)
@@ -310,14 +310,14 @@ class Lab:
         raise AssertionError(f"JupyterLab has no model, {REOPENINGS} times one after the other")
 
     def _rendered(self) -> dict[str, bool] | None:
-        """Nothing while an output is still being loaded; then whether one has no model."""
+        """Return None while an output is being loaded, then whether one has no model."""
         texts: list[str] = self.page.evaluate("labTest.placeholders()")
         if any("Loading widget" in text for text in texts):
             return None
         return {MODEL_NOT_FOUND: any(MODEL_NOT_FOUND in text for text in texts)}
 
     def save_widget_state(self) -> None:
-        """Do "Settings > Save Widget State Automatically", where no notebook before has done it."""
+        """Switch on "Settings > Save Widget State Automatically"."""
         self.page.evaluate(
             """async (command) => {
                 const { commands } = jupyterapp;
@@ -327,7 +327,7 @@ class Lab:
         )
 
     def open_second_view(self, index: int) -> None:
-        """Do "Create New View for Cell Output" on a cell; needs `shell="lab"`."""
+        """Run "Create New View for Cell Output" on a cell; needs `shell="lab"`."""
         self.page.evaluate(
             """async (index) => {
                 labTest.panel().content.activeCellIndex = index;
@@ -337,7 +337,7 @@ class Lab:
         )
 
     def close_second_view(self) -> None:
-        """Close the view that `open_second_view` has opened, as the cross of its tab does."""
+        """Close the view that `open_second_view` has opened."""
         self.page.evaluate(
             """() => {
                 for (const widget of [...jupyterapp.shell.widgets('main')])
@@ -346,7 +346,7 @@ class Lab:
         )
 
     def close(self, keep_kernel: bool, keep_page: bool = False) -> None:
-        """Close the notebook; end its kernel, or leave it empty to the next notebook.
+        """Close the notebook; end its kernel, or empty it for the next notebook.
 
         With `keep_page` a page with a single document stays open for the next one.
         """
@@ -360,10 +360,10 @@ class Lab:
             else:
                 self.page.close()
         except Error:
-            pass  # the browser is gone already
+            pass  # the browser has been closed
         finally:
             if keep_kernel and self.server.sessions(self._notebook):
-                # What a sweep may still wait for.
+                # A sweep may still wait at the gate.
                 self.allow("steps", 1_000_000)
                 self.server.take_kernel_back(self._notebook)
             else:

@@ -1,4 +1,4 @@
-"""Pages for one test after the other."""
+"""Pages that tests reuse one after the other."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ VIEWPORT: ViewportSize = {"width": 1200, "height": 900}
 
 
 class Pages:
-    """Hands out one page at a time; one in which JupyterLab is loaded comes to the next test.
+    """Lends one page at a time; the next test gets the same page if JupyterLab is loaded in it.
 
-    To load it takes longer, and more of the machine, than most tests. Two at once would not do:
-    JupyterLab sends the second to a workspace of its own.
+    Loading JupyterLab takes longer than most tests. Two pages at once would not work, because
+    JupyterLab opens another workspace in the second one.
     """
 
     def __init__(self, context: BrowserContext) -> None:
@@ -19,7 +19,7 @@ class Pages:
         self._kept: Page | None = None
 
     def take(self, fresh: bool = False) -> Page:
-        """A page for one test; a `fresh` one has no past."""
+        """Return a page for one test; with `fresh` a new one."""
         page, self._kept = self._kept, None
         if fresh and page is not None:
             page.close()
@@ -30,6 +30,6 @@ class Pages:
         return page
 
     def give_back(self, page: Page) -> None:
-        """After a test: a page that is not closed is kept."""
+        """Take a page back after a test; it is kept if it was not closed."""
         if not page.is_closed():
             self._kept = page

@@ -1,4 +1,4 @@
-"""A server in a process of its own, over an empty directory: own port, own Jupyter directories."""
+"""A server process with an empty directory, its own port and its own Jupyter directories."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-START_TIMEOUT = 120.0  # seconds; matters only where the server does not come up
+START_TIMEOUT = 120.0  # seconds; the full time passes only if the server does not start
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    """Return a TCP port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -24,8 +24,8 @@ class ServerProcess:
     """A running `python -m MODULE`; `close()` ends it, and it ends its kernels.
 
     Args:
-        home: an empty directory that takes everything the server writes.
-        port: of 127.0.0.1, where the arguments make it listen.
+        home: an empty directory for everything that the server writes.
+        port: the port of 127.0.0.1 on which the arguments make it listen.
         command: the module and its arguments.
     """
 
@@ -48,7 +48,7 @@ class ServerProcess:
             env=environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the test, which calls close()
+            start_new_session=True,  # Ctrl-C interrupts only the test, which calls close()
         )
         try:
             self._wait_until_up(port)
@@ -71,7 +71,7 @@ class ServerProcess:
             time.sleep(0.1)
 
     def close(self) -> None:
-        """End the server; it ends its kernels, and a kernel whose server is gone ends itself."""
+        """End the server. It ends its kernels, and a kernel also ends when its server is gone."""
         self._process.terminate()
         try:
             self._process.wait(timeout=30)

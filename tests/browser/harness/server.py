@@ -11,8 +11,8 @@ from typing import Any
 from tests.browser.harness.kernel import Kernel
 from tests.browser.harness.process import ServerProcess, free_port
 
-# What JupyterLab would ask or fetch by itself, switched off: it would cover the page and reach
-# for the network.
+# Switches off what JupyterLab would ask or download by itself: it would cover the page and use the
+# network.
 SETTINGS: dict[str, dict[str, object]] = {
     "@jupyterlab/apputils-extension/notification": {
         "fetchNews": "false",
@@ -58,13 +58,13 @@ class JupyterServer(ServerProcess):
             f"--LabApp.user_settings_dir={settings}",
             f"--LabApp.workspaces_dir={home / 'workspaces'}",
             "--LabApp.extension_manager=readonly",
-            # Gives the page `window.jupyterapp`, through which the tests run commands.
+            # Defines `window.jupyterapp` in the page; the tests run commands with it.
             "--LabApp.expose_app_in_browser=True",
             "--JupyterNotebookApp.expose_app_in_browser=True",
         )
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the server's REST interface; the decoded JSON, None for an empty answer."""
+        """Call the server's REST interface; return the decoded JSON, None for an empty answer."""
         request = urllib.request.Request(
             self.url + path,
             method=method,
@@ -76,13 +76,13 @@ class JupyterServer(ServerProcess):
         return json.loads(answer) if answer else None
 
     def sessions(self, notebook: str) -> list[dict[str, Any]]:
-        """The sessions of one notebook, by its path below `notebooks`."""
+        """Return the sessions of a notebook, given by its path below `notebooks`."""
         return [s for s in self.request("GET", "/api/sessions") if s["path"] == notebook]
 
     def give_kernel(self, notebook: str) -> None:
-        """Give a notebook that is not open yet a kernel that holds nothing.
+        """Give a notebook that is not open yet an empty kernel.
 
-        It is the kernel of the last test if that one handed it back: importing torch takes ten
+        It is the last test's kernel if that test returned it, because importing torch takes ten
         times as long as a test.
         """
         kernel, self._idle = self._idle, None
@@ -93,7 +93,7 @@ class JupyterServer(ServerProcess):
         self._run(kernel, f"__import__('os').chdir({str((self.notebooks / notebook).parent)!r})")
 
     def take_kernel_back(self, notebook: str) -> None:
-        """Empty the kernel of a notebook for the next one; its cells must have ended."""
+        """Empty a notebook's kernel for the next notebook; its cells must have ended."""
         kernel = self.sessions(notebook)[0]["kernel"]["id"]
         self._run(kernel, EMPTY)
         self._idle = kernel
@@ -109,13 +109,13 @@ class JupyterServer(ServerProcess):
         return self.runtime / f"kernel-{kernel}.json"
 
     def connection_file(self, notebook: str) -> Path:
-        """The connection file of the kernel that runs a notebook; LookupError if none does."""
+        """Return the connection file of a notebook's kernel; raise LookupError if it has none."""
         sessions = self.sessions(notebook)
         if len(sessions) != 1:
             raise LookupError(f"{notebook} has {len(sessions)} kernel sessions instead of one")
         return self._connection_file(sessions[0]["kernel"]["id"])
 
     def shut_down_kernels(self, notebook: str) -> None:
-        """End the kernels of one notebook."""
+        """End the kernels of a notebook."""
         for session in self.sessions(notebook):
             self.request("DELETE", f"/api/sessions/{session['id']}")

@@ -1,7 +1,7 @@
-"""Copied beside each test's notebook: gates that only the test opens.
+"""Gates that only the test opens; this file is copied to each test's notebook.
 
-A gate is a file with a number: how often it may be passed. Thereby a test holds a sweep at an
-exact step and a cell busy for exactly as long as it wants, with no time in it.
+A gate is a file with a number: how often it may be passed. With it a test can hold a sweep at an
+exact step, or keep a cell busy, without timing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Gate:
-    """Lets `pass_through()` return as often as the number in the file says."""
+    """Its `pass_through()` returns as often as the number in the file allows."""
 
     def __init__(self, name: str) -> None:
         self._file = Path(name)
@@ -19,7 +19,7 @@ class Gate:
         self._allowed = 0
 
     def pass_through(self) -> None:
-        """Return at once while there is allowance, otherwise as soon as there is more."""
+        """Wait until the number in the file allows one more pass."""
         while self._passed >= self._allowed:
             text = self._file.read_text() if self._file.exists() else ""
             self._allowed = int(text or 0)

@@ -1,7 +1,7 @@
-"""Tabs of one window, of which only the one in front is visible.
+"""Tabs of a single window, of which only the front one is visible.
 
-Playwright tells every page of its own that it is visible and focused. So these are opened and
-driven by the browser's protocol, past playwright; `lab` opens the notebook and has its kernel.
+Playwright makes all of its own pages visible and focused. These tabs are therefore opened and
+controlled directly through the browser's protocol; `lab` opens the notebook and has its kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.browser.harness.lab import PAGE_SCRIPT, TIMEOUT, Lab
 
 
 class Window:
-    """A browser window; close it with the test."""
+    """A browser window; must be closed by the test."""
 
     def __init__(self, lab: Lab) -> None:
         browser = lab.page.context.browser
@@ -32,13 +32,13 @@ class Window:
             self.answers[message["id"]] = message
 
     def close(self) -> None:
-        """Close all tabs."""
+        """Close all of its tabs."""
         self.session.send("Target.disposeBrowserContext", {"browserContextId": self.context})
         self.session.detach()
 
 
 class Tab:
-    """A tab; a new one is in front."""
+    """A tab; a new tab is in front."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -50,7 +50,7 @@ class Tab:
         self._id = attached["sessionId"]
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """A command of the browser's protocol; returns its result."""
+        """Send a command of the browser's protocol and return its result."""
         window = self._window
         window.asked += 1
         number = window.asked
@@ -66,7 +66,7 @@ class Tab:
         return result
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression, awaited; through JSON."""
+        """Return the awaited value of a JavaScript expression, transferred as JSON."""
         asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
         answer = self.send("Runtime.evaluate", **asked)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
@@ -78,7 +78,7 @@ class Tab:
         self._window.lab.wait_for("the tab is shown", lambda: not self.evaluate("document.hidden"))
 
     def open_notebook(self) -> None:
-        """Open the lab's notebook, as it was saved, with the kernel that it has."""
+        """Open the lab's saved notebook with its running kernel."""
         lab = self._window.lab
         lab.save()
         self.send("Page.enable")

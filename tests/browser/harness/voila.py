@@ -1,4 +1,4 @@
-"""A notebook served by Voila, which runs it for each page and shows its outputs alone."""
+"""A notebook served by Voila, which runs it for each page and shows only its outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.harness.process import ServerProcess, free_port
 
 
 class Voila(ServerProcess):
-    """A running `voila` over a notebook of these cells.
+    """A running `voila` that serves a notebook of these cells.
 
     `home` is an empty directory; the kernels run in its subdirectory `notebooks`.
     """
@@ -37,12 +37,12 @@ class Voila(ServerProcess):
         )
 
     def allow(self, gate: str, times: int) -> None:
-        """Let a gate be passed so many times in all: see steps.py."""
+        """Let a gate be passed this many times in all: see steps.py."""
         new = self.folder / f"{gate}.new"
         new.write_text(str(times))
         new.replace(self.folder / gate)
 
     def kernel(self) -> Kernel:
-        """The kernel of the page that was opened last, through a client beside it."""
+        """Return a second client of the kernel of the most recent page."""
         files = self.runtime.rglob("kernel-*.json")
         return Kernel(max(files, key=lambda file: file.stat().st_mtime))

@@ -1,4 +1,4 @@
-"""What passes between the kernel and the page, read from the page's own websocket."""
+"""The messages between kernel and page, read from the page's websocket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.sync_api import Page, WebSocket
 
 @dataclass(frozen=True)
 class Message:
-    """A message of the kernel to a widget's model, in the words of the Jupyter protocol."""
+    """A message of the kernel to a widget's model, in terms of the Jupyter protocol."""
 
     at: float  # when the kernel sent it, in seconds
     data: dict[str, Any]
@@ -23,18 +23,18 @@ class Message:
 
     @property
     def content(self) -> dict[str, Any]:
-        """Of a custom message; empty for others."""
+        """The content of a custom message; empty for other messages."""
         content: dict[str, Any] = self.data.get("content") or {}
         return content
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The total number of bytes."""
         return self.content_size + self.buffers_size
 
 
 class Wire:
-    """Keeps every message to a model from now on; to be made before the page is opened."""
+    """Records every message to a model; to be created before the page is opened."""
 
     def __init__(self, page: Page) -> None:
         self.messages: list[Message] = []
@@ -45,8 +45,8 @@ class Wire:
             socket.on("framereceived", self._take)
 
     def _take(self, frame: bytes | str) -> None:
-        # Of v1.kernel.websocket.jupyter.org: where each part ends, then channel, header, parent
-        # header, metadata, content and the buffers.
+        # The format of v1.kernel.websocket.jupyter.org: the offsets of all parts, then channel,
+        # header, parent header, metadata, content and buffers.
         assert isinstance(frame, bytes), "another protocol than the one this reads"
         (count,) = struct.unpack_from("<Q", frame)
         offsets = struct.unpack_from(f"<{count}Q", frame, 8)
@@ -59,12 +59,12 @@ class Wire:
 
     @property
     def rows_messages(self) -> list[Message]:
-        """The messages of the stream of rows."""
+        """The messages that carry rows."""
         return [message for message in self.messages if message.content.get("type") == "rows"]
 
 
 def most_in_a_second(messages: list[Message]) -> int:
-    """The largest number of messages that were sent within one second."""
+    """Return the largest number of messages sent within one second."""
     times = sorted(message.at for message in messages)
     return max(
         (sum(at <= time < at + 1 for time in times[i:]) for i, at in enumerate(times)), default=0

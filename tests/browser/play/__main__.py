@@ -11,7 +11,7 @@ from tests.browser.screenshots import browser_and_server
 
 
 def main() -> None:
-    """Play games of some hundred actions, each from a seed of its own, until all are played."""
+    """Play games of some hundred actions, each with its own seed, until all actions are played."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actions", type=int, default=5000)
     parser.add_argument("--game", type=int, default=500, help="actions with one widget")

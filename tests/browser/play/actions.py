@@ -1,4 +1,4 @@
-"""What can happen to a widget: each action is a method, its name begins with `do_`."""
+"""The actions on a widget: each is a method whose name begins with `do_`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.harness.kernel import KernelError
 from tests.browser.harness.lab import Lab
 from tests.browser.play.notebook import BUSY_INDEX, HIGH, LOW, WAIT_INDEX
 
-# Presses a button if it is there to be pressed at this very moment; returns whether it was.
+# Presses a button if that is possible at this moment; returns whether it was.
 PRESS = """
 (root, name) => {
   const button = [...root.querySelectorAll('button')].find((b) => b.textContent === name
@@ -46,37 +46,37 @@ CLOSE_SECOND_VIEW = """
 
 
 class Actions:
-    """The actions, and what of them the player has to remember."""
+    """The actions, and the state that the checks after them need."""
 
     def __init__(self, lab: Lab, seed: int) -> None:
         self.lab = lab
         self.dice = random.Random(seed)
         self.allowed = 0
-        self.busy: int | None = None  # the cell that occupies the kernel
-        self.pick: float | None = None  # the rate that the user has chosen last
+        self.busy: int | None = None  # the index of the cell that keeps the kernel busy
+        self.pick: float | None = None  # the user's last pick
         self.views = 1
 
-    # SweepTarget.
+    # Helpers
 
     @property
     def finder(self) -> Finder:
-        """Any of the views."""
+        """Return one of the views."""
         return Finder(self.lab, view=self.dice.randrange(self.views))
 
     def press(self, name: str) -> bool:
-        """Press a button, if it can be pressed."""
+        """Press a button if that is possible; return whether it was."""
         return bool(self.finder.root.evaluate(PRESS, name))
 
     def rate(self) -> float:
-        """Any rate of the range, as a person would write it."""
+        """Return a random rate of the range, with three digits."""
         rate = LOW * (HIGH / LOW) ** self.dice.random()
         return float(f"{rate:.3g}")
 
     def settle(self) -> None:
-        """Wait until page and kernel agree; the player knows on what."""
+        """Wait until page and kernel agree."""
         raise NotImplementedError
 
-    # The run's buttons, and the same from a cell.
+    # The run's buttons, and the same calls from a cell
 
     def do_press_start(self) -> None:
         self.press("Start")
@@ -99,23 +99,30 @@ class Actions:
         if self.dice.random() < 0.2:
             self.press("Check")
 
+    def do_press_refine(self) -> None:
+        if self.dice.random() < 0.4 and self.press("Refine"):
+            self.do_let_a_sweep_end()
+
+    def do_press_more_steps(self) -> None:
+        self.press("More steps")
+
     def do_call(self) -> None:
         if self.busy:
             return
         call = self.dice.choice(["start", "pause", "resume", "stop", "extend", "pause", "resume"])
-        # What cannot be done now is refused.
+        # A call that is not possible now raises.
         self.lab.kernel.run(f"with contextlib.suppress(RuntimeError):\n    w.{call}()")
 
     def do_reset(self) -> None:
         if self.busy or self.dice.random() < 0.7:
             return
-        self.settle()  # a pick on its way would come after it
-        with self.steps_let():  # it waits for the current step
+        self.settle()  # a pick in transit would arrive after the reset
+        with self.steps_let():  # the reset waits for the current step
             self.lab.kernel.run("w.reset()")
         self.pick = None
         self.settle()
 
-    # The runs beside each other.
+    # The list of runs
 
     def do_add_a_run(self) -> None:
         if not self.busy:
@@ -136,14 +143,14 @@ class Actions:
         if count := entries.count():
             part = self.dice.choice(["use", "use", "show", "show", "rename", "remove"])
             entry = entries.nth(self.dice.randrange(count))
-            # What is not shown cannot be pressed, and an entry may go away at any moment.
+            # A hidden entry cannot be pressed, and an entry may disappear at any moment.
             pressed = entry.evaluate_all(PRESS_PART, part)
             if pressed and part == "rename":
                 self.lab.page.keyboard.type(f"typed {self.dice.randrange(100)}")
                 self.lab.page.keyboard.press(self.dice.choice(["Enter", "Escape", "Tab"]))
 
     def with_a_run(self, call: str, *more: str) -> None:
-        """Do something with one of the runs, if there are any."""
+        """Call a method on a random run, if there are any."""
         if not self.busy:
             given = ", ".join([f"runs[{self.dice.randrange(8)} % len(runs)]", *more])
             self.lab.kernel.run(
@@ -151,7 +158,7 @@ class Actions:
                 f"with contextlib.suppress(RuntimeError):\n    runs and w.{call}({given})"
             )
 
-    # Steps.
+    # Steps
 
     def do_let_steps(self) -> None:
         self.allowed += self.dice.randint(1, 12)
@@ -165,12 +172,12 @@ class Actions:
 
     @contextmanager
     def steps_let(self) -> Iterator[None]:
-        """Steps may pass meanwhile; then they are held again."""
+        """Allow steps within the block, and hold them again after it."""
         self.lab.allow("steps", self.allowed + 1_000_000)
         yield
         self.allowed = self.lab.kernel.value("gate._passed")
         self.lab.allow("steps", self.allowed)
-        self.lab.kernel.run("gate._allowed = 0")  # what it has read before
+        self.lab.kernel.run("gate._allowed = 0")  # the number that the gate has cached
 
     def do_spoil_a_batch(self) -> None:
         if self.dice.random() < 0.3:
@@ -179,7 +186,7 @@ class Actions:
     def do_slow_a_batch(self) -> None:
         (self.lab.folder / "trouble").write_text("slow")
 
-    # Picks.
+    # Picks
 
     def do_drag(self) -> None:
         finder = self.finder
@@ -208,7 +215,7 @@ class Actions:
     def do_assign_a_rate(self) -> None:
         if self.busy:
             return
-        self.settle()  # whose pick is the last one must be plain
+        self.settle()  # otherwise it would be unclear which pick is the last one
         self.pick = self.rate()
         self.lab.kernel.run(f"w.lr = {self.pick!r}")
         self.settle()
@@ -229,12 +236,12 @@ class Actions:
             finder.root.evaluate(PRESS, "Pick")
 
     def marker_of(self, finder: Finder) -> float | None:
-        """Where a view's marker stands, once it is in sight and drawn."""
+        """Return the rate of a view's marker, once it is visible and drawn."""
         finder.root.evaluate(PRESS, "Reset zoom")
         self.lab.page.evaluate(TWO_FRAMES)
         return finder.chosen
 
-    # The looks.
+    # The view
 
     def do_zoom(self) -> None:
         finder = self.finder
@@ -264,7 +271,7 @@ class Actions:
             assert self.press(item), f"{item} cannot be pressed"
         assert download.value.failure() is None
 
-    # Out.
+    # Export
 
     def do_export(self) -> None:
         if not self.press("Export") or self.busy:
@@ -275,19 +282,19 @@ class Actions:
                 "the exported rate", lambda: self.lab.kernel.value("globals().get('lr') == w.lr")
             )
 
-    # The page.
+    # The page
 
     def do_reload(self) -> None:
         if self.dice.random() < 0.3:
             busy = self.busy
             if not busy:
-                self.settle()  # a reload within the moment of a pick may lose it
+                self.settle()  # a reload right after a pick may lose it
             self.lab.reload()
-            # JupyterLab asks a kernel for its widgets, and one that is busy does not answer.
+            # JupyterLab requests the widgets from the kernel, and a busy kernel does not answer.
             self.do_let_the_kernel_go()
             self.find_views()
             if busy and self.pick is not None:
-                # ipywidgets keeps changes in the page while the kernel has not answered the first.
+                # ipywidgets holds changes back in the page until the kernel has answered the first.
                 self.pick = self.marker_of(self.finder)
 
     def do_open_second_view(self) -> None:
@@ -301,7 +308,7 @@ class Actions:
             self.find_views(1)
 
     def find_views(self, count: int | None = None) -> None:
-        """Wait until the views are drawn; without a count, however many a reload brought back."""
+        """Wait until the views are drawn; by default any number that a reload has restored."""
         roots = self.lab.page.locator(".lrwidget")
         if count is None:
             roots.first.wait_for()
@@ -311,7 +318,7 @@ class Actions:
         for view in range(count):
             Finder(self.lab, view=view).wait_until_drawn()
 
-    # The kernel.
+    # The kernel
 
     def do_keep_the_kernel_busy(self) -> None:
         if not self.busy:
@@ -329,7 +336,7 @@ class Actions:
             self.busy = WAIT_INDEX
 
     def see_whether_it_waits(self) -> None:
-        """A cell that waits for the sweep ends with it."""
+        """Note the end of a cell that waits for a sweep."""
         if self.busy == WAIT_INDEX and not self.lab.is_busy(WAIT_INDEX):
             self.busy = None
 
@@ -338,16 +345,16 @@ class Actions:
             self.lab.allow("busy", 1)
             self.wait_until_free()
         elif self.busy:
-            self.do_interrupt()  # the sweep may be paused, and wait for the page
+            self.do_interrupt()  # the sweep may be paused and wait for the page
 
     def do_interrupt(self) -> None:
         if not self.busy:
-            self.settle()  # what the kernel is doing at this moment may be lost
+            self.settle()  # an interrupt could lose what the kernel is doing
         self.lab.interrupt_kernel()
         self.wait_until_free()
 
     def wait_until_free(self) -> None:
-        """Wait for the busy cell's end; a page that was reloaded does not know of it."""
+        """Wait for the end of the busy cell. A reloaded page does not show it as busy."""
         self.lab.wait_for("the kernel answers", self.kernel_answers)
         if self.busy:
             self.lab.wait_for("the page knows it", lambda: not self.lab.is_busy(self.busy))
@@ -355,7 +362,7 @@ class Actions:
         self.busy = None
 
     def kernel_answers(self) -> bool:
-        """Wait for the kernel's turn; False where an interrupt has cleared its queue."""
+        """Wait until the kernel answers; return False if an interrupt has cleared its queue."""
         try:
             self.lab.kernel.run("pass")
         except KernelError:

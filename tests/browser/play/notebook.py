@@ -1,12 +1,12 @@
-"""The notebook that is played on, and the state its kernel reports."""
+"""The notebook of a game, and the state that its kernel reports."""
 
 from __future__ import annotations
 
 STEPS = 40
 LOW, HIGH = 1e-4, 1.0
 
-# A step passes the gate, then meets what the player has put in its way: an exception, or a batch
-# that takes its time.
+# A step passes the gate; then the file "trouble" of the player may make it raise an exception or
+# take longer.
 SETUP = """
 import contextlib
 import threading
@@ -38,12 +38,19 @@ def loss_fn(output, target):
         time.sleep(0.3)
     return cross_entropy(output, target)
 
+def refined():
+    run = w._run_list.refinement
+    of_this = run is not None and run.sweep is w._run_list.active
+    ended = of_this and run.state in ("finished", "stopped")
+    return [run.result.lr] if ended else []
+
 def snapshot():
     now = model.state_dict().values()
     return {
         "state": w.state,
         "lr": w.lr,
         "suggestion": w.suggestion,
+        "refined": refined(),
         "smoothing": w.smoothing,
         "lr_range": w.lr_range,
         "labels": [records.meta["label"] for records in w.runs],
@@ -56,7 +63,7 @@ def snapshot():
     }
 """
 
-# `edges`: every change of the state that an observer sees, and whether it began another table.
+# `edges`: every change of the state that an observer sees, and whether the table is a new one.
 WIDGET = """
 w = LRFinderWidget(
     model, optimizer, loss_fn, data,
@@ -78,7 +85,7 @@ Gate("busy").pass_through()
 """
 BUSY_INDEX = 2
 
-# What is refused, and what the player's exception raises, is no news here.
+# Errors are expected here: a refused call, or the exception of the player.
 WAIT = """
 with contextlib.suppress(RuntimeError):
     w.wait()
@@ -87,5 +94,5 @@ WAIT_INDEX = 3
 
 
 def widget(repeats: int) -> str:
-    """The cell that shows the widget."""
+    """Return the cell that shows the widget."""
     return WIDGET.format(low=LOW, high=HIGH, steps=STEPS, repeats=repeats)

@@ -1,4 +1,4 @@
-"""Chooses actions from a seed, and knows what must hold after them."""
+"""Chooses actions from a seed, and checks the state after them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EDGES = {
     "paused": {"running"} | ENDED,
 }
 
-# What a view shows: of everything that kernel and page must agree on.
+# The part of a view's state in which kernel and page must agree.
 SHOWN = f"""
 async (root, id) => {{
   await ({TWO_FRAMES})();
@@ -44,14 +44,14 @@ async (root, id) => {{
 
 
 class Player(Actions):
-    """A game: `play` so many actions, then `finish`."""
+    """A game: `play` some actions; it ends with `finish`."""
 
     def __init__(self, lab: Lab, seed: int) -> None:
         super().__init__(lab, seed)
         self.seed = seed
         self.log: list[str] = []
         self.names = sorted(name for name in dir(self) if name.startswith("do_"))
-        # JupyterLab takes cells that are out of sight out of the page, and their widgets with them.
+        # JupyterLab removes cells from the page that are not visible, with their widgets.
         lab.page.set_viewport_size({"width": 1200, "height": 2400})
         lab.open(SETUP, widget(self.dice.choice([1, 1, 2])), BUSY, WAIT, shell="lab")
         lab.allow("busy", 0)
@@ -60,7 +60,7 @@ class Player(Actions):
         self.find_views(1)
 
     def play(self, actions: int) -> None:
-        """Play; AssertionError with the seed and the last actions where something does not hold."""
+        """Play; raise AssertionError with the seed and the last actions if a check fails."""
         try:
             for number in range(actions):
                 name = self.dice.choice(self.names)
@@ -83,7 +83,7 @@ class Player(Actions):
         try:
             views = [self.shown(view) for view in range(self.views)]
             held = "it is busy" if self.busy else self.lab.kernel.value("snapshot()")
-        except Exception as error:  # noqa: BLE001 - what went wrong first is what matters
+        except Exception as error:  # noqa: BLE001 - the first error matters more
             return f"no more facts: {error}"
         return f"pick {self.pick}\nkernel {held}\nviews {views}"
 
@@ -94,20 +94,20 @@ class Player(Actions):
             self.check_marker(self.shown(), self.pick)
 
     def check_marker(self, view: dict[str, Any], lr: float | None) -> None:
-        """The marker stands at the rate, if that is in sight."""
+        """Check that the marker is at the rate if the axis shows it."""
         low, high = view["span"]
         seen = lr if lr is not None and low <= lr <= high else None
         assert view["marker"] == seen, f"the marker is at {view['marker']}, the rate is {lr}"
 
     def shown(self, view: int = 0) -> dict[str, Any]:
-        """Return what a view shows."""
+        """Return the state of a view."""
         root = Finder(self.lab, view=view).root
         model = self.lab.page.evaluate("labTest.modelIds()")[0]
         found: dict[str, Any] = root.evaluate(SHOWN, model)
         return found
 
     def settle(self) -> None:
-        """What must hold as soon as kernel and page have had time to talk."""
+        """Check what must hold once kernel and page have exchanged their messages."""
         apart = ["never compared"]
         held: dict[str, Any] = {}
 
@@ -116,7 +116,7 @@ class Player(Actions):
             held["rows"] = [row for row in held["rows"] if math.isfinite(row[1])]
             shown = [self.shown(view) for view in range(self.views)]
             if any(view["log"] for view in shown):
-                # The rows are read off the chart. The page's own change may be on its way yet.
+                # The rows are read from the chart. A change made in the page may still arrive.
                 self.lab.kernel.run("w.log_y = False")
             apart[:] = [
                 f"view {number} has {name} {view[name]}, the kernel {held[name]}"
@@ -135,17 +135,17 @@ class Player(Actions):
             self.check_marker(self.shown(view), held["lr"])
 
     def check_kernel(self, held: dict[str, Any]) -> None:
-        """Check what must hold in the kernel alone."""
+        """Check the state of the kernel."""
         for old, new, another in held["edges"]:
-            # An observer may miss what passed quickly; but what has ended stays so in its table.
+            # An observer may miss short states, but an ended run stays ended in its table.
             assert another or new in EDGES.get(old, set()), f"the state went from {old} to {new}"
         if self.pick is not None:
             assert held["lr"] == self.pick, f"the kernel has {held['lr']}, picked was {self.pick}"
         elif held["state"] in ENDED:
-            assert held["lr"] == held["suggestion"]
+            assert held["lr"] == [*held["refined"], held["suggestion"]][0]
 
     def finish(self) -> None:
-        """End what is under way: the model is as before, no thread stays, the page has all rows."""
+        """End all activity: the model is restored, no thread remains, the page has all rows."""
         self.do_let_the_kernel_go()
         self.allowed += 1_000_000
         self.lab.allow("steps", self.allowed)
