@@ -41,9 +41,9 @@ class ValidationBatch:
     __slots__ = ("batch", "number", "source")
 
     def __init__(self, batch: Any, source: int = 0, number: int = 0) -> None:
-        self.batch = batch
-        self.source = source
-        self.number = number
+        self.batch: Any = batch
+        self.source: int = source
+        self.number: int = number
 
 
 class ValidationData:

@@ -94,7 +94,7 @@ class FastaiTask(FrameworkTask):
             self.device = next(private.model.parameters()).device
             scalers = (getattr(callback, "scaler", None) for callback in private.cbs)
             self.scaler = next((scaler for scaler in scalers if scaler is not None), None)
-            self.trained_beside = (private.opt, *modules)
+            self.trained_beside: Sequence[Any] = (private.opt, *modules)
             yield
 
     validation_name = "learn.dls.valid"

@@ -5,7 +5,7 @@ on a shallow copy without callbacks, except skorch's callback for gradient clipp
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -58,7 +58,7 @@ class SkorchTask(FrameworkTask):
         model = next(iter(trained.values())) if len(trained) == 1 else nn.ModuleDict(trained)
         data = StepData(self._loader, self._steps, self._private_loaders.close)
         super().__init__(model, private.optimizer_, data, self._train, evaluate=self._measure)
-        self.trained_beside = tuple(self._modules.values())
+        self.trained_beside: Sequence[Any] = tuple(self._modules.values())
         others = [name for name in private._optimizers if name != "optimizer"]
         self.other_optimizers: tuple[Any, ...] = tuple(
             getattr(private, name + "_") for name in others

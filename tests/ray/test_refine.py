@@ -56,10 +56,12 @@ def in_step_two(runner: RemoteRefinement) -> None:
     until(lambda: [len(trial.records) for trial in list(runner.result.trials)] == [2, 2, 2])
 
 
-def begun(planned_steps: int | None = None, held_out: Any = None, **arguments: Any) -> Any:
+def begun(
+    planned_steps: int | None = None, held_out: Any = None, budget: int = BUDGET, **arguments: Any
+) -> RemoteRefinement:
     """Start a refinement of a task whose weights are drawn from the seed 3."""
     source = RaySource(make_task, RayRunner(), seed=3, **arguments)
-    runner = source.refiner(LRRecords(), BUDGET, planned_steps, held_out)
+    runner = source.refiner(LRRecords(), budget, planned_steps, held_out)
     running.append(runner)
     runner.start()
     return runner
@@ -89,21 +91,29 @@ def test_the_three_starting_rates_are_tried_at_once(gate: Gate) -> None:
     assert runner.state is RunState.FINISHED
 
 
-def test_pause_and_stop_reach_all_trials_and_keep_their_rows(gate: Gate) -> None:
-    gate.let(2)
-    runner = begun(gate=gate.path)
-    in_step_two(runner)
+def test_pause_and_stop_reach_all_trials_and_keep_their_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = 20_000
+    monkeypatch.setattr("lrwidget.curve.search.LENGTH", many)
+    monkeypatch.setattr("lrwidget.curve.search.LONGEST", many)
+    runner = begun(budget=3 * many)
+
+    def rows() -> list[int]:
+        return [len(trial.records) for trial in list(runner.result.trials)]
+
+    until(lambda: len(rows()) == 3 and all(rows()))
     runner.pause()
-    gate.let(3)  # the step that each was in the middle of
     until(lambda: runner.state is RunState.PAUSED)
+    kept = rows()
     runner.resume()
-    until(lambda: runner.state is RunState.RUNNING)
+    until(lambda: runner.state is RunState.RUNNING and min(rows()) > max(kept))
     runner.stop()
-    gate.let(4)
     result = runner.wait(TIMEOUT)
     assert result.stop_reason == "stopped"
     assert runner.state is RunState.STOPPED
-    assert {len(trial.records) for trial in result.trials} <= {3, 4}
+    assert max(rows()) < many
+    assert {trial.records.stop_reason for trial in result.trials} == {"stopped"}
 
 
 def test_an_error_on_a_worker_ends_it_in_its_words() -> None:
