@@ -14,9 +14,7 @@ from lrwidget.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from lrwidget.curve.suggest import suggest
-    from lrwidget.engine.check import check_lrs
-    from lrwidget.engine.refine import refine
-    from lrwidget.find import lr_find
+    from lrwidget.find import check_lrs, lr_find, refine
     from lrwidget.records.records import LRRecords
     from lrwidget.task.task import TrainingTask
     from lrwidget.widget.widget import LRFinderWidget
@@ -37,9 +35,9 @@ _MODULES = {
     "LRFinderWidget": "lrwidget.widget.widget",
     "LRRecords": "lrwidget.records.records",
     "TrainingTask": "lrwidget.task.task",
-    "check_lrs": "lrwidget.engine.check",
+    "check_lrs": "lrwidget.find",
     "lr_find": "lrwidget.find",
-    "refine": "lrwidget.engine.refine",
+    "refine": "lrwidget.find",
     "suggest": "lrwidget.curve.suggest",
 }
 

@@ -1,20 +1,27 @@
-"""The range test for scripts: a progress bar instead of a widget."""
+"""For scripts: the range test with a progress bar instead of a widget, and trials after it."""
 
 import contextlib
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from lrwidget.arguments import task_and_options
 from lrwidget.curve.search import BUDGET, LENGTH
+from lrwidget.engine import check as checks
+from lrwidget.engine import refine as refinements
 from lrwidget.engine.error_notes import note_ending
 from lrwidget.engine.refine import refine_all, refinement_of, refuse_at_the_door
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_rank
+from lrwidget.records.check_results import CheckResults
 from lrwidget.records.jsonl import Log
 from lrwidget.records.records import LRRecords
+from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
+from lrwidget.task.options import SWEEP_OPTIONS
+from lrwidget.task.task import TrainingTask
 
 
 def lr_find(
@@ -101,6 +108,71 @@ def lr_find(
     if records.stop_reason is None:  # interrupted before the first step
         records.stop_reason = StopReason.STOPPED
     return records
+
+
+def refine(
+    task: Any,
+    records: LRRecords | None = None,
+    budget: int = BUDGET,
+    planned_steps: int | None = None,
+    held_out: Any = None,
+    **given: Any,
+) -> Refinement:
+    """Try rates around the suggestion in short trials, and restore the task afterwards.
+
+    Args:
+        task: a TrainingTask, or what `lr_find` takes as its model.
+        records: records of a sweep of this task; without them a sweep of 100 steps is run first.
+        budget: upper limit of the optimizer steps, including those of the sweep.
+        planned_steps: steps of the planned training. The longer it is than the trials, the lower
+            the rate, and the longer they may become. Without it the rate is .15 decades below the
+            best trial.
+        held_out: the data for comparing trials, which they do not train on: data, indices of the
+            data set, or a share of it. By default the validation data of the task or its framework
+            (`val_data`, `eval_dataset`, ...), else a fifth of its data, at most 512 samples. Give
+            it where samples depend on each other (several of one patient, pairs that share an
+            item).
+        given: what `lr_find` takes beside the model, by name: optimizer, loss_fn, trainer, ...
+
+    Returns:
+        The result: `.lr`, `.confidence`, `.reason`, `.steps`, `.frame`, `.summary`. The records
+        also hold it as `refinement`. A KeyboardInterrupt ends the search and keeps its results.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
+        Exception: whatever the task raises.
+    """
+    made = _task_of(task, given)
+    return refinements.refine(made, records, budget, planned_steps, held_out)
+
+
+def check_lrs(task: Any, lrs: Sequence[float], steps: int = 100, **given: Any) -> CheckResults:
+    """Train `steps` steps at each rate from the task's present state, and restore that state.
+
+    The rates are ranked by the loss on the validation data of the task or its framework, if there
+    is any, else by the training loss.
+
+    Args:
+        task: a TrainingTask, or what `lr_find` takes as its model.
+        lrs: learning rates for the first param group; the others keep their ratio to it.
+        steps: optimizer steps at each rate, at least 2.
+        given: what `lr_find` takes beside the model, by name: optimizer, loss_fn, trainer, ...
+
+    Returns:
+        The results. A KeyboardInterrupt ends the check and returns the results so far.
+
+    Raises:
+        TypeError, ValueError: an invalid argument; the message says what is expected.
+        Exception: any exception of the task.
+    """
+    return checks.check_lrs(_task_of(task, given), lrs, steps)
+
+
+def _task_of(task: Any, given: dict[str, Any]) -> TrainingTask:
+    for name in SWEEP_OPTIONS:
+        if name in given:
+            raise TypeError(f"{name} is an option of a sweep; give it to lr_find")
+    return task_and_options(task, **given)[0]
 
 
 def _progress_bar(total: int) -> Any:

@@ -63,9 +63,10 @@ class AccelerateTask(FrameworkTask):
         super().__init__(
             model,
             optimizer.optimizer,
-            StepData(loader, self._steps),
+            StepData(loader, self._steps, self._private_loaders.close),
             self._train,
             optimizer.accelerator_state.device,
+            evaluate=self._measure,
         )
         self.loss_fn = loss_fn
         self.scaler: Any = optimizer.scaler
@@ -85,12 +86,26 @@ class AccelerateTask(FrameworkTask):
             stack.callback(self._clean_up)
             yield
 
+    @property
+    def read_from(self) -> Any:
+        """The private copy of the prepared loader, in a session."""
+        return self._loader if self._reading is None else self._reading
+
+    @property
+    def counters(self) -> list[Any]:
+        """Accelerate's shared state, and the prepared optimizer."""
+        return [self._state, self._prepared]
+
     def _clean_up(self) -> None:
         self._private_loaders.close()
         self._reading = None
 
     def _steps(self) -> Iterator[StepBatches]:
         return grouped(self._reading, self._state.num_steps)
+
+    def _measure(self, batch: Any) -> torch.Tensor:
+        _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
+        return expect_tensor(loss, "the model" if self.loss_fn is None else "loss_fn")
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         losses = []

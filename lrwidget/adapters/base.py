@@ -1,14 +1,18 @@
 """Base class and helpers of the tasks made from other frameworks' objects."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lrwidget.backup.interrupts import finish
 from lrwidget.data.batches import end_workers
+from lrwidget.data.passed_over import MOST, rows_of
+from lrwidget.restore.attributes import remember_attributes
 from lrwidget.task.task import TrainingTask
 
 
@@ -25,15 +29,62 @@ class StepBatches:
         self.batches: Iterable[Any] = batches
 
 
+class ValidationBatch:
+    """A batch of a framework's validation data, opaque to the engine: the framework moves it.
+
+    Args:
+        batch: the batch, as the loader yields it.
+        source: number of its loader.
+        number: number of the batch in its loader.
+    """
+
+    __slots__ = ("batch", "number", "source")
+
+    def __init__(self, batch: Any, source: int = 0, number: int = 0) -> None:
+        self.batch: Any = batch
+        self.source: int = source
+        self.number: int = number
+
+
+class ValidationData:
+    """The first batches of a framework's validation loaders, about 512 samples in all.
+
+    Args:
+        loaders: loaders that nobody else reads.
+    """
+
+    def __init__(self, loaders: Sequence[Any]) -> None:
+        self.loaders = loaders
+
+    def __iter__(self) -> Iterator[ValidationBatch]:
+        for source, loader in enumerate(self.loaders):
+            samples = 0
+            batches = iter(loader)
+            try:
+                for number, batch in enumerate(batches):
+                    yield ValidationBatch(batch, source, number)
+                    samples += rows_of(batch)
+                    if samples * len(self.loaders) >= MOST:
+                        break
+            finally:
+                end_workers(batches)
+
+
 class StepData:
     """A framework's loader, read one optimizer step at a time.
 
     Args:
         loader: the loader; its batch size and random generators are those of this object.
         steps: returns an iterator of the steps of one pass over the loader.
+        close: called when no more steps are read, to end the workers of the loader.
     """
 
-    def __init__(self, loader: Any, steps: Callable[[], Iterator[StepBatches]]) -> None:
+    def __init__(
+        self,
+        loader: Any,
+        steps: Callable[[], Iterator[StepBatches]],
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
         self.loader = loader
         self.batch_size: Any = getattr(loader, "batch_size", None)
         # The engine seeds and restores the generators of these attributes.
@@ -41,9 +92,21 @@ class StepData:
         self.sampler: Any = getattr(loader, "sampler", None)
         self.batch_sampler: Any = getattr(loader, "batch_sampler", None)
         self._steps = steps
+        self._close = close
 
     def __iter__(self) -> Iterator[StepBatches]:
-        return self._steps()
+        return _Reading(self._steps(), self._close)
+
+
+class _Reading(Iterator[StepBatches]):
+    """The steps of a pass; the engine ends their workers as those of a DataLoader."""
+
+    def __init__(self, steps: Iterator[StepBatches], close: Callable[[], object]) -> None:
+        self._steps = steps
+        self._shutdown_workers = close
+
+    def __next__(self) -> StepBatches:
+        return next(self._steps)
 
 
 class FrameworkTask(TrainingTask):
@@ -55,10 +118,14 @@ class FrameworkTask(TrainingTask):
         data: the batches of the steps.
         train: performs one optimizer step; returns the mean of the losses of its batches.
         device: the device of the sweep.
-        evaluate: returns the loss of one batch of the loader without training; None if unknown.
+        evaluate: returns the loss of one batch without training: a `ValidationBatch`, or a batch as
+            the loader yields it. None if nothing tells the loss.
     """
 
     reads_itself = True
+
+    # Attributes of this task that change during the steps, restored between trials.
+    counted: tuple[str, ...] = ("_passes",)
 
     def __init__(
         self,
@@ -83,6 +150,29 @@ class FrameworkTask(TrainingTask):
     def read_from(self) -> Any:
         """The framework's loader, of which this task has a private one in a session."""
         return self.data.loader
+
+    @property
+    def validation(self) -> Any:
+        """The framework's own validation data, in a session; None without any."""
+        return None
+
+    @property
+    def counters(self) -> Iterable[Any]:
+        """The framework's objects whose attributes change during the steps, in a session."""
+        return ()
+
+    def remember(self) -> Callable[[], object]:
+        """Save the counters of the framework's loop; return a function that restores them."""
+        own = {name: vars(self)[name] for name in self.counted if name in vars(self)}
+        own |= {name: list(value) for name, value in own.items() if isinstance(value, list)}
+        restore = [remember_attributes(thing) for thing in self.counters]
+
+        def put_back() -> None:
+            for name, value in own.items():
+                vars(self)[name] = list(value) if isinstance(value, list) else value
+            finish(restore)
+
+        return put_back
 
 
 class OptimizerStandIn(torch.optim.Optimizer):
@@ -113,7 +203,9 @@ class PrivateLoaders:
     """
 
     def __init__(self) -> None:
-        self._opened: list[Any] = []
+        self._opened: dict[int, Any] = {}  # the iterator of each copy, by its number
+        self._numbers = count()
+        self._copies: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def of(self, loader: Any) -> Any:
         """Return a private copy of a DataLoader; any other object unchanged."""
@@ -121,22 +213,28 @@ class PrivateLoaders:
             return loader
         copied: Any = object.__new__(type(loader))
 
+        number = next(self._numbers)
+
         def opened() -> Any:
-            iterator = type(loader)._get_iterator(copied)
-            self._opened.append(iterator)
-            return iterator
+            # A pass that is not read past its last batch leaves its workers.
+            end_workers(self._opened.pop(number, None))
+            self._opened[number] = type(loader)._get_iterator(copied)
+            return self._opened[number]
 
         vars(copied).update(vars(loader), _iterator=None, _get_iterator=opened)
+        self._copies.add(copied)
         inner = vars(loader).get("base_dataloader")  # Accelerate's loaders wrap another
         if inner is not None:
             vars(copied)["base_dataloader"] = self.of(inner)
         return copied
 
     def close(self) -> None:
-        """End all worker processes and pinning threads."""
-        for iterator in self._opened:
+        """End all worker processes and pinning threads; the copies can be read again."""
+        for iterator in self._opened.values():
             end_workers(iterator)
         self._opened.clear()
+        for copied in self._copies:
+            vars(copied)["_iterator"] = None  # persistent workers have ended, too
 
 
 def expect_tensor(loss: Any, giver: str) -> torch.Tensor:

@@ -7,7 +7,7 @@ no others, such as recorders, trackers, loggers and schedulers.
 import copy
 import random
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -21,8 +21,11 @@ from lrwidget.adapters.base import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    ValidationBatch,
+    ValidationData,
     mean_of,
 )
+from lrwidget.data.held_out import OwnIndices
 from lrwidget.restore.attributes import put_back_after
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
@@ -64,7 +67,9 @@ class FastaiTask(FrameworkTask):
         self._passes = 0
         # A Learner creates its optimizer in `fit`; until then the task has this one.
         self._stand_in = OptimizerStandIn([(list(learn.model.parameters()), 0.0)])
-        super().__init__(learn.model, self._stand_in, self._data(), self._train)
+        super().__init__(
+            learn.model, self._stand_in, self._data(), self._train, evaluate=self._measure
+        )
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -78,6 +83,9 @@ class FastaiTask(FrameworkTask):
             # A copied callback shares the containers of the given one.
             stack.enter_context(put_back_after(modules, [loader, *learn.cbs]))
             stack.enter_context(_same_order(loader))
+            for other in self._valid():
+                stack.enter_context(put_back_after([], [other]))
+                stack.enter_context(_same_order(other))
             stack.callback(self._clean_up)
             self._private = private = self._private_learner()
             self._begin(private)
@@ -86,7 +94,36 @@ class FastaiTask(FrameworkTask):
             self.device = next(private.model.parameters()).device
             scalers = (getattr(callback, "scaler", None) for callback in private.cbs)
             self.scaler = next((scaler for scaler in scalers if scaler is not None), None)
+            self.trained_beside: Sequence[Any] = (private.opt, *modules)
             yield
+
+    validation_name = "learn.dls.valid"
+
+    @property
+    def read_from(self) -> "_Indexed":
+        """The Learner's training loader."""
+        return _Indexed(self._loader)
+
+    @property
+    def validation(self) -> ValidationData | None:
+        """The Learner's validation data."""
+        loaders = self._valid()
+        return ValidationData(loaders) if loaders else None
+
+    def _valid(self) -> list[Any]:
+        loaders = list(self._learn.dls.loaders)[1:2]
+        return [loader for loader in loaders if loader.n is None or len(loader) > 0]
+
+    def held_out_loader(self, data: Any) -> Any:
+        """Return the batches of a fastai loader, or of a data set."""
+        if isinstance(data, sys.modules["fastai.data.load"].DataLoader):
+            return ValidationData([data])
+        return super().held_out_loader(data)
+
+    @property
+    def counters(self) -> list[Any]:
+        """The private Learner and its callbacks."""
+        return [self._private, *self._private.cbs]
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `learn.lr`, which `fit` trains with; a slice keeps its ratio and begins at `lr`."""
@@ -153,19 +190,23 @@ class FastaiTask(FrameworkTask):
             for context in filter(None, contexts):
                 context.__exit__(None, None, None)
         self._private = self._watch = None
-        if isinstance(self._reading, Generator):
-            self._reading.close()  # its workers end with it
-        self._reading = iter(())
-        self._private_loaders.close()
+        self._end_pass()
         self._loader = self._learn.dls.train
         self.optimizer, self.data, self.scaler = self._stand_in, self._data(), None
+        self.trained_beside = ()
 
     # -- one step -------------------------------------------------------------------------------
 
     def _data(self) -> StepData:
-        data = StepData(self._loader, self._steps)
+        data = StepData(self._loader, self._steps, self._end_pass)
         data.batch_size, data.generator = getattr(self._loader, "bs", data.batch_size), self._seed
         return data
+
+    def _end_pass(self) -> None:
+        if isinstance(self._reading, Generator):
+            self._reading.close()  # its workers end with it
+        self._reading = iter(())
+        self._private_loaders.close()
 
     def _steps(self) -> Iterator[StepBatches]:
         loader = self._loader
@@ -204,6 +245,21 @@ class FastaiTask(FrameworkTask):
         inputs = getattr(self._private.dls, "n_inp", 1 if len(batch) == 1 else len(batch) - 1)
         return int(sys.modules["fastai.torch_core"].find_bs(batch[inputs:]))
 
+    def _measure(self, batch: Any) -> torch.Tensor:
+        """Return the loss of a batch as in fastai's validation, without a backward pass."""
+        private, watch = self._private, self._watch
+        given = batch.batch if isinstance(batch, ValidationBatch) else batch
+        watch.losses.clear()
+        private.training = False
+        try:
+            private.one_batch(0, given)
+        finally:
+            private.training = True
+        if not watch.losses:
+            raise TypeError("the Learner computed no loss; a batch of held-out data needs a target")
+        loss: torch.Tensor = watch.losses[-1]
+        return loss
+
     def _train(self, step: StepBatches) -> torch.Tensor:
         private, watch = self._private, self._watch
         private.opt.set_hyper("lr", [float(group["lr"]) for group in self.optimizer.param_groups])
@@ -216,6 +272,48 @@ class FastaiTask(FrameworkTask):
         if watch.stepped:
             self.optimizer.step()
         return mean_of(watch.losses)
+
+
+class _Indexed(OwnIndices):
+    """The samples of a fastai loader."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loader)
+
+    def pool(self) -> Sequence[Any] | None:
+        """Return the indices of its data set; None if it can only be iterated."""
+        known = self._loader.indexed and self._loader.n is not None
+        return range(self._loader.n) if known else None
+
+    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
+        """Read the batches of some indices in this process."""
+        loader, own = self._loader, vars(self._loader)
+        before = dict(own)
+        own.update(get_idxs=lambda: list(indices), drop_last=False)
+        try:
+            with loader.fake_l.no_multiproc():
+                return list(loader)
+        finally:
+            own.clear()
+            own.update(before)
+
+    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
+        """Skip some indices, in the order that the loader gives them."""
+        loader, own = self._loader, vars(self._loader)
+        given = own.get("get_idxs")
+        every = loader.get_idxs
+        own["get_idxs"] = lambda: [index for index in every() if index not in indices]
+
+        def put_back() -> None:
+            own.pop("get_idxs", None)
+            if given is not None:
+                own["get_idxs"] = given
+
+        stack.callback(put_back)
+        return self
 
 
 def _watcher() -> Any:

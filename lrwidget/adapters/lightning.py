@@ -21,11 +21,15 @@ from lrwidget.adapters.base import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    ValidationBatch,
+    ValidationData,
     mean_of,
     samplers_of,
 )
-from lrwidget.adapters.lightning_strategy import refuse_processes, strategy_like
+from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
+from lrwidget.adapters.lightning_trainer import end_fetching, private_trainer
+from lrwidget.adapters.lightning_validation import LightningMeasure, progress_of, validation_loaders
 from lrwidget.data.batches import Exhausted, loader_generators
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
@@ -98,7 +102,15 @@ class LightningTask(FrameworkTask):
         trainable = [p for p in module.parameters() if p.requires_grad]
         # The optimizer is created in a session; until then the task has this one.
         self._stand_in = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
-        super().__init__(module, self._stand_in, StepData(data, self._steps), self._train)
+        self._measure = LightningMeasure(self._package, module, trainer)
+        super().__init__(
+            module,
+            self._stand_in,
+            StepData(data, self._steps),
+            self._train,
+            evaluate=self._evaluate if self._measure.possible else None,
+        )
+        self._validation_loaders = 1
         self.optimizer_is_ours = True
         if trainer is not None and trainer.world_size > 1:
             self._join_processes()
@@ -111,7 +123,7 @@ class LightningTask(FrameworkTask):
             stack.enter_context(put_back_after([self._module]))
             stack.enter_context(quiet(self._package))
             stack.enter_context(unpatched_loaders())
-            trainer = self._private_trainer()
+            trainer = private_trainer(self._package, self._trainer, self._watch.callback)
             self._private = trainer
             stack.callback(self._clean_up)
             self._set_up(trainer, stack)
@@ -153,54 +165,12 @@ class LightningTask(FrameworkTask):
 
     # -- the private Trainer --------------------------------------------------------------------
 
-    def _private_trainer(self) -> Any:
-        pl = sys.modules[self._package]
-        loggers = import_module(f"{self._package}.loggers.logger")
-        options: dict[str, Any] = {
-            "callbacks": [self._watch.callback],
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-            "limit_val_batches": 0,
-            "devices": 1,
-        }
-        given = self._trainer
-        if given is not None:
-            device = given.strategy.root_device
-            options |= {
-                "accelerator": device.type,
-                "devices": 1 if device.index is None else [device.index],
-                "use_distributed_sampler": given._accelerator_connector.use_distributed_sampler,
-                # A copy, since its loss scaler is state of the given Trainer.
-                "plugins": [copy.deepcopy(given.precision_plugin)],
-                # A module may use self.logger: give it one that discards everything.
-                "logger": loggers.DummyLogger() if given.loggers else False,
-                "log_every_n_steps": 1,
-                "accumulate_grad_batches": _accumulation(pl, given),
-                "gradient_clip_val": given.gradient_clip_val,
-                "gradient_clip_algorithm": given.gradient_clip_algorithm,
-                "limit_train_batches": given.limit_train_batches,
-                "overfit_batches": given.overfit_batches,
-                "max_epochs": given.max_epochs,
-                "max_steps": given.max_steps,
-                "detect_anomaly": given._detect_anomaly,
-                "default_root_dir": given.default_root_dir,
-            }
-            if given.world_size > 1:
-                options |= {
-                    "strategy": strategy_like(given.strategy),
-                    "devices": given.strategy.num_processes,
-                    "num_nodes": given.num_nodes,
-                    "sync_batchnorm": given.strategy._layer_sync is not None,
-                }
-        return pl.Trainer(**options)
-
     def _join_processes(self) -> None:
         """Initialize the process group, as `fit` would, unless done; `fit` uses it later."""
         with quiet(self._package), put_back_after([]):
-            self._private_trainer().strategy.setup_environment()
+            private_trainer(
+                self._package, self._trainer, self._watch.callback
+            ).strategy.setup_environment()
 
     def _set_up(self, trainer: Any, stack: ExitStack) -> None:
         """Set up the Trainer as `Trainer.fit` does before its first batch."""
@@ -258,7 +228,8 @@ class LightningTask(FrameworkTask):
         samplers = [s for loader in loaders.flattened for s in samplers_of(loader)]
         generators = [g for loader in loaders.flattened for g in loader_generators(loader)]
         stack.enter_context(put_back_after([], samplers, generators))
-        self.data = StepData(loaders.flattened[0] if loaders.flattened else None, self._steps)
+        first = loaders.flattened[0] if loaders.flattened else None
+        self.data = StepData(first, self._steps, self._end_pass)
         self.data.loader = loaders.flattened
 
     def _clean_up(self) -> None:
@@ -269,10 +240,49 @@ class LightningTask(FrameworkTask):
         self._pass_begun_early = self._cut_short = False
         self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
         self.data: Any = StepData(self._given_data, self._steps)
-        if trainer.fit_loop._data_fetcher is not None:
-            trainer.fit_loop._data_fetcher.teardown()
+        end_fetching(trainer)
         self._private_loaders.close()
         self._watch.losses.clear()
+
+    def _end_pass(self) -> None:
+        end_fetching(self._private)
+        self._private_loaders.close()
+
+    # -- held-out data --------------------------------------------------------------------------
+
+    validation_name = "val_dataloader"
+    tells_loss_if = "give the module a validation_step that returns or logs its loss"
+    counted: tuple[str, ...] = ("_passes", "_pass_begun_early", "_cut_short", "_modes")
+
+    @property
+    def read_from(self) -> Any:
+        """The private copy of the training loader, in a session; nothing if there are several."""
+        loaders = self.data.loader
+        if isinstance(loaders, list):
+            return loaders[0] if len(loaders) == 1 else _SeveralLoaders()
+        return loaders
+
+    @property
+    def validation(self) -> ValidationData | None:
+        """The `val_dataloader` of the datamodule or module, or what the Trainer was fitted with."""
+        loaders = validation_loaders(self._package, self._private, self._trainer)
+        self._validation_loaders = len(loaders)
+        if not loaders:
+            return None
+        return ValidationData([self._private_loaders.of(loader) for loader in loaders])
+
+    @property
+    def counters(self) -> list[Any]:
+        """The progress of the private Trainer's loops."""
+        loop = self._private.fit_loop
+        return [loop.epoch_loop, *progress_of(loop)]
+
+    def _evaluate(self, batch: Any) -> Any:
+        if isinstance(batch, ValidationBatch):
+            given, source, number = batch.batch, batch.source, batch.number
+        else:
+            given, source, number = batch, 0, 0
+        return self._measure(self._private, given, source, number, self._validation_loaders)
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -288,11 +298,12 @@ class LightningTask(FrameworkTask):
     def _begin_pass(self) -> None:
         loop = self._private.fit_loop
         set_epoch = import_module(f"{self._package}.loops.fit_loop")._set_sampler_epoch
-        if loop._combined_loader is None:
+        fresh = loop._combined_loader is None
+        if fresh:
             loop.setup_data()  # this begins the first pass
         for loader in loop._combined_loader.flattened:
             set_epoch(loader, self._passes)
-        if self._passes:
+        if not fresh:
             iter(loop._data_fetcher)
         self._passes += 1
         self._cut_short = False
@@ -370,6 +381,10 @@ class _Watch:
         self.callback: Any = type("Watch", (base,), hooks)()
 
 
+class _SeveralLoaders:
+    """In place of several training loaders, whose batches are combined."""
+
+
 def _package_of(module: Any) -> str:
     names = (base.__module__ for base in type(module).__mro__ if base.__name__ == "LightningModule")
     return "pytorch_lightning" if next(names).startswith("pytorch_") else "lightning.pytorch"
@@ -377,14 +392,6 @@ def _package_of(module: Any) -> str:
 
 def _has_loader(pl: Any, module: Any) -> bool:
     return type(module).train_dataloader is not pl.LightningModule.train_dataloader
-
-
-def _accumulation(pl: Any, trainer: Any) -> int:
-    """Return the number of accumulated batches; with a scheduler that of the first epoch."""
-    for callback in trainer.callbacks:
-        if isinstance(callback, pl.callbacks.GradientAccumulationScheduler):
-            return int(callback.get_accumulate_grad_batches(0))
-    return int(trainer.accumulate_grad_batches)
 
 
 def _holds(owner: Any, name: str) -> bool:

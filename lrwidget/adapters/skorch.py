@@ -5,7 +5,7 @@ on a shallow copy without callbacks, except skorch's callback for gradient clipp
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from lrwidget.adapters.base import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    ValidationBatch,
+    ValidationData,
     expect_tensor,
 )
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
@@ -45,7 +47,7 @@ class SkorchTask(FrameworkTask):
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
             private.check_data(X, y)
-            training, _ = private.get_split_datasets(X, y)
+            training, self._valid = private.get_split_datasets(X, y)
             self._loader = self._private_loaders.of(private.get_iterator(training, training=True))
         names = [*private._modules, *private._criteria]
         parts = {name: getattr(private, name + "_") for name in names}
@@ -54,8 +56,9 @@ class SkorchTask(FrameworkTask):
             n: part for n, part in self._modules.items() if any(True for _ in part.parameters())
         }
         model = next(iter(trained.values())) if len(trained) == 1 else nn.ModuleDict(trained)
-        data = StepData(self._loader, self._steps)
-        super().__init__(model, private.optimizer_, data, self._train)
+        data = StepData(self._loader, self._steps, self._private_loaders.close)
+        super().__init__(model, private.optimizer_, data, self._train, evaluate=self._measure)
+        self.trained_beside: Sequence[Any] = tuple(self._modules.values())
         others = [name for name in private._optimizers if name != "optimizer"]
         self.other_optimizers: tuple[Any, ...] = tuple(
             getattr(private, name + "_") for name in others
@@ -69,6 +72,28 @@ class SkorchTask(FrameworkTask):
             stack.enter_context(at_initial_rates([self.optimizer, *self.other_optimizers]))
             stack.callback(self._private_loaders.close)
             yield
+
+    validation_name = "the net's validation split"
+
+    @property
+    def validation(self) -> ValidationData | None:
+        """The part that the net's `train_split` keeps for validation."""
+        if self._valid is None:
+            return None
+        loader = self._private.get_iterator(self._valid, training=False)
+        return ValidationData([self._private_loaders.of(loader)])
+
+    def held_out_loader(self, data: Any) -> Any:
+        """Return batches of `(X, y)` or of a data set, as the net's iterator makes them."""
+        private = self._private
+        x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+        loader = private.get_iterator(private.get_dataset(x, y), training=False)
+        return ValidationData([self._private_loaders.of(loader)])
+
+    @property
+    def counters(self) -> list[Any]:
+        """The private net."""
+        return [self._private]
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `net.lr`, `optimizer__lr` if it is set, and the optimizer of an initialized net."""
@@ -85,6 +110,12 @@ class SkorchTask(FrameworkTask):
     def _steps(self) -> Iterator[StepBatches]:
         for batch in self._loader:
             yield StepBatches([batch])
+
+    def _measure(self, batch: Any) -> torch.Tensor:
+        given = batch.batch if isinstance(batch, ValidationBatch) else batch
+        result = self._private.validation_step(given)
+        loss = result.get("loss") if isinstance(result, Mapping) else None
+        return expect_tensor(loss, f"{type(self._private).__name__}.validation_step")
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         (batch,) = step.batches

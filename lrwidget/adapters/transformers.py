@@ -19,6 +19,9 @@ from lrwidget.adapters.base import (
     PrivateLoaders,
     StepBatches,
     StepData,
+    ValidationBatch,
+    ValidationData,
+    expect_tensor,
 )
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
@@ -71,6 +74,7 @@ class TransformersTask(FrameworkTask):
             StepData(None, self._steps),
             self._train,
             trainer.args.device,
+            evaluate=self._measure,
         )
         # Further modules of the step, such as a loss or a teacher, are restored, too.
         self.loss_fn: nn.ModuleList = nn.ModuleList(_other_modules(trainer))
@@ -100,8 +104,37 @@ class TransformersTask(FrameworkTask):
             self._sync_before_backward(private.accelerator)
             private.model_wrapped = self._model
             self.scaler = private.accelerator.scaler
-            self.data = StepData(self._loader, self._steps)
+            self.data = StepData(self._loader, self._steps, self._private_loaders.close)
             yield
+
+    validation_name = "eval_dataset"
+
+    @property
+    def validation(self) -> ValidationData | None:
+        """The Trainer's `eval_dataset`; if it is a dict of data sets, all of them."""
+        private = self._private
+        given = private.eval_dataset
+        if given is None:
+            return None
+        names: list[Any] = [None]
+        if isinstance(given, dict) and not hasattr(given, "column_names"):
+            names = list(given)
+        loaders = [private.get_eval_dataloader(name) for name in names]
+        return ValidationData([self._private_loaders.of(loader) for loader in loaders])
+
+    def held_out_loader(self, data: Any) -> Any:
+        """Return batches of a data set, collated as the Trainer's `eval_dataset`."""
+        if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+            loader = self._private.get_eval_dataloader(data)
+            return ValidationData([self._private_loaders.of(loader)])
+        return super().held_out_loader(data)
+
+    @property
+    def counters(self) -> list[Any]:
+        """The private Trainer with what it counts."""
+        private = self._private
+        accelerator = private.accelerator
+        return [private, private.state, private.control, accelerator, accelerator.gradient_state]
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `TrainingArguments.learning_rate`, and the rate of an existing optimizer."""
@@ -145,6 +178,17 @@ class TransformersTask(FrameworkTask):
             if not group:
                 return
             yield StepBatches([group, items])
+
+    def _measure(self, batch: Any) -> torch.Tensor:
+        """Return the loss of a batch as `evaluate` computes it."""
+        private, model = self._private, self._model
+        inputs = batch.batch if isinstance(batch, ValidationBatch) else batch
+        loss, *_ = private.prediction_step(model, inputs, prediction_loss_only=True)
+        if loss is None:  # it sees no labels
+            inputs = private._prepare_inputs(inputs)
+            with private.compute_loss_context_manager():
+                loss = private.compute_loss(model, inputs)
+        return expect_tensor(loss, f"{type(private).__name__}.prediction_step").mean()
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         """Train on the batches of one update as the Trainer's loop does."""

@@ -1,22 +1,15 @@
 """Held-out data for comparing trials: validation data, or a share of the training data."""
 
-import operator
+import abc
 import random
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    IterableDataset,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-)
+from torch.utils.data import DataLoader, IterableDataset
 
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import as_loader, end_workers
@@ -28,6 +21,7 @@ from lrwidget.data.passed_over import (
     read_batches,
 )
 from lrwidget.data.reading import IndexedLoader
+from lrwidget.data.without import all_of, as_key, base_of, innermost, samplers_without
 
 SHARE = 0.2
 # Upper limit of the indices that are read from a user's own sampler, which may be endless.
@@ -62,7 +56,12 @@ class HeldOut:
 
 
 def held_out_of(
-    loader: Any, wanted: Any = None, val_data: Any = None, *, own_step: bool = False
+    loader: Any,
+    wanted: Any = None,
+    val_data: Any = None,
+    *,
+    name: str = "val_data",
+    as_batches: Callable[[Any], Any] | None = None,
 ) -> HeldOut:
     """Choose the held-out data.
 
@@ -71,17 +70,19 @@ def held_out_of(
         wanted: the user's `held_out`: data, indices of samples (of batches if the loader has no
             samples), a share between 0 and 1, or None for a fifth, at most 512 samples.
         val_data: a loader of validation data, or None; used if `wanted` is None.
-        own_step: whether the user's own step reads the batches; see `as_loader`.
+        name: what `val_data` is called.
+        as_batches: makes batches of the data that the user gave; by default `as_loader`.
 
     Raises:
         TypeError, ValueError: `wanted` is invalid, or the loader cannot leave it out.
     """
     if wanted is None and val_data is not None:
-        return _given(val_data, "val_data")
+        return _given(val_data, name)
     share = _share(wanted)
     indices = None if share is not None else _indices(wanted)
     if share is None and indices is None:
-        return _given(as_loader(wanted, 32, None, own_step=own_step, name="held_out"), "held_out")
+        make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
+        return _given(make(wanted), "held_out")
     pool = _pool(loader)
     if pool is None:
         return _by_position(loader, share, indices)
@@ -145,8 +146,10 @@ def _given(loader: Any, name: str) -> HeldOut:
 # -- by index ------------------------------------------------------------------------------------
 
 
-def _pool(loader: Any) -> list[Any] | None:
+def _pool(loader: Any) -> Sequence[Any] | None:
     """Return the indices that a pass over a loader may read; None if it has none."""
+    if isinstance(loader, OwnIndices):
+        return loader.pool()
     loader = base_of(loader)
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
@@ -156,16 +159,15 @@ def _pool(loader: Any) -> list[Any] | None:
                 end_workers(iter(loader))  # sets `asked.kind`
         if loader.asked.kind != "sample":
             return None
-    own = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    inner: Any = own.sampler if type(own) is BatchSampler else own
-    if type(inner) in (RandomSampler, SequentialSampler):
-        return list(range(len(inner.data_source)))
-    in_batches = loader.batch_sampler is not None and inner is own
+    inner, in_batches = innermost(loader)
+    known = all_of(inner)
+    if known is not None:
+        return known
     found: dict[Hashable, None] = {}
     with unmoved():
         for item in islice(inner, MOST_INDICES):
             try:
-                found.update(dict.fromkeys(map(_key, item if in_batches else [item])))
+                found.update(dict.fromkeys(map(as_key, item if in_batches else [item])))
             except TypeError:  # the indices cannot be hashed
                 return None
     return list(found) or None
@@ -177,7 +179,8 @@ def _by_index(
     inner = base_of(loader)
     if indices is not None:
         held = list(dict.fromkeys(indices))
-        unknown = sorted(set(held) - set(pool), key=str)
+        known = pool if isinstance(pool, range) else set(pool)
+        unknown = sorted((index for index in held if index not in known), key=str)
         if unknown:
             raise ValueError(
                 f"held_out names the index {unknown[0]!r}, which the training data does not have; "
@@ -188,10 +191,11 @@ def _by_index(
         assert share is not None
         wanted = max(1, int(share * len(pool)))
         if capped:
-            single = inner.batch_sampler is None  # each index may be a whole batch
+            single = getattr(inner, "batch_sampler", inner) is None  # each index may be a batch
             wanted = min(wanted, MOST_BATCHES if single else MOST)
         # Sorted, so that the choice does not depend on how a sampler was shuffled.
-        held = random.Random(SEED).sample(sorted(pool, key=_order), wanted)
+        ordered = pool if isinstance(pool, range) else sorted(pool, key=_order)
+        held = random.Random(SEED).sample(ordered, wanted)
         words = f"{wanted} of {len(pool)} samples, chosen at random"
     if len(held) >= len(pool):
         raise ValueError(
@@ -199,21 +203,15 @@ def _by_index(
             "val_data, or held_out= with data of its own"
         )
     kept_out = frozenset(held)
-    rest = len(pool) - len(held)
+    if isinstance(loader, OwnIndices):
+        own = loader
+        return HeldOut(
+            words, lambda: own.batches_of(held), lambda _, stack: own.leave_out(kept_out, stack)
+        )
 
     def leave_out(private: Any, stack: ExitStack) -> Any:
         one: Any = base_of(private)
-        changed: dict[str, Any] = {}
-        if one.batch_sampler is None:
-            changed["sampler"] = _Without(one.sampler, kept_out)
-        elif type(one.batch_sampler) is BatchSampler:
-            own = one.batch_sampler
-            plain = _Without(own.sampler, kept_out)
-            # The rest may be smaller than one batch; dropping it would leave no data.
-            last = own.drop_last and rest >= own.batch_size
-            changed["batch_sampler"] = BatchSampler(plain, own.batch_size, last)
-        else:
-            changed["batch_sampler"] = _BatchesWithout(one.batch_sampler, kept_out)
+        changed = samplers_without(one, kept_out, pool)
         before = {name: vars(one)[name] for name in changed}
         stack.callback(vars(one).update, before)
         # Setting these attributes on a DataLoader raises.
@@ -223,54 +221,8 @@ def _by_index(
     return HeldOut(words, lambda: read_batches(_of_indices(inner, held), None), leave_out)
 
 
-def base_of(loader: Any) -> Any:
-    """Return the loader that has the data set: Accelerate's loaders wrap another."""
-    held = getattr(loader, "__dict__", {})
-    return held.get("base_dataloader", loader)
-
-
-class _Without(Sampler[Any]):
-    """A sampler without some of its indices; other attributes are those of the sampler."""
-
-    def __init__(self, sampler: Any, held: Collection[Any]) -> None:
-        self._inner = sampler
-        self._held = held
-
-    def __iter__(self) -> Iterator[Any]:
-        return (index for index in self._inner if _key(index) not in self._held)
-
-    def __len__(self) -> int:
-        return max(1, len(self._inner) - len(self._held))
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_inner", "_held"):
-            raise AttributeError(name)
-        return getattr(self._inner, name)
-
-
-class _BatchesWithout(_Without):
-    """A batch sampler without some of its indices; empty batches are skipped."""
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self._inner:
-            left = [index for index in batch if _key(index) not in self._held]
-            if left:
-                yield left
-
-    def __len__(self) -> int:
-        return len(self._inner)
-
-
 def _order(index: Any) -> tuple[bool, Any]:
     return (False, index) if isinstance(index, int) else (True, repr(index))
-
-
-def _key(index: Any) -> Any:
-    try:
-        return operator.index(index)
-    except TypeError:
-        hash(index)
-        return index
 
 
 def _of_indices(loader: Any, indices: Sequence[Any]) -> Any:
@@ -288,14 +240,30 @@ def _of_indices(loader: Any, indices: Sequence[Any]) -> Any:
     return made
 
 
+class OwnIndices(abc.ABC):
+    """A loader with indices that is none of torch's, private to its task."""
+
+    @abc.abstractmethod
+    def pool(self) -> Sequence[Any] | None:
+        """Return the indices that a pass may read; None if it has none."""
+
+    @abc.abstractmethod
+    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
+        """Read the batches of some indices."""
+
+    @abc.abstractmethod
+    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
+        """Skip some indices until the stack is closed; return the loader."""
+
+
 # -- by position ---------------------------------------------------------------------------------
 
 
 def _by_position(loader: Any, share: float | None, indices: Sequence[int] | None) -> HeldOut:
     if not isinstance(loader, Iterable):
         raise TypeError(
-            f"data is a {type(loader).__name__}, of which nothing can be held out; give val_data, "
-            "or held_out= with data to judge the trials by"
+            f"data is a {type(loader).__name__}, of which nothing can be held out; give "
+            "validation data, or held_out= with data to judge the trials by"
         )
     count: int | None = None
     with suppress(TypeError):
@@ -303,10 +271,18 @@ def _by_position(loader: Any, share: float | None, indices: Sequence[int] | None
     every = max(2, round(1 / share)) if share is not None else 0
     if share is not None and count is not None and count < every:
         every = max(2, count)
+    loader = base_of(loader)
     kept = KeptPlaces(loader, every, frozenset(indices or ()))
 
-    def leave_out(private: Any, stack: ExitStack) -> Any:  # noqa: ARG001
-        return Rest(private, kept)
+    def leave_out(private: Any, stack: ExitStack) -> Any:
+        own = getattr(base_of(private), "__dict__", {})
+        begin = own.get("_get_iterator")
+        if begin is None:
+            return Rest(private, kept)
+        # A framework reads this loader itself, so that it must stay the same object.
+        own["_get_iterator"] = lambda: kept.passed_over(begin())
+        stack.callback(own.__setitem__, "_get_iterator", begin)
+        return private
 
     words = (
         f"batches {', '.join(map(str, list(indices)[:8]))} of a pass"

@@ -56,6 +56,10 @@ class KeptPlaces:
         self.places = frozenset(places)
         return found
 
+    def passed_over(self, batches: Iterator[Any]) -> "_Passing":
+        """Return one pass without the held-out batches."""
+        return _Passing(batches, lambda place: place in self.places)
+
 
 class Rest:
     """A loader without the held-out batches of each pass; other attributes are the loader's."""
@@ -65,7 +69,7 @@ class Rest:
         self._kept = kept
 
     def __iter__(self) -> Iterator[Any]:
-        return _Passing(iter(self._loader), lambda place: place in self._kept.places)
+        return self._kept.passed_over(iter(self._loader))
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_loader", "_kept"):
@@ -114,6 +118,11 @@ class _Passing(Iterator[Any]):
             if not self._passes_over(self._place):
                 return item
         raise StopIteration
+
+    def _reset(self, *arguments: Any) -> None:
+        """Begin another pass, as a DataLoader with persistent workers does."""
+        self._inner._reset(*arguments)  # type: ignore[attr-defined]
+        self._place = -1
 
     def __getattr__(self, name: str) -> Any:
         if name == "_inner":

@@ -75,6 +75,7 @@ def checking(
                         trial,
                         stop_at_divergence=False,
                         team=team,
+                        val_data=task.validation,
                     )
             except Exception:
                 trial.stop_reason = StopReason.FAILED

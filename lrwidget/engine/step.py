@@ -9,6 +9,7 @@ import torch
 from lrwidget.data.batches import to_device
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
+from lrwidget.process_group.processes import reshard
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import loss_of, mean_of, recorded_loss, trainable_loss
@@ -193,6 +194,8 @@ class TrainingStep:
                 parameter.data.copy_(value)
             for module, training in modes:
                 module.training = training
+            if self._team is not None:
+                reshard(self._model)
         # Read after the last batch, so that an accelerator is synchronized once, not per batch.
         row = {"val_loss": sum(map(float, losses)) / len(losses)}
         if metrics:

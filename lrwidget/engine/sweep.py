@@ -77,6 +77,7 @@ def sweep(
                             records,
                             stop_at_divergence=options.stop_at_divergence,
                             team=team,
+                            val_data=task.val_data,
                         )
                     finally:  # some data has a batch size only after it was read
                         records.meta["batch_size"] = task.batch_size
@@ -105,8 +106,9 @@ def train_at(
     *,
     stop_at_divergence: bool,
     team: Team | None,
+    val_data: Any = None,
 ) -> Generator[None, None, StopReason]:
-    """Train one step at each of `rates`; return the stop reason."""
+    """Train one step at each of `rates`, and measure on `val_data`; return the stop reason."""
     if team is not None:
         team.begin()  # no rank may wait in a collective for one that could not begin
     step = beginning(task, parts, team, records)
@@ -115,7 +117,7 @@ def train_at(
     source = BatchSource(task.data, on_epoch=recorder.mark_epoch)
     try:
         step.open()
-        held_out = _held_out(task)
+        held_out = _held_out(val_data, task.val_batches)
         for number, lr in enumerate(rates):
             # Before validating, reading and stepping, in which ranks may wait for each other.
             if team is not None and (stop := team.exchange()):
@@ -223,14 +225,14 @@ def _flush_readings(recorder: _RowRecorder, reader: ImmediateReader | GroupedRea
         return
 
 
-def _held_out(task: TrainingTask) -> list[Any]:
-    """Return the first `val_batches` batches of the validation data; they are read once."""
-    if task.val_data is None:
+def _held_out(val_data: Any, count: int) -> list[Any]:
+    """Return the first `count` batches of the validation data; they are read once."""
+    if val_data is None:
         return []
-    source = BatchSource(task.val_data, on_epoch=lambda: None)
+    source = BatchSource(val_data, on_epoch=lambda: None)
     batches: list[Any] = []
     try:
-        while len(batches) < task.val_batches:
+        while len(batches) < count:
             batches.append(next(source))
     except Exhausted:
         pass

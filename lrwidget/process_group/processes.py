@@ -5,8 +5,10 @@ when it is constructed, installs hooks on the parameters, and prepares its reduc
 pass for the backward pass. FSDP2 keeps parameters gathered between the two.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -40,6 +42,19 @@ def reset_interrupted_step(model: nn.Module) -> None:
     reset = getattr(model, "reset_iter_state", None)
     if reset is not None:
         reset()
+
+
+def reshard(model: nn.Module) -> None:
+    """Free the gathered parameters of FSDP2 after a forward pass without a backward pass.
+
+    The backward pass would free those of the outermost module. While they are gathered, the modules
+    do not hold the parameters of the optimizer.
+    """
+    fsdp = sys.modules.get("torch.distributed.fsdp")  # importing it takes seconds
+    kind: Any = getattr(fsdp, "FSDPModule", ())
+    for part in model.modules():
+        if isinstance(part, kind):
+            part.reshard()
 
 
 @contextmanager

@@ -140,6 +140,23 @@ class Team:
         named = dict(zip(further, means[1:].tolist(), strict=False))
         return means[0], named if extra is not None else None
 
+    def average(self, loss: float) -> float:
+        """Return the mean of a loss over the ranks, the same on all, bit for bit.
+
+        Raises:
+            TeamError: another rank failed or is lost.
+        """
+        return float(self._exchange([loss], None, None).means[0])
+
+    def least(self, count: int) -> int:
+        """Return the smallest of the counts of all ranks.
+
+        Raises:
+            TeamError: another rank failed or is lost.
+        """
+        settings = self._exchange([], None, None, {"count": count}).settings
+        return min(int(sent["count"]) for sent in settings)
+
     def tell(self, error: BaseException) -> None:
         """Report an error of this rank to the others; never raises."""
         if not self._ended:

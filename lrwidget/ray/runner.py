@@ -87,6 +87,17 @@ class RayRunner:
 
         return JobHandle(self._start_actor, self._stop_actor, factory, job, self.max_retries)
 
+    def start_trial_worker(self) -> Any:
+        """Request a worker for the trials of a refinement; return its actor, a `TrialWorker`."""
+        import ray
+
+        from lrwidget.ray.trial_worker import TrialWorker
+
+        # A restarted actor would have lost its states; orders arrive while it streams.
+        options: dict[str, Any] = {"max_restarts": 0, "max_concurrency": 8}
+        worker = ray.remote(TrialWorker)
+        return worker.options(num_cpus=self.num_cpus, num_gpus=self.num_gpus, **options).remote()
+
     def wait_message(self, jobs: int) -> str:
         """Return a message that says which resources `jobs` jobs wait for; queries the cluster.
 

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from ray import cloudpickle
 
+from lrwidget.data.held_out import refuse_bad_share
 from lrwidget.ray.handle import JobHandle
 from lrwidget.ray.job import EXPECTED_RETURN, Job
 from lrwidget.ray.runs import RemoteCheck, RemoteSweeps
+from lrwidget.ray.trials import RemoteRefinement
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.sources.base import NONE, Overrides, RemoteSource
@@ -20,13 +22,22 @@ from lrwidget.validation import whole_number
 
 
 class Cluster(Protocol):
-    """A place where jobs run, such as `RayRunner`."""
+    """A place where jobs run, such as `RayRunner`.
+
+    Attributes:
+        workers: number of workers that train one model together.
+    """
+
+    workers: int
 
     def connect(self) -> None:
         """Connect this process to the cluster."""
 
     def job_handle(self, factory: bytes, job: Job) -> JobHandle:
         """Return a handle of a job, not submitted yet."""
+
+    def start_trial_worker(self) -> Any:
+        """Request a worker for trials; return its actor, a `TrialWorker`."""
 
     def wait_message(self, jobs: int) -> str:
         """Return a message that says which resources `jobs` jobs wait for."""
@@ -77,7 +88,9 @@ class RaySource(RemoteSource):
             for i in range(options.repeats)
         ]
         records = LRRecords({"label": label})
-        return RemoteSweeps(handles, options, records, self._cluster.wait_message)
+        sweeps = RemoteSweeps(handles, options, records, self._cluster.wait_message)
+        sweeps.cannot_refine = self._why_not_refined()
+        return sweeps
 
     def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> RemoteCheck:
         """Return a runner of a check, each learning rate on a separate worker."""
@@ -86,6 +99,47 @@ class RaySource(RemoteSource):
         steps = whole_number("steps", steps, 2)
         handles = [self._job_handle(arguments, options, lr=lr, steps=steps) for lr in results.lrs]
         return RemoteCheck(handles, results, steps, self._cluster.wait_message)
+
+    def refiner(
+        self,
+        records: LRRecords,
+        budget: int,
+        planned_steps: int | None,
+        held_out: Any,
+        overrides: Overrides = NONE,
+    ) -> RemoteRefinement:
+        """Return a runner of a refinement, up to three of its trials at once.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid.
+            RuntimeError: several workers train one model together.
+        """
+        if why := self._why_not_refined():
+            raise RuntimeError(why)
+        budget = whole_number("budget", budget, 1)
+        if planned_steps is not None:
+            whole_number("planned_steps", planned_steps, 1)
+        refuse_bad_share(held_out)
+        options, arguments = self._with_overrides(overrides)
+        return RemoteRefinement(
+            self._cluster.start_trial_worker,
+            self._pickled,
+            Job(self._seed, arguments, options),
+            _pickle(held_out, "held_out"),
+            records=records,
+            budget=budget,
+            planned_steps=planned_steps,
+            wait_message=self._cluster.wait_message,
+        )
+
+    def _why_not_refined(self) -> str:
+        if self._cluster.workers == 1:
+            return ""
+        return (
+            f"{self._cluster.workers} workers train one model together, and trials run side by "
+            "side with one worker each: give RayRunner(workers=1), or call refine(task, records) "
+            "in a script that runs on every rank"
+        )
 
     def close(self) -> None:
         """Release the factory and its arguments."""
@@ -121,12 +175,12 @@ def _names(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}=..." for name in arguments)
 
 
-def _pickle(factory: Any) -> bytes:
+def _pickle(value: Any, name: str = "task_factory") -> bytes:
     try:
-        pickled: bytes = cloudpickle.dumps(factory)  # type: ignore[no-untyped-call]
+        pickled: bytes = cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
     except Exception as error:
         raise TypeError(
-            f"task_factory cannot be sent to a worker ({type(error).__name__}: {error}); make "
+            f"{name} cannot be sent to a worker ({type(error).__name__}: {error}); make "
             "inside of it what cannot be pickled, such as open files, locks and connections"
         ) from error
     return pickled

@@ -31,10 +31,10 @@ class Moment:
         self._task = task
         self._place: Place = "device" if task.snapshot == "auto" else task.snapshot
         self._put_generators_back = remember_shared()
-        self._passes = getattr(task, "_passes", None)
+        self._put_counters_back = task.remember()
         self._trained = _backup_of(task, parts, self._place)
         trained = trained_by(task)
-        loaders = ObjectState(task.loaders, leave=trained, as_data=True)
+        loaders = _state_of_loaders(task)
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         self._beside: list[ObjectState | Backup] = [loaders, functions]
@@ -52,13 +52,16 @@ class Moment:
         self._trained.close()
         self._trained = _backup_of(self._task, parts, self._place)
 
+    def takes_loaders_anew(self) -> None:
+        """Save the present state of the loaders instead."""
+        before, self._beside[0] = self._beside[0], _state_of_loaders(self._task)
+        before.close()
+
     def restore(self) -> None:
         """Restore this state; may be called again."""
         steps: list[Callable[[], object]] = [self._trained.restore]
         steps += [state.restore for state in self._beside]
-        finish([*steps, self._put_generators_back])
-        if self._passes is not None:
-            vars(self._task)["_passes"] = self._passes
+        finish([*steps, self._put_counters_back, self._put_generators_back])
 
     def close(self) -> None:
         """Release the copies."""
@@ -66,9 +69,13 @@ class Moment:
             state.close()
 
 
+def _state_of_loaders(task: TrainingTask) -> ObjectState:
+    return ObjectState(task.loaders, leave=trained_by(task), as_data=True)
+
+
 def _backup_of(task: TrainingTask, parts: SweepTarget, place: Place) -> Backup:
     optimizers = with_inner((parts.optimizer, *parts.other_optimizers))
-    subjects: list[Any] = [parts.model, *optimizers]
+    subjects: list[Any] = [parts.model, *optimizers, *task.trained_beside]
     subjects += objects_of(parts.loss_fn, parts.metric, parts.scaler)
     subjects += filter(has_state, outside_of(task))
     return Backup(subjects, place, leave=data_of(task))

@@ -165,7 +165,6 @@ class RefineRunner(RefinementRunner):
 
     Raises:
         TypeError, ValueError: an argument is invalid, or the task cannot be refined.
-        RuntimeError: several processes train together.
     """
 
     def __init__(

@@ -205,6 +205,30 @@ class TrainingTask:
         """The loader of the samples that are trained on; of some tasks only in a session."""
         return self.data
 
+    # Further objects that training changes, which neither model nor optimizers hold; of some tasks
+    # only in a session.
+    trained_beside: Sequence[Any] = ()
+
+    # What a user can do if nothing tells the loss on held-out data.
+    tells_loss_if = "describe it as a TrainingTask(model, optimizer, loss_fn, loader)"
+
+    # What `validation` is called in messages.
+    validation_name = "val_data"
+
+    @property
+    def validation(self) -> Any:
+        """The loader of the validation data, of some tasks only in a session; None without any."""
+        return self.val_data
+
+    def remember(self) -> Callable[[], object]:
+        """Save what else a training step counts; return a function that restores it."""
+        return _nothing_else
+
+    def held_out_loader(self, data: Any) -> Any:
+        """Return batches of data that the user gave to judge trials by, in a session."""
+        own_step = self.step is not None and not self.reads_itself
+        return as_loader(data, BATCH_SIZE, None, own_step=own_step, name="held_out")
+
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `lr` on the first param group, and the others in their ratio to it.
 
@@ -238,6 +262,10 @@ class TrainingTask:
 
 def no_ranks() -> None:
     """Do nothing: the `sync_ranks` of a single process."""
+
+
+def _nothing_else() -> None:
+    """Restore nothing: model, optimizers and loaders are all that a step changes."""
 
 
 def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.optim.Optimizer:

@@ -95,7 +95,7 @@ class RefineRun(BackgroundRun[Refinement, RunEnd]):
             conclude=self._choose,
             sweep=sweep.number,
         )
-        self.result = runner.result
+        self.result: Refinement = runner.result
         self.records = TrialRows(self.result)
         self.sweep = sweep
         self._trials: RefinementRunner | None = runner

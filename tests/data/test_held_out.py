@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SubsetRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    SubsetRandomSampler,
+)
 
 from lrwidget.data.batches import as_loader
 from lrwidget.data.held_out import HeldOut, held_out_of, refuse_bad_share
@@ -60,6 +66,26 @@ def test_samples_that_are_held_out_are_in_no_batch_that_is_trained_on(name: str)
     # The choice is deterministic, and the loader itself still yields the held-out samples.
     assert parts(loader)[1] == judged
     assert set(judged) & {sample for _ in range(3) for sample in seen(loader)}
+
+
+def test_ranks_share_out_what_is_left_in_equal_parts() -> None:
+    passes: list[list[list[int]]] = [[], []]
+    chosen = []
+    for rank in range(2):
+        sampler = DistributedSampler(NUMBERS, 2, rank, seed=3)  # type: ignore[arg-type]
+        loader = DataLoader(NUMBERS, 4, sampler=sampler)
+        held = held_out_of(loader)
+        chosen.append(set(seen(held.batches())))
+        with held.left_out_of(private_copy(loader)) as training:
+            for epoch in range(3):
+                training.batch_sampler.sampler.set_epoch(epoch)
+                passes[rank].append(seen(training))
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 8
+    for first, second in zip(*passes, strict=True):
+        assert len(first) == len(second) == 16
+        assert set(first) | set(second) == set(range(40)) - chosen[0]
+    assert passes[0][0] != passes[0][1]
 
 
 def test_at_most_so_many_samples_are_held_out_unless_a_share_is_asked_for() -> None:

@@ -18,8 +18,9 @@ from accelerate import DataLoaderConfiguration
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrwidget import lr_find
+from lrwidget import LRRecords, lr_find, refine
 from lrwidget.arguments import task_and_options
+from lrwidget.curve import search
 from lrwidget.sources.local import SweepRunner
 from tests.adapters.case import BATCH, Case, make
 from tests.restore.endings import OPTIONS
@@ -106,6 +107,21 @@ def stopped_by_rank_0(case: Case) -> dict[str, Any]:
     }
 
 
+def refined(case: Case) -> dict[str, Any]:
+    """Refine in short trials, of which two go on, and return the result."""
+    search.SHORT_LENGTH, search.FARTHEST, search.NO_SUGGESTION = 4, 1, 1e-3
+    task = case.task()
+    before = case.fingerprint()
+    read.clear()
+    result = refine(task, LRRecords(), 25, held_out=0.25)
+    return {
+        "changed": differences(before, case.fingerprint()),
+        "fired": list(case.fired),
+        "result": result.as_json(),
+        "read": list(read),
+    }
+
+
 def facts_of(framework: str) -> dict[str, Any]:
     """Play the scenes of one framework and return their results."""
     by_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ
@@ -123,6 +139,7 @@ def facts_of(framework: str) -> dict[str, Any]:
     luck()
     facts["own_after"] = case.train(facts["whole"]["lr"])
 
+    facts["refined"] = refined(fresh(framework, "refined"))
     facts["stopped"] = stopped_by_rank_0(fresh(framework, "stopped"))
     gc.collect()
     return facts

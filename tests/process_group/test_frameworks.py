@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_each_rank_reads_its_own_share(framework: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("scene", ["whole", "failed", "stopped"])
+@pytest.mark.parametrize("scene", ["whole", "failed", "stopped", "refined"])
 def test_everything_is_as_before_on_both_ranks(scene: str, framework: str, folder: Path) -> None:
     for there in facts_of(folder, framework):
         assert there[scene]["changed"] == []
@@ -118,6 +119,23 @@ def test_a_stop_on_rank_0_stops_both_at_the_same_step(framework: str, folder: Pa
     assert first["stopped"]["reason"] == second["stopped"]["reason"] == "stopped"
     assert first["stopped"]["loss"] == second["stopped"]["loss"]
     assert len(first["stopped"]["loss"]) == 5
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_refinement_agrees_and_trains_on_no_held_out_sample_on_any_rank(
+    framework: str, folder: Path
+) -> None:
+    facts = [there["refined"] for there in facts_of(folder, framework)]
+    first, second = (there["result"] for there in facts)
+    first["kept_bytes"] = second["kept_bytes"]
+    assert first == second
+    assert first["stop_reason"] == "finished"
+    assert first["held_out"] == f"5 of {SAMPLES} samples, chosen at random"
+    assert [len(trial["loss"]) for trial in first["trials"]].count(8) >= 2
+    held = set(facts[0]["read"][:5])
+    trained = [set(dropwhile(lambda index: index in held, there["read"])) for there in facts]
+    assert not held & (trained[0] | trained[1])
+    assert held | trained[0] | trained[1] == set(range(SAMPLES))
 
 
 def test_accelerates_own_launcher_launched_what_it_is_to(folder: Path) -> None:

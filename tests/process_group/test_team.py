@@ -39,10 +39,10 @@ def folder_of_four(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return played(tmp_path_factory.mktemp("four"), SCENES_OF_FOUR, 4)
 
 
-def played(made: Path, scenes: list[str], ranks: int) -> Path:
+def played(made: Path, scenes: list[str], ranks: int, worker_file: str = "worker.py") -> Path:
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
     environment["WORLD_SIZE"] = str(ranks)
-    command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(made), *scenes]
+    command = [sys.executable, str(Path(__file__).with_name(worker_file)), str(made), *scenes]
     workers = [
         subprocess.Popen(command, env={**environment, "RANK": str(rank)}, cwd=ROOT)
         for rank in range(ranks)

@@ -366,9 +366,7 @@ def test_the_page_refines_with_a_budget_that_suffices() -> None:
     assert swept()._detail["budget"] == 1500
 
 
-def test_what_cannot_be_refined_offers_nothing_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_refined_offers_nothing_and_says_why(tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonl"
     w = swept()
     w.records.save(path)
@@ -382,13 +380,6 @@ def test_what_cannot_be_refined_offers_nothing_and_says_why(
     assert w._detail["budget"] == 0
     with pytest.raises(RuntimeError, match="these records were added"):
         w.refine()
-    monkeypatch.setattr("lrwidget.engine.refine.process_count", lambda: 2)
-    team = finder()
-    assert team._detail["budget"] == 0
-    team.start()
-    team.wait()
-    with pytest.raises(RuntimeError, match="2 processes train together"):
-        team.refine()
 
 
 def test_the_options_of_a_run_are_those_of_its_refinement() -> None:

@@ -265,7 +265,7 @@ export class Session {
           break;
         case "refinement":
           this.modelId ??= content.model_id ?? null;
-          this.refinement.receive(content, buffers[0]);
+          this.refinement.receive(content, buffers?.[0]);
           this.moveMarker(content.lr);
           this.afterMessage();
           break;

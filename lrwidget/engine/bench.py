@@ -1,0 +1,245 @@
+"""Trains and judges the trials of a refinement, and keeps the states of those that go on."""
+
+import copy
+import math
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import repeat
+from typing import Any
+
+from lrwidget.backup.interrupts import uninterrupted
+from lrwidget.curve.search import Job
+from lrwidget.data.batches import BatchSource, to_device
+from lrwidget.data.held_out import HeldOut, held_out_of
+from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
+from lrwidget.engine.first_step import beginning
+from lrwidget.engine.step import TrainingStep
+from lrwidget.engine.step_watch import StepWatch
+from lrwidget.engine.sweep import train_at
+from lrwidget.engine.whole_step import does_all
+from lrwidget.process_group.team import Team
+from lrwidget.records.refinement import Refinement, Trial
+from lrwidget.records.table import RecordsTable, StopReason
+from lrwidget.restore.moment import Moment
+from lrwidget.restore.snapshot import SweepTarget
+from lrwidget.task.task import TrainingTask
+
+# A trial with a larger loss counts as diverged: it does not recover.
+LARGEST = 1e6
+
+
+class StoppedElsewhere(Exception):  # noqa: N818 - an event, as StopIteration is
+    """Another rank has stopped the search, and this one ends with it."""
+
+
+def does_all_itself(task: TrainingTask) -> ValueError:
+    """Return the error for a task whose step tells no loss on held-out data."""
+    return ValueError(
+        f"{type(task).__name__.removesuffix('Task')}'s step does all of the training, so nothing "
+        f"tells the loss on held-out data; {task.tells_loss_if}, or compare rates with check_lrs"
+    )
+
+
+@contextmanager
+def bench_of(task: TrainingTask, parts: SweepTarget, team: Team | None = None) -> Iterator["Bench"]:
+    """Yield a bench, whose states are released when the block ends; see `Bench`."""
+    bench = Bench(task, parts, team)
+    last = [bench.close]
+    try:
+        yield bench
+    finally:
+        try:
+            uninterrupted(last)
+        finally:
+            uninterrupted(last)
+
+
+class Bench:
+    """Trains and evaluates trials, and restores the states that it has kept.
+
+    Args:
+        task: the task of the trials, in its session.
+        parts: its objects, or copies of them.
+        team: the processes that train the trials together; None for a single process.
+    """
+
+    def __init__(self, task: TrainingTask, parts: SweepTarget, team: Team | None) -> None:
+        self._team = team
+        self._task = task
+        self._parts = parts
+        self._trained = task  # the task of the trials, without the held-out data
+        self._batches: list[Any] = []
+        self._kept: dict[int, Moment] = {}
+        self._begin = Moment(task, parts)
+        over = parts.begin_in_place
+
+        def begin_in_place(to: SweepTarget, why: str) -> None:
+            over(to, why)
+            self._begin.goes_over_to(to)
+
+        parts.begin_in_place = begin_in_place
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the kept states in bytes."""
+        return sum(moment.nbytes for moment in (self._begin, *self._kept.values()))
+
+    def close(self) -> None:
+        """Release all states."""
+        self.keep(0, frozenset())
+        self._begin.close()
+        self._parts.begin_in_place = lambda parts, why: None  # noqa: ARG005 - no cycle
+
+    @contextmanager
+    def judging_by(self, held_out: Any, result: Refinement) -> Iterator[None]:
+        """Choose and read the held-out data, and leave it out of the trials in the block."""
+        task = self._task
+        with ExitStack() as stack:
+            loader = task.read_from
+            if not task.reads_itself:
+                self._trained = copy.copy(task)
+                loader = private_copy(loader)
+            held = held_out_of(
+                loader,
+                held_out,
+                task.validation,
+                name=task.validation_name,
+                as_batches=task.held_out_loader,
+            )
+            self._batches = held.batches()
+            if self._team is not None:
+                # A wrapped model may wait for the other ranks in each batch.
+                del self._batches[self._team.least(len(self._batches)) :]
+            result.held_out = held.words
+            if not self._batches:
+                raise ValueError(f"{held.words} is empty; give held_out= with data of its own")
+            self._begin.restore()
+            training = stack.enter_context(held.left_out_of(loader))
+            if task.reads_itself and training is not loader:
+                raise ValueError(
+                    f"nothing can be held out of a {type(loader).__name__}, which "
+                    f"{type(task).__name__.removesuffix('Task')} reads itself; give validation "
+                    "data, or held_out= with data to judge the trials by"
+                )
+            self._begin.takes_loaders_anew()  # without the held-out data, if it is the task's own
+            if not task.reads_itself:
+                self._trained.data = training
+            self._settle_how_to_measure(held)
+            step = beginning(self._trained, self._parts, self._team, RecordsTable())
+            try:
+                result.untrained = self._agreed(step.evaluate(self._batches)["val_loss"])
+            finally:
+                step.close()
+            yield
+
+    def run(self, job: Job, trial: Trial) -> Generator[None, None, float]:
+        """Train, and return the held-out loss: infinity if the trial broke off.
+
+        Raises:
+            StoppedElsewhere: another rank has stopped.
+        """
+        state = self._begin if job.begin == 0 else self._kept[job.place]
+        state.restore()
+        rates = repeat(job.lr, job.end - job.begin)
+        task = self._going_on(job)
+        records = trial.records
+        records.stop_reason = StopReason.STOPPED
+        try:
+            work = train_at(
+                task, self._parts, rates, records, stop_at_divergence=False, team=self._team
+            )
+            with closing(work):
+                ended = yield from self._until_it_leaves(work, records)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            records.stop_reason = StopReason.FAILED
+            raise
+        records.stop_reason = ended
+        if ended is StopReason.EXHAUSTED:
+            raise ValueError(
+                f"the data ended after {len(records)} steps and cannot be read again, but each "
+                "trial needs the same batches; give a DataLoader, a Dataset or a list"
+            )
+        if ended is StopReason.STOPPED:
+            raise StoppedElsewhere
+        if ended is not StopReason.FINISHED:
+            return math.inf
+        step = TrainingStep(self._trained, self._parts, self._team)
+        try:
+            score = self._agreed(step.evaluate(self._batches)["val_loss"])
+        finally:
+            step.close()
+        if math.isfinite(score) and abs(score) <= LARGEST:
+            return score
+        records.stop_reason = StopReason.DIVERGED
+        return math.inf
+
+    def keep(self, place: int, wanted: frozenset[int]) -> None:
+        """Keep the current state as that of `place` if it is wanted; drop unwanted states."""
+        for old in [one for one in self._kept if one not in wanted or one == place]:
+            self._kept.pop(old).close()
+        if place in wanted:
+            self._kept[place] = Moment(self._task, self._parts)
+
+    def _agreed(self, loss: float) -> float:
+        """Return the mean of a held-out loss over the ranks, which all measure as many batches."""
+        return loss if self._team is None else self._team.average(loss)
+
+    def _until_it_leaves(
+        self, work: Generator[None, None, StopReason], records: RecordsTable
+    ) -> Generator[None, None, StopReason]:
+        seen = len(records)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                reason: StopReason = end.value
+                return reason
+            if len(records) > seen:
+                fresh = records.rows(seen)[:, 1]
+                seen += len(fresh)
+                if not (abs(fresh) <= LARGEST).all():
+                    return StopReason.DIVERGED
+            yield
+
+    def _going_on(self, job: Job) -> TrainingTask:
+        """Return the task to train; in data of a fixed order, read batches are skipped."""
+        task = self._trained
+        if job.begin == 0 or task.reads_itself or not in_fixed_order(task.data):
+            return task
+        going_on = copy.copy(task)
+        going_on.data = Skipping(task.data, job.begin * task.accumulate)
+        return going_on
+
+    def _settle_how_to_measure(self, held: HeldOut) -> None:
+        """Use the user's own step for evaluation too, if it only computes the loss.
+
+        Raises:
+            ValueError: the task has no way to compute the held-out loss.
+        """
+        task = self._trained
+        if task.step is None or task.evaluate is not None:
+            return
+        if task.reads_itself:
+            raise does_all_itself(task)
+        source = BatchSource(task.data, on_epoch=lambda: None)
+        watch = StepWatch(self._parts.optimizer)
+        try:
+            watch.open()
+            watch.begin(looks=True)
+            batch = to_device(next(source), task.device)
+            params = [p for group in self._parts.optimizer.param_groups for p in group["params"]]
+            trains, _ = does_all(task.step, batch, params, watch)
+        finally:
+            watch.close()
+            source.close()
+            self._begin.restore()
+        if not trains:
+            task.evaluate = task.step
+        elif task.loss_fn is None:
+            raise ValueError(
+                "step does all of the training, so nothing tells the loss on held-out data "
+                f"({held.words}); give TrainingTask(..., step=step, evaluate=evaluate), with "
+                "evaluate(batch) -> loss, or let step only return the loss"
+            )
