@@ -99,7 +99,7 @@ class SweepRunner(RecordsRunner):
         )
         super().__init__(work, records, ladder.total)
         self.notice: str = not_swept(task)
-        self.cannot_refine = _why_not_refined(task)
+        self.cannot_refine: str = _why_not_refined(task)
 
     @property
     def span(self) -> tuple[float, float]:

@@ -95,9 +95,9 @@ class RefineRun(BackgroundRun[Refinement, RunEnd]):
             conclude=self._choose,
             sweep=sweep.number,
         )
-        self.result = runner.result
+        self.result: Refinement = runner.result
         self.records = TrialRows(self.result)
-        self.sweep = sweep
+        self.sweep: SweepRun = sweep
         self._trials: RefinementRunner | None = runner
         self._kept_in = runner.kept_in
 

@@ -57,7 +57,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self._span = runner.span
         self.overrides: Overrides = overrides
         self.style = 0
-        self.cannot_refine = runner.cannot_refine
+        self.cannot_refine: str = runner.cannot_refine
         self.refined: RunEnd | None = None
         self.notice = ""
         self._label = ""
