@@ -97,7 +97,7 @@ class RefineRun(BackgroundRun[Refinement, RunEnd]):
         )
         self.result: Refinement = runner.result
         self.records = TrialRows(self.result)
-        self.sweep = sweep
+        self.sweep: SweepRun = sweep
         self._trials: RefinementRunner | None = runner
         self._kept_in = runner.kept_in
 
