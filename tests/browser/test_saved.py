@@ -126,7 +126,8 @@ def test_saved_without_its_state_a_finished_sweep_is_a_picture(
     lab: Lab, page: Page, tmp_path: Path
 ) -> None:
     lab.allow("steps", STEPS)
-    lab.open(SETUP, WIDGET.replace("\nw\n", "\nw.start()\n_ = w.wait()\nw\n"))
+    lab.open(SETUP, WIDGET.replace("\nw\n", "\nw.start()\n_ = w.wait()\nw\n"), shell="lab")
+    lab.save_widget_state(on=False)
     lab.run_all()
     Finder(lab).wait_for_rows(STEPS)  # where widgets are shown, the widget is
     expect(lab.page.locator(".jp-OutputArea img")).to_have_count(0)

@@ -316,14 +316,14 @@ class Lab:
             return None
         return {MODEL_NOT_FOUND: any(MODEL_NOT_FOUND in text for text in texts)}
 
-    def save_widget_state(self) -> None:
-        """Switch on "Settings > Save Widget State Automatically"."""
+    def save_widget_state(self, on: bool = True) -> None:
+        """Switch "Settings > Save Widget State Automatically"; it stays so for later notebooks."""
         self.page.evaluate(
-            """async (command) => {
+            """async ([command, on]) => {
                 const { commands } = jupyterapp;
-                if (!commands.isToggled(command)) await commands.execute(command);
+                if (commands.isToggled(command) !== on) await commands.execute(command);
             }""",
-            "@jupyter-widgets/jupyterlab-manager:saveWidgetState",
+            ["@jupyter-widgets/jupyterlab-manager:saveWidgetState", on],
         )
 
     def open_second_view(self, index: int) -> None:
