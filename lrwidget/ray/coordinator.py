@@ -120,6 +120,10 @@ class Coordinator:
         """Record how a rank ended."""
         self._rank_ends[rank] = end
 
+    def has_ended(self, rank: int) -> bool:
+        """Return whether `rank_ended` was called for a rank."""
+        return rank in self._rank_ends
+
     def _train(self, factory: bytes, job: Job, this: Any) -> None:
         try:
             self._fit({"factory": factory, "job": job, "coordinator": this})

@@ -26,6 +26,8 @@ from lrwidget.sources.local import local_work
 from lrwidget.task.task import TrainingTask
 
 COMMANDS = ("run", "pause", "stop")
+# Seconds. Rank 0 hears of another rank's failure at once, unless it hangs.
+LAST_ROWS_TIMEOUT = 5.0
 
 
 def run_rank(config: dict[str, Any]) -> None:
@@ -50,8 +52,19 @@ def run_rank(config: dict[str, Any]) -> None:
             runner.close()
     except BaseException as error:
         ray.get(coordinator.rank_ended.remote(rank, job_failure(error)))
+        await_last_rows(coordinator)
         raise
     ray.get(coordinator.rank_ended.remote(rank, JobEnd(records.stop_reason or StopReason.FAILED)))
+
+
+def await_last_rows(coordinator: Any) -> None:
+    """Wait until rank 0 has reported its last rows and ended, at most LAST_ROWS_TIMEOUT.
+
+    Ray Train kills the other ranks as soon as one raises.
+    """
+    deadline = time.monotonic() + LAST_ROWS_TIMEOUT
+    while not ray.get(coordinator.has_ended.remote(0)) and time.monotonic() < deadline:
+        time.sleep(INTERVAL)
 
 
 def report_progress(coordinator: Any, runner: "RankRunner") -> None:
