@@ -63,7 +63,7 @@ check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
 
 # The number of test files that run at once: tests spend much of their time waiting.
-WORKERS ?= 3
+WORKERS ?= 4
 # Keeps the order of the tests, which has long files early and the browser's last.
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations 10
 
@@ -74,7 +74,7 @@ pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 # Skips whole folders, whose collection imports playwright, Ray and the frameworks. pytest may keep
 # what it compiles, even if Python is told to write no bytecode.
 pytest-quick: $(VENV)/.test $(BUNDLE)
-	PYTHONDONTWRITEBYTECODE= $(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters benchmarks process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
 # The tests of `make test` in two parts, for two machines.
 pytest-browser:

@@ -273,6 +273,7 @@ def real():
     return {n: [sweep for task in tasks for sweep in curves(task, n, 1)] for n in LENGTHS}
 
 
+@pytest.mark.full
 def test_a_recorded_sweep_that_is_scaled_or_offset_gives_the_same_rate(real):
     for sweeps in real.values():
         assert moved(sweeps, lambda lr, loss: (lr, 1e3 * loss)).max() < 1e-6

@@ -7,6 +7,8 @@ from benchmarks.suggest.recorded import load_tasks
 from lrwidget.curve.suggest import SURE_FALL, suggest
 from tests.benchmarks.test_suggest import curves
 
+pytestmark = pytest.mark.slow
+
 ONES = [
     Sure("a", 1.0, 0.9, failed=False),
     Sure("a", 1.0, 0.35, failed=True),

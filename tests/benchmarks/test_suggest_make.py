@@ -16,6 +16,8 @@ from benchmarks.suggest.make.train import Recipe, Replicas, response, sweeps, un
 from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import LENGTHS, load_tasks
 
+pytestmark = pytest.mark.slow
+
 DATA = (torch.randn(40, 3, generator=torch.Generator().manual_seed(0)),)
 DATA = (*DATA, DATA[0].sum(1, keepdim=True))
 

@@ -18,6 +18,8 @@ from benchmarks.suggest.recorded import load_tasks
 from lrwidget.curve.search import Search, choose, first_length, longest_trial
 from tests.benchmarks.test_suggest import made_task
 
+pytestmark = pytest.mark.slow
+
 PLANNED = {made.name: made.steps for made in (*recipes.RECIPES, *UNSEEN)}
 X = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
 DATA = (X, (X * X).sum(1, keepdim=True))

@@ -14,6 +14,7 @@ from tests.browser.harness.cells import END_LR, SETUP, START_LR, STEPS, open_fin
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
+CHECK_ENDED = "w._run_list.check is not None and w._run_list.check.state != 'running'"
 FAILING = SETUP.replace(
     "return cross_entropy(output, target)",
     """if len(w.records) == 20:
@@ -85,9 +86,7 @@ def check_ended(finder: Finder) -> None:
     added(finder)
     finder.lab.allow("steps", 5 * STEPS)
     finder.button("Check").click()
-    finder.lab.wait_for(
-        "the check ends", lambda: finder.lab.kernel.value("w._run_list.check.state != 'running'")
-    )
+    finder.lab.wait_for("the check ends", lambda: finder.lab.kernel.value(CHECK_ENDED))
     expect(finder.button("Check")).to_be_visible()
 
 

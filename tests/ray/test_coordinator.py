@@ -181,6 +181,7 @@ def means_of_ranks(gate: Gate, jobs: int) -> list[list[float]]:
     return sorted(np.mean(ranks, axis=0).reshape(jobs, -1).tolist())
 
 
+@pytest.mark.full
 def test_the_rates_of_a_check_have_all_workers_one_after_the_other(start: Any, gate: Gate) -> None:
     gate.open()
     runner = start(RayRunner(workers=2), lrs=[1e-3, 1e-1], steps=4)

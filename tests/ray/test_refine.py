@@ -130,6 +130,7 @@ def make_mortal(folder: str, gate: Path | None = None) -> Any:
     return make_task(gate)
 
 
+@pytest.mark.full
 def test_a_worker_that_is_lost_ends_it_in_words(gate: Gate, tmp_path: Path) -> None:
     gate.let(2)
     told = tmp_path / "processes"
@@ -145,6 +146,7 @@ def test_a_worker_that_is_lost_ends_it_in_words(gate: Gate, tmp_path: Path) -> N
     assert [len(trial.records) for trial in runner.result.trials] == [2, 2, 2]
 
 
+@pytest.mark.full
 def test_the_widget_refines_on_the_cluster() -> None:
     w = LRFinderWidget(make_task, runner=RayRunner(), steps=20, start_lr=1e-4, seed=3)
     w.start()
