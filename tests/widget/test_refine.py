@@ -175,9 +175,11 @@ def test_nothing_else_runs_beside_it(gate: Gate) -> None:
     w.resume()
     gate.open()
     w.wait()
+    held(w, gate)
     w.check([0.1], steps=2)
     with pytest.raises(RuntimeError, match="a check is running; wait"):
         w.refine()
+    gate.open()
     w.wait()
 
 
