@@ -63,7 +63,7 @@ check-js: $(NODE_MODULES)
 	cd js && npm run check && npm run lint && npm test
 
 # The number of test files that run at once: tests spend much of their time waiting.
-WORKERS ?= 4
+WORKERS ?= 3
 # Keeps the order of the tests, which has long files early and the browser's last.
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations 10
 
