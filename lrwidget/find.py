@@ -126,7 +126,7 @@ def refine(
         budget: upper limit of the optimizer steps, including those of the sweep.
         planned_steps: steps of the planned training. The longer it is than the trials, the lower
             the rate, and the longer they may become. Without it the rate is .15 decades below the
-            best trial.
+            best trial. Leave it out for a schedule that decays to zero, which needs no lower rate.
         held_out: the data for comparing trials, which they do not train on: data, indices of the
             data set, or a share of it. By default the validation data of the task or its framework
             (`val_data`, `eval_dataset`, ...), else a fifth of its data, at most 512 samples. Give

@@ -20,20 +20,7 @@ from lrwidget.validation import whole_number
 
 
 def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> CheckResults:
-    """Train `steps` steps at each rate from the task's present state, and restore that state.
-
-    Args:
-        task: the task to train.
-        lrs: learning rates for the first param group; the others keep their ratio to it.
-        steps: optimizer steps at each rate, at least 2.
-
-    Returns:
-        The results. A KeyboardInterrupt ends the check and returns the results so far.
-
-    Raises:
-        TypeError, ValueError: an invalid argument; the message says what is expected.
-        Exception: any exception of the task.
-    """
+    """Check rates as `lrwidget.check_lrs` does, whose documentation describes the arguments."""
     results = CheckResults(lrs)
     work = checking(task, whole_number("steps", steps, 2), results)
     try:

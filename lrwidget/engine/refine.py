@@ -40,28 +40,7 @@ def refine(
     planned_steps: int | None = None,
     held_out: Any = None,
 ) -> Refinement:
-    """Try rates around the suggestion in short trials, and restore the task afterwards.
-
-    Args:
-        task: the task to train.
-        records: records of a sweep of this task; without them a sweep of 100 steps is run first.
-        budget: upper limit of the optimizer steps, including those of the sweep.
-        planned_steps: steps of the planned training. The longer it is than the trials, the lower
-            the rate, and the longer they may become. Without it the rate is .15 decades below the
-            best trial. Leave it out for a schedule that decays to zero, which needs no lower rate.
-        held_out: the data for comparing trials, which they do not train on: data, indices of the
-            data set, or a share of it. By default `val_data` of the task, else a fifth of its data,
-            at most 512 samples. Give it where samples depend on each other (several of one patient,
-            pairs that share an item).
-
-    Returns:
-        The result: `.lr`, `.confidence`, `.reason`, `.steps`, `.frame`, `.summary`. The records
-        also hold it as `refinement`. A KeyboardInterrupt ends the search and keeps its results.
-
-    Raises:
-        TypeError, ValueError: an argument is invalid.
-        Exception: whatever the task raises.
-    """
+    """Refine a task as `lrwidget.refine` does, whose documentation describes the arguments."""
     budget = whole_number("budget", budget, 1)
     options = SweepOptions()
     refuse_at_the_door(task, planned_steps, held_out)

@@ -16,24 +16,20 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from lrwidget.engine.meta import plain
-from lrwidget.engine.runner import Runner, RunState, Work
+from lrwidget.engine.runner import RunState, Work
 from lrwidget.ray.connection import WorkerLostError
 from lrwidget.ray.handle import JobHandle
+from lrwidget.ray.steered import CLUSTER_QUERY_INTERVAL, POLL_INTERVAL, SteeredRunner
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import RecordsRunner
 from lrwidget.task.options import SweepOptions
 
-# Seconds between two polls of the jobs.
-POLL_INTERVAL = 0.05
-# Seconds between two queries of the cluster's resources while jobs wait.
-CLUSTER_QUERY_INTERVAL = 2.0
-
 Result = TypeVar("Result")
 
 
-class RemoteRunner(Runner[Result], abc.ABC):
+class RemoteRunner(SteeredRunner[Result], abc.ABC):
     """Runs one or more jobs on a Ray cluster.
 
     Args:
@@ -57,30 +53,6 @@ class RemoteRunner(Runner[Result], abc.ABC):
         self._tables = tables
         self._describe_wait = wait_message
         self._wait_cache = (-math.inf, 0, "")  # time of the query, number of jobs, message
-        self._command = "run"
-
-    # The flags of `Runner` control a thread that takes steps. The thread of this runner must go on
-    # polling while its workers pause or stop, so it sends them commands instead.
-
-    def pause(self) -> None:
-        """Pause after the present steps; does nothing unless running."""
-        if self._command == "run":
-            self._command = "pause"
-
-    def resume(self) -> None:
-        """Continue after a pause; does nothing unless paused."""
-        if self._command == "pause":
-            self._command = "run"
-
-    def stop(self) -> None:
-        """Stop the jobs after the present steps and keep their rows; returns at once."""
-        if self._command != "abort":
-            self._command = "stop"
-
-    def close(self) -> None:
-        """Abort the jobs at once, even during a step, and keep the rows received so far."""
-        self._command = "abort"
-        super().close()
 
     @property
     def elapsed(self) -> float:

@@ -20,7 +20,7 @@ from lrwidget.engine.runner import RunState, Work
 from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_reference
 from lrwidget.ray.handle import REPORT_TIMEOUT, summarize_error
 from lrwidget.ray.job import Job
-from lrwidget.ray.runs import CLUSTER_QUERY_INTERVAL, POLL_INTERVAL
+from lrwidget.ray.steered import CLUSTER_QUERY_INTERVAL, POLL_INTERVAL, SteeredRunner
 from lrwidget.ray.trial_worker import TrialReport
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement, Trial
@@ -31,7 +31,7 @@ from lrwidget.sources.base import RefinementRunner
 MOST_WORKERS = 3
 
 
-class RemoteRefinement(RefinementRunner):
+class RemoteRefinement(SteeredRunner[Refinement], RefinementRunner):
     """Refines a suggestion on the workers of a cluster; `result` can be read while it runs.
 
     Args:
@@ -66,33 +66,10 @@ class RemoteRefinement(RefinementRunner):
         self._kept_by = records
         self._describe_wait = wait_message
         self._waited_since = -math.inf
-        self._command = "run"
         self._workers: list[_Worker] = []
         self._trials: dict[int, Trial] = {}
         self._home: dict[int, _Worker] = {}  # the worker that has the state of a trial, by place
         self._scores: dict[SearchJob, tuple[float, int]] = {}
-
-    # The thread of this runner goes on polling while the workers pause or stop.
-
-    def pause(self) -> None:
-        """Pause after the present steps; does nothing unless running."""
-        if self._command == "run":
-            self._command = "pause"
-
-    def resume(self) -> None:
-        """Continue after a pause; does nothing unless paused."""
-        if self._command == "pause":
-            self._command = "run"
-
-    def stop(self) -> None:
-        """Stop the trials after the present steps and keep their rows; returns at once."""
-        if self._command != "abort":
-            self._command = "stop"
-
-    def close(self) -> None:
-        """Abort the trials at once, even during a step, and keep the rows received so far."""
-        self._command = "abort"
-        super().close()
 
     def extend(self, budget: int) -> None:
         """Raise the budget; see `RefinementRunner.extend`."""
