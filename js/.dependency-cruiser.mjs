@@ -9,8 +9,9 @@ const LAYERS = {
   export: ["numeric", "stream", "text", "state", "dom"],
   chart: ["numeric", "stream", "text", "state", "dom", "host"],
   controls: ["numeric", "stream", "text", "state", "dom", "export", "chart"],
-  check: ["numeric", "stream", "text", "state", "dom", "chart", "controls"],
-  refine: ["numeric", "stream", "text", "state", "dom", "chart", "controls", "check"],
+  trials: ["numeric", "stream", "text", "state", "dom", "chart"],
+  check: ["numeric", "stream", "text", "state", "dom", "chart", "controls", "trials"],
+  refine: ["numeric", "stream", "text", "state", "dom", "chart", "controls", "trials"],
 };
 
 /** The same for the files at the top; view.ts and widget.ts may import everything below them. */

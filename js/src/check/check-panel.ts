@@ -10,7 +10,7 @@ import {
   describeTrial,
   offer,
 } from "./check-words";
-import { lastFinite, trialCurves } from "./trials";
+import { lastFinite, trialCurves } from "../trials/curves";
 import { swatch, type TrialsPicture, TrialsPlot } from "./trials-plot";
 import "./check-panel.css";
 

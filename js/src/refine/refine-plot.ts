@@ -1,6 +1,20 @@
 // The plot of a refinement: held-out and smoothed training loss of each trial over its steps, as SVG.
 import { rungOf, trialColour } from "../chart/styles";
 import { logTicks, lossTicks } from "../chart/ticks";
+import { s, setAttribute, setClass } from "../dom";
+import type { Range } from "../numeric/loss-range";
+import { smoothed } from "../numeric/smoothing";
+import type { Trial } from "../state/refinement";
+import { formatRate } from "../text/format";
+import {
+  axesOf,
+  frameOf,
+  HEIGHT,
+  MARGIN,
+  stepTicks,
+  svgText,
+  type TrialAxes,
+} from "../trials/axes";
 import {
   curveEnd,
   curvePath,
@@ -10,13 +24,7 @@ import {
   place,
   type Point,
   spreadLabels,
-} from "../check/trials";
-import { frameOf, HEIGHT, MARGIN, stepTicks, svgText, uprightText } from "../check/trials-plot";
-import { s, setAttribute, setClass } from "../dom";
-import type { Range } from "../numeric/loss-range";
-import { smoothed } from "../numeric/smoothing";
-import type { Trial } from "../state/refinement";
-import { formatRate } from "../text/format";
+} from "../trials/curves";
 
 export interface RefinePicture {
   trials: readonly Trial[];
@@ -37,7 +45,6 @@ export class RefinePlot {
 
   draw({ trials, best, untrained, smoothing, width }: RefinePicture, summary: string): void {
     const frame = frameOf(width);
-    const right = frame.left + frame.width;
     const bottom = frame.top + frame.height;
     // Index 0 is before the first step.
     const steps = Math.max(LEAST_STEPS, ...trials.map(({ losses }) => losses.length)) + 1;
@@ -58,25 +65,15 @@ export class RefinePlot {
     setAttribute(this.el, "viewBox", `0 0 ${width} ${HEIGHT}`);
     setAttribute(this.el, "aria-label", summary);
 
-    const grid: Element[] = [];
     const drawn = training.some((curve) => curve.length > 0);
-    const ticks = log ? logTicks(range) : lossTicks(range, 4);
-    for (const loss of drawn ? ticks.values : []) {
-      const { y } = place(0, loss, steps, range, frame);
-      grid.push(
-        s("path", { class: "lrw-grid", d: `M${frame.left} ${y}H${right}` }),
-        svgText(ticks.labels[String(loss)] ?? "", frame.left - 8, y, "end"),
-      );
-    }
-    for (const step of [0, ...stepTicks(steps - 1, frame.width).slice(1)]) {
-      const { x } = place(step, 0, steps, range, frame);
-      grid.push(svgText(String(step), x, bottom + 12, "middle"));
-    }
-    grid.push(
-      s("path", { class: "lrw-axis", d: `M${frame.left} ${frame.top}V${bottom}H${right}` }),
-      svgText("step", frame.left + frame.width / 2, bottom + 29, "middle", "lrw-axis-name"),
-      uprightText(log ? "loss (log)" : "loss", 14, frame.top + frame.height / 2),
-    );
+    const axes: TrialAxes = {
+      range,
+      lossName: log ? "loss (log)" : "loss",
+      lossTicks: log ? logTicks(range) : lossTicks(range, 4),
+      steps,
+      stepTicks: [0, ...stepTicks(steps - 1, frame.width).slice(1)],
+      first: 0,
+    };
 
     // An inner svg clips to the frame, with room for the dots.
     const lines = s("svg", {
@@ -104,7 +101,7 @@ export class RefinePlot {
       const label = svgText(formatRate(lr), at.x + 9, heights[i]!, "start", "lrw-trial-label");
       return coloured(label, lr, lr === best);
     });
-    this.el.replaceChildren(...grid, lines, ...labels);
+    this.el.replaceChildren(...axesOf(axes, frame, drawn), lines, ...labels);
   }
 }
 

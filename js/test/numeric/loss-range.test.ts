@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { curvesRange } from "../../src/check/trials";
+import { curvesRange } from "../../src/trials/curves";
 import {
   limitAt,
   limitSpan,

@@ -8,7 +8,7 @@ import {
   place,
   spreadLabels,
   trialCurves,
-} from "../../src/check/trials";
+} from "../../src/trials/curves";
 import { smoothed } from "../../src/numeric/smoothing";
 import { seeded } from "../random";
 

@@ -1,4 +1,4 @@
-// The curves of a check: loss over step, one curve for each rate.
+// The curves of trials, of a check or a refinement: loss over step, one curve for each rate.
 import type { Range } from "../numeric/loss-range";
 import { smoothed } from "../numeric/smoothing";
 
