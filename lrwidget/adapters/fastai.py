@@ -100,9 +100,9 @@ class FastaiTask(FrameworkTask):
     validation_name = "learn.dls.valid"
 
     @property
-    def read_from(self) -> "_Indexed":
-        """The Learner's training loader."""
-        return _Indexed(self._loader)
+    def read_from(self) -> Any:
+        """The Learner's training loader, which may be fastai's or any other."""
+        return _Indexed(self._loader) if _is_fastais(self._loader) else self._loader
 
     @property
     def validation(self) -> ValidationData | None:
@@ -112,11 +112,11 @@ class FastaiTask(FrameworkTask):
 
     def _valid(self) -> list[Any]:
         loaders = list(self._learn.dls.loaders)[1:2]
-        return [loader for loader in loaders if loader.n is None or len(loader) > 0]
+        return [loader for loader in loaders if _may_have_batches(loader)]
 
     def held_out_loader(self, data: Any) -> Any:
         """Return the batches of a fastai loader, or of a data set."""
-        if isinstance(data, sys.modules["fastai.data.load"].DataLoader):
+        if _is_fastais(data):
             return ValidationData([data])
         return super().held_out_loader(data)
 
@@ -351,6 +351,18 @@ def _step_callbacks() -> tuple[type, ...]:
         for name in names
     ]
     return tuple(kind for kind in found if kind is not None)
+
+
+def _is_fastais(loader: Any) -> bool:
+    return isinstance(loader, sys.modules["fastai.data.load"].DataLoader)
+
+
+def _may_have_batches(loader: Any) -> bool:
+    """Return False for a loader whose length is known to be 0; it may be fastai's or torch's."""
+    try:
+        return len(loader) > 0
+    except TypeError:
+        return True
 
 
 @contextmanager

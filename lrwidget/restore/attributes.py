@@ -96,7 +96,7 @@ def same_state_objects(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 def remember_attributes(thing: Any) -> PutBack:
     """Return a function that restores the attributes of an object and plain containers in them."""
-    put_back = _remember(vars(thing), set())
+    put_back = _remember(getattr(thing, "__dict__", {}), set())  # a list has no attributes
     assert put_back is not None  # it is a dict
     return put_back
 

@@ -1,7 +1,7 @@
 """What a framework calls its validation loss is what trials are judged by."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +280,30 @@ def test_a_learner_is_judged_by_its_validation_data(folder: Path) -> None:
     assert judged(alone).held_out == "6 of 32 samples, chosen at random"
     other = judged(alone, held_out=Loader(Pairs(OTHERS), bs=8))
     assert other.untrained == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["torch", "list", "stream"])
+def test_the_loaders_of_a_learner_need_not_be_fastais(folder: Path, kind: str) -> None:
+    class Stream(IterableDataset[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            return iter(Pairs(OTHERS))
+
+    batches = DataLoader(Pairs(OTHERS), 8)
+    valid = {"torch": batches, "list": list(batches), "stream": DataLoader(Stream(), 8)}[kind]
+    one = learner(folder, DataLoader(Pairs(INPUTS), 8, shuffle=True), valid)
+    assert len(lr_find(one, steps=10, progress=False)) == 10
+    result = judged(one)
+    assert result.held_out == "the first 512 samples at most of learn.dls.valid"
+    with torch.no_grad():
+        whole = Pairs(OTHERS)
+        one.model.eval()
+        expected = nn.MSELoss()(one.model(whole.inputs), whole.targets).item()
+    assert result.untrained == pytest.approx(expected, rel=1e-5)
+    empty = learner(folder, DataLoader(Pairs(INPUTS), 8, shuffle=True), [])
+    assert judged(empty).held_out == "6 of 32 samples, chosen at random"
+    ready = learner(folder, list(DataLoader(Pairs(INPUTS), 8)), [])
+    with pytest.raises(ValueError, match="nothing can be held out of a list"):
+        judged(ready)
 
 
 # -- skorch --------------------------------------------------------------------------------------
