@@ -11,7 +11,7 @@ from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine import check as checks
 from lrwidget.engine import refine as refinements
 from lrwidget.engine.error_notes import note_ending
-from lrwidget.engine.refine import refine_all, refinement_of, refuse_at_the_door
+from lrwidget.engine.refine import refine_all, refinement_of, validate_refinement
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_rank
 from lrwidget.records.check_results import CheckResults
@@ -79,7 +79,7 @@ def lr_find(
     steps = sweep(task, sweep_options, records)
     budget = 0
     if refine:
-        refuse_at_the_door(task, planned_steps, held_out)
+        validate_refinement(task, planned_steps, held_out)
         budget = max(BUDGET, sweep_options.steps * sweep_options.repeats + 3 * LENGTH)
     leads = process_rank() == 0  # only one of several processes shows the bar and writes the log
     total = budget or sweep_options.steps * sweep_options.repeats

@@ -19,9 +19,14 @@ from lrwidget.curve.search import (
     longest_trial,
 )
 from lrwidget.data.held_out import refuse_bad_share
-from lrwidget.engine.bench import Bench, StoppedElsewhere, bench_of, does_all_itself
 from lrwidget.engine.check import refuse_if_read_once
 from lrwidget.engine.sweep import sweep
+from lrwidget.engine.trial_trainer import (
+    StoppedElsewhere,
+    TrialTrainer,
+    does_all_itself,
+    trial_trainer,
+)
 from lrwidget.process_group.team import Team
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement, Trial
@@ -43,7 +48,7 @@ def refine(
     """Refine a task as `lrwidget.refine` does, whose documentation describes the arguments."""
     budget = whole_number("budget", budget, 1)
     options = SweepOptions()
-    refuse_at_the_door(task, planned_steps, held_out)
+    validate_refinement(task, planned_steps, held_out)
     # Raises for a budget that is too small, before the sweep is run.
     first_length(budget, budget - (options.steps if records is None else len(records)))
     if records is None:
@@ -85,7 +90,7 @@ def refine_all(
         records.meta["refinement"] = result.as_json()
 
 
-def refuse_at_the_door(task: TrainingTask, planned_steps: int | None, held_out: Any) -> None:
+def validate_refinement(task: TrainingTask, planned_steps: int | None, held_out: Any) -> None:
     """Refuse a task or arguments that `refining` cannot use, before a sweep is run.
 
     Raises:
@@ -128,10 +133,10 @@ def refining(
             Team.assembled(task, _common(result)) as team,
             task.session(),
             prepared(task, None) as parts,
-            bench_of(task, parts, team) as bench,
-            bench.judging_by(held_out, result),
+            trial_trainer(task, parts, team) as trainer,
+            trainer.evaluating_on(held_out, result),
         ):
-            reason = yield from _go_through(search, bench, result)
+            reason = yield from _go_through(search, trainer, result)
     except (GeneratorExit, KeyboardInterrupt):
         reason = StopReason.STOPPED
         raise
@@ -174,7 +179,7 @@ def _common(result: Refinement) -> dict[str, Any]:
 
 
 def _go_through(
-    search: Search, bench: Bench, result: Refinement
+    search: Search, trainer: TrialTrainer, result: Refinement
 ) -> Generator[None, None, StopReason]:
     trials: dict[int, Trial] = {}
     jobs = search.jobs()
@@ -182,7 +187,7 @@ def _go_through(
     while True:
         trial = trial_of(job, trials, result)
         try:
-            score = yield from bench.run(job, trial)
+            score = yield from trainer.run(job, trial)
         except StoppedElsewhere:
             return StopReason.STOPPED
         if math.isfinite(score):
@@ -194,6 +199,6 @@ def _go_through(
             result.length = search.length
             return StopReason.FINISHED
         result.length = search.length
-        bench.keep(job.place, search.wanted)
-        result.kept_bytes = max(result.kept_bytes, bench.nbytes)
+        trainer.keep(job.place, search.wanted)
+        result.kept_bytes = max(result.kept_bytes, trainer.nbytes)
         job = following

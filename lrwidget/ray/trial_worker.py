@@ -14,8 +14,8 @@ import numpy as np
 from ray import cloudpickle
 
 from lrwidget.curve.search import Job as SearchJob
-from lrwidget.engine.bench import Bench, bench_of
-from lrwidget.engine.refine import refuse_at_the_door
+from lrwidget.engine.refine import validate_refinement
+from lrwidget.engine.trial_trainer import TrialTrainer, trial_trainer
 from lrwidget.ray.job import Job, JobEnd, build_task
 from lrwidget.ray.worker import INTERVAL, job_failure, load_factory
 from lrwidget.records.refinement import Refinement, Trial
@@ -102,14 +102,14 @@ class TrialWorker:
         try:
             task = build_task(load_factory(factory), job)
             wanted = cloudpickle.loads(held_out)
-            refuse_at_the_door(task, None, wanted)
+            validate_refinement(task, None, wanted)
             facts = Refinement(1.0)
             with (
                 exclusive(task),
                 task.session(),
                 prepared(task, None) as parts,
-                bench_of(task, parts) as bench,
-                bench.judging_by(wanted, facts),
+                trial_trainer(task, parts) as trainer,
+                trainer.evaluating_on(wanted, facts),
             ):
                 self._reports.put(
                     TrialReport("ready", held_out=facts.held_out, untrained=facts.untrained)
@@ -118,15 +118,15 @@ class TrialWorker:
                 while True:
                     order, kept_elsewhere = self._orders.get()
                     kept &= kept_elsewhere
-                    bench.keep(NO_PLACE, kept)
-                    if self._train(bench, order):
+                    trainer.keep(NO_PLACE, kept)
+                    if self._train(trainer, order):
                         kept |= {order.place}
-                        bench.keep(order.place, kept)
+                        trainer.keep(order.place, kept)
         except BaseException as error:  # noqa: BLE001 - reported; SystemExit would end the actor
             self._report("running")
             self._reports.put(TrialReport("running", end=job_failure(error)))
 
-    def _train(self, bench: Bench, job: SearchJob) -> bool:
+    def _train(self, trainer: TrialTrainer, job: SearchJob) -> bool:
         """Train a trial and report its rows; return whether it can go on."""
         if job.begin == 0:
             self._trials[job.place] = Trial(job.lr)
@@ -134,7 +134,7 @@ class TrialWorker:
         with self._lock:
             self._place, self._sent = job.place, len(trial.records)
         score = None
-        with contextlib.closing(bench.run(job, trial)) as work:
+        with contextlib.closing(trainer.run(job, trial)) as work:
             while not self._stopped.is_set():
                 try:
                     next(work)
@@ -146,7 +146,7 @@ class TrialWorker:
                     self._go.wait()
                     self._report("running")
         reason = StopReason.STOPPED if score is None else trial.records.stop_reason
-        self._report("running", score=score, stop_reason=reason, nbytes=bench.nbytes)
+        self._report("running", score=score, stop_reason=reason, nbytes=trainer.nbytes)
         return score is not None and reason is StopReason.FINISHED
 
     def _report(self, state: str, **facts: Any) -> None:

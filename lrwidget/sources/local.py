@@ -17,7 +17,7 @@ from lrwidget.engine.error_notes import THREAD, attach, comes_of_thread, note_en
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import plain
 from lrwidget.engine.openmp import release_worker_threads
-from lrwidget.engine.refine import refinement_of, refining, refuse_at_the_door
+from lrwidget.engine.refine import refinement_of, refining, validate_refinement
 from lrwidget.engine.runner import Runner, RunState, Work
 from lrwidget.engine.sweep import sweep
 from lrwidget.process_group.processes import process_count
@@ -176,7 +176,7 @@ class RefineRunner(RefinementRunner):
         held_out: Any = None,
     ) -> None:
         budget = whole_number("budget", budget, 1)
-        refuse_at_the_door(task, planned_steps, held_out)
+        validate_refinement(task, planned_steps, held_out)
         first_length(budget, budget - len(records))  # raises for a budget that is too small
         result = refinement_of(records, budget, planned_steps)
         work = local_work(
@@ -203,7 +203,7 @@ def _refining(
 
 def _why_not_refined(task: TrainingTask) -> str:
     try:
-        refuse_at_the_door(task, None, None)
+        validate_refinement(task, None, None)
     except (TypeError, ValueError, RuntimeError) as error:
         return str(error)
     return ""

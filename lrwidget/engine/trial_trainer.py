@@ -20,8 +20,8 @@ from lrwidget.engine.whole_step import does_all
 from lrwidget.process_group.team import Team
 from lrwidget.records.refinement import Refinement, Trial
 from lrwidget.records.table import RecordsTable, StopReason
-from lrwidget.restore.moment import Moment
 from lrwidget.restore.snapshot import SweepTarget
+from lrwidget.restore.training_state import TrainingState
 from lrwidget.task.task import TrainingTask
 
 # A trial with a larger loss counts as diverged: it does not recover.
@@ -41,12 +41,14 @@ def does_all_itself(task: TrainingTask) -> ValueError:
 
 
 @contextmanager
-def bench_of(task: TrainingTask, parts: SweepTarget, team: Team | None = None) -> Iterator["Bench"]:
-    """Yield a bench, whose states are released when the block ends; see `Bench`."""
-    bench = Bench(task, parts, team)
-    last = [bench.close]
+def trial_trainer(
+    task: TrainingTask, parts: SweepTarget, team: Team | None = None
+) -> Iterator["TrialTrainer"]:
+    """Yield a `TrialTrainer`, whose states are released when the block ends."""
+    trainer = TrialTrainer(task, parts, team)
+    last = [trainer.close]
     try:
-        yield bench
+        yield trainer
     finally:
         try:
             uninterrupted(last)
@@ -54,7 +56,7 @@ def bench_of(task: TrainingTask, parts: SweepTarget, team: Team | None = None) -
             uninterrupted(last)
 
 
-class Bench:
+class TrialTrainer:
     """Trains and evaluates trials, and restores the states that it has kept.
 
     Args:
@@ -69,20 +71,20 @@ class Bench:
         self._parts = parts
         self._trained = task  # the task of the trials, without the held-out data
         self._batches: list[Any] = []
-        self._kept: dict[int, Moment] = {}
-        self._begin = Moment(task, parts)
+        self._kept: dict[int, TrainingState] = {}
+        self._begin = TrainingState(task, parts)
         over = parts.begin_in_place
 
         def begin_in_place(to: SweepTarget, why: str) -> None:
             over(to, why)
-            self._begin.goes_over_to(to)
+            self._begin.switch_to(to)
 
         parts.begin_in_place = begin_in_place
 
     @property
     def nbytes(self) -> int:
         """Size of the kept states in bytes."""
-        return sum(moment.nbytes for moment in (self._begin, *self._kept.values()))
+        return sum(state.nbytes for state in (self._begin, *self._kept.values()))
 
     def close(self) -> None:
         """Release all states."""
@@ -91,7 +93,7 @@ class Bench:
         self._parts.begin_in_place = lambda parts, why: None  # noqa: ARG005 - no cycle
 
     @contextmanager
-    def judging_by(self, held_out: Any, result: Refinement) -> Iterator[None]:
+    def evaluating_on(self, held_out: Any, result: Refinement) -> Iterator[None]:
         """Choose and read the held-out data, and leave it out of the trials in the block."""
         task = self._task
         with ExitStack() as stack:
@@ -121,13 +123,13 @@ class Bench:
                     f"{type(task).__name__.removesuffix('Task')} reads itself; give validation "
                     "data, or held_out= with data to judge the trials by"
                 )
-            self._begin.takes_loaders_anew()  # without the held-out data, if it is the task's own
+            self._begin.save_loaders()  # without the held-out data, if it is the task's own
             if not task.reads_itself:
                 self._trained.data = training
-            self._settle_how_to_measure(held)
+            self._choose_evaluation(held)
             step = beginning(self._trained, self._parts, self._team, RecordsTable())
             try:
-                result.untrained = self._agreed(step.evaluate(self._batches)["val_loss"])
+                result.untrained = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
             finally:
                 step.close()
             yield
@@ -141,7 +143,7 @@ class Bench:
         state = self._begin if job.begin == 0 else self._kept[job.place]
         state.restore()
         rates = repeat(job.lr, job.end - job.begin)
-        task = self._going_on(job)
+        task = self._continued(job)
         records = trial.records
         records.stop_reason = StopReason.STOPPED
         try:
@@ -149,7 +151,7 @@ class Bench:
                 task, self._parts, rates, records, stop_at_divergence=False, team=self._team
             )
             with closing(work):
-                ended = yield from self._until_it_leaves(work, records)
+                ended = yield from self._until_diverged(work, records)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException:
@@ -167,7 +169,7 @@ class Bench:
             return math.inf
         step = TrainingStep(self._trained, self._parts, self._team)
         try:
-            score = self._agreed(step.evaluate(self._batches)["val_loss"])
+            score = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
         finally:
             step.close()
         if math.isfinite(score) and abs(score) <= LARGEST:
@@ -180,13 +182,13 @@ class Bench:
         for old in [one for one in self._kept if one not in wanted or one == place]:
             self._kept.pop(old).close()
         if place in wanted:
-            self._kept[place] = Moment(self._task, self._parts)
+            self._kept[place] = TrainingState(self._task, self._parts)
 
-    def _agreed(self, loss: float) -> float:
+    def _mean_over_ranks(self, loss: float) -> float:
         """Return the mean of a held-out loss over the ranks, which all measure as many batches."""
         return loss if self._team is None else self._team.average(loss)
 
-    def _until_it_leaves(
+    def _until_diverged(
         self, work: Generator[None, None, StopReason], records: RecordsTable
     ) -> Generator[None, None, StopReason]:
         seen = len(records)
@@ -203,16 +205,16 @@ class Bench:
                     return StopReason.DIVERGED
             yield
 
-    def _going_on(self, job: Job) -> TrainingTask:
+    def _continued(self, job: Job) -> TrainingTask:
         """Return the task to train; in data of a fixed order, read batches are skipped."""
         task = self._trained
         if job.begin == 0 or task.reads_itself or not in_fixed_order(task.data):
             return task
-        going_on = copy.copy(task)
-        going_on.data = Skipping(task.data, job.begin * task.accumulate)
-        return going_on
+        continued = copy.copy(task)
+        continued.data = Skipping(task.data, job.begin * task.accumulate)
+        return continued
 
-    def _settle_how_to_measure(self, held: HeldOut) -> None:
+    def _choose_evaluation(self, held: HeldOut) -> None:
         """Use the user's own step for evaluation too, if it only computes the loss.
 
         Raises:

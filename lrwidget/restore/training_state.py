@@ -16,7 +16,7 @@ from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
 
-class Moment:
+class TrainingState:
     """A copy of all state that training changes.
 
     This is the state of the trained objects, the loaders, `also` and the random generators. The
@@ -47,12 +47,12 @@ class Moment:
         """Size of the copies in bytes."""
         return self._trained.nbytes
 
-    def goes_over_to(self, parts: SweepTarget) -> None:
+    def switch_to(self, parts: SweepTarget) -> None:
         """Copy the state of `parts` instead: these are now the task's own objects."""
         self._trained.close()
         self._trained = _backup_of(self._task, parts, self._place)
 
-    def takes_loaders_anew(self) -> None:
+    def save_loaders(self) -> None:
         """Save the present state of the loaders instead."""
         before, self._beside[0] = self._beside[0], _state_of_loaders(self._task)
         before.close()
