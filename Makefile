@@ -38,11 +38,12 @@ demo: $(VENV)/.examples
 quick: $(VENV)/.test $(NODE_MODULES) $(BUNDLE)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint check-js pytest-quick
 
-test: static
-	@$(MAKE) --no-print-directory pytest PYTEST_ARGS='-m "not full" $(PYTEST_ARGS)'
+# The static checks print their output at their end, a minute after the start; pytest prints as it goes.
+test: $(VENV)/.test
+	@$(MAKE) --no-print-directory --jobs 2 static pytest PYTEST_ARGS='-m "not full" $(PYTEST_ARGS)'
 
-test-full: static
-	@$(MAKE) --no-print-directory pytest
+test-full: $(VENV)/.test
+	@$(MAKE) --no-print-directory --jobs 2 static pytest
 
 static: $(VENV)/.test $(NODE_MODULES)
 	@echo "Lint, types and the tests of js/; then those of Python."

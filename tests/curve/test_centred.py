@@ -56,7 +56,7 @@ def lag(rates, losses, line):
     return np.log10(rates[np.nanargmin(line)] / end)
 
 
-@pytest.mark.parametrize("steps", ["100", "300"])
+@pytest.mark.parametrize("steps", ["100", pytest.param("300", marks=pytest.mark.slow)])
 def test_it_is_lowest_within_the_region_that_is_called_falling(steps):
     """On recorded sweeps, the plain average reaches its minimum half a decade too late."""
     drawn, averages = [], []

@@ -34,6 +34,7 @@ def test_noise_is_the_standard_deviation_of_a_batch():
     assert marks.error == pytest.approx(0.2 / np.sqrt(44), rel=0.3)
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_repeated_draws():
     rng = np.random.default_rng(1)
     minima = [

@@ -100,7 +100,9 @@ class TestTheSameCurveThatNeverFalls:
         lr = ladder()
         assert self.share(noise, lambda c: (lr, scale * range_test(lr, **c) + offset)) == 1
 
-    @pytest.mark.parametrize("steps", [50, 75, 200, 500, 1000])
+    @pytest.mark.parametrize(
+        "steps", [50, 75, 200, *(pytest.param(n, marks=pytest.mark.slow) for n in (500, 1000))]
+    )
     def test_sampled_at_other_steps(self, noise, steps):
         lr = ladder(steps)
         assert self.share(noise, lambda c: (lr, range_test(lr, **c))) >= 59 / 60
