@@ -19,7 +19,7 @@ export class TriedRates {
   update(place: Place | null): void {
     const { refinement, visibleSpan, runs } = this.session;
     const shown = place && this.session.refines(runs.active) ? refinement.trials : [];
-    const marks = shown.flatMap(({ lr, stopReason, newest }) => {
+    const marks = shown.flatMap(({ lr, stopReason }) => {
       if (!place || clampRate(lr, visibleSpan) !== lr) return [];
       const [x, y] = [across(lr, visibleSpan, place), place.bottom - ABOVE];
       const best = lr === refinement.detail.best;
@@ -28,7 +28,7 @@ export class TriedRates {
       const mark = broken
         ? s("path", { d })
         : s("circle", { cx: x, cy: y, r: best ? BEST_RADIUS : RADIUS });
-      setClass(mark, "now", newest && refinement.underWay);
+      setClass(mark, "now", stopReason === null && refinement.underWay);
       mark.style.setProperty("--lrw-trial", trialColour(lr));
       return [mark];
     });

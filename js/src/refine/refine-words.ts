@@ -13,8 +13,9 @@ export function describeRefinement(
   const soFar = best === null ? "" : `Best so far: ${formatRate(best)}.`;
   switch (state) {
     case "running": {
-      const trial = trials.find(({ newest }) => newest);
-      return join(trial ? `Trying ${formatRate(trial.lr)}.` : "Preparing the trials.", soFar);
+      const rates = trials.filter(({ stopReason }) => stopReason === null);
+      const trying = `Trying ${rates.map(({ lr }) => formatRate(lr)).join(", ")}.`;
+      return join(rates.length ? trying : "Preparing the trials.", soFar);
     }
     case "paused":
       return join("Refinement paused.", soFar);
@@ -48,14 +49,14 @@ export function describeBudget(
 
 /** How far a trial has come: "best, 300 steps", "running, step 43", "diverged at step 12". */
 export function describeTrial(trial: Trial, best: number | null, state: RunState): string {
-  const { lr, losses, stopReason, newest } = trial;
+  const { lr, losses, stopReason } = trial;
   const { length } = losses;
   const words: Record<string, string> = { "non-finite": "diverged" };
   if (stopReason === "finished")
     return `${lr === best ? "best, " : ""}${formatCount(length)} steps`;
   if (stopReason !== null) return `${words[stopReason] ?? stopReason} at step ${length}`;
-  if (state === "running" && newest) return `running, step ${length}`;
-  return `${state === "paused" && newest ? "paused" : "stopped"} at step ${length}`;
+  if (state === "running") return `running, step ${length}`;
+  return `${state === "paused" ? "paused" : "stopped"} at step ${length}`;
 }
 
 /** What the numbers rest on and what the trials cost, in sentences. */

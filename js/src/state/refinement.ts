@@ -25,9 +25,8 @@ export interface Trial {
   losses: Float64Array;
   /** Steps so far and the loss on held-out data, in rising order. */
   heldOut: readonly (readonly [number, number])[];
+  /** Null while it is in progress; several may be at once. */
   stopReason: string | null;
-  /** Whether it is the one that the newest row belongs to. */
-  newest: boolean;
 }
 
 /** The trials in a table, by rising rate; the rate of a row tells its trial. */
@@ -43,7 +42,6 @@ export function trialsOf(
     if (own) own.push(loss[row]!);
     else losses.set(rate, [loss[row]!]);
   });
-  const newest = rates.at(-1);
   return [...losses]
     .map(([lr, all]) => {
       const told = trials.find((trial) => trial.lr === lr);
@@ -52,7 +50,6 @@ export function trialsOf(
         losses: Float64Array.from(all.slice(told?.dropped ?? 0)),
         heldOut: told?.held_out ?? [],
         stopReason: told?.stop_reason ?? null,
-        newest: lr === newest,
       };
     })
     .sort((a, b) => a.lr - b.lr);

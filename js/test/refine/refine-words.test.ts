@@ -26,7 +26,7 @@ function detail(more: Partial<RefinementDetail> = {}): RefinementDetail {
 
 function trial(lr: number, length: number, more: Partial<Trial> = {}): Trial {
   const losses = Float64Array.from({ length }, (_, i) => 1 / (i + 1));
-  return { lr, losses, heldOut: [], stopReason: null, newest: false, ...more };
+  return { lr, losses, heldOut: [], stopReason: null, ...more };
 }
 
 const REASON = "eleven trials of up to 300 steps, 1,290 in all; best at 3e-3";
@@ -34,14 +34,23 @@ const REASON = "eleven trials of up to 300 steps, 1,290 in all; best at 3e-3";
 describe("describeRefinement", () => {
   const said = (state: RunState, more: Partial<RefinementDetail>, lr: number | null): string =>
     describeRefinement(state, status({ suggestion: lr }), detail(more), [
-      trial(1e-3, 100),
-      trial(3e-3, 43, { newest: true }),
+      trial(1e-3, 100, { stopReason: "finished" }),
+      trial(3e-3, 43),
     ]);
 
   it("names the rate in hand and the best so far, and no number that every step changes", () => {
     expect(said("running", { best: 1e-3 }, null)).toBe("Trying 3e-3. Best so far: 1e-3.");
     expect(describeRefinement("running", status(), detail(), [])).toBe("Preparing the trials.");
     expect(said("paused", {}, null)).toBe("Refinement paused.");
+  });
+  it("names all rates in hand where several are tried at once", () => {
+    const trials = [trial(1e-3, 20), trial(3e-3, 100, { stopReason: "finished" }), trial(1e-2, 0)];
+    expect(describeRefinement("running", status(), detail(), trials)).toBe("Trying 1e-3, 1e-2.");
+    expect(trials.map((one) => describeTrial(one, null, "running"))).toEqual([
+      "running, step 20",
+      "100 steps",
+      "running, step 0",
+    ]);
   });
   it("has the choice and its reason at the end", () => {
     const end = { reason: REASON, confidence: "high" } as const;
@@ -75,7 +84,7 @@ it("a trial is told by how far it has come", () => {
   const done = trial(3e-3, 300, { stopReason: "finished" });
   expect(describeTrial(done, 3e-3, "finished")).toBe("best, 300 steps");
   expect(describeTrial(done, 1e-3, "finished")).toBe("300 steps");
-  const now = trial(1e-2, 43, { newest: true });
+  const now = trial(1e-2, 43);
   expect(describeTrial(now, null, "running")).toBe("running, step 43");
   expect(describeTrial(now, null, "paused")).toBe("paused at step 43");
   // The kernel has ended, and cannot say that it was stopped.
