@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.harness.app import App
-from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
+from tests.browser.harness.cells import SETUP, STEPS, WIDGET, finish_and_export, open_finder, start
 from tests.browser.harness.environment import environment
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.lab import Lab
@@ -163,15 +163,7 @@ def test_a_document_that_several_may_edit_keeps_its_widget_over_a_reload(
         smoothed = finder.mark("smoothed loss").path
         finder.slider("Smoothing").press("Home")
         lab.wait_for("the line moves", lambda: finder.mark("smoothed loss").path != smoothed)
-        lab.allow("steps", STEPS)
-        finder.wait_for_state("finished")
-        finder.wait_for_rows(STEPS)
-        assert finder.rows == finder.kernel_rows
-        finder.drag_marker_to(0.02)
-        assert finder.wait_for_kernel() == pytest.approx(0.02, rel=0.1)
-        finder.button("Export").click()
-        finder.wait_for_text("lr = ")
-        assert lab.kernel.value("lr == w.lr")
+        finish_and_export(finder)
         assert lab.errors == []
     finally:
         lab.close(keep_kernel=False)

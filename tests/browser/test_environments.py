@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.browser.conftest import picture
-from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.cells import STEPS, finish_and_export, open_finder, start
 from tests.browser.harness.lab import Lab
 from tests.browser.harness.server import JupyterServer
 from tests.test_package import NOT_SOURCES, ROOT, run
@@ -188,16 +188,7 @@ def test_a_session_in_the_browser(
         assert Path(lab.kernel.value("__import__('sys').prefix")) == python.parents[1]
         start(finder)
         finder.wait_for_rows(40)  # while it runs: the 41st step is held
-        lab.allow("steps", STEPS)
-        finder.wait_for_state("finished")
-        finder.wait_for_rows(STEPS)
-        assert finder.rows == finder.kernel_rows
-        assert finder.chosen == lab.kernel.value("w.suggestion")
-        finder.drag_marker_to(0.02)
-        assert finder.wait_for_kernel() == pytest.approx(0.02, rel=0.1)
-        finder.button("Export").click()
-        finder.wait_for_text("lr = ")
-        assert lab.kernel.value("lr == w.lr")
+        finish_and_export(finder)
         assert lab.kernel.value("model_is_as_before()")
         lab.reload()
         finder.wait_for_rows(STEPS)

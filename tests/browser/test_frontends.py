@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lrwidget.widget.bundle import STATIC
-from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
+from tests.browser.harness.cells import SETUP, STEPS, WIDGET, finish_and_export, open_finder, start
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.lab import Lab
 from tests.browser.harness.seen import TIMEOUT, Seen
@@ -25,15 +25,7 @@ def test_notebook_7_runs_a_sweep_and_keeps_it_over_a_reload(lab: Lab) -> None:
     finder.wait_for_rows(30)
     lab.reload()
     finder.wait_for_rows(30)
-    lab.allow("steps", STEPS)
-    finder.wait_for_state("finished")
-    finder.wait_for_rows(STEPS)
-    assert finder.rows == finder.kernel_rows
-    finder.drag_marker_to(0.02)
-    assert finder.wait_for_kernel() == pytest.approx(0.02, rel=0.1)
-    finder.button("Export").click()
-    finder.wait_for_text("lr = ")
-    assert lab.kernel.value("lr == w.lr")
+    finish_and_export(finder)
     lab.allow("steps", 2 * STEPS)
     lab.kernel.run("w.start(label='again')\n_ = w.wait()")
     labels = finder.root.get_by_role("list", name="Runs").locator(".lrw-run-label")

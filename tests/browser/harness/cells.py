@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab, Shell
 
@@ -89,3 +91,18 @@ def start(finder: Finder) -> None:
     """Press Start and wait until the page shows that the sweep runs or has ended."""
     finder.button("Start").click()
     finder.wait_for_state("running|finished|failed")
+
+
+def finish_and_export(finder: Finder) -> None:
+    """Let the sweep finish, drag the marker and export: what a user does in any front end."""
+    lab = finder.lab
+    lab.allow("steps", STEPS)
+    finder.wait_for_state("finished")
+    finder.wait_for_rows(STEPS)
+    assert finder.rows == finder.kernel_rows
+    assert finder.chosen == lab.kernel.value("w.suggestion")
+    finder.drag_marker_to(0.02)
+    assert finder.wait_for_kernel() == pytest.approx(0.02, rel=0.1)
+    finder.button("Export").click()
+    finder.wait_for_text("lr = ")
+    assert lab.kernel.value("lr == w.lr")
