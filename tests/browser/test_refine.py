@@ -253,15 +253,16 @@ def test_the_colours_of_neighbours_differ_and_are_readable(lab: Lab, theme: str)
     lab.theme("light" if theme == "light" else "dark")
     refine(finder, ALL)
     wait_for_words(finder, "^Refined rate ")
-    found = panel(finder).locator("text.lrw-trial-label").evaluate_all(CONTRASTS)
+    found = panel(finder).evaluate(CONTRASTS)
     lab.theme("light")
     assert len(found) == len({colour for colour, _ in found}) >= 3
     assert min(contrast for _, contrast in found) >= 4.5
 
 
 # The colour of each label, and its contrast to the widget's surface, both as they are painted.
+# Found and looked at in one go: a panel that is drawn again has other labels.
 CONTRASTS = """
-(labels) => {
+(panel) => {
   const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const luminance = (colour) => {
     context.fillStyle = colour;
@@ -272,7 +273,7 @@ CONTRASTS = """
     });
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
   };
-  return labels.map((label) => {
+  return [...panel.querySelectorAll('text.lrw-trial-label')].map((label) => {
     const colour = getComputedStyle(label).fill;
     const surface = getComputedStyle(label.closest('.lrwidget')).backgroundColor;
     const [dark, light] = [luminance(colour), luminance(surface)].sort((a, b) => a - b);
