@@ -18,6 +18,7 @@ import ray
 
 from lrwidget.process_group.alarm import is_connection_error
 from lrwidget.process_group.team import TeamError
+from lrwidget.ray.in_order import InOrder
 from lrwidget.ray.job import Job, JobEnd, Report
 from lrwidget.ray.ranks import run_rank
 from lrwidget.ray.worker import job_failure
@@ -43,6 +44,7 @@ class Coordinator:
 
     def __init__(self, request: ScalingRequest) -> None:
         self._request = request
+        self._calls = InOrder()
         self._command = "run"
         self._reports: queue.Queue[Report] = queue.Queue()
         self._started_ranks: set[int] = set()
@@ -68,8 +70,14 @@ class Coordinator:
             if report.job_end is not None:
                 return
 
-    def steer(self, command: str) -> None:
-        """Set the command: "run"; "pause" or "stop" after the present step."""
+    def steer(self, number: int, command: str) -> None:
+        """Set the command: "run"; "pause" or "stop" after the present step.
+
+        Calls are numbered from 0.
+        """
+        self._calls.run(number, lambda: self._obey(command))
+
+    def _obey(self, command: str) -> None:
         self._command = command
 
     def set_controller(self, controller: Any) -> None:

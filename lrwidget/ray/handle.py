@@ -1,6 +1,7 @@
 """The driver's handle of one job on a Ray cluster: its actor, its stream of reports, its rows."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,7 @@ class JobHandle:
         self._command = "run"
         self._session: Session | None = None
         self._actor: Any = None
+        self._numbers = itertools.count()  # of the calls of this actor
         self._stream: Any = None
         self._pending: Any = None  # the reference to a report that has not arrived yet
         self._reset()
@@ -77,10 +79,11 @@ class JobHandle:
         with self._session:
             self.attempt += 1
             self._actor = self._start_actor()
+            self._numbers = itertools.count()
             stream = self._actor.stream.options(num_returns="streaming")
             self._stream = stream.remote(self._factory, self.job)
             if self._command != "run":
-                self._actor.steer.remote(self._command)
+                self._actor.steer.remote(next(self._numbers), self._command)
 
     def steer(self, command: str) -> None:
         """Send a command to the worker.
@@ -95,7 +98,7 @@ class JobHandle:
             self._finish(JobEnd(StopReason.STOPPED))
         elif self._session is not None:
             with self._session:
-                self._actor.steer.remote(command)
+                self._actor.steer.remote(next(self._numbers), command)
 
     def receive(self) -> None:
         """Process the reports that have arrived; if the worker is lost, begin again or end."""

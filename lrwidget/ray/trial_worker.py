@@ -16,6 +16,7 @@ from ray import cloudpickle
 from lrwidget.curve.search import Job as SearchJob
 from lrwidget.engine.refine import validate_refinement
 from lrwidget.engine.trial_trainer import TrialTrainer, trial_trainer
+from lrwidget.ray.in_order import InOrder
 from lrwidget.ray.job import Job, JobEnd, build_task
 from lrwidget.ray.worker import INTERVAL, job_failure, load_factory
 from lrwidget.records.refinement import Refinement, Trial
@@ -58,6 +59,7 @@ class TrialWorker:
     """Trains what it is ordered to; `stream` is called once, the other methods while it runs."""
 
     def __init__(self) -> None:
+        self._calls = InOrder()
         self._orders: queue.Queue[tuple[SearchJob, frozenset[int]]] = queue.Queue()
         self._reports: queue.Queue[TrialReport] = queue.Queue()
         self._go, self._stopped = threading.Event(), threading.Event()
@@ -85,12 +87,18 @@ class TrialWorker:
             if report.end is not None:
                 return
 
-    def order(self, job: SearchJob, wanted: frozenset[int]) -> None:
-        """Train a trial, after the orders before; of the states, keep those of `wanted` only."""
-        self._orders.put((job, wanted))
+    def order(self, number: int, job: SearchJob, wanted: frozenset[int]) -> None:
+        """Train a trial, after the orders before; of the states, keep those of `wanted` only.
 
-    def steer(self, command: str) -> None:
+        Calls of `order` and `steer` are numbered together, from 0.
+        """
+        self._calls.run(number, lambda: self._orders.put((job, wanted)))
+
+    def steer(self, number: int, command: str) -> None:
         """Set the command: "run"; "pause" or "stop" after the present step."""
+        self._calls.run(number, lambda: self._obey(command))
+
+    def _obey(self, command: str) -> None:
         if command == "stop":
             self._stopped.set()
         if command == "pause":

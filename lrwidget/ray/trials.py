@@ -4,6 +4,7 @@ The search runs here; up to three workers train. A trial goes on where it was be
 stays until the end.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Generator
@@ -201,6 +202,7 @@ class _Worker:
         self._command = "run"
         self._session = Session()
         self._pending: Any = None
+        self._numbers = itertools.count()  # of the calls of this actor
         with self._session:
             self._actor: Any = actor
             stream = actor.stream.options(num_returns="streaming")
@@ -210,14 +212,14 @@ class _Worker:
         """Order a trial; returns at once."""
         self.orders.append(job)
         with self._session:
-            self._actor.order.remote(job, wanted)
+            self._actor.order.remote(next(self._numbers), job, wanted)
 
     def steer(self, command: str) -> None:
         """Send a command if it is a new one."""
         if command not in (self._command, "abort"):
             self._command = command
             with self._session:
-                self._actor.steer.remote(command)
+                self._actor.steer.remote(next(self._numbers), command)
 
     def receive(self) -> list[TrialReport]:
         """Return the reports that have arrived.

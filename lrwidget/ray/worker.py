@@ -15,6 +15,7 @@ import numpy as np
 from ray import cloudpickle
 
 from lrwidget.engine.runner import UNDER_WAY, Runner, RunState
+from lrwidget.ray.in_order import InOrder
 from lrwidget.ray.job import Job, JobEnd, Report, build_task, make_runner
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
@@ -68,6 +69,7 @@ class SweepWorker:
     """Runs one job; `stream` is called once, and `steer` while it runs."""
 
     def __init__(self) -> None:
+        self._calls = InOrder()
         self._lock = threading.Lock()
         self._runner: Runner[Any] | None = None
         self._command = "run"
@@ -94,8 +96,14 @@ class SweepWorker:
             if end is None:
                 self._changed.wait(INTERVAL)
 
-    def steer(self, command: str) -> None:
-        """Set the command: "run"; "pause" or "stop" after the present step."""
+    def steer(self, number: int, command: str) -> None:
+        """Set the command: "run"; "pause" or "stop" after the present step.
+
+        Calls are numbered from 0.
+        """
+        self._calls.run(number, lambda: self._obey(command))
+
+    def _obey(self, command: str) -> None:
         with self._lock:
             self._command = command
             if self._runner is not None:
