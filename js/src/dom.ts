@@ -62,6 +62,15 @@ export function setText(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Sets the text of a field. Text that is selected as a whole stays so: what is typed next replaces it. */
+export function setFieldText(field: HTMLInputElement, text: string): void {
+  if (field.value === text) return;
+  const { selectionStart, selectionEnd, value } = field;
+  const selected = selectionStart === 0 && selectionEnd === value.length && value !== "";
+  field.value = text;
+  if (selected && document.activeElement === field) field.select();
+}
+
 export function setAttribute(element: Element, name: string, value: string): void {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }

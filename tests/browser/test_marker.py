@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.harness.cells import (
     BUSY,
@@ -64,6 +65,19 @@ def test_a_rate_can_be_typed(lab: Lab, finished: Finder) -> None:
     assert finished.chosen == 3e-4
     finished.type_lr("1e5")
     wait_for_lr(lab, END_LR)
+
+
+def test_typing_replaces_a_selected_rate_though_another_one_has_come(
+    lab: Lab, finished: Finder
+) -> None:
+    field = finished.field("Learning rate")
+    field.select_text()
+    lab.kernel.run("w.lr = 3e-4")
+    expect(field).to_have_value("3e-4")
+    lab.page.keyboard.type("0.2")
+    expect(field).to_have_value("0.2")
+    lab.page.keyboard.press("Enter")
+    wait_for_lr(lab, 0.2)
 
 
 def test_what_is_no_rate_changes_nothing(lab: Lab, finished: Finder) -> None:

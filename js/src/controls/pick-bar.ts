@@ -1,5 +1,5 @@
 // The bar at the bottom: the chosen rate as a number; refines, exports and copies it.
-import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import { button, h, on, setAttribute, setClass, setFieldText, setText } from "../dom";
 import { copyText } from "../export/clipboard";
 import { clampRate } from "../numeric/axis";
 import type { Session } from "../state/session";
@@ -107,7 +107,7 @@ export class PickBar {
       if (this.rate !== document.activeElement) this.showComplaint("");
       this.shownRate = lr;
     }
-    if (!this.typing) this.rate.value = lr === null ? "" : formatRate(lr, 3);
+    if (!this.typing) setFieldText(this.rate, lr === null ? "" : formatRate(lr, 3));
     if (document.activeElement !== this.variable) this.variable.value = traits.variable.value;
     const noRate = lr === null;
     this.exportButton.disabled = !connected || noRate;
