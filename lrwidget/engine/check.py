@@ -63,6 +63,8 @@ def checking(
                         stop_at_divergence=False,
                         team=team,
                         val_data=task.validation,
+                        # Else all that is compared is measured before the first step.
+                        last=steps - 1 if steps <= task.val_every else None,
                     )
             except Exception:
                 trial.stop_reason = StopReason.FAILED

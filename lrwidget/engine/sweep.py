@@ -107,8 +107,12 @@ def train_at(
     stop_at_divergence: bool,
     team: Team | None,
     val_data: Any = None,
+    last: int | None = None,
 ) -> Generator[None, None, StopReason]:
-    """Train one step at each of `rates`, and measure on `val_data`; return the stop reason."""
+    """Train one step at each of `rates`, and measure on `val_data`; return the stop reason.
+
+    Before step `last`, counted from 0, it is measured whatever `val_every` of the task says.
+    """
     if team is not None:
         team.begin()  # no rank may wait in a collective for one that could not begin
     step = beginning(task, parts, team, records)
@@ -123,7 +127,7 @@ def train_at(
             if team is not None and (stop := team.exchange()):
                 return StopReason(stop)
             extra = None
-            if held_out and number % task.val_every == 0:
+            if held_out and (number % task.val_every == 0 or number == last):
                 extra = step.evaluate(held_out)
             skipped: list[torch.Tensor] = []
             while True:

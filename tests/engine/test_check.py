@@ -60,6 +60,15 @@ def test_what_is_measured_on_held_out_data_is_in_frame_and_summary() -> None:
     assert math.isnan(lasts[2])
 
 
+def test_a_check_shorter_than_val_every_is_not_ranked_by_the_untrained_loss() -> None:
+    given = TrainingTask(*problem(), val_data=problem()[3], val_every=10)
+    results = check_lrs(given, [1e-6, 0.1], steps=10)
+    slow, good = results.ranking
+    assert good < slow
+    assert results.best == 0.1
+    assert results.frame.dropna().step.tolist() == [1, 10] * 2
+
+
 def test_the_best_goes_by_held_out_data_where_there_is_any() -> None:
     results = CheckResults([0.1, 0.2])
     for trial, losses in zip(results.trials, ([1.0, 3.0], [2.0, 1.0]), strict=True):
