@@ -24,7 +24,8 @@ from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.restore.training_state import TrainingState
 from lrwidget.task.task import TrainingTask
 
-# A trial with a larger loss counts as diverged: it does not recover.
+# A trial with a larger loss counts as diverged: it does not recover. Of losses that are above 1
+# before the first step it is the largest multiple.
 LARGEST = 1e6
 
 
@@ -71,6 +72,7 @@ class TrialTrainer:
         self._parts = parts
         self._trained = task  # the task of the trials, without the held-out data
         self._batches: list[Any] = []
+        self._untrained = 0.0
         self._kept: dict[int, TrainingState] = {}
         self._begin = TrainingState(task, parts)
         over = parts.begin_in_place
@@ -132,6 +134,7 @@ class TrialTrainer:
                 result.untrained = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
             finally:
                 step.close()
+            self._untrained = result.untrained
             yield
 
     def run(self, job: Job, trial: Trial) -> Generator[None, None, float]:
@@ -172,7 +175,7 @@ class TrialTrainer:
             score = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
         finally:
             step.close()
-        if math.isfinite(score) and abs(score) <= LARGEST:
+        if math.isfinite(score) and abs(score) <= self._largest(records):
             return score
         records.stop_reason = StopReason.DIVERGED
         return math.inf
@@ -191,7 +194,7 @@ class TrialTrainer:
     def _until_diverged(
         self, work: Generator[None, None, StopReason], records: RecordsTable
     ) -> Generator[None, None, StopReason]:
-        seen = len(records)
+        seen, largest = len(records), 0.0
         while True:
             try:
                 next(work)
@@ -201,9 +204,15 @@ class TrialTrainer:
             if len(records) > seen:
                 fresh = records.rows(seen)[:, 1]
                 seen += len(fresh)
-                if not (abs(fresh) <= LARGEST).all():
+                largest = largest or self._largest(records)
+                if not (abs(fresh) <= largest).all():
                     return StopReason.DIVERGED
             yield
+
+    def _largest(self, records: RecordsTable) -> float:
+        """Return the largest loss of a trial that has not diverged."""
+        sizes = [1.0, abs(self._untrained), *abs(records.loss[:1])]
+        return LARGEST * max(filter(math.isfinite, sizes))
 
     def _continued(self, job: Job) -> TrainingTask:
         """Return the task to train; in data of a fixed order, read batches are skipped."""

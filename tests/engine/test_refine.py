@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import LRRecords, TrainingTask, lr_find, refine
 from lrwidget.adapters.base import FrameworkTask, StepData
@@ -252,3 +252,25 @@ def test_a_framework_whose_step_tells_no_loss_is_refused_in_words() -> None:
     theirs = FrameworkTask(model, optimizer, data, lambda _: torch.zeros(()))
     with pytest.raises(ValueError, match="describe it as a TrainingTask"):
         refine(theirs, LRRecords())
+
+
+@pytest.mark.parametrize("size", [1.0, 1e5])
+@pytest.mark.parametrize("shift", [0.0, -1e7])
+def test_a_loss_that_is_large_from_the_beginning_has_not_diverged(
+    size: float, shift: float
+) -> None:
+    x, labels = blobs().tensors
+    model = nn.Linear(8, 1)
+    loader = DataLoader(TensorDataset(x, size * labels[:, None].float()), 32)
+    task = TrainingTask(
+        model,
+        torch.optim.SGD(model.parameters(), 1e-3),
+        lambda output, target: nn.functional.mse_loss(output, target) + shift,
+        loader,
+    )
+    records = LRRecords()
+    for step in range(20):
+        records.append(1e-4 * 10 ** (step / 10), float(step))
+    result = refine(task, records, 500)
+    assert set(result.summary.stop_reason[:2]) == {"finished"}
+    assert result.lr is not None
