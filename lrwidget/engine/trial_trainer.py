@@ -211,8 +211,8 @@ class TrialTrainer:
 
     def _largest(self, records: RecordsTable) -> float:
         """Return the largest loss of a trial that has not diverged."""
-        sizes = [1.0, abs(self._untrained), *abs(records.loss[:1])]
-        return LARGEST * max(filter(math.isfinite, sizes))
+        before: list[float] = [1.0, self._untrained, *records.loss[:1].tolist()]
+        return LARGEST * max(abs(loss) for loss in before if math.isfinite(loss))
 
     def _continued(self, job: Job) -> TrainingTask:
         """Return the task to train; in data of a fixed order, read batches are skipped."""
