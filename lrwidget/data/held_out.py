@@ -30,7 +30,7 @@ from lrwidget.data.passed_over import (
     read_batches,
     rows_of,
 )
-from lrwidget.data.without import base_of, samplers_without
+from lrwidget.data.without import base_of, innermost, samplers_without
 
 SHARE = 0.2
 
@@ -42,6 +42,7 @@ class HeldOut:
         words: describes the data to the user.
         batches: reads the data.
         leave_out: makes a private loader skip the data until the exit stack is closed.
+        shrinks: the batch sampler whose batches are smaller without the data; empty if none are.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class HeldOut:
         words: str,
         batches: Callable[[], list[Any]],
         leave_out: Callable[[Any, ExitStack], Any],
+        shrinks: str = "",
     ) -> None:
         self.words = words
+        self.shrinks = shrinks
         self.batches = batches
         self._leave_out = leave_out
 
@@ -263,7 +266,9 @@ def _by_index(
         vars(one).update(changed)
         return private
 
-    return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out)
+    own, in_batches = innermost(inner)
+    shrinks = type(own).__name__ if in_batches else ""
+    return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
 
 
 class OwnIndices(abc.ABC):

@@ -73,6 +73,7 @@ class TrialTrainer:
         self._trained = task  # the task of the trials, without the held-out data
         self._batches: list[Any] = []
         self._untrained = 0.0
+        self._held: HeldOut | None = None
         self._kept: dict[int, TrainingState] = {}
         self._begin = TrainingState(task, parts)
         over = parts.begin_in_place
@@ -129,9 +130,17 @@ class TrialTrainer:
             if not task.reads_itself:
                 self._trained.data = training
             self._choose_evaluation(held)
+            self._held = held
             step = beginning(self._trained, self._parts, self._team, RecordsTable())
             try:
                 result.untrained = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
+            except Exception as error:
+                error.add_note(
+                    f"this was the loss on held-out data ({held.words}), measured in eval mode; "
+                    "where model or loss cannot do that, give evaluate= (evaluate(batch) -> loss), "
+                    "val_data, or held_out= with data of its own"
+                )
+                raise
             finally:
                 step.close()
             self._untrained = result.untrained
@@ -157,8 +166,14 @@ class TrialTrainer:
                 ended = yield from self._until_diverged(work, records)
         except (GeneratorExit, KeyboardInterrupt):
             raise
-        except BaseException:
+        except BaseException as error:
             records.stop_reason = StopReason.FAILED
+            if self._held is not None and self._held.shrinks:
+                error.add_note(
+                    f"trials train without the held-out data ({self._held.words}), so that the "
+                    f"batches of {self._held.shrinks} are smaller; where they must be whole, give "
+                    "val_data, or held_out= with data of its own"
+                )
             raise
         records.stop_reason = ended
         if ended is StopReason.EXHAUSTED:
