@@ -248,9 +248,13 @@ def _held_out(val_data: Any, count: int) -> list[Any]:
 def _seed(options: SweepOptions, repeat: int) -> int | None:
     """Return the seed of a repeat; None continues from the present state of the generators."""
     if options.seed is not None:
-        # With the same seed, all ranks would draw the same batches.
-        return options.seed + repeat + 100_003 * process_rank()
+        return seed_of_rank(options.seed + repeat)
     return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
+
+
+def seed_of_rank(seed: int) -> int:
+    """Return the seed of this process: with the same one, all ranks would draw the same batches."""
+    return seed + 100_003 * process_rank()
 
 
 def _common(options: SweepOptions) -> dict[str, Any]:

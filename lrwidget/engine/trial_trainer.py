@@ -192,7 +192,8 @@ class TrialTrainer:
             step.close()
         if math.isfinite(score) and abs(score) <= self._largest(records):
             return score
-        records.stop_reason = StopReason.DIVERGED
+        finite = math.isfinite(score)
+        records.stop_reason = StopReason.DIVERGED if finite else StopReason.NON_FINITE
         return math.inf
 
     def keep(self, place: int, wanted: frozenset[int]) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader
 
 from lrwidget import LRRecords, TrainingTask, lr_find, refine
 from lrwidget.adapters.base import FrameworkTask, StepData
 from lrwidget.curve.search import Search, centre_of, choose, first_length, lowered_by
 from lrwidget.records.refinement import Refinement
-from tests.tasks import blobs, network, problem
+from tests.tasks import blobs, problem
 
 Losses = Any
 
@@ -252,86 +252,3 @@ def test_a_framework_whose_step_tells_no_loss_is_refused_in_words() -> None:
     theirs = FrameworkTask(model, optimizer, data, lambda _: torch.zeros(()))
     with pytest.raises(ValueError, match="describe it as a TrainingTask"):
         refine(theirs, LRRecords())
-
-
-@pytest.mark.parametrize("size", [1.0, 1e5])
-@pytest.mark.parametrize("shift", [0.0, -1e7])
-def test_a_loss_that_is_large_from_the_beginning_has_not_diverged(
-    size: float, shift: float
-) -> None:
-    x, labels = blobs().tensors
-    model = nn.Linear(8, 1)
-    loader = DataLoader(TensorDataset(x, size * labels[:, None].float()), 32)
-    task = TrainingTask(
-        model,
-        torch.optim.SGD(model.parameters(), 1e-3),
-        lambda output, target: nn.functional.mse_loss(output, target) + shift,
-        loader,
-    )
-    records = LRRecords()
-    for step in range(20):
-        records.append(1e-4 * 10 ** (step / 10), float(step))
-    result = refine(task, records, 500)
-    assert set(result.summary.stop_reason[:2]) == {"finished"}
-    assert result.lr is not None
-
-
-class LossInTraining(nn.Module):
-    """As torchvision's detectors: losses in train mode, predictions in eval mode."""
-
-    def __init__(self, named: bool) -> None:
-        super().__init__()
-        self.inner = network()
-        self.named = named
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
-        output = self.inner(x)
-        if self.training:
-            loss = nn.functional.cross_entropy(output, y)
-            return {"loss_class": loss} if self.named else loss
-        return [{"scores": output}] if self.named else output
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_a_model_without_a_loss_in_eval_mode_is_told_how_to_be_judged(named: bool) -> None:
-    model = LossInTraining(named)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    loader = DataLoader(blobs(), 32)
-    with pytest.raises((TypeError, ValueError), match=r"the loss|its loss") as raised:
-        refine(TrainingTask(model, optimizer, None, loader), LRRecords())
-    told = "".join(raised.value.__notes__)
-    assert "eval mode" in told
-    assert "evaluate(batch) -> loss" in told
-
-    def evaluate(batch: Any) -> torch.Tensor:
-        model.train()
-        given = model(*batch)
-        return given["loss_class"] if named else given
-
-    task = TrainingTask(model, optimizer, None, loader, evaluate=evaluate, snapshot="device")
-    assert refine(task, LRRecords(), 300).lr is not None
-
-
-def test_batches_that_must_be_whole_are_told_of() -> None:
-    class Pairs(Sampler[Any]):
-        def __iter__(self) -> Any:
-            return iter([[i, i + 1] for i in range(0, 256, 2)])
-
-        def __len__(self) -> int:
-            return 128
-
-    def of_pairs(output: torch.Tensor, _: Any) -> torch.Tensor:
-        return (output.view(-1, 2, 4).diff(dim=1)).square().mean()
-
-    model, optimizer, _, _ = problem()
-    task = TrainingTask(model, optimizer, of_pairs, DataLoader(blobs(), batch_sampler=Pairs()))
-    with pytest.raises(RuntimeError) as raised:
-        refine(task, LRRecords(), 400, held_out=range(50, 61, 2))
-    assert "batches of Pairs are smaller; where they must be whole" in raised.value.__notes__[-1]
-
-
-@pytest.mark.parametrize("bad", [None, {"accuracy": 0.5}, "0.5"])
-def test_an_evaluate_without_a_loss_is_named(bad: Any) -> None:
-    task = TrainingTask(*problem(), evaluate=lambda _: bad)
-    with pytest.raises(TypeError, match="return the loss of the batch from evaluate"):
-        refine(task, LRRecords())
