@@ -185,27 +185,33 @@ def _whole_number(item: Any) -> int | None:
 
 
 def _given(loader: Any, name: str) -> HeldOut:
-    words, loader = _spread(loader, name)
-    return HeldOut(words, lambda: read_batches(loader, MOST), lambda data, _: data)
+    words, loader = spread(loader, MOST)
+    return HeldOut(words.format(name), lambda: read_batches(loader, MOST), lambda data, _: data)
 
 
-def _spread(loader: Any, name: str) -> tuple[str, Any]:
-    """Return in words what is read of a loader, and a loader that begins with it.
+def spread(loader: Any, most: int) -> tuple[str, Any]:
+    """Return in words, with a place for the name, what is read of a loader, and how to read it.
 
     Data for judging is often sorted, by class for example, so its first samples are unlike it.
+
+    Args:
+        loader: the loader.
+        most: about how many samples to read.
     """
+    own = getattr(loader, "spread_words", None)  # of a framework's loaders
+    if own is not None:
+        return own, loader
     pool = pool_of(loader)
-    if pool is not None and len(pool) > MOST and base_of(loader).batch_sampler is not None:
-        part = chosen(pool, MOST)
-        words = f"{MOST} of {len(pool)} samples of {name}, chosen at random"
+    if pool is not None and len(pool) > most and base_of(loader).batch_sampler is not None:
+        part = chosen(pool, most)
+        words = f"{most} of {len(pool)} samples of {{}}, chosen at random"
         return words, of_indices(without_own_iterator(base_of(loader)), part)
     if isinstance(loader, list | tuple) and loader:
-        rows = sum(map(rows_of, loader))
-        count = max(1, round(MOST * len(loader) / rows))
+        count = max(1, round(most * len(loader) / sum(map(rows_of, loader))))
         if count < len(loader):
             part = [loader[place * len(loader) // count] for place in range(count)]
-            return f"{count} of {len(loader)} batches of {name}, at equal distances", part
-    return f"the first {MOST} samples at most of {name}", loader
+            return f"{count} of {len(loader)} batches of {{}}, at equal distances", part
+    return f"the first {most} samples at most of {{}}", loader
 
 
 # -- by index ------------------------------------------------------------------------------------

@@ -135,10 +135,11 @@ class TrialTrainer:
             try:
                 result.untrained = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
             except Exception as error:
+                own = "" if task.reads_itself else "evaluate= (evaluate(batch) -> loss), "
                 error.add_note(
                     f"this was the loss on held-out data ({held.words}), measured in eval mode; "
-                    "where model or loss cannot do that, give evaluate= (evaluate(batch) -> loss), "
-                    "val_data, or held_out= with data of its own"
+                    f"where model or loss cannot do that, give {own}validation data, or held_out= "
+                    "with data of its own"
                 )
                 raise
             finally:
