@@ -168,6 +168,43 @@ def _sources(dataset: Any) -> list[Any] | None:
     return None
 
 
+def shared_with(loader: Any, other: Any) -> list[Any]:
+    """Return the indices of a loader whose samples another loader gives too.
+
+    Samples are the same if they come from one data set object, whatever subsets are made of it.
+    """
+    if not isinstance(base_of(other), DataLoader) or not isinstance(base_of(loader), DataLoader):
+        return []
+    given, own = base_of(other).dataset, base_of(loader).dataset
+    if not _bases(given) & _bases(own):
+        return []
+    pool, others = pool_of(loader), pool_of(other)
+    sources, known = _all_sources(own), _all_sources(given)
+    if pool is None or others is None or sources is None or known is None:
+        return []
+    try:
+        taken = {known[index] for index in others}
+        return [index for index in pool if sources[index] in taken]
+    except (IndexError, TypeError):  # samplers may give other indices than places
+        return []
+
+
+def _bases(dataset: Any) -> set[int]:
+    if isinstance(dataset, Subset):
+        return _bases(dataset.dataset)
+    if isinstance(dataset, ConcatDataset):
+        return set().union(*map(_bases, dataset.datasets))
+    return {id(dataset)}
+
+
+def _all_sources(dataset: Any) -> list[Any] | None:
+    found = _sources(dataset)
+    try:
+        return [(id(dataset), i) for i in range(len(dataset))] if found is None else found
+    except TypeError:
+        return None
+
+
 def rest_of(groups: dict[Any, list[Any]] | None, held: Sequence[Any]) -> Iterator[Any]:
     """Yield the held-out indices and all others that give the same samples."""
     group_of = {index: group for group in (groups or {}).values() for index in group}

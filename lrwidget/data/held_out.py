@@ -18,6 +18,7 @@ from lrwidget.data.by_index import (
     of_indices,
     pool_of,
     rest_of,
+    shared_with,
     whole_batches,
     with_the_same,
     without_own_iterator,
@@ -91,7 +92,7 @@ def held_out_of(
     indices = None if share is not None else _indices(wanted)
     if share is None and indices is None:
         make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
-        return _given(make(wanted), "held_out")
+        return _given(make(wanted), "held_out", loader)
     loader = without_own_iterator(loader)
     pool = loader.pool() if isinstance(loader, OwnIndices) else pool_of(loader)
     if pool is None:
@@ -184,9 +185,24 @@ def _whole_number(item: Any) -> int | None:
     return None
 
 
-def _given(loader: Any, name: str) -> HeldOut:
-    words, loader = spread(loader, MOST)
-    return HeldOut(words.format(name), lambda: read_batches(loader, MOST), lambda data, _: data)
+def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
+    """Return data that was given; samples of it that `training` has are left out there."""
+    words, part = spread(loader, MOST)
+    words = words.format(name)
+    same = [] if training is None else shared_with(training, loader)
+    if not same:
+        return HeldOut(words, lambda: read_batches(part, MOST), lambda data, _: data)
+    pool = pool_of(training) or []
+    if len(same) >= len(pool):
+        raise ValueError(
+            f"{name} has all {len(pool)} samples of the training data, which leaves none to train "
+            "on; give other data, or indices or a share of the training data"
+        )
+    return HeldOut(
+        f"{words}; the trials train without {len(same)} samples that are in it",
+        lambda: read_batches(part, MOST),
+        _leaving_out(frozenset(same), pool),
+    )
 
 
 def spread(loader: Any, most: int) -> tuple[str, Any]:
@@ -262,19 +278,26 @@ def _by_index(
             words, lambda: own.batches_of(held), lambda _, stack: own.leave_out(kept_out, stack)
         )
 
+    leave_out = _leaving_out(kept_out, pool)
+    own, in_batches = innermost(inner)
+    shrinks = type(own).__name__ if in_batches else ""
+    return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
+
+
+def _leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:
+    """Return a function that leaves indices out of a private DataLoader."""
+
     def leave_out(private: Any, stack: ExitStack) -> Any:
         private = without_own_iterator(private)
         one: Any = base_of(private)
-        changed = samplers_without(one, kept_out, pool)
+        changed = samplers_without(one, indices, pool)
         before = {name: vars(one)[name] for name in changed}
         stack.callback(vars(one).update, before)
         # Setting these attributes on a DataLoader raises.
         vars(one).update(changed)
         return private
 
-    own, in_batches = innermost(inner)
-    shrinks = type(own).__name__ if in_batches else ""
-    return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
+    return leave_out
 
 
 class OwnIndices(abc.ABC):

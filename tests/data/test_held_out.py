@@ -333,3 +333,20 @@ def test_a_data_set_that_workers_open_is_read_by_one() -> None:
     _, judged, trained = parts(loader)
     assert len(judged) == 8
     assert set(trained) == set(range(40)) - set(judged)
+
+
+def test_a_part_of_the_training_data_that_is_given_as_data_is_not_trained_on() -> None:
+    training = DataLoader(NUMBERS, 8, shuffle=True)
+    of_it: Any = Subset(NUMBERS, [3, 5])  # type: ignore[arg-type]
+    for given in (of_it, DataLoader(of_it, 2), ConcatDataset([of_it, Subset(of_it, [0])])):
+        held, judged, trained = parts(training, given)
+        assert set(judged) == {3, 5}
+        assert set(trained) == set(range(40)) - {3, 5}
+        assert "train without 2 samples" in held.words
+    with pytest.raises(ValueError, match="all 40 samples of the training data"):
+        held_out_of(training, DataLoader(NUMBERS, 4))
+    both: Any = Subset(NUMBERS, range(30)), Subset(NUMBERS, range(30, 40))  # type: ignore[arg-type]
+    held, judged, trained = parts(DataLoader(both[0], 8), both[1])
+    assert set(judged) == set(range(30, 40))
+    assert set(trained) == set(range(30))
+    assert "train without" not in held.words

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from lrwidget import LRRecords, TrainingTask, lr_find, refine
+from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
 from lrwidget.curve.search import choose
 from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
@@ -175,3 +175,12 @@ def test_a_search_that_is_stopped_at_once_says_so() -> None:
     result = Refinement(0.1, 0.1)
     result.stop_reason = StopReason.STOPPED
     assert result.reason.startswith("stopped before two rates could be compared")
+
+
+def test_the_arguments_of_lr_find_in_their_places_are_told_their_names() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    for given in (optimizer, torch.optim.Adam):
+        with pytest.raises(TypeError, match=r"by name here: refine\(model, optimizer=\.\.\., "):
+            refine(model, given, loss_fn, loader)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"by name here: check_lrs\(model, lrs, optimizer="):
+            check_lrs(model, given, loss_fn)  # type: ignore[arg-type]
