@@ -9,9 +9,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from lrwidget.curve.stop_rule import DivergenceRule
 from lrwidget.data.batches import BatchSource, Exhausted
+from lrwidget.data.by_index import chosen, of_indices, pool_of
+from lrwidget.data.passed_over import in_fixed_order
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import meta_of, plain
@@ -230,9 +233,17 @@ def _flush_readings(recorder: _RowRecorder, reader: ImmediateReader | GroupedRea
 
 
 def _held_out(val_data: Any, count: int) -> list[Any]:
-    """Return the first `count` batches of the validation data; they are read once."""
+    """Return `count` batches of the validation data, which are read once.
+
+    They are the first ones of a loader in an order of its own; of one that reads its data from the
+    first to the last sample, which may be sorted, they are samples from everywhere.
+    """
     if val_data is None:
         return []
+    if type(val_data) is DataLoader and in_fixed_order(val_data):
+        pool, size = pool_of(val_data), val_data.batch_size
+        if pool is not None and size is not None and len(pool) > count * size:
+            val_data = of_indices(val_data, chosen(pool, count * size))
     source = BatchSource(val_data, on_epoch=lambda: None)
     batches: list[Any] = []
     try:
