@@ -88,6 +88,12 @@ class KeptPlaces:
 class Rest:
     """A loader without the held-out batches of each pass; other attributes are the loader's."""
 
+    nothing_left = (
+        "no batch is left to train on beside those that are held out; data that can be read only "
+        "once cannot be used, since each rate needs the same batches: give a DataLoader, a Dataset "
+        "or a list"
+    )
+
     def __init__(self, loader: Any, kept: KeptPlaces) -> None:
         self._loader = private_copy(loader)
         self._kept = kept
@@ -137,11 +143,11 @@ class _Passing(Iterator[Any]):
         self._place = -1
 
     def __next__(self) -> Any:
-        for item in self._inner:
+        while True:
+            item = next(self._inner)
             self._place += 1
             if not self._passes_over(self._place):
                 return item
-        raise StopIteration
 
     def _reset(self, *arguments: Any) -> None:
         """Begin another pass, as a DataLoader with persistent workers does."""

@@ -184,3 +184,49 @@ def test_the_arguments_of_lr_find_in_their_places_are_told_their_names() -> None
             refine(model, given, loss_fn, loader)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match=r"by name here: check_lrs\(model, lrs, optimizer="):
             check_lrs(model, given, loss_fn)  # type: ignore[arg-type]
+
+
+class FromTheBeginning:
+    """Batches of one's own: `__iter__` begins a pass, `__next__` gives a batch."""
+
+    def __init__(self) -> None:
+        self.batches = list(DataLoader(blobs(), 32))
+        self.place = 0
+
+    def __iter__(self) -> "FromTheBeginning":
+        self.place = 0
+        return self
+
+    def __next__(self) -> Any:
+        if self.place == len(self.batches):
+            raise StopIteration
+        self.place += 1
+        return self.batches[self.place - 1]
+
+
+def test_an_iterator_that_begins_again_is_as_the_list_of_its_batches() -> None:
+    results = []
+    for data in (FromTheBeginning(), list(DataLoader(blobs(), 32))):
+        model, optimizer, loss_fn, _ = problem()
+        task = TrainingTask(model, optimizer, loss_fn, data)
+        results.append(refine(task, LRRecords(), 400))
+    assert [trial.held_out for trial in results[0].trials] == [
+        trial.held_out for trial in results[1].trials
+    ]
+    model, optimizer, loss_fn, loader = problem()
+    for once in (iter(loader), (batch for batch in loader), zip(loader, loader, strict=True)):
+        with pytest.raises(ValueError, match="read only once"):
+            refine(TrainingTask(model, optimizer, loss_fn, once), LRRecords())
+
+
+def test_data_that_gives_the_same_iterator_again_is_refused_in_words() -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.batches = iter(DataLoader(blobs(), 32))
+
+        def __iter__(self) -> Any:
+            return self.batches
+
+    model, optimizer, loss_fn, _ = problem()
+    with pytest.raises(ValueError, match=r"no batch is left .* read only once"):
+        refine(TrainingTask(model, optimizer, loss_fn, Once()), LRRecords())
