@@ -230,3 +230,25 @@ def test_data_that_gives_the_same_iterator_again_is_refused_in_words() -> None:
     model, optimizer, loss_fn, _ = problem()
     with pytest.raises(ValueError, match=r"no batch is left .* read only once"):
         refine(TrainingTask(model, optimizer, loss_fn, Once()), LRRecords())
+
+
+@pytest.mark.parametrize("snapshot", ["auto", "device"])
+@pytest.mark.parametrize("context", ["autocast", "inference_mode", "no_grad"])
+def test_within_a_block_of_the_user_it_trains_as_outside(context: str, snapshot: Any) -> None:
+    task = TrainingTask(*problem(), snapshot=snapshot)
+    made: dict[str, Any] = {
+        "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        "inference_mode": torch.inference_mode,
+        "no_grad": torch.no_grad,
+    }
+    modes = torch.is_autocast_cache_enabled(), torch.is_inference_mode_enabled()
+    with made[context]():
+        within = torch.is_autocast_cache_enabled(), torch.is_inference_mode_enabled()
+        records = lr_find(task, progress=False)
+        result = refine(task, records, 400)
+        checked = check_lrs(task, [1e-6, 0.1], 20)
+        assert (torch.is_autocast_cache_enabled(), torch.is_inference_mode_enabled()) == within
+    assert (torch.is_autocast_cache_enabled(), torch.is_inference_mode_enabled()) == modes
+    assert records.loss.min() < 1
+    assert result.summary.held_out_loss.min() < result.untrained / 2
+    assert checked.best == 0.1
