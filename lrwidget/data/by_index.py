@@ -135,7 +135,7 @@ def _repeated(sampler: Any) -> Any:
 def with_the_same(dataset: Any, pool: Sequence[Any]) -> dict[Any, list[Any]] | None:
     """Return the indices that give the same sample, by the first of them; None if none do.
 
-    A `Subset` may name a sample several times, and a `ConcatDataset` a data set.
+    A `Subset` may name a sample several times, a `ConcatDataset` a data set, and a list an object.
     """
     sources = _sources(dataset)
     if sources is None:
@@ -150,7 +150,7 @@ def with_the_same(dataset: Any, pool: Sequence[Any]) -> dict[Any, list[Any]] | N
 
 
 def _sources(dataset: Any) -> list[Any] | None:
-    """Return where the samples of subsets and joined data sets come from; None for other ones."""
+    """Return where the samples of subsets, joined data sets and lists come from; else None."""
     if isinstance(dataset, Subset):
         inner = _sources(dataset.dataset)
         indices = list(map(as_key, dataset.indices))
@@ -165,7 +165,14 @@ def _sources(dataset: Any) -> list[Any] | None:
                 inner = [(id(part), index) for index in range(len(part))]  # type: ignore[arg-type]
             found += inner
         return found
+    if type(dataset) in (list, tuple) and not any(map(_equal_by_value, dataset)):
+        return [("item", id(item)) for item in dataset]
     return None
+
+
+def _equal_by_value(item: Any) -> bool:
+    """Return whether equal samples may be one object without being the same sample."""
+    return isinstance(item, (int, float, str, bytes)) or item is None
 
 
 def shared_with(loader: Any, other: Any) -> list[Any]:

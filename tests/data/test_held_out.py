@@ -223,8 +223,9 @@ def test_a_share_of_batches_is_that_share(share: float, places: list[int], words
         lambda: ConcatDataset([NUMBERS, NUMBERS, NUMBERS]),  # type: ignore[list-item]
         lambda: Subset(Subset(NUMBERS, range(10, 30)), [i % 9 for i in range(40)]),  # type: ignore[arg-type]
         lambda: ConcatDataset([Subset(NUMBERS, range(20)), Subset(NUMBERS, range(40))]),  # type: ignore[arg-type]
+        lambda: NUMBERS[:20] + NUMBERS,
     ],
-    ids=["drawn with replacement", "thrice", "of a subset", "overlapping"],
+    ids=["drawn with replacement", "thrice", "of a subset", "overlapping", "in a list"],
 )
 def test_a_sample_under_several_indices_is_held_out_under_all(make: Any) -> None:
     loader = DataLoader(make(), 4, shuffle=True)
