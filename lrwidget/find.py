@@ -20,6 +20,7 @@ from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
+from lrwidget.task.optimizers import is_optimizer
 from lrwidget.task.options import SWEEP_OPTIONS
 from lrwidget.task.task import TrainingTask
 
@@ -142,6 +143,7 @@ def refine(
         TypeError, ValueError: an argument is invalid.
         Exception: whatever the task raises.
     """
+    _refuse_optimizer("records", records, "refine(model, optimizer=...")
     made = _task_of(task, given)
     return refinements.refine(made, records, budget, planned_steps, held_out)
 
@@ -165,7 +167,18 @@ def check_lrs(task: Any, lrs: Sequence[float], steps: int = 100, **given: Any) -
         TypeError, ValueError: an invalid argument; the message says what is expected.
         Exception: any exception of the task.
     """
+    _refuse_optimizer("lrs", lrs, "check_lrs(model, lrs, optimizer=...")
     return checks.check_lrs(_task_of(task, given), lrs, steps)
+
+
+def _refuse_optimizer(name: str, value: Any, call: str) -> None:
+    """Refuse the arguments of `lr_find` in the places that they have there."""
+    if is_optimizer(value) or callable(value):
+        kind = value if isinstance(value, type) else type(value)
+        raise TypeError(
+            f"{name} is {kind.__name__}; what lr_find takes beside the model goes by name here: "
+            f"{call}, loss_fn=..., data=...)"
+        )
 
 
 def _task_of(task: Any, given: dict[str, Any]) -> TrainingTask:

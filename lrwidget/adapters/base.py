@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from lrwidget.backup.interrupts import finish
 from lrwidget.data.batches import end_workers
+from lrwidget.data.held_out import spread
 from lrwidget.data.passed_over import MOST, rows_of
 from lrwidget.restore.attributes import remember_attributes
 from lrwidget.task.task import TrainingTask
@@ -47,7 +48,7 @@ class ValidationBatch:
 
 
 class ValidationData:
-    """The first batches of a framework's validation loaders, about 512 samples in all.
+    """Some batches of a framework's validation loaders, about 512 samples in all.
 
     Args:
         loaders: loaders that nobody else reads.
@@ -55,16 +56,24 @@ class ValidationData:
 
     def __init__(self, loaders: Sequence[Any]) -> None:
         self.loaders = loaders
+        self._most = max(1, MOST // max(1, len(loaders)))
+
+    @property
+    def spread_words(self) -> str:
+        """What is read, in words with a place for the name."""
+        if len(self.loaders) == 1:
+            return spread(self.loaders[0], self._most)[0]
+        return f"up to {self._most} samples of each loader of {{}}"
 
     def __iter__(self) -> Iterator[ValidationBatch]:
-        for source, loader in enumerate(self.loaders):
+        for source, given in enumerate(self.loaders):
             samples = 0
-            batches = iter(loader)
+            batches = iter(spread(given, self._most)[1])
             try:
                 for number, batch in enumerate(batches):
                     yield ValidationBatch(batch, source, number)
                     samples += rows_of(batch)
-                    if samples * len(self.loaders) >= MOST:
+                    if samples >= self._most:
                         break
             finally:
                 end_workers(batches)

@@ -25,7 +25,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     mean_of,
 )
-from lrwidget.data.held_out import OwnIndices
+from lrwidget.adapters.fastai_loaders import Indexed, is_fastais, part_of
 from lrwidget.restore.attributes import put_back_after
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
@@ -102,13 +102,13 @@ class FastaiTask(FrameworkTask):
     @property
     def read_from(self) -> Any:
         """The Learner's training loader, which may be fastai's or any other."""
-        return _Indexed(self._loader) if _is_fastais(self._loader) else self._loader
+        return Indexed(self._loader) if is_fastais(self._loader) else self._loader
 
     @property
     def validation(self) -> ValidationData | None:
         """The Learner's validation data."""
         loaders = self._valid()
-        return ValidationData(loaders) if loaders else None
+        return ValidationData(list(map(part_of, loaders))) if loaders else None
 
     def _valid(self) -> list[Any]:
         loaders = list(self._learn.dls.loaders)[1:2]
@@ -116,8 +116,8 @@ class FastaiTask(FrameworkTask):
 
     def held_out_loader(self, data: Any) -> Any:
         """Return the batches of a fastai loader, or of a data set."""
-        if _is_fastais(data):
-            return ValidationData([data])
+        if is_fastais(data):
+            return ValidationData([part_of(data)])
         return super().held_out_loader(data)
 
     @property
@@ -274,48 +274,6 @@ class FastaiTask(FrameworkTask):
         return mean_of(watch.losses)
 
 
-class _Indexed(OwnIndices):
-    """The samples of a fastai loader."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._loader)
-
-    def pool(self) -> Sequence[Any] | None:
-        """Return the indices of its data set; None if it can only be iterated."""
-        known = self._loader.indexed and self._loader.n is not None
-        return range(self._loader.n) if known else None
-
-    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
-        """Read the batches of some indices in this process."""
-        loader, own = self._loader, vars(self._loader)
-        before = dict(own)
-        own.update(get_idxs=lambda: list(indices), drop_last=False)
-        try:
-            with loader.fake_l.no_multiproc():
-                return list(loader)
-        finally:
-            own.clear()
-            own.update(before)
-
-    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
-        """Skip some indices, in the order that the loader gives them."""
-        loader, own = self._loader, vars(self._loader)
-        given = own.get("get_idxs")
-        every = loader.get_idxs
-        own["get_idxs"] = lambda: [index for index in every() if index not in indices]
-
-        def put_back() -> None:
-            own.pop("get_idxs", None)
-            if given is not None:
-                own["get_idxs"] = given
-
-        stack.callback(put_back)
-        return self
-
-
 def _watcher() -> Any:
     """Return a callback that records the losses and whether the optimizer has stepped."""
     base: Any = sys.modules["fastai.callback.core"].Callback
@@ -351,10 +309,6 @@ def _step_callbacks() -> tuple[type, ...]:
         for name in names
     ]
     return tuple(kind for kind in found if kind is not None)
-
-
-def _is_fastais(loader: Any) -> bool:
-    return isinstance(loader, sys.modules["fastai.data.load"].DataLoader)
 
 
 def _may_have_batches(loader: Any) -> bool:

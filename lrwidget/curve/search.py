@@ -225,6 +225,7 @@ class Choice:
         lowered: decades by which the rate was lowered for a longer training.
         drawn: decades by which it was then moved towards the suggestion, with their sign.
         at_edge: whether the best rate is the highest or the lowest that was tried.
+        tied: whether a neighbour of the best rate has the same loss.
         learned: whether the trials have left the plateau; otherwise `lr` is the centre.
         fall: share of the untrained loss by which the best held-out loss is below it.
     """
@@ -234,6 +235,7 @@ class Choice:
     lowered: float = 0.0
     drawn: float = 0.0
     at_edge: bool = False
+    tied: bool = False
     learned: bool = False
     fall: float = 0.0
 
@@ -279,7 +281,9 @@ def choose(
     if suggested is not None:
         away = math.log10(suggested / rate)
         drawn = away * (1 - min(1.0, abs(away) / NEAR_SUGGESTION))
-    return Choice(rate * 10**drawn, best, lowered, drawn, at_edge, True, fall)
+    beside = rates[max(0, place - 1) : place + 2]
+    tied = sum(scores[lr] == finite[best] for lr in beside) > 1
+    return Choice(rate * 10**drawn, best, lowered, drawn, at_edge, tied, True, fall)
 
 
 def fallen(before: float, after: float) -> float:

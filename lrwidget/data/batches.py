@@ -223,6 +223,9 @@ def loader_generators(data: Any) -> list[torch.Generator]:
     return found
 
 
+_END = object()
+
+
 class BatchSource:
     """An endless iterator of batches of a loader, epoch after epoch.
 
@@ -252,21 +255,25 @@ class BatchSource:
         return self
 
     def __next__(self) -> Any:
-        for batch in self._batches:
+        # Not by a for loop: loaders of one's own may begin a pass in their iterator's `__iter__`.
+        batch = next(self._batches, _END)
+        if batch is not _END:
             self._empty = self._fresh = False
             return batch
         if self._empty:
-            raise _no_batches(self._data)
+            why: str | None = getattr(type(self._data), "nothing_left", None)
+            raise _no_batches(self._data) if why is None else ValueError(why)
         if self._fresh:
             raise Exhausted
         self._fresh = True
         # With persistent workers this is the same iterator, reset.
         self._batches = iter(self._data)
-        for batch in self._batches:
-            self._fresh = False
-            self._on_epoch()
-            return batch
-        raise Exhausted
+        batch = next(self._batches, _END)
+        if batch is _END:
+            raise Exhausted
+        self._fresh = False
+        self._on_epoch()
+        return batch
 
     def close(self) -> None:
         """End the worker processes and pinning threads that this source started."""

@@ -1,32 +1,39 @@
 """Held-out data for comparing trials: validation data, or a share of the training data."""
 
 import abc
-import random
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import islice
+from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from lrwidget.backup.rng import unmoved
-from lrwidget.data.batches import as_loader, end_workers
+from lrwidget.data.batches import as_loader
+from lrwidget.data.by_index import (
+    chosen,
+    of_indices,
+    pool_of,
+    rest_of,
+    shared_with,
+    whole_batches,
+    with_the_same,
+    without_own_iterator,
+)
 from lrwidget.data.passed_over import (
     MOST,
     MOST_BATCHES,
     KeptPlaces,
     Rest,
     read_batches,
+    rows_of,
 )
-from lrwidget.data.reading import IndexedLoader
-from lrwidget.data.without import all_of, as_key, base_of, innermost, samplers_without
+from lrwidget.data.without import base_of, innermost, samplers_without
 
 SHARE = 0.2
-# Upper limit of the indices that are read from a user's own sampler, which may be endless.
-MOST_INDICES = 1_000_000
-SEED = 20_250
 
 
 class HeldOut:
@@ -36,6 +43,7 @@ class HeldOut:
         words: describes the data to the user.
         batches: reads the data.
         leave_out: makes a private loader skip the data until the exit stack is closed.
+        shrinks: the batch sampler whose batches are smaller without the data; empty if none are.
     """
 
     def __init__(
@@ -43,8 +51,10 @@ class HeldOut:
         words: str,
         batches: Callable[[], list[Any]],
         leave_out: Callable[[Any, ExitStack], Any],
+        shrinks: str = "",
     ) -> None:
         self.words = words
+        self.shrinks = shrinks
         self.batches = batches
         self._leave_out = leave_out
 
@@ -82,8 +92,9 @@ def held_out_of(
     indices = None if share is not None else _indices(wanted)
     if share is None and indices is None:
         make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
-        return _given(make(wanted), "held_out")
-    pool = _pool(loader)
+        return _given(make(wanted), "held_out", loader)
+    loader = without_own_iterator(loader)
+    pool = loader.pool() if isinstance(loader, OwnIndices) else pool_of(loader)
     if pool is None:
         return _by_position(loader, share, indices)
     return _by_index(loader, pool, share, indices, capped=wanted is None)
@@ -95,14 +106,17 @@ def held_out_of(
 def _share(wanted: Any) -> float | None:
     if wanted is None:
         return SHARE
-    if isinstance(wanted, bool) or not isinstance(wanted, float | int):
+    if isinstance(wanted, torch.Tensor) and wanted.ndim == 0:
+        wanted = wanted.item()
+    if isinstance(wanted, bool | np.bool) or not isinstance(wanted, Real):
         return None
-    if not 0 < wanted < 1:
+    share = float(wanted)
+    if not 0 < share < 1:
         raise ValueError(
             f"held_out is {wanted!r}; expected a share between 0 and 1, indices, or data to judge "
             "the trials by"
         )
-    return float(wanted)
+    return share
 
 
 def refuse_bad_share(wanted: Any) -> None:
@@ -111,73 +125,126 @@ def refuse_bad_share(wanted: Any) -> None:
     Raises:
         TypeError, ValueError: the value is invalid.
     """
-    if isinstance(wanted, bool | str):
-        raise TypeError(f"held_out is {wanted!r}; expected data, indices, or a share such as 0.2")
+    if isinstance(wanted, bool | np.bool | str | slice):
+        raise TypeError(
+            f"held_out is {wanted!r}; expected data, indices such as range(100), or a share such "
+            "as 0.2"
+        )
     if _share(wanted) is None:
         _indices(wanted)
 
 
-def _indices(wanted: Any) -> list[int] | None:
+class _Indices(list[int]):
+    """Indices that the user named.
+
+    Args:
+        indices: the indices.
+        entries: the length of the mask that named them; None if they were given as numbers.
+    """
+
+    def __init__(self, indices: Iterable[int], entries: int | None = None) -> None:
+        super().__init__(indices)
+        self.entries = entries
+
+
+def _indices(wanted: Any) -> _Indices | None:
     """Return the indices if the user gave whole numbers or a mask; else None."""
+    if type(wanted).__module__.partition(".")[0] == "pandas" and hasattr(wanted, "to_numpy"):
+        wanted = wanted.to_numpy()
     if isinstance(wanted, torch.Tensor | np.ndarray):
         kind = str(wanted.dtype)
         if wanted.ndim != 1 or not ("int" in kind or "bool" in kind):
             return None
-        found = np.flatnonzero(wanted) if "bool" in kind else wanted
-        indices = [int(index) for index in found.tolist()]
+        found = wanted.tolist()
     elif isinstance(wanted, range | set | frozenset | list | tuple):
-        if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in wanted):
-            return None
-        indices = sorted(map(int, wanted))
+        found = list(wanted)
     else:
         return None
+    if found and all(isinstance(item, bool | np.bool) for item in found):
+        indices = _Indices((i for i, named in enumerate(found) if named), len(found))
+    else:
+        numbers = list(map(_whole_number, found))
+        if None in numbers:
+            return None
+        indices = _Indices(sorted(number for number in numbers if number is not None))
+        if len(indices) > 2 and set(indices) == {0, 1}:
+            raise ValueError(
+                f"held_out names the indices 0 and 1 {len(indices)} times; if it is a mask, give "
+                "it as booleans: held_out == 1"
+            )
     if not indices:
         raise ValueError("held_out names no index; give at least one, or leave it out")
     return indices
 
 
-def _given(loader: Any, name: str) -> HeldOut:
-    def batches() -> list[Any]:
-        return read_batches(loader, MOST)
+def _whole_number(item: Any) -> int | None:
+    if isinstance(item, bool | np.bool) or getattr(item, "ndim", 0) > 0:
+        return None
+    with suppress(TypeError):
+        return operator.index(item)
+    return None
 
-    return HeldOut(f"the first {MOST} samples at most of {name}", batches, lambda data, _: data)
+
+def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
+    """Return data that was given; samples of it that `training` has are left out there."""
+    words, part = spread(loader, MOST)
+    words = words.format(name)
+    same = [] if training is None else shared_with(training, loader)
+    if not same:
+        return HeldOut(words, lambda: read_batches(part, MOST), lambda data, _: data)
+    pool = pool_of(training) or []
+    if len(same) >= len(pool):
+        raise ValueError(
+            f"{name} has all {len(pool)} samples of the training data, which leaves none to train "
+            "on; give other data, or indices or a share of the training data"
+        )
+    return HeldOut(
+        f"{words}; the trials train without {len(same)} samples that are in it",
+        lambda: read_batches(part, MOST),
+        _leaving_out(frozenset(same), pool),
+    )
+
+
+def spread(loader: Any, most: int) -> tuple[str, Any]:
+    """Return in words, with a place for the name, what is read of a loader, and how to read it.
+
+    Data for judging is often sorted, by class for example, so its first samples are unlike it.
+
+    Args:
+        loader: the loader.
+        most: about how many samples to read.
+    """
+    own = getattr(loader, "spread_words", None)  # of a framework's loaders
+    if own is not None:
+        return own, loader
+    pool = pool_of(loader)
+    if pool is not None and len(pool) > most and base_of(loader).batch_sampler is not None:
+        part = chosen(pool, most)
+        words = f"{most} of {len(pool)} samples of {{}}, chosen at random"
+        return words, of_indices(without_own_iterator(base_of(loader)), part)
+    if isinstance(loader, list | tuple) and loader:
+        count = max(1, round(most * len(loader) / sum(map(rows_of, loader))))
+        if count < len(loader):
+            part = [loader[place * len(loader) // count] for place in range(count)]
+            return f"{count} of {len(loader)} batches of {{}}, at equal distances", part
+    return f"the first {most} samples at most of {{}}", loader
 
 
 # -- by index ------------------------------------------------------------------------------------
-
-
-def _pool(loader: Any) -> Sequence[Any] | None:
-    """Return the indices that a pass over a loader may read; None if it has none."""
-    if isinstance(loader, OwnIndices):
-        return loader.pool()
-    loader = base_of(loader)
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return None
-    if isinstance(loader, IndexedLoader):
-        if loader.asked.kind is None:
-            with unmoved():
-                end_workers(iter(loader))  # sets `asked.kind`
-        if loader.asked.kind != "sample":
-            return None
-    inner, in_batches = innermost(loader)
-    known = all_of(inner)
-    if known is not None:
-        return known
-    found: dict[Hashable, None] = {}
-    with unmoved():
-        for item in islice(inner, MOST_INDICES):
-            try:
-                found.update(dict.fromkeys(map(as_key, item if in_batches else [item])))
-            except TypeError:  # the indices cannot be hashed
-                return None
-    return list(found) or None
 
 
 def _by_index(
     loader: Any, pool: Sequence[Any], share: float | None, indices: Any, *, capped: bool
 ) -> HeldOut:
     inner = base_of(loader)
+    same = None if isinstance(loader, OwnIndices) else with_the_same(inner.dataset, pool)
     if indices is not None:
+        entries = indices.entries
+        if entries is not None and isinstance(pool, range) and entries != len(pool):
+            raise ValueError(
+                f"held_out is a mask of {entries} entries, and the training data has {len(pool)} "
+                "samples; give one entry for each"
+            )
         held = list(dict.fromkeys(indices))
         known = pool if isinstance(pool, range) else set(pool)
         unknown = sorted((index for index in held if index not in known), key=str)
@@ -189,55 +256,48 @@ def _by_index(
         words = f"{len(held)} named of {len(pool)} samples"
     else:
         assert share is not None
-        wanted = max(1, int(share * len(pool)))
+        different = pool if same is None else list(same)
+        wanted = max(1, int(share * len(different)))
+        most = None
         if capped:
             single = getattr(inner, "batch_sampler", inner) is None  # each index may be a batch
-            wanted = min(wanted, MOST_BATCHES if single else MOST)
-        # Sorted, so that the choice does not depend on how a sampler was shuffled.
-        ordered = pool if isinstance(pool, range) else sorted(pool, key=_order)
-        held = random.Random(SEED).sample(ordered, wanted)
-        words = f"{wanted} of {len(pool)} samples, chosen at random"
-    if len(held) >= len(pool):
+            most = MOST_BATCHES if single else MOST
+            wanted = min(wanted, most)
+        wanted = whole_batches(inner, wanted, len(different), most)
+        held = chosen(different, wanted)
+        words = f"{wanted} of {len(different)} samples, chosen at random"
+    kept_out = frozenset(rest_of(same, held))
+    if len(kept_out) >= len(pool):
         raise ValueError(
             f"holding out {len(held)} of {len(pool)} samples leaves none to train on; give "
             "val_data, or held_out= with data of its own"
         )
-    kept_out = frozenset(held)
     if isinstance(loader, OwnIndices):
         own = loader
         return HeldOut(
             words, lambda: own.batches_of(held), lambda _, stack: own.leave_out(kept_out, stack)
         )
 
+    leave_out = _leaving_out(kept_out, pool)
+    own, in_batches = innermost(inner)
+    shrinks = type(own).__name__ if in_batches else ""
+    return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
+
+
+def _leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:
+    """Return a function that leaves indices out of a private DataLoader."""
+
     def leave_out(private: Any, stack: ExitStack) -> Any:
+        private = without_own_iterator(private)
         one: Any = base_of(private)
-        changed = samplers_without(one, kept_out, pool)
+        changed = samplers_without(one, indices, pool)
         before = {name: vars(one)[name] for name in changed}
         stack.callback(vars(one).update, before)
         # Setting these attributes on a DataLoader raises.
         vars(one).update(changed)
         return private
 
-    return HeldOut(words, lambda: read_batches(_of_indices(inner, held), None), leave_out)
-
-
-def _order(index: Any) -> tuple[bool, Any]:
-    return (False, index) if isinstance(index, int) else (True, repr(index))
-
-
-def _of_indices(loader: Any, indices: Sequence[Any]) -> Any:
-    """Return a loader of these samples that reads them in this process."""
-    made: Any = object.__new__(type(loader))
-    left = {name: held for name, held in vars(loader).items() if name != "_get_iterator"}
-    here = {"num_workers": 0, "prefetch_factor": None, "persistent_workers": False, "timeout": 0}
-    vars(made).update(left, _iterator=None, **here)
-    if loader.batch_sampler is None:
-        vars(made)["sampler"] = list(indices)
-    else:
-        size = loader.batch_size or 32
-        parts = [list(indices[at : at + size]) for at in range(0, len(indices), size)]
-        vars(made)["batch_sampler"] = parts
-    return made
+    return leave_out
 
 
 class OwnIndices(abc.ABC):
@@ -259,20 +319,22 @@ class OwnIndices(abc.ABC):
 # -- by position ---------------------------------------------------------------------------------
 
 
-def _by_position(loader: Any, share: float | None, indices: Sequence[int] | None) -> HeldOut:
+def _by_position(loader: Any, share: float | None, indices: _Indices | None) -> HeldOut:
     if not isinstance(loader, Iterable):
         raise TypeError(
             f"data is a {type(loader).__name__}, of which nothing can be held out; give "
             "validation data, or held_out= with data to judge the trials by"
         )
+    if indices is not None and indices[0] < 0:
+        raise ValueError(f"held_out names the batch {indices[0]}; they are counted from 0")
     count: int | None = None
     with suppress(TypeError):
         count = len(loader)  # type: ignore[arg-type]
-    every = max(2, round(1 / share)) if share is not None else 0
-    if share is not None and count is not None and count < every:
-        every = max(2, count)
+    part = Fraction(share or SHARE).limit_denominator(1000)
+    if count is not None and count * part < 1:
+        part = Fraction(1, max(2, count))
     loader = base_of(loader)
-    kept = KeptPlaces(loader, every, frozenset(indices or ()))
+    kept = KeptPlaces(loader, part, frozenset(indices or ()), _workers_of_stream(loader))
 
     def leave_out(private: Any, stack: ExitStack) -> Any:
         own = getattr(base_of(private), "__dict__", {})
@@ -284,10 +346,26 @@ def _by_position(loader: Any, share: float | None, indices: Sequence[int] | None
         stack.callback(own.__setitem__, "_get_iterator", begin)
         return private
 
-    words = (
-        f"batches {', '.join(map(str, list(indices)[:8]))} of a pass"
-        if indices is not None
-        else f"every {every}th batch of a pass, up to {MOST} samples"
-    )
-    words += "; where passes differ in order, trials may have seen the same samples"
+    if indices is not None:
+        words = f"batches {', '.join(map(str, indices[:8]))}{', …' * (len(indices) > 8)} of a pass"
+    else:
+        words = f"{_how_many(part)} of a pass, up to {MOST} samples"
+    if not isinstance(loader, list | tuple):
+        words += "; where passes differ in order, trials may have seen the same samples"
     return HeldOut(words, kept.batches, leave_out)
+
+
+def _how_many(part: Fraction) -> str:
+    if part.numerator > 1:
+        return f"{part.numerator} of every {part.denominator} batches"
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    every = part.denominator
+    end = "th" if every // 10 % 10 == 1 else ends.get(every % 10, "th")
+    return f"every {every}{end} batch"
+
+
+def _workers_of_stream(loader: Any) -> int:
+    """Return how many workers take turns in reading a stream; 1 for other data."""
+    if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
+        return max(1, loader.num_workers)
+    return 1

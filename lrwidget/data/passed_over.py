@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -18,43 +19,66 @@ MOST_BATCHES = 64
 
 
 class KeptPlaces:
-    """The places of the held-out batches in a pass; reading the batches settles them."""
+    """The places of the held-out batches in a pass; reading the batches settles them.
 
-    def __init__(self, loader: Any, every: int, named: frozenset[int]) -> None:
+    Args:
+        loader: the loader.
+        part: the share of the batches to hold out.
+        named: the places that the user named, if any.
+        workers: how many workers give batches in turn. Where they do not share a stream out, each
+            gives the same batches, so that what all of them give in a turn is held out together.
+    """
+
+    def __init__(self, loader: Any, part: Fraction, named: frozenset[int], workers: int) -> None:
         self._loader = loader
-        self._every = every
+        self._part = part
+        self._named = named
+        self._workers = workers
         self.places: frozenset[int] = named
 
     def batches(self) -> list[Any]:
         """Read the held-out batches, and settle their places."""
-        found: list[Any] = []
-        places: set[int] = set()
+        found, seen = self._read(self._workers)
+        if not found and self._workers > 1:
+            found, seen = self._read(1)
+        missing = sorted(self._named - set(found))
+        if missing:
+            raise ValueError(
+                f"held_out names the batch {missing[0]}, which the data does not have; a pass has "
+                f"{seen} batch{'es' * (seen != 1)}, counted from 0"
+            )
+        if not found or seen == len(found):
+            raise ValueError(
+                f"a pass over the data has {seen} batch{'es' * (seen != 1)}, of which none can be "
+                "held out to judge the trials by; give val_data, or held_out= with data"
+            )
+        self.places = frozenset(found)
+        return list(found.values())
+
+    def _read(self, workers: int) -> tuple[dict[int, Any], int]:
+        """Return the batches to hold out, by place, and how many were read."""
+        found: dict[int, Any] = {}
         samples, seen = 0, 0
         loader = private_copy(self._loader)
         batches = iter(loader)
         try:
             for place, batch in enumerate(batches):
                 seen += 1
-                if self.places and place not in self.places:
-                    if place > max(self.places):
+                if self._named:
+                    if place in self._named:
+                        found[place] = batch
+                    if place > max(self._named):
                         break
                     continue
-                if not self.places and place % self._every != self._every - 1:
-                    continue
-                found.append(batch)
-                places.add(place)
-                samples += rows_of(batch)
-                if not self.places and (samples >= MOST or len(found) >= MOST_BATCHES):
+                if place % workers == 0 and (samples >= MOST or len(found) >= MOST_BATCHES):
                     break
+                turn, part = place // workers, self._part
+                if int((turn + 1) * part) > int(turn * part):
+                    found[place] = batch
+                    samples += rows_of(batch)
         finally:
             end_workers(batches)
-        if not found or (seen == len(found) and not self.places):
-            raise ValueError(
-                f"a pass over the data has {seen} batch{'es' * (seen != 1)}, of which none can be "
-                "held out to judge the trials by; give val_data, or held_out= with data"
-            )
-        self.places = frozenset(places)
-        return found
+        return found, seen
 
     def passed_over(self, batches: Iterator[Any]) -> "_Passing":
         """Return one pass without the held-out batches."""
@@ -63,6 +87,12 @@ class KeptPlaces:
 
 class Rest:
     """A loader without the held-out batches of each pass; other attributes are the loader's."""
+
+    nothing_left = (
+        "no batch is left to train on beside those that are held out; data that can be read only "
+        "once cannot be used, since each rate needs the same batches: give a DataLoader, a Dataset "
+        "or a list"
+    )
 
     def __init__(self, loader: Any, kept: KeptPlaces) -> None:
         self._loader = private_copy(loader)
@@ -113,11 +143,11 @@ class _Passing(Iterator[Any]):
         self._place = -1
 
     def __next__(self) -> Any:
-        for item in self._inner:
+        while True:
+            item = next(self._inner)
             self._place += 1
             if not self._passes_over(self._place):
                 return item
-        raise StopIteration
 
     def _reset(self, *arguments: Any) -> None:
         """Begin another pass, as a DataLoader with persistent workers does."""

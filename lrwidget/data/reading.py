@@ -107,6 +107,8 @@ class Iterated:
 
     def __iter__(self) -> Iterator[Any]:
         items = iter(self.data)
+        if items is self.data:  # its `__iter__`, which may begin a pass, is not called again
+            items = _Batches(items)
         return items if self.asked.kind == "batch" else _IteratedBatches(items, self.asked)
 
     def __getattr__(self, name: str) -> Any:

@@ -7,6 +7,7 @@ out, so that all ranks keep as many samples.
 import copy
 import operator
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch.utils.data import (
@@ -69,9 +70,13 @@ def as_key(index: Any) -> Any:
 def _batches_without(sampler: Any, held: frozenset[Any], pool: Sequence[Any]) -> Any:
     if type(sampler) is BatchSampler:
         inner = _sampler_without(sampler.sampler, held, pool)
+        size, left = sampler.batch_size, len(pool) - len(held)
+        with suppress(TypeError, NotImplementedError):
+            left = len(inner)
+        # A batch of one sample, which batch norm refuses, may only come from holding out.
+        drops = sampler.drop_last or left % size == 1
         # The rest may be smaller than one batch; dropping it would leave no data.
-        last = sampler.drop_last and len(pool) - len(held) >= sampler.batch_size
-        return BatchSampler(inner, sampler.batch_size, last)
+        return BatchSampler(inner, size, drops and left >= size > 1)
     if _shares_out_batches(sampler):
         made = copy.copy(sampler)
         made.batch_sampler = _batches_without(sampler.batch_sampler, held, pool)

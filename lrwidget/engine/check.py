@@ -63,6 +63,8 @@ def checking(
                         stop_at_divergence=False,
                         team=team,
                         val_data=task.validation,
+                        # Else all that is compared is measured before the first step.
+                        last=steps - 1 if steps <= task.val_every else None,
                     )
             except Exception:
                 trial.stop_reason = StopReason.FAILED
@@ -76,8 +78,24 @@ def checking(
 def refuse_if_read_once(task: TrainingTask) -> None:
     """Raise ValueError if the data cannot be read again for each rate."""
     data = task.data.data if isinstance(task.data, Iterated) else task.data
-    if isinstance(data, Iterator):  # iter() of a loader would draw a random number
+    # Not by iter(), which may draw a random number or start workers.
+    if isinstance(data, Iterator) and not _may_begin_again(data):
         raise ValueError(
             f"data is a {type(data).__name__}, which can be read only once, but each rate "
             "needs the same batches; give a DataLoader, a Dataset or a list"
         )
+
+
+def _may_begin_again(data: Iterator[object]) -> bool:
+    """Return whether an iterator may begin anew in its `__iter__`, as loaders of one's own do.
+
+    If it does not, its attributes are put back before each trial, which comes to the same; an
+    iterator among them cannot be.
+    """
+    kind = type(data)
+    own = any("__iter__" in vars(base) for base in kind.__mro__ if base.__module__ not in _STANDARD)
+    held = getattr(data, "__dict__", None)
+    return own and held is not None and not any(isinstance(v, Iterator) for v in held.values())
+
+
+_STANDARD = ("builtins", "collections.abc", "typing", "torch.utils.data.dataloader")

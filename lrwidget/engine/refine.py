@@ -20,7 +20,8 @@ from lrwidget.curve.search import (
 )
 from lrwidget.data.held_out import refuse_bad_share
 from lrwidget.engine.check import refuse_if_read_once
-from lrwidget.engine.sweep import sweep
+from lrwidget.engine.meta import class_of
+from lrwidget.engine.sweep import seed_of_rank, sweep
 from lrwidget.engine.trial_trainer import (
     StoppedElsewhere,
     TrialTrainer,
@@ -46,6 +47,11 @@ def refine(
     held_out: Any = None,
 ) -> Refinement:
     """Refine a task as `lrwidget.refine` does, whose documentation describes the arguments."""
+    if records is not None and not isinstance(records, LRRecords):
+        raise TypeError(
+            f"records is a {type(records).__name__}; expected LRRecords, as lr_find() returns and "
+            "LRRecords.load(path) reads them, or None to sweep first"
+        )
     budget = whole_number("budget", budget, 1)
     options = SweepOptions()
     validate_refinement(task, planned_steps, held_out)
@@ -107,7 +113,12 @@ def validate_refinement(task: TrainingTask, planned_steps: int | None, held_out:
 def refinement_of(records: LRRecords, budget: int, planned_steps: int | None) -> Refinement:
     """Return an empty result, centred on the rate that the records suggest."""
     suggested = records.suggestion.lr
-    return Refinement(centre_of(suggested), suggested, len(records), budget, planned_steps)
+    if planned_steps is not None:
+        planned_steps = whole_number("planned_steps", planned_steps, 1)
+    result = Refinement(centre_of(suggested), suggested, len(records), budget, planned_steps)
+    result.seed = records.meta.get("seed")
+    result.swept_with = records.meta.get("optimizer_class")
+    return result
 
 
 def refining(
@@ -132,7 +143,7 @@ def refining(
             alone,
             Team.assembled(task, _common(result)) as team,
             task.session(),
-            prepared(task, None) as parts,
+            prepared(task, _seed(task, result)) as parts,
             trial_trainer(task, parts, team) as trainer,
             trainer.evaluating_on(held_out, result),
         ):
@@ -143,6 +154,21 @@ def refining(
     finally:
         result.stop_reason = reason
     return reason
+
+
+def _seed(task: TrainingTask, result: Refinement) -> int | None:
+    """Return the seed of the sweep, so that the trials are as reproducible.
+
+    Raises:
+        ValueError: the sweep was one with another optimizer.
+    """
+    own = class_of(task.optimizer)
+    if result.swept_with not in (None, own):
+        raise ValueError(
+            f"the records are of a sweep with {result.swept_with}, and the task trains with {own}, "
+            "whose rates are others; give records of a sweep of this task, or none to sweep first"
+        )
+    return None if result.seed is None else seed_of_rank(result.seed)
 
 
 def search_of(result: Refinement) -> Search:

@@ -12,7 +12,7 @@ from lrwidget.engine.whole_step import WholeStep, does_all
 from lrwidget.process_group.processes import reshard
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.loss import outputs_and_loss
-from lrwidget.task.loss_value import loss_of, mean_of, recorded_loss, trainable_loss
+from lrwidget.task.loss_value import mean_of, recorded_loss, trainable_loss
 from lrwidget.task.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
 from lrwidget.task.rates import rate_groups, set_rate
 from lrwidget.task.task import TrainingTask
@@ -171,12 +171,12 @@ class TrainingStep:
                 for given in batches:
                     batch = to_device(given, self._device)
                     if self._task.evaluate is not None:
-                        losses.append(recorded_loss(self._task.evaluate(batch)))
+                        losses.append(recorded_loss(self._task.evaluate(batch), "evaluate"))
                         if self._parts.metric is None:
                             continue
                     output, target, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
                     if self._task.evaluate is None:
-                        losses.append(loss_of(loss))
+                        losses.append(recorded_loss(loss, "loss_fn"))
                     if self._parts.metric is not None:
                         metrics.append(self._parts.metric(output, target))
         except Exception as error:

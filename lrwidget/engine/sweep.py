@@ -9,9 +9,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from lrwidget.curve.stop_rule import DivergenceRule
 from lrwidget.data.batches import BatchSource, Exhausted
+from lrwidget.data.by_index import chosen, of_indices, pool_of
+from lrwidget.data.passed_over import in_fixed_order
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import meta_of, plain
@@ -107,8 +110,12 @@ def train_at(
     stop_at_divergence: bool,
     team: Team | None,
     val_data: Any = None,
+    last: int | None = None,
 ) -> Generator[None, None, StopReason]:
-    """Train one step at each of `rates`, and measure on `val_data`; return the stop reason."""
+    """Train one step at each of `rates`, and measure on `val_data`; return the stop reason.
+
+    Before step `last`, counted from 0, it is measured whatever `val_every` of the task says.
+    """
     if team is not None:
         team.begin()  # no rank may wait in a collective for one that could not begin
     step = beginning(task, parts, team, records)
@@ -123,7 +130,7 @@ def train_at(
             if team is not None and (stop := team.exchange()):
                 return StopReason(stop)
             extra = None
-            if held_out and number % task.val_every == 0:
+            if held_out and (number % task.val_every == 0 or number == last):
                 extra = step.evaluate(held_out)
             skipped: list[torch.Tensor] = []
             while True:
@@ -226,9 +233,17 @@ def _flush_readings(recorder: _RowRecorder, reader: ImmediateReader | GroupedRea
 
 
 def _held_out(val_data: Any, count: int) -> list[Any]:
-    """Return the first `count` batches of the validation data; they are read once."""
+    """Return `count` batches of the validation data, which are read once.
+
+    They are the first ones of a loader in an order of its own; of one that reads its data from the
+    first to the last sample, which may be sorted, they are samples from everywhere.
+    """
     if val_data is None:
         return []
+    if type(val_data) is DataLoader and in_fixed_order(val_data):
+        pool, size = pool_of(val_data), val_data.batch_size
+        if pool is not None and size is not None and len(pool) > count * size:
+            val_data = of_indices(val_data, chosen(pool, count * size))
     source = BatchSource(val_data, on_epoch=lambda: None)
     batches: list[Any] = []
     try:
@@ -244,9 +259,13 @@ def _held_out(val_data: Any, count: int) -> list[Any]:
 def _seed(options: SweepOptions, repeat: int) -> int | None:
     """Return the seed of a repeat; None continues from the present state of the generators."""
     if options.seed is not None:
-        # With the same seed, all ranks would draw the same batches.
-        return options.seed + repeat + 100_003 * process_rank()
+        return seed_of_rank(options.seed + repeat)
     return None if repeat == 0 else torch.initial_seed() % 2**32 + repeat
+
+
+def seed_of_rank(seed: int) -> int:
+    """Return the seed of this process: with the same one, all ranks would draw the same batches."""
+    return seed + 100_003 * process_rank()
 
 
 def _common(options: SweepOptions) -> dict[str, Any]:

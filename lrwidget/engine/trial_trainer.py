@@ -24,7 +24,8 @@ from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.restore.training_state import TrainingState
 from lrwidget.task.task import TrainingTask
 
-# A trial with a larger loss counts as diverged: it does not recover.
+# A trial with a larger loss counts as diverged: it does not recover. Of losses that are above 1
+# before the first step it is the largest multiple.
 LARGEST = 1e6
 
 
@@ -71,6 +72,8 @@ class TrialTrainer:
         self._parts = parts
         self._trained = task  # the task of the trials, without the held-out data
         self._batches: list[Any] = []
+        self._untrained = 0.0
+        self._held: HeldOut | None = None
         self._kept: dict[int, TrainingState] = {}
         self._begin = TrainingState(task, parts)
         over = parts.begin_in_place
@@ -127,11 +130,21 @@ class TrialTrainer:
             if not task.reads_itself:
                 self._trained.data = training
             self._choose_evaluation(held)
+            self._held = held
             step = beginning(self._trained, self._parts, self._team, RecordsTable())
             try:
                 result.untrained = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
+            except Exception as error:
+                own = "" if task.reads_itself else "evaluate= (evaluate(batch) -> loss), "
+                error.add_note(
+                    f"this was the loss on held-out data ({held.words}), measured in eval mode; "
+                    f"where model or loss cannot do that, give {own}validation data, or held_out= "
+                    "with data of its own"
+                )
+                raise
             finally:
                 step.close()
+            self._untrained = result.untrained
             yield
 
     def run(self, job: Job, trial: Trial) -> Generator[None, None, float]:
@@ -154,8 +167,14 @@ class TrialTrainer:
                 ended = yield from self._until_diverged(work, records)
         except (GeneratorExit, KeyboardInterrupt):
             raise
-        except BaseException:
+        except BaseException as error:
             records.stop_reason = StopReason.FAILED
+            if self._held is not None and self._held.shrinks:
+                error.add_note(
+                    f"trials train without the held-out data ({self._held.words}), so that the "
+                    f"batches of {self._held.shrinks} are smaller; where they must be whole, give "
+                    "val_data, or held_out= with data of its own"
+                )
             raise
         records.stop_reason = ended
         if ended is StopReason.EXHAUSTED:
@@ -172,9 +191,10 @@ class TrialTrainer:
             score = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
         finally:
             step.close()
-        if math.isfinite(score) and abs(score) <= LARGEST:
+        if math.isfinite(score) and abs(score) <= self._largest(records):
             return score
-        records.stop_reason = StopReason.DIVERGED
+        finite = math.isfinite(score)
+        records.stop_reason = StopReason.DIVERGED if finite else StopReason.NON_FINITE
         return math.inf
 
     def keep(self, place: int, wanted: frozenset[int]) -> None:
@@ -191,7 +211,7 @@ class TrialTrainer:
     def _until_diverged(
         self, work: Generator[None, None, StopReason], records: RecordsTable
     ) -> Generator[None, None, StopReason]:
-        seen = len(records)
+        seen, largest = len(records), 0.0
         while True:
             try:
                 next(work)
@@ -201,9 +221,15 @@ class TrialTrainer:
             if len(records) > seen:
                 fresh = records.rows(seen)[:, 1]
                 seen += len(fresh)
-                if not (abs(fresh) <= LARGEST).all():
+                largest = largest or self._largest(records)
+                if not (abs(fresh) <= largest).all():
                     return StopReason.DIVERGED
             yield
+
+    def _largest(self, records: RecordsTable) -> float:
+        """Return the largest loss of a trial that has not diverged."""
+        before: list[float] = [1.0, self._untrained, *records.loss[:1].tolist()]
+        return LARGEST * max(abs(loss) for loss in before if math.isfinite(loss))
 
     def _continued(self, job: Job) -> TrainingTask:
         """Return the task to train; in data of a fixed order, read batches are skipped."""

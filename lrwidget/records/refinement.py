@@ -55,6 +55,12 @@ class Trial:
         """Whether the trial diverged."""
         return self.records.stop_reason in (StopReason.NON_FINITE, StopReason.DIVERGED)
 
+    @property
+    def unmeasured(self) -> bool:
+        """Whether it trained to its end, but its held-out loss was not a finite number."""
+        ended = self.records.stop_reason is StopReason.NON_FINITE
+        return ended and bool(np.isfinite(self.records.loss).all())
+
 
 class Refinement:
     """The result of short trials, which grows while they run.
@@ -73,6 +79,8 @@ class Refinement:
         held_out: describes the held-out data.
         stop_reason: why the search ended, such as "finished"; None while it runs.
         kept_bytes: largest size of the kept trial states, in bytes.
+        seed: the seed of the sweep, which the trials use too; not saved.
+        swept_with: the class of the optimizer of the sweep, if it is known; not saved.
     """
 
     def __init__(
@@ -94,6 +102,8 @@ class Refinement:
         self.held_out = ""
         self.stop_reason: StopReason | None = None
         self.kept_bytes = 0
+        self.seed: int | None = None
+        self.swept_with: str | None = None
         self.steps_again = 0  # of trials that were run again because their state was not kept
 
     @property
@@ -116,7 +126,9 @@ class Refinement:
         or its length is unknown.
         """
         choice = self._choice
-        if self._compares_nothing or choice.lr is None or choice.at_edge or not choice.learned:
+        if self._compares_nothing or choice.lr is None or not choice.learned:
+            return "low"
+        if choice.at_edge or choice.tied:
             return "low"
         planned = self.planned_steps
         far = planned is not None and planned >= MUCH_LONGER * self.length
@@ -127,7 +139,8 @@ class Refinement:
         """Explains the choice of the rate in plain words."""
         if self._compares_nothing:
             kept = "the suggestion of the sweep stays" if self.suggested else "there is no rate"
-            return f"{self._ending()}before two rates could be compared: {kept}"
+            ending = self._ending().removesuffix("after ")
+            return f"{ending}before two rates could be compared: {kept}"
         longest = max(len(trial.records) for trial in self.trials)
         parts = [
             f"{_number(len(self.trials))} trial{'s' * (len(self.trials) != 1)} of up to {longest} "
@@ -135,6 +148,13 @@ class Refinement:
         ]
         parts[0] = self._ending() + parts[0]
         choice = self._choice
+        if choice.lr is None and any(trial.unmeasured for trial in self.trials):
+            nothing = (
+                "the loss on the held-out data was no finite number, so that nothing can be "
+                f"compared (before the first step it was {self.untrained:.3g}): give other data "
+                "to judge by, held_out=..."
+            )
+            return "; ".join([*parts, nothing])
         if choice.lr is None:
             return "; ".join([*parts, "all of them diverged: lower rates are left to try"])
         if not choice.learned:
@@ -145,6 +165,8 @@ class Refinement:
         parts.append(f"best at {_text(choice.best)}")
         if choice.at_edge:
             parts[-1] += ", at the edge of those tried"
+        if choice.tied:
+            parts[-1] += ", and no better than beside it"
         planned = self.planned_steps
         taken = f"taken to {_text(choice.lr)}"
         if _text(choice.lr) != _text(choice.best):

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -64,10 +64,28 @@ def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Ite
         in_place: the reason to sweep the model itself; empty tries a copy first.
     """
     with (
+        _as_outside_of_contexts(task.device.type),
         restored_loaders_and_also(task) as generators,
         _trained_on(task, seed, generators, in_place) as target,
     ):
         yield target
+
+
+@contextmanager
+def _as_outside_of_contexts(device_type: str) -> Iterator[None]:
+    """Let training work in a block of the user's that is not made for it.
+
+    In inference mode no loss has gradients. An autocast block keeps the weights that it has cast
+    until it ends, so that steps within it would all compute with the weights before the first.
+    """
+    cached = torch.is_autocast_cache_enabled()
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        try:
+            if torch.is_autocast_enabled(device_type):
+                torch.set_autocast_cache_enabled(False)
+            yield
+        finally:
+            torch.set_autocast_cache_enabled(cached)
 
 
 @contextmanager

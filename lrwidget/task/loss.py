@@ -118,8 +118,9 @@ def loss_in(output: Any, model: Any = None) -> Any:
         )
     if not getattr(model, "training", True):
         text += (
-            "; this was in eval mode, in which val_data is measured: leave it out where the model "
-            "computes a loss in train mode only"
+            "; this was in eval mode, in which val_data is measured, and what refine holds out: "
+            "where the model computes a loss in train mode only, leave val_data out, or give "
+            "evaluate="
         )
     raise TypeError(text)
 

@@ -43,8 +43,12 @@ def trainable_loss(value: Any) -> torch.Tensor:
     return loss.reshape(())
 
 
-def recorded_loss(value: Any) -> torch.Tensor:
+def recorded_loss(value: Any, function: str = "step") -> torch.Tensor:
     """Return the loss in the return value of a step that trains by itself, detached, shape ().
+
+    Args:
+        value: the return value.
+        function: what the user's function is called in messages.
 
     Raises:
         TypeError, ValueError: the loss is neither a scalar tensor nor a number.
@@ -56,7 +60,7 @@ def recorded_loss(value: Any) -> torch.Tensor:
     if not _is_scalar(loss):
         raise TypeError(
             f"the loss is {described(loss)}; expected a scalar tensor or a number: return the loss "
-            f"of the batch from step{_ALSO}"
+            f"of the batch from {function}{_ALSO}"
         )
     return torch.as_tensor(float(loss), dtype=torch.float64)
 

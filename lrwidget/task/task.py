@@ -69,7 +69,8 @@ class TrainingTask:
         clip_grad_norm: clip the norm of all gradients at this value before each step.
         val_data: batches (as `data`) for a validation loss, measured in eval mode. A given loader
             keeps its batch size.
-        val_batches: number of batches of `val_data` to use, the same ones each time (4).
+        val_batches: number of batches of `val_data` to use, the same ones each time (4): the first
+            ones, or of a DataLoader that does not shuffle as many samples from everywhere.
         val_every: steps of the sweep between two measurements (10).
         metric: `metric(output, target) -> number`, averaged over the validation batches.
         evaluate: `evaluate(batch) -> loss`, called in eval mode and without gradients, to measure

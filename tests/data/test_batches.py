@@ -150,3 +150,31 @@ def test_an_object_that_can_move_itself_does() -> None:
 def test_a_tensor_on_its_device_is_not_copied() -> None:
     tensor = torch.zeros(2)
     assert to_device([tensor], torch.device("cpu"))[0] is tensor
+
+
+@pytest.mark.parametrize("of_samples", [False, True])
+@pytest.mark.parametrize("own_step", [False, True])
+def test_an_iterator_that_begins_a_pass_in_iter_gives_all_of_it(
+    of_samples: bool, own_step: bool
+) -> None:
+    class Own:
+        """As a loader of one's own, with a method for each of both."""
+
+        place = 0
+
+        def __iter__(self) -> "Own":
+            self.place = 0
+            return self
+
+        def __next__(self) -> Any:
+            if self.place == 6:
+                raise StopIteration
+            self.place += 1
+            inputs = torch.full((8,) if of_samples else (4, 8), float(self.place))
+            return inputs, torch.tensor(1) if of_samples else torch.ones(4).long()
+
+    given = as_loader(Own(), 2, None, own_step=own_step)
+    source = BatchSource(given, on_epoch=lambda: None)
+    rows = 1 if of_samples else 4
+    found = [float(x) for _ in range(8) for x in next(source)[0].reshape(-1, 8)[::rows, 0]]
+    assert found[:8] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0, 2.0]

@@ -3,14 +3,20 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
     DistributedSampler,
     IterableDataset,
+    Subset,
     SubsetRandomSampler,
+    TensorDataset,
+    get_worker_info,
 )
 
 from lrwidget.data.batches import as_loader
@@ -143,3 +149,205 @@ def test_what_holds_nothing_out_is_refused_in_words() -> None:
     for bad, error in ((1.5, ValueError), (True, TypeError), ("a", TypeError), ([], ValueError)):
         with pytest.raises(error, match="held_out"):
             refuse_bad_share(bad)
+
+
+MASK = [3 <= i <= 5 for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        MASK,
+        np.array(MASK),
+        pd.Series(MASK),
+        pd.Series([3, 4, 5], index=[7, 8, 9]),
+        pd.Index([3, 4, 5]),
+        [torch.tensor(3), torch.tensor(4), torch.tensor(5)],
+        [np.int16(5), 4, np.int64(3)],
+    ],
+    ids=lambda wanted: (
+        f"{type(wanted).__name__} of {type(wanted[-1]).__name__}"
+        if isinstance(wanted, list)
+        else type(wanted).__name__
+    ),
+)
+def test_masks_and_indices_of_any_kind_name_samples(wanted: Any) -> None:
+    _, judged, trained = parts(LOADERS["shuffled"](), wanted)
+    assert judged == [3, 4, 5]
+    assert not set(judged) & set(trained)
+
+
+@pytest.mark.parametrize("share", [np.float32(0.25), torch.tensor(0.25)])
+def test_a_share_may_be_any_number(share: Any) -> None:
+    assert len(parts(LOADERS["shuffled"](), share)[1]) == 10
+
+
+def test_what_names_other_samples_than_meant_is_refused() -> None:
+    loader = LOADERS["in order"]()
+    with pytest.raises(ValueError, match="give it as booleans"):
+        held_out_of(loader, np.array(MASK).astype(int))
+    with pytest.raises(ValueError, match=r"mask of 39 entries.* 40 samples"):
+        held_out_of(loader, MASK[:-1])
+    with pytest.raises(TypeError, match=r"range\(100\)"):
+        refuse_bad_share(slice(0, 100))
+    batches = [[sample[0][None] for sample in NUMBERS[i : i + 2]] for i in range(0, 40, 2)]
+    with pytest.raises(ValueError, match=r"batch 20, which .* 20 batches, counted from 0"):
+        held_out_of(batches, [1, 20]).batches()
+    with pytest.raises(ValueError, match=r"batch -1; .*from 0"):
+        held_out_of(batches, [-1]).batches()
+    with pytest.raises(ValueError, match="20 batches, of which none"):
+        held_out_of(batches, range(20)).batches()
+
+
+@pytest.mark.parametrize(
+    ("share", "places", "words"),
+    [
+        (0.5, [1, 3, 5, 7, 9], "every 2nd batch"),
+        (0.3, [3, 6, 9], "3 of every 10 batches"),
+        (0.9, [1, 2, 3, 4, 5, 6, 7, 8, 9], "9 of every 10 batches"),
+        (0.01, [9], "every 10th batch"),
+    ],
+)
+def test_a_share_of_batches_is_that_share(share: float, places: list[int], words: str) -> None:
+    held, judged, trained = parts(list(NUMBERS[:10]), share)
+    assert judged == places
+    assert set(trained) == set(range(10)) - set(places)
+    assert held.words.startswith(words)
+    assert "passes differ" not in held.words  # those of a list do not
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Subset(NUMBERS, [7 * i % 13 for i in range(40)]),  # type: ignore[arg-type]
+        lambda: ConcatDataset([NUMBERS, NUMBERS, NUMBERS]),  # type: ignore[list-item]
+        lambda: Subset(Subset(NUMBERS, range(10, 30)), [i % 9 for i in range(40)]),  # type: ignore[arg-type]
+        lambda: ConcatDataset([Subset(NUMBERS, range(20)), Subset(NUMBERS, range(40))]),  # type: ignore[arg-type]
+        lambda: NUMBERS[:20] + NUMBERS,
+    ],
+    ids=["drawn with replacement", "thrice", "of a subset", "overlapping", "in a list"],
+)
+def test_a_sample_under_several_indices_is_held_out_under_all(make: Any) -> None:
+    loader = DataLoader(make(), 4, shuffle=True)
+    _, judged, trained = parts(loader)
+    every = set(seen(loader))
+    assert len(judged) == len(set(judged)) == max(1, len(every) // 5)
+    assert set(trained) == every - set(judged)
+    named = parts(loader, [0])
+    assert len(named[1]) == 1
+    assert not set(named[1]) & set(named[2])
+
+
+class Repeating(DataLoader[Any]):
+    """As timm's MultiEpochsDataLoader and Ultralytics' InfiniteDataLoader."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        vars(self)["batch_sampler"] = Forever(self.batch_sampler)
+        self.iterator = super().__iter__()
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler.sampler)  # type: ignore[union-attr]
+
+    def __iter__(self) -> Any:
+        for _ in range(len(self)):
+            yield next(self.iterator)
+
+
+class Forever:
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Any:
+        while True:
+            yield from self.sampler
+
+
+def test_a_loader_that_repeats_its_sampler_for_ever_gives_nothing_held_out() -> None:
+    _, judged, trained = parts(Repeating(NUMBERS, 8, shuffle=True))
+    assert len(judged) == 8
+    assert set(trained) == set(range(40)) - set(judged)
+
+
+def test_where_the_last_batch_is_dropped_all_batches_are_whole() -> None:
+    loader = DataLoader(NUMBERS, 6, shuffle=True, drop_last=True)
+    held = held_out_of(loader)
+    assert [len(batch[0]) for batch in held.batches()] == [6]
+    with held.left_out_of(private_copy(loader)) as training:
+        assert [len(batch[0]) for batch in training] == [6] * 5
+
+
+def test_held_out_batches_are_of_nearly_equal_sizes() -> None:
+    # Each batch counts as much as another.
+    held = held_out_of(DataLoader(NUMBERS, 10), list(range(21)))
+    assert [len(batch[0]) for batch in held.batches()] == [7, 7, 7]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_no_batch_of_one_sample_comes_from_holding_out(shuffle: bool) -> None:
+    loader = DataLoader(NUMBERS[:39], 8, shuffle=shuffle)  # 7 are held out, 32 are left
+    with held_out_of(loader).left_out_of(private_copy(loader)) as training:
+        assert [len(batch[0]) for batch in training] == [8] * 4
+    loader = DataLoader(NUMBERS[:31], 8, shuffle=shuffle)  # 6 are held out, 25 are left
+    with held_out_of(loader).left_out_of(private_copy(loader)) as training:
+        assert [len(batch[0]) for batch in training] == [8] * 3
+
+
+def test_of_many_samples_for_judging_some_from_everywhere_are_taken() -> None:
+    classes = torch.arange(2000) // 500  # sorted, as the data of ImageFolder is
+    data = TensorDataset(torch.arange(2000.0)[:, None], classes)
+    for given in (DataLoader(data, 64), list(DataLoader(data, 64))):
+        for held in (held_out_of([], None, given), held_out_of([], given)):
+            labels = torch.cat([batch[1] for batch in held.batches()])
+            assert abs(len(labels) - MOST) <= 64
+            assert labels.bincount().min() >= 100
+            assert "2000 samples" in held.words or "of 32 batches" in held.words
+
+
+@pytest.mark.process
+def test_workers_that_give_the_same_stream_train_on_nothing_held_out() -> None:
+    loader = DataLoader(Stream(), 2, num_workers=2)
+    _, judged, trained = parts(loader)
+    assert set(judged)
+    assert set(trained) == set(range(40)) - set(judged)
+
+
+class Opened(torch.utils.data.Dataset[Any]):
+    """A data set that only a worker has opened."""
+
+    items: Any = None
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+def open_it(_: int) -> None:
+    get_worker_info().dataset.items = NUMBERS  # type: ignore[union-attr]
+
+
+@pytest.mark.process
+def test_a_data_set_that_workers_open_is_read_by_one() -> None:
+    loader = DataLoader(Opened(), 8, num_workers=1, worker_init_fn=open_it)
+    _, judged, trained = parts(loader)
+    assert len(judged) == 8
+    assert set(trained) == set(range(40)) - set(judged)
+
+
+def test_a_part_of_the_training_data_that_is_given_as_data_is_not_trained_on() -> None:
+    training = DataLoader(NUMBERS, 8, shuffle=True)
+    of_it: Any = Subset(NUMBERS, [3, 5])  # type: ignore[arg-type]
+    for given in (of_it, DataLoader(of_it, 2), ConcatDataset([of_it, Subset(of_it, [0])])):
+        held, judged, trained = parts(training, given)
+        assert set(judged) == {3, 5}
+        assert set(trained) == set(range(40)) - {3, 5}
+        assert "train without 2 samples" in held.words
+    with pytest.raises(ValueError, match="all 40 samples of the training data"):
+        held_out_of(training, DataLoader(NUMBERS, 4))
+    both: Any = Subset(NUMBERS, range(30)), Subset(NUMBERS, range(30, 40))  # type: ignore[arg-type]
+    held, judged, trained = parts(DataLoader(both[0], 8), both[1])
+    assert set(judged) == set(range(30, 40))
+    assert set(trained) == set(range(30))
+    assert "train without" not in held.words

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import TrainingTask
 from lrwidget.engine.check import check_lrs
@@ -13,7 +14,7 @@ from lrwidget.engine.runner import RunState
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason
 from lrwidget.sources.local import CheckRunner
-from tests.tasks import problem
+from tests.tasks import blobs, problem
 
 
 def task(**options: object) -> TrainingTask:
@@ -58,6 +59,15 @@ def test_what_is_measured_on_held_out_data_is_in_frame_and_summary() -> None:
     lasts = results.summary.val_loss.tolist()
     assert lasts[:2] == [slow.val_loss.iloc[8], good.val_loss.iloc[8]]
     assert math.isnan(lasts[2])
+
+
+def test_a_check_shorter_than_val_every_is_not_ranked_by_the_untrained_loss() -> None:
+    given = TrainingTask(*problem(), val_data=problem()[3], val_every=10)
+    results = check_lrs(given, [1e-6, 0.1], steps=10)
+    slow, good = results.ranking
+    assert good < slow
+    assert results.best == 0.1
+    assert results.frame.dropna().step.tolist() == [1, 10] * 2
 
 
 def test_the_best_goes_by_held_out_data_where_there_is_any() -> None:
@@ -121,3 +131,28 @@ def test_it_prints_what_each_rate_came_to() -> None:
     text = repr(check_lrs(task(), [1e-3, 1e-1], steps=20))
     assert text.startswith("CheckResults(final loss 1.0e-03: ")
     assert text.endswith("best 1.0e-01)")
+
+
+def test_rates_are_not_ranked_by_the_first_class_of_sorted_validation_data() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    x, y = blobs().tensors
+    order = y.argsort()  # as a folder of images of each class
+    seen = []
+
+    def evaluate(batch: list[torch.Tensor]) -> torch.Tensor:
+        seen.append(batch[1])
+        return loss_fn(model(batch[0]), batch[1])
+
+    given = TrainingTask(
+        model,
+        optimizer,
+        loss_fn,
+        loader,
+        val_data=DataLoader(TensorDataset(x[order], y[order]), 16),
+        val_batches=4,
+        evaluate=evaluate,
+    )
+    check_lrs(given, [1e-3, 1e-2], steps=2)
+    assert [len(labels) for labels in seen[:4]] == [16] * 4
+    assert torch.cat(seen[:4]).bincount(minlength=4).min() >= 8
+    assert torch.equal(torch.cat(seen[:4]), torch.cat(seen[4:8]))

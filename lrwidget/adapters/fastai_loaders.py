@@ -1,0 +1,75 @@
+"""The samples of fastai's loaders by index, for holding some out and for judging by some."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from lrwidget.data.by_index import chosen
+from lrwidget.data.held_out import OwnIndices
+from lrwidget.data.passed_over import MOST
+
+
+class Indexed(OwnIndices):
+    """The samples of a fastai loader."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loader)
+
+    def pool(self) -> Sequence[Any] | None:
+        """Return the indices of its data set; None if it can only be iterated."""
+        known = self._loader.indexed and self._loader.n is not None
+        return range(self._loader.n) if known else None
+
+    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
+        """Read the batches of some indices in this process."""
+        loader, own = self._loader, vars(self._loader)
+        before = dict(own)
+        own.update(get_idxs=lambda: list(indices), drop_last=False)
+        try:
+            with loader.fake_l.no_multiproc():
+                return list(loader)
+        finally:
+            own.clear()
+            own.update(before)
+
+    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
+        """Skip some indices, in the order that the loader gives them."""
+        loader, own = self._loader, vars(self._loader)
+        given = own.get("get_idxs")
+        every = loader.get_idxs
+        own["get_idxs"] = lambda: [index for index in every() if index not in indices]
+
+        def put_back() -> None:
+            own.pop("get_idxs", None)
+            if given is not None:
+                own["get_idxs"] = given
+
+        stack.callback(put_back)
+        return self
+
+
+class _Part:
+    """Samples from everywhere in the data of a large fastai loader, which may be sorted."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._indices = chosen(range(loader.n), MOST)
+        self.spread_words = f"{MOST} of {loader.n} samples of {{}}, chosen at random"
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(Indexed(self._loader).batches_of(self._indices))
+
+
+def part_of(loader: Any) -> Any:
+    """Return some of a large fastai loader's samples; other loaders themselves."""
+    many = is_fastais(loader) and loader.indexed and (loader.n or 0) > MOST
+    return _Part(loader) if many else loader
+
+
+def is_fastais(loader: Any) -> bool:
+    """Return whether it is a loader of fastai, and not of torch."""
+    return isinstance(loader, sys.modules["fastai.data.load"].DataLoader)
