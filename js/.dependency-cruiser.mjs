@@ -12,6 +12,7 @@ const LAYERS = {
   trials: ["numeric", "stream", "text", "state", "dom", "chart"],
   check: ["numeric", "stream", "text", "state", "dom", "chart", "controls", "trials"],
   refine: ["numeric", "stream", "text", "state", "dom", "chart", "controls", "trials"],
+  standin: ["numeric", "dom", "host", "chart", "trials"],
 };
 
 /** The same for the files at the top; view.ts and widget.ts may import everything below them. */

@@ -1,14 +1,12 @@
 // The only module that uses more of ipywidgets than anywidget's types describe: it shows bqplot's
-// figure inside our own element and reads its models.
+// figure inside our own element and reads its models. What else is shown there has the same interfaces.
 import type { AnyModel } from "@anywidget/types";
 import { type KernelState, kernelState } from "./stream/kernel";
 
 /** The used part of an ipywidgets model. Unlike anywidget's proxy, it knows whether its comm is open. */
 export interface RealModel {
-  model_id: string;
   comm_live?: boolean;
   comm?: unknown;
-  attributes: Record<string, unknown>;
   get(name: string): unknown;
   /** The traits that are saved with the notebook. */
   get_state?(dropDefaults?: boolean): Record<string, unknown>;
@@ -35,6 +33,12 @@ export interface FigureView {
   remove(): void;
 }
 
+/** A figure's model, and what makes a view of it. */
+export interface Figure {
+  model: RealModel;
+  createView(): Promise<FigureView>;
+}
+
 interface Manager {
   get_model(id: string): Promise<RealModel>;
   create_view?(model: RealModel): Promise<FigureView>;
@@ -53,17 +57,30 @@ export async function realModel(host: AnyModel, reference: string): Promise<Real
   }
 }
 
-/** A figure with its marks and axes; null if the front-end cannot show one. */
-export async function realFigure(host: AnyModel, reference: string): Promise<RealModel | null> {
-  if (typeof managerOf(host)?.create_view !== "function") return null;
-  const figure = await realModel(host, reference);
+/** Whether the front-end shows other widgets inside this one. */
+export function nestsWidgets(host: AnyModel): boolean {
+  return typeof managerOf(host)?.create_view === "function";
+}
+
+/** The kernel's figure with its marks and axes; null if the front-end cannot show it. */
+export async function realFigure(host: AnyModel, reference: string): Promise<Figure | null> {
+  const model = await realModel(host, reference);
   const isModel = (part: unknown): boolean => typeof (part as RealModel | null)?.get === "function";
   // A manager that has no bqplot may return a figure whose marks are unresolved references.
   const complete = ["marks", "axes"].every((name) => {
-    const parts = figure?.get(name);
+    const parts = model?.get(name);
     return Array.isArray(parts) && parts.every(isModel);
   });
-  return complete ? figure : null;
+  if (!model || !complete) return null;
+  return { model, createView: () => managerOf(host)!.create_view!(model) };
+}
+
+/** The height of the kernel's figure in pixels; NaN where the front-end cannot tell. */
+export async function figureHeight(host: AnyModel, reference: string): Promise<number> {
+  // Where no references are resolved, this one is an id.
+  const layout = (await realModel(host, reference))?.get("layout");
+  const model = typeof layout === "string" ? await realModel(host, layout) : null;
+  return parseInt(String(model?.get("height")));
 }
 
 /** The state of the kernel that a model belongs to. */
@@ -75,16 +92,13 @@ function managerOf(host: AnyModel): Partial<Manager> | undefined {
   return host.widget_manager as unknown as Partial<Manager> | undefined;
 }
 
-/** Shows a figure inside an element until the signal aborts; null if the front-end cannot. */
+/** Shows a figure inside an element until the signal aborts; null if it has already. */
 export async function showFigure(
-  host: AnyModel,
-  figure: RealModel,
+  figure: Figure,
   el: HTMLElement,
   signal: AbortSignal,
 ): Promise<FigureView | null> {
-  const manager = managerOf(host);
-  if (typeof manager?.create_view !== "function") return null;
-  const view = await manager.create_view(figure);
+  const view = await figure.createView();
   if (signal.aborted) {
     view.remove();
     return null;

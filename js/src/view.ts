@@ -12,11 +12,10 @@ import { ViewBar } from "./controls/view-bar";
 import { h, setClass, setText } from "./dom";
 import { CodePanel } from "./export/code-panel";
 import { SaveMenu } from "./export/save-menu";
-import { type RealModel, showFigure } from "./host";
+import { type Figure, showFigure } from "./host";
 import { RefinePanel } from "./refine/refine-panel";
 import type { Session } from "./state/session";
 import { isFirstSight } from "./state/tour";
-import type { Model } from "./stream/protocol";
 import { formatRate } from "./text/format";
 import { describeNextStep, describeNoKernel, describeState, describeWaiting } from "./text/words";
 
@@ -86,11 +85,10 @@ export class View {
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
   }
 
-  /** Shows the figure; false if the front-end cannot. */
-  async show(model: Model, figure: RealModel, signal: AbortSignal): Promise<boolean> {
-    const view = await showFigure(model, figure, this.plot.figure, signal);
+  /** Shows the figure until the signal aborts. */
+  async show(figure: Figure, signal: AbortSignal): Promise<void> {
+    const view = await showFigure(figure, this.plot.figure, signal);
     if (view) await this.plot.attach(view, signal);
-    return view !== null;
   }
 
   update(): void {

@@ -1,7 +1,15 @@
 // The entry point: one session and one chart per widget model, and a view for each output that shows it.
 import type { AnyWidget } from "@anywidget/types";
 import { Chart } from "./chart/figure";
-import { kernelStateOf, realFigure, type RealModel, realModel } from "./host";
+import {
+  type Figure,
+  figureHeight,
+  kernelStateOf,
+  nestsWidgets,
+  realFigure,
+  realModel,
+} from "./host";
+import { standIn } from "./standin/figure";
 import { Session } from "./state/session";
 import { KernelWatch } from "./stream/kernel";
 import { hasEnded, type Model, type Traits } from "./stream/protocol";
@@ -24,7 +32,7 @@ class Shared {
   private readonly views = new Set<View>();
   private readonly disposed = new AbortController();
   private frame: number | null = null;
-  private chart: Promise<{ chart: Chart; figure: RealModel } | null> | null = null;
+  private chart: Promise<{ chart: Chart; figure: Figure } | null> | null = null;
   private openChart: Chart | null = null;
   private savesPageState = false;
 
@@ -66,29 +74,31 @@ class Shared {
       this.views.delete(view);
     });
     this.schedule();
-    const shown = await view.show(this.model, opened.figure, signal);
-    if (!shown) el.textContent = NO_HOST;
+    await view.show(opened.figure, signal);
   }
 
-  private async open(): Promise<{ chart: Chart; figure: RealModel } | null> {
-    const figure = await realFigure(this.model, this.session.figure);
+  private async open(): Promise<{ chart: Chart; figure: Figure } | null> {
+    const { model, session } = this;
+    const figure = nestsWidgets(model)
+      ? await realFigure(model, session.figure)
+      : standIn(await figureHeight(model, session.figure));
     if (!figure) return null;
-    this.openChart = new Chart(figure);
+    this.openChart = new Chart(figure.model);
     // anywidget's proxy of our own model has no `comm_live`; the figure's model has it.
     const watch = new KernelWatch(
-      () => kernelStateOf(this.model, figure),
+      () => kernelStateOf(model, figure.model),
       (kernel) => {
-        this.session.connection.setKernel(kernel);
+        session.connection.setKernel(kernel);
       },
       this.disposed.signal,
     );
     const look = (): void => {
       watch.poll();
     };
-    this.session.connection.probeKernel = look;
-    figure.on("comm_live_update", look, this);
+    session.connection.probeKernel = look;
+    figure.model.on("comm_live_update", look, this);
     this.disposed.signal.addEventListener("abort", () => {
-      figure.off(null, null, this);
+      figure.model.off(null, null, this);
     });
     return { chart: this.openChart, figure };
   }

@@ -3,6 +3,7 @@
 import builtins
 import keyword
 import numbers
+import sys
 import unicodedata
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -42,6 +43,13 @@ def export_rate(name: str, value: float | None) -> Exported:
         )
     shell = get_ipython()
     if shell is None:
+        marimo = sys.modules.get("marimo")
+        if marimo is not None and marimo.running_in_notebook():
+            raise RuntimeError(
+                f"in marimo a variable belongs to one cell, so {name} cannot be written from here; "
+                f"use {name} = w.lr instead, in a cell of its own, which runs again after each "
+                "pick where w is mo.ui.anywidget(...)"
+            )
         raise RuntimeError(
             "this is not an IPython session, so there is no notebook namespace to write to; "
             f"use {name} = w.lr instead"

@@ -1,4 +1,4 @@
-"""Where widgets are shown with packages of others: Shiny, Panel, documents that several edit.
+"""Where widgets are shown with packages of others: Shiny, Panel, marimo, shared documents.
 
 Each is long because an environment is made for it. That rows stream, a pick reaches Python and a
 page is reloaded is tested in `make test` by test_frontends.py and test_stream.py.
@@ -7,6 +7,7 @@ page is reloaded is tested in `make test` by test_frontends.py and test_stream.p
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,13 +37,20 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment(tmp_path_factory.mktemp("hosts"), *hosts, *ours)
 
 
+@pytest.fixture(scope="module")
+def marimo_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with marimo, which accepts no newer version of these."""
+    folder = tmp_path_factory.mktemp("marimo")
+    return environment(folder, "marimo", "anywidget", differing=("pymdown-extensions",))
+
+
 @pytest.fixture
-def serve(python: Path, tmp_path: Path) -> Iterator[Callable[..., App]]:
+def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., App]]:
     """Start an app. Asked for before the page, it ends after it, as the page of Shiny needs it."""
     apps: list[App] = []
 
-    def start_app(source: str, *command: str) -> App:
-        app = App(tmp_path, source, *command, python=python)
+    def start_app(source: str, *command: str, python: str = "python") -> App:
+        app = App(tmp_path, source, *command, python=request.getfixturevalue(python))
         apps.append(app)
         app.allow("steps", 40)
         return app
@@ -150,6 +158,76 @@ def test_panel_streams_and_takes_the_pick(serve: Callable[..., App], page: Page)
     serve_cdns(page)
     page.goto(f"{app.url}/app", timeout=TIMEOUT)  # it runs the source first
     sweeps_and_takes_the_pick(app, Seen(page))
+
+
+def cell(source: str) -> str:
+    """Return the code of a cell of a marimo notebook."""
+    return "@app.cell\ndef _():\n" + textwrap.indent(source, "    ") + "\n    return\n"
+
+
+MARIMO = "\n".join(
+    [
+        "import marimo\napp = marimo.App(width='full')",
+        cell(SETUP),
+        cell(f"import marimo as mo\n{MADE}\nw = mo.ui.anywidget(w)"),
+        cell("w"),
+        cell("mo.md(f'Python has {w.lr:.1e}' if w.lr else 'Python has none')"),
+        "if __name__ == '__main__':\n    app.run()",
+    ]
+)
+SERVED = ("APP", "--headless", "--host", "127.0.0.1", "--port", "PORT", "--no-token")
+CONFIG = '[tool.marimo.display]\ntheme = "{}"\n[tool.marimo.runtime]\nauto_instantiate = true\n'
+
+
+@pytest.mark.parametrize(("theme", "surface"), [("light", 255), ("dark", 17)])
+def test_marimo_draws_the_chart_and_runs_the_cells_that_read_the_rate(
+    serve: Callable[..., App], page: Page, tmp_path: Path, theme: str, surface: int
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(CONFIG.format(theme))
+    app = serve(MARIMO, "marimo", "run", *SERVED, python="marimo_python")
+    page.emulate_media(color_scheme="dark" if theme == "light" else "light")  # marimo's counts
+    page.goto(app.url, timeout=TIMEOUT)
+    seen = Seen(page)
+    sweeps_and_takes_the_pick(app, seen)
+    expect(seen.root).to_have_css("background-color", f"rgb({surface}, {surface}, {surface})")
+    smoothed = seen.path("smoothed loss")
+    seen.slider("Smoothing").press("Home")
+    seen.wait_for_change(smoothed, "smoothed loss")
+    seen.button("Copy").click()
+    expect(seen.root).to_contain_text("Copied: lr = ", timeout=TIMEOUT)
+    seen.root.locator("summary", has_text="Save").click()
+    with page.expect_download(timeout=TIMEOUT) as download:
+        seen.button("Save as SVG").click()
+    assert seen.path("smoothed loss") in download.value.path().read_text("utf-8")
+    app.allow("steps", 2 * STEPS)
+    seen.button("Start").click()
+    labels = seen.root.get_by_role("list", name="Runs").locator(".lrw-run-label")
+    expect(labels).to_have_text(["run 1", "run 2"], timeout=TIMEOUT)
+    seen.wait_for_state("Finished.")
+    inactive = seen.root.locator("[data-style='0'] path.line")
+    expect(inactive).to_have_attribute("d", re.compile("^M.*L"), timeout=TIMEOUT)
+
+
+def test_marimo_keeps_a_sweep_over_a_reload_while_its_notebook_is_edited(
+    serve: Callable[..., App], page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(CONFIG.format("light"))
+    app = serve(MARIMO, "marimo", "edit", *SERVED, python="marimo_python")
+    page.goto(app.url, timeout=TIMEOUT)
+    seen = Seen(page)
+    seen.wait_for_state("Ready: 100 steps")
+    seen.button("Start").click()
+    seen.wait_for_points(40)
+    page.reload()
+    seen.wait_for_points(40)
+    seen.wait_for_state("Running.")
+    app.allow("steps", STEPS)
+    seen.wait_for_state("Finished.")
+    seen.wait_for_points(STEPS)
+    # The marker is there already: a click on the rule's tick says that this rate is meant.
+    expect(page.locator("body")).to_contain_text("Python has none")
+    seen.root.get_by_role("button", name=re.compile("^auto")).click()
+    expect(page.locator("body")).to_contain_text(re.compile(r"Python has \d"), timeout=TIMEOUT)
 
 
 def test_a_document_that_several_may_edit_keeps_its_widget_over_a_reload(

@@ -45,7 +45,11 @@ def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) ->
         assert "var(" not in text
         assert not re.search(r"(href|src)=|@import|url\((?!(&quot;|\"|')?#)", text)
         root = ElementTree.fromstring(text)
-        texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+        labels = list(root.iter("{http://www.w3.org/2000/svg}text"))
+        # A stroke over its text would hide that.
+        outlined = [label for label in labels if label.get("stroke") not in (None, "none")]
+        assert {label.get("paint-order") for label in outlined} == {"stroke"}
+        texts = {element.text for element in labels}
         lr = finished.root.locator(".lrw-label:visible").first.inner_text()
         assert {"learning rate", "loss", "10⁻³", "falling", "auto", lr} <= texts
         paths = [path.get("d") or "" for path in root.iter("{http://www.w3.org/2000/svg}path")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import math
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,6 +131,20 @@ def test_no_rate_is_an_error_in_words(namespace: dict[str, Any]) -> None:
 def test_outside_of_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("IPython.get_ipython", lambda: None)
     with pytest.raises(RuntimeError, match="not an IPython session"):
+        export_rate("lr", 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("in_notebook", "words"),
+    [(True, r"in marimo .* use lr = w\.lr instead.* mo\.ui\.anywidget"), (False, "not an IPython")],
+)
+def test_in_marimo_the_error_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, in_notebook: bool, words: str
+) -> None:
+    marimo = SimpleNamespace(running_in_notebook=lambda: in_notebook)
+    monkeypatch.setitem(sys.modules, "marimo", marimo)  # type: ignore[arg-type]
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    with pytest.raises(RuntimeError, match=words):
         export_rate("lr", 1e-3)
 
 

@@ -6,6 +6,7 @@ const LINE = 18;
 /** Properties that a style sheet may set, copied as attributes. */
 const STYLES = ["stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "stroke-opacity"];
 const FONT = ["font-family", "font-size", "font-weight"];
+const TEXT = ["text-anchor", "paint-order"];
 const REMOVED = ["class", "style", "fill", "stroke", "opacity"];
 /** Elements that only serve the mouse or the keyboard. */
 const TRANSIENT = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolbar, input, canvas";
@@ -16,7 +17,8 @@ export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGE
   const style = getComputedStyle(chart);
   const width = box.width + 2 * MARGIN;
   const height = box.height + LINE * lines.length + 2 * MARGIN;
-  const surface = paint("fill", style.getPropertyValue("--lrw-surface"));
+  // As computed: the variable may hold a function, which a canvas does not know.
+  const surface = paint("fill", getComputedStyle(chart.closest(".lrwidget")!).backgroundColor);
   const x = MARGIN - box.left;
   const y = MARGIN - box.top;
   const root = s("g", { transform: `translate(${x} ${y})` });
@@ -97,7 +99,7 @@ function copyOf(element: Element): Element | null {
   if (style.display === "none" && !element.closest("defs, clipPath")) return null;
   const copy = element.cloneNode(false) as Element;
   for (const name of REMOVED) copy.removeAttribute(name);
-  const styles = element.tagName === "text" ? [...STYLES, ...FONT, "text-anchor"] : STYLES;
+  const styles = element.tagName === "text" ? [...STYLES, ...FONT, ...TEXT] : STYLES;
   for (const name of styles) copy.setAttribute(name, style.getPropertyValue(name));
   for (const name of ["fill", "stroke"] as const) {
     const own = Number(style.getPropertyValue(`${name}-opacity`) || 1);

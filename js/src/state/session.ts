@@ -224,7 +224,10 @@ export class Session {
     const clamped = clampRate(lr, this.reach);
     // An unchanged trait is not sent, but the kernel must learn that the rate was picked.
     if (clamped === this.lr) {
-      if (!this.dragging) this.connection.send({ type: "pick", lr });
+      if (this.dragging) return;
+      this.connection.send({ type: "pick", lr });
+      // marimo runs the cells that read a trait when the page saves it, also unchanged.
+      this.connection.saveTraits({ lr: clamped });
       return;
     }
     this.view.note = null;

@@ -83,7 +83,7 @@ export function svgText(
   );
 }
 
-function uprightText(content: string, x: number, y: number): SVGElement {
+export function uprightText(content: string, x: number, y: number): SVGElement {
   const el = svgText(content, x, y, "middle", "lrw-axis-name");
   setAttribute(el, "transform", `rotate(-90 ${x} ${y})`);
   return el;

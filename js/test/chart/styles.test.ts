@@ -2,31 +2,21 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Chart } from "../../src/chart/figure";
 import { MARK_STYLES } from "../../src/chart/styles";
-import type { RealModel } from "../../src/host";
+import { PageModel } from "../../src/standin/events";
 
 const sheet = readFileSync(new URL("../../src/widget.css", import.meta.url), "utf8");
 const LABELS = ["other 0", "other 7", ...Object.keys(MARK_STYLES).filter((n) => n !== "other")];
 
-/** A model that keeps the values that are set. */
-function modelOf(attributes: Record<string, unknown>): RealModel {
-  return {
-    model_id: "",
-    attributes,
-    get: (name) => attributes[name],
-    set: (values) => Object.assign(attributes, values),
-    on: () => undefined,
-    off: () => undefined,
-  };
-}
-
 describe("the styles of marks", () => {
-  const marks = LABELS.map((label) => modelOf({ labels: [label] }));
-  const chart = new Chart(modelOf({ marks, axes: [] }));
+  const marks = LABELS.map((label) => new PageModel({ labels: [label] }));
+  const chart = new Chart(new PageModel({ marks, axes: [] }));
 
   it.each(LABELS)("are set on %s when the figure is opened", (label) => {
     const style = MARK_STYLES[label.replace(/ \d$/, "") as keyof typeof MARK_STYLES];
     expect(style).toBeDefined();
-    expect(chart.mark(label).attributes).toMatchObject(style);
+    for (const [name, value] of Object.entries(style)) {
+      expect(chart.mark(label).get(name)).toEqual(value);
+    }
   });
 
   it.each(Object.entries(MARK_STYLES))("give %s colours of the theme", (_, { colors }) => {

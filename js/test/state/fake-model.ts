@@ -33,12 +33,14 @@ export class FakeModel {
   get<K extends keyof Traits>(name: K): Traits[K] {
     return this.traits[name];
   }
+  /** As in Jupyter, what does not change is not saved. */
   set<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    if (Object.is(value, this.traits[name])) return;
     this.pending[name] = value;
     this.change({ [name]: value });
   }
   save_changes(): void {
-    this.saved.push(this.pending);
+    if (Object.keys(this.pending).length > 0) this.saved.push(this.pending);
     this.pending = {};
   }
   send(content: Record<string, unknown>): void {

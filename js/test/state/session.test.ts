@@ -15,6 +15,14 @@ describe("a pick", () => {
     expect(model.saved).toEqual([]);
     expect(model.sent.at(-1)).toEqual({ type: "pick", lr: 1e-3 });
   });
+  it("of the rate that is already chosen is saved all the same, which runs marimo's cells", () => {
+    const { model, session } = open({ lr: 1e-3 });
+    const calls: unknown[] = [];
+    model.set = (...change) => calls.push(change);
+    model.save_changes = () => calls.push("saved");
+    session.pick(1e-3);
+    expect(calls).toEqual([["lr", 1e-3], "saved"]);
+  });
   it("counts as the user's even if the marker did not move", () => {
     const { model, session } = open({ lr: 1e-3 });
     session.pick(1e-3);

@@ -10,19 +10,19 @@ from pathlib import Path
 UV = (sys.executable, "-m", "uv")
 
 
-def environment(folder: Path, *packages: str) -> Path:
+def environment(folder: Path, *packages: str, differing: tuple[str, ...] = ()) -> Path:
     """Make an environment with these packages and all of the tests' own; returns its Python.
 
-    What both have is in the same version. It takes seconds and the network, and leaves what is
-    installed for the tests as it is.
+    What both have is in the same version, but for the packages in `differing`. It takes seconds
+    and the network, and leaves what is installed for the tests as it is.
     """
     root = folder / "environment"
     python = root / "bin" / "python"
     run(*UV, "venv", "--python", sys.executable, str(root))
     installed = folder / "installed.txt"
-    installed.write_text(
-        run(*UV, "pip", "freeze", "--exclude-editable", "--python", sys.executable)
-    )
+    frozen = run(*UV, "pip", "freeze", "--exclude-editable", "--python", sys.executable)
+    same = (line for line in frozen.splitlines() if line.split("==")[0] not in differing)
+    installed.write_text("\n".join(same))
     install = ("pip", "install", "--python", str(python), "--constraints", str(installed))
     run(*UV, *install, *packages)
     own, tests = (sysconfig.get_path("purelib", vars=paths) for paths in (_paths(root), None))

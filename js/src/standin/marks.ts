@@ -1,0 +1,72 @@
+// The marks of the figure, each with a view that draws its model.
+import { s, setAttribute } from "../dom";
+import type { MarkView, RealModel } from "../host";
+import { rateAt } from "../numeric/axis";
+import { pathOf, pointsOf, type Scales, type Size, spanOf } from "./places";
+
+export interface DrawnMark {
+  view: MarkView;
+  draw: () => void;
+}
+
+/** bqplot's dashes. */
+const DASHES: Record<string, string> = { dotted: "2 10" };
+
+/** A line, or the area that it encloses. */
+export function lineOf(model: RealModel, size: Size): DrawnMark {
+  const path = s("path", { class: "line" });
+  const first = (name: string): unknown => (model.get(name) as unknown[] | undefined)?.[0];
+  const draw = (): void => {
+    const colour = String(first("colors"));
+    const style = {
+      stroke: colour,
+      "stroke-width": model.get("stroke_width"),
+      "stroke-dasharray": DASHES[model.get("line_style") as string] ?? "none",
+      opacity: first("opacities") ?? 1,
+      fill: model.get("fill") === "inside" ? colour : "none",
+      "fill-opacity": first("fill_opacities") ?? 1,
+      display: model.get("visible") === false ? "none" : "",
+    };
+    for (const [name, value] of Object.entries(style)) path.style.setProperty(name, String(value));
+    setAttribute(path, "d", pathOf(model, size));
+  };
+  return { view: viewOf(model, path), draw };
+}
+
+/** The handle, which is dragged along the x axis. */
+export function handleOf(model: RealModel, size: Size): DrawnMark {
+  const path = s("path");
+  const handle = s("g", { class: "object_grp" }, path);
+  const view = viewOf(model, handle);
+  const draw = (): void => {
+    const [at] = pointsOf(model, size);
+    const radius = Math.sqrt((model.get("default_size") as number) / Math.PI);
+    const half = `a${radius} ${radius} 0 0 0 `;
+    path.style.fill = String((model.get("colors") as string[])[0]);
+    setAttribute(path, "d", at ? `M${-radius} 0${half}${2 * radius} 0${half}${-2 * radius} 0` : "");
+    if (at) setAttribute(handle, "transform", `translate(${at.x} ${at.y})`);
+  };
+  /** The x of the handle where that of the pointer is 0. */
+  let grip = 0;
+  handle.addEventListener("pointerdown", (event) => {
+    const [at] = pointsOf(model, size);
+    if (!event.isPrimary || event.button !== 0 || !at) return;
+    grip = at.x - event.clientX;
+    handle.setPointerCapture(event.pointerId);
+    view.send({ event: "drag_start" });
+  });
+  handle.addEventListener("pointermove", (event) => {
+    if (!handle.hasPointerCapture(event.pointerId)) return;
+    const { x } = model.get("scales") as Scales;
+    model.set({ x: Float64Array.of(rateAt((event.clientX + grip) / size.width, spanOf(x))) });
+    view.send({ event: "drag" });
+  });
+  handle.addEventListener("lostpointercapture", () => {
+    view.send({ event: "drag_end" });
+  });
+  return { view, draw };
+}
+
+function viewOf(model: RealModel, shape: Element): MarkView {
+  return { el: s("g", {}, shape), model, send: () => undefined, touch: () => undefined };
+}
