@@ -129,6 +129,9 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
             raise NotCopied("the optimizer has hooks, which may hold on to it")
         if not is_complete(optimizer):
             raise NotCopied(f"{type(optimizer).__name__} was not made by torch.optim.Optimizer")
+    for optimizer in with_inner((task.optimizer, *task.other_optimizers)):
+        if name := _replaced_method(optimizer):
+            raise NotCopied(f"the optimizer's {name} was replaced, and may hold on to it")
     known = {id(p) for module in modules for p in module.parameters(recurse=False)}
     groups = [g for o in (task.optimizer, *task.other_optimizers) for g in o.param_groups]
     if any(id(p) not in known for group in groups for p in group["params"]):
@@ -138,6 +141,21 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
         if _leads_back(value, own):
             name = getattr(value, "__qualname__", type(value).__name__)
             raise NotCopied(f"a function uses the model, or {name}, from outside")
+
+
+def _replaced_method(optimizer: torch.optim.Optimizer) -> str:
+    """Return the name of a method that was replaced on the object itself; "" if none was.
+
+    A scheduler replaces `step` by one that counts and calls the method of the class.
+    """
+    for name, value in vars(optimizer).items():
+        own = getattr(type(optimizer), name, None)
+        if not callable(own) or not callable(value):
+            continue
+        counts = hasattr(value, "_wrapped_by_lr_sched") or hasattr(value, "_with_counter")
+        if not (counts and getattr(value, "__wrapped__", None) is own):
+            return name
+    return ""
 
 
 _HOOKS = (

@@ -248,3 +248,32 @@ def test_a_model_compiled_with_inductor() -> None:
     assert not differences(before, fingerprint(model=compiled, optimizer=optimizer))
     # The compiled code still uses the model's weights.
     assert torch.allclose(compiled(X[:4]), model(X[:4]))
+
+
+@pytest.mark.parametrize("scheduler", [False, True], ids=["", "with a scheduler"])
+@pytest.mark.parametrize("name", ["step", "zero_grad", "add_param_group"])
+def test_a_method_replaced_on_the_optimizer_takes_part(name: str, scheduler: bool) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    own, calls = getattr(optimizer, name), list[Any]()
+
+    @functools.wraps(own.__func__)
+    def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(self)
+        return own(*args, **kwargs)
+
+    setattr(optimizer, name, replaced.__get__(optimizer))
+    if scheduler:
+        torch.optim.lr_scheduler.StepLR(optimizer, 5)
+    records = find(TrainingTask(model, optimizer, MSE, BATCHES))
+    assert records.meta["ran_on"] == "model"
+    assert name == "add_param_group" or set(map(id, calls)) == {id(optimizer)}
+    assert getattr(optimizer, name).__wrapped__ in (own.__func__, replaced)
+
+
+def test_a_scheduler_needs_no_sweep_in_place() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.StepLR(optimizer, 5)
+    torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    assert find(TrainingTask(model, optimizer, MSE, BATCHES)).meta["ran_on"] == "copy"
