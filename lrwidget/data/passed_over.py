@@ -1,7 +1,7 @@
 """Loaders without some of their batches, and reading the batches of a pass into a list."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -207,9 +207,19 @@ def read_batches(loader: Any, most: int | None) -> list[Any]:
 
 def rows_of(batch: Any) -> int:
     """Return the number of samples in a batch, from its tensors' lengths; 1 without tensors."""
+    return _counted(batch) or 1
+
+
+def samples_of(batches: Iterable[Any]) -> int | None:
+    """Return the number of samples in batches; None if it does not follow from tensors."""
+    counts = [_counted(batch) for batch in batches]
+    return None if None in counts else sum(filter(None, counts))
+
+
+def _counted(batch: Any) -> int | None:
     if isinstance(batch, torch.Tensor | np.ndarray):
         return len(batch) if batch.ndim else 1
     inner = list(batch.values()) if isinstance(batch, Mapping) else batch
-    if isinstance(inner, tuple | list):
-        return max(map(rows_of, inner), default=1) if inner else 1
-    return 1
+    if not isinstance(inner, tuple | list):
+        return None
+    return max(filter(None, map(_counted, inner)), default=None)

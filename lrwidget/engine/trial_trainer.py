@@ -11,7 +11,7 @@ from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.curve.search import Job
 from lrwidget.data.batches import BatchSource, to_device
 from lrwidget.data.held_out import HeldOut, held_out_of
-from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
+from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy, samples_of
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.step import TrainingStep
 from lrwidget.engine.step_watch import StepWatch
@@ -116,6 +116,9 @@ class TrialTrainer:
                 # A wrapped model may wait for the other ranks in each batch.
                 del self._batches[self._team.least(len(self._batches)) :]
             result.held_out = held.words
+            if self._team is None:
+                given = [getattr(batch, "batch", batch) for batch in self._batches]
+                result.held_out_samples = samples_of(given)
             if not self._batches:
                 raise ValueError(f"{held.words} is empty; give held_out= with data of its own")
             self._begin.restore()

@@ -39,8 +39,8 @@ class TrialReport:
         score: the held-out loss at the end of an order, infinite if the trial broke off.
         stop_reason: how an order ended; None before.
         nbytes: size of the states that the worker keeps, at the end of an order.
-        held_out, untrained: what the trials are judged by, and the loss on it before the first
-            step; in the report that the worker is ready.
+        held_out, held_out_samples, untrained: what the trials are judged by, how many samples that
+            has, and the loss on it before the first step; in the report that the worker is ready.
         end: how the worker failed; in the last report only.
     """
 
@@ -51,6 +51,7 @@ class TrialReport:
     stop_reason: StopReason | None = None
     nbytes: int = 0
     held_out: str = ""
+    held_out_samples: int | None = None
     untrained: float = 0.0
     end: JobEnd | None = None
 
@@ -120,7 +121,12 @@ class TrialWorker:
                 trainer.evaluating_on(wanted, facts),
             ):
                 self._reports.put(
-                    TrialReport("ready", held_out=facts.held_out, untrained=facts.untrained)
+                    TrialReport(
+                        "ready",
+                        held_out=facts.held_out,
+                        held_out_samples=facts.held_out_samples,
+                        untrained=facts.untrained,
+                    )
                 )
                 kept: frozenset[int] = frozenset()
                 while True:

@@ -155,6 +155,7 @@ class RemoteRefinement(SteeredRunner[Refinement], RefinementRunner):
             raise error
         if report.state == "ready":
             result.held_out, result.untrained = report.held_out, report.untrained
+            result.held_out_samples = report.held_out_samples
         if report.place is None:
             return
         trial = self._trials[report.place]

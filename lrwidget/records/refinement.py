@@ -17,6 +17,7 @@ from lrwidget.records.trial_loss import mean_of_tail
 # With a smaller fall of the held-out loss, as a share of the untrained one, trials are doubtful:
 # they have hardly left the plateau, or the model learns its data by heart.
 CONFIDENT_FALL = 0.3
+FEW_SAMPLES = 20  # with fewer held-out samples, chance decides too much
 # A shorter move towards the suggestion, in decades, is not told as a reason.
 SMALL = 0.02
 _NUMBERS = (
@@ -77,6 +78,7 @@ class Refinement:
         length: steps of the trials that are compared.
         untrained: the held-out loss before the first step.
         held_out: describes the held-out data.
+        held_out_samples: how many samples it has, where that is known.
         stop_reason: why the search ended, such as "finished"; None while it runs.
         kept_bytes: largest size of the kept trial states, in bytes.
         seed: the seed of the sweep, which the trials use too; not saved.
@@ -100,6 +102,7 @@ class Refinement:
         self.length = 0
         self.untrained: float = math.nan
         self.held_out = ""
+        self.held_out_samples: int | None = None
         self.stop_reason: StopReason | None = None
         self.kept_bytes = 0
         self.seed: int | None = None
@@ -123,16 +126,20 @@ class Refinement:
 
         "high" if the best trial lies between worse ones, its held-out loss is below the untrained
         loss by at least 30%, and the planned training is at most thirty times as long as the trials
-        or its length is unknown.
+        or its length is unknown. Fewer than 20 held-out samples make it "low".
         """
         choice = self._choice
         if self._compares_nothing or choice.lr is None or not choice.learned:
             return "low"
-        if choice.at_edge or choice.tied:
+        if choice.at_edge or choice.tied or self._judged_by_few:
             return "low"
         planned = self.planned_steps
         far = planned is not None and planned >= MUCH_LONGER * self.length
         return "low" if far or choice.fall < CONFIDENT_FALL else "high"
+
+    @property
+    def _judged_by_few(self) -> bool:
+        return self.held_out_samples is not None and self.held_out_samples < FEW_SAMPLES
 
     @property
     def reason(self) -> str:
@@ -174,6 +181,9 @@ class Refinement:
         if planned is not None and planned >= MUCH_LONGER * self.length:
             times = round(planned / self.length)
             parts.append(f"your training is {times} times as long as the trials: this says little")
+        if self._judged_by_few:
+            count = self.held_out_samples
+            parts.append(f"judged by {count} sample{'s' * (count != 1)} only: this says little")
         return "; ".join(parts)
 
     def _why_moved(self, choice: Choice) -> str:
@@ -266,7 +276,7 @@ class Refinement:
         """Return the result that `as_json` wrote."""
         made = cls(saved["centre"])
         for name in _PLAIN:
-            setattr(made, name, saved[name])
+            setattr(made, name, saved.get(name, getattr(made, name)))  # older files have fewer
         made.untrained = float(saved["untrained"])
         made.stop_reason = _reason(saved["stop_reason"])
         for one in saved["trials"]:
@@ -354,6 +364,7 @@ _PLAIN = (
     "held_out",
     "kept_bytes",
     "steps_again",
+    "held_out_samples",
 )
 
 

@@ -16,7 +16,7 @@ from tests.browser.test_width import NARROWEST, OUT_OF_REACH, STICKS_OUT
 
 EVALUATION = 4  # batches that are held out: each passes the gate as a step does
 TRIAL = 100
-# Three trials and half of another, with their evaluations and the one before the first step.
+# Three trials and half as many steps more, with the evaluations and the one before the first step.
 HALFWAY = STEPS + EVALUATION + 3 * (TRIAL + EVALUATION) + TRIAL // 2
 ALL = 100_000
 REFINEMENT = "w._run_list.refinement"
@@ -78,9 +78,9 @@ def pause(finder: Finder) -> None:
 
 
 def wait_for_halfway(finder: Finder) -> None:
-    """Wait until four trials are shown, the last of them in its middle."""
-    finder.lab.wait_for("four trials", lambda: len(rows(finder)) == 4 and marks(finder) == 4)
-    finder.lab.wait_for("50 steps", lambda: "running, step 50" in " ".join(rows(finder)))
+    """Wait until three trials are shown and the best of them, which goes on, is in its middle."""
+    finder.lab.wait_for("three trials", lambda: len(rows(finder)) == 3 and marks(finder) == 3)
+    finder.lab.wait_for("150 steps", lambda: "running, step 150" in " ".join(rows(finder)))
 
 
 def test_trials_are_drawn_as_they_run_and_the_marker_goes_to_the_refined_rate(lab: Lab) -> None:
@@ -101,7 +101,7 @@ def test_trials_are_drawn_as_they_run_and_the_marker_goes_to_the_refined_rate(la
     expect(bar).to_have_attribute("aria-valuemax", "2000")
     pause(finder)
     wait_for_words(finder, "^Refinement paused")
-    assert "paused at step 51" in " ".join(rows(finder))
+    assert "paused at step 151" in " ".join(rows(finder))
     lab.allow("steps", ALL)
     finder.button("Resume").click()
     wait_for_words(finder, "^Refined rate .* confidence: .* trials of up to 300 steps")
@@ -127,8 +127,8 @@ def test_stop_keeps_what_there_is_and_a_pick_stays(lab: Lab) -> None:
     finder.button("Stop").click()
     lab.wait_for("Stop arrives", lambda: lab.kernel.value(f"{REFINEMENT}._runner._stop.is_set()"))
     lab.allow("steps", ALL)
-    wait_for_words(finder, "^Refined rate .* confidence: stopped after four trials")
-    assert "stopped at step 5" in " ".join(rows(finder))
+    wait_for_words(finder, "^Refined rate .* confidence: stopped after three trials")
+    assert "stopped at step 15" in " ".join(rows(finder))
     assert finder.wait_for_kernel() == 0.02
     panel(finder).get_by_role("button", name=re.compile("^Use ")).click()
     refined = lab.kernel.value("w.refinement.lr")
@@ -182,8 +182,8 @@ def test_where_the_kernel_ends_what_there_was_stays(lab: Lab) -> None:
     wait_for_halfway(finder)
     lab.shut_down_kernel()
     wait_for_words(finder, "^Refinement cut off in mid-run. Best so far: ")
-    assert len(rows(finder)) == marks(finder) == 4
-    assert "stopped at step 50" in " ".join(rows(finder))
+    assert len(rows(finder)) == marks(finder) == 3
+    assert "stopped at step 150" in " ".join(rows(finder))
     assert panel(finder).get_by_role("button").count() == 0
 
 

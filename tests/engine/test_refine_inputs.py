@@ -252,3 +252,24 @@ def test_within_a_block_of_the_user_it_trains_as_outside(context: str, snapshot:
     assert records.loss.min() < 1
     assert result.summary.held_out_loss.min() < result.untrained / 2
     assert checked.best == 0.1
+
+
+@pytest.mark.parametrize(
+    ("held_out", "few"),
+    [([3], "judged by 1 sample only"), ([3, 8], "judged by 2 samples only"), (None, "")],
+)
+def test_a_rate_that_few_samples_judged_is_of_low_confidence(held_out: Any, few: str) -> None:
+    task = TrainingTask(*problem())
+    result = refine(task, LRRecords(), 900, held_out=held_out)
+    assert few in result.reason
+    assert ("judged by" in result.reason) == bool(few)
+    again = Refinement.from_json(result.as_json())
+    assert again.confidence == result.confidence
+    assert result.confidence == "low" or not few
+    assert again.reason == result.reason
+
+
+def test_a_result_from_before_its_samples_were_counted_is_read() -> None:
+    saved = refine(TrainingTask(*problem()), LRRecords(), 900).as_json()
+    del saved["held_out_samples"]
+    assert Refinement.from_json(saved).confidence == saved["confidence"]
