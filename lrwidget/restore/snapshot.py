@@ -81,11 +81,22 @@ def _as_outside_of_contexts(device_type: str) -> Iterator[None]:
     cached = torch.is_autocast_cache_enabled()
     with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
         try:
-            if torch.is_autocast_enabled(device_type):
+            if _autocasts(device_type):
                 torch.set_autocast_cache_enabled(False)
             yield
         finally:
             torch.set_autocast_cache_enabled(cached)
+
+
+def _autocasts(device_type: str) -> bool:
+    """Return whether the present block autocasts on a type of device."""
+    try:
+        return torch.is_autocast_enabled(device_type)
+    except RuntimeError:  # there is none for this type
+        return False
+    except TypeError:  # torch 2.3
+        on_cpu = device_type == "cpu"
+        return torch.is_autocast_cpu_enabled() if on_cpu else torch.is_autocast_enabled()
 
 
 @contextmanager
