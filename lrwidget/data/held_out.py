@@ -108,7 +108,7 @@ def _share(wanted: Any) -> float | None:
         return SHARE
     if isinstance(wanted, torch.Tensor) and wanted.ndim == 0:
         wanted = wanted.item()
-    if isinstance(wanted, bool | np.bool) or not isinstance(wanted, Real):
+    if isinstance(wanted, bool | np.bool_) or not isinstance(wanted, Real):
         return None
     share = float(wanted)
     if not 0 < share < 1:
@@ -125,7 +125,7 @@ def refuse_bad_share(wanted: Any) -> None:
     Raises:
         TypeError, ValueError: the value is invalid.
     """
-    if isinstance(wanted, bool | np.bool | str | slice):
+    if isinstance(wanted, bool | np.bool_ | str | slice):
         raise TypeError(
             f"held_out is {wanted!r}; expected data, indices such as range(100), or a share such "
             "as 0.2"
@@ -160,7 +160,7 @@ def _indices(wanted: Any) -> _Indices | None:
         found = list(wanted)
     else:
         return None
-    if found and all(isinstance(item, bool | np.bool) for item in found):
+    if found and all(isinstance(item, bool | np.bool_) for item in found):
         indices = _Indices((i for i, named in enumerate(found) if named), len(found))
     else:
         numbers = list(map(_whole_number, found))
@@ -178,7 +178,7 @@ def _indices(wanted: Any) -> _Indices | None:
 
 
 def _whole_number(item: Any) -> int | None:
-    if isinstance(item, bool | np.bool) or getattr(item, "ndim", 0) > 0:
+    if isinstance(item, bool | np.bool_) or getattr(item, "ndim", 0) > 0:
         return None
     with suppress(TypeError):
         return operator.index(item)
