@@ -107,8 +107,10 @@ globalThis.colab = {
   async ask(id) {
     const comm = colab.connection.createComm(TARGET, id);
     const answer = await new Promise((done) => {
+      // An update of single traits may come before the whole state.
       comm.onMsg = (message) => {
-        if (message.content.data.method === "update") done(message);
+        const { method, state } = message.content.data;
+        if (method === "update" && "_model_module" in state) done(message);
       };
       comm.send({ method: "request_state" });
     });
