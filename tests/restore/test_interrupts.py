@@ -59,7 +59,7 @@ def find_with(profile: InterruptAt, it: Scene, snapshot: str) -> LRRecords | Non
         sys.setprofile(None)
 
 
-@pytest.mark.parametrize("snapshot", ["auto", "disk"])
+@pytest.mark.parametrize("snapshot", ["auto", pytest.param("disk", marks=pytest.mark.full)])
 def test_an_interrupt_at_any_moment(snapshot: str) -> None:
     it = warm_adam()
     moments = InterruptAt(0)

@@ -1,9 +1,9 @@
-"""Make the tasks that are not in a file yet: `python -m benchmarks.suggest.make FILE [--unseen]`.
+"""Make the tasks that are not in a file yet: `python -m benchmarks.suggest.make FILE [--small]`.
 
-It takes about an hour on one core, the unseen ones half of it, and the long trainings (`--long`, of
-`long.json`, without sweeps) a quarter of it. A task whose best rate is hardly
-better than the untrained model is left out. What is made depends on the versions of PyTorch and
-numpy, and on the data that Python and the packages ship.
+It takes about an hour on one core, the unseen ones (`--unseen`) half of it, the long trainings
+(`--long`, of `long.json`, without sweeps) a quarter of it, and those of little data (`--small`) two
+minutes. A task whose best rate is hardly better than the untrained model is left out. What is made
+depends on the versions of PyTorch and numpy, and on the data that Python and the packages ship.
 """
 
 import argparse
@@ -18,10 +18,12 @@ import torch
 
 from benchmarks.suggest.make.long import LONG, SCHEDULES, long_response, rates
 from benchmarks.suggest.make.recipes import RECIPES
+from benchmarks.suggest.make.small import SMALL
 from benchmarks.suggest.make.train import Recipe, response, sweeps, untrained
 from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import LENGTHS, ladder, read_task
 
+SETS = {"unseen": UNSEEN, "small": SMALL, "long": LONG}
 RATES = [10 ** (1 - 0.35 * k) for k in range(16, -1, -1)]
 SEEDS = [0, 1, 2]
 SWEEPS = 3
@@ -97,14 +99,15 @@ def save(tasks: Sequence[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--unseen", action="store_true", help="those of unseen.json")
-    parser.add_argument("--long", action="store_true", help="those of long.json")
+    for kind in SETS:
+        parser.add_argument(f"--{kind}", action="store_true", help=f"those of {kind}.json")
     options = parser.parse_args()
     path = options.file
     tasks = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     there = {task["name"] for task in tasks}
     torch.set_num_threads(1)
-    for recipe in LONG if options.long else UNSEEN if options.unseen else RECIPES:
+    chosen = next((kind for kind in SETS if getattr(options, kind)), "")
+    for recipe in SETS.get(chosen, RECIPES):
         names = [f"{recipe.name}_{way}" for way in SCHEDULES] if options.long else [recipe.name]
         if there.isdisjoint(names):
             began = time.monotonic()
