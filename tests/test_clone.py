@@ -60,7 +60,7 @@ def test_make_builds_the_front_end(unbuilt: Path) -> None:
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_make_knows_how_to_make_the_demo(unbuilt: Path) -> None:
     """`--dry-run` lists all commands; their paths are relative, so that no shell splits them."""
-    steps = run("make", "--dry-run", "demo", "test", cwd=unbuilt)
+    steps = run("make", "--no-print-directory", "--dry-run", "demo", "test", cwd=unbuilt)
     assert "npm run build" in steps
     assert ".venv/bin/jupyter lab" in steps
     assert str(unbuilt) not in steps
