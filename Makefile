@@ -65,17 +65,17 @@ check-js: $(NODE_MODULES)
 
 # The number of test files that run at once: tests spend much of their time waiting.
 WORKERS ?= 3
-# Keeps the order of the tests, which has long files early and the browser's last.
-PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations 10
+# Keeps the order of the tests, which has long files early and the browser's last. What is compiled
+# is kept, even if Python is told to write no bytecode: some 200 processes import lrwidget.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations 10
 
 pytest: $(VENV)/.test $(BUNDLE) $(FRONTENDS)
 	CHROMIUM=$$(VENV=$(VENV) scripts/chromium.sh) && export CHROMIUM && \
 	$(PYTEST) --numprocesses $(WORKERS) $(PYTEST_ARGS)
 
-# Skips whole folders, whose collection imports playwright, Ray and the frameworks. pytest may keep
-# what it compiles, even if Python is told to write no bytecode.
+# Skips whole folders, whose collection imports playwright, Ray and the frameworks.
 pytest-quick: $(VENV)/.test $(BUNDLE)
-	PYTHONDONTWRITEBYTECODE= $(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters benchmarks process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
+	$(PYTEST) --numprocesses 2 $(addprefix --ignore tests/,browser adapters benchmarks process_group ray widget/test_ray.py) -m "not (browser or framework or process or slow or full)" $(PYTEST_ARGS)
 
 # The tests of `make test` in two parts, for two machines.
 pytest-browser:

@@ -254,12 +254,18 @@ class Lab:
     # The page
 
     def wait_for(self, what: str, fact: Callable[[], T], timeout: float = TIMEOUT) -> T:
-        """Call `fact` until it returns a true value, and return that; `what` is for the error."""
+        """Call `fact` until it returns a true value, and return that; `what` is for the error.
+
+        Ever less often, since each call costs the page and the kernel some of the processor.
+        """
         deadline = time.monotonic() + timeout
+        pause = 20.0
         while not (value := fact()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {timeout:g} s: {what}")
-            self.page.wait_for_timeout(30)  # unlike time.sleep, this lets playwright handle events
+            # Unlike time.sleep, this lets playwright handle events.
+            self.page.wait_for_timeout(pause)
+            pause = min(1.5 * pause, 250)
         return value
 
     def theme(self, name: Literal["light", "dark"]) -> None:
