@@ -11,7 +11,15 @@ from torch import nn
 
 from benchmarks.suggest.__main__ import SETS
 from benchmarks.suggest.make import recipes
-from benchmarks.suggest.make.__main__ import LEAST_GAIN, baseline, main, make, save
+from benchmarks.suggest.make.__main__ import (
+    LEAST_GAIN,
+    RECIPES_OF,
+    baseline,
+    main,
+    make,
+    save,
+)
+from benchmarks.suggest.make.small import SMALL
 from benchmarks.suggest.make.train import Recipe, Replicas, response, sweeps, untrained
 from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import LENGTHS, load_tasks
@@ -104,8 +112,16 @@ def test_one_of_the_unseen_recipes_gains_too_little():
     assert min(task.gain for task in tasks) >= LEAST_GAIN
 
 
+def test_two_of_the_small_recipes_gain_too_little():
+    made = {task.name for task in load_tasks("small")}
+    left_out = {made.name for made in SMALL} - made
+    assert left_out == {"few_classes30_sgdm_b32", "few_linear_adam_b16"}
+    assert len(made) == len(SMALL) - 2
+    assert all(len(recipe.data()[0][0]) < 500 for recipe in SMALL)
+
+
 def test_no_unseen_recipe_is_one_of_the_others():
-    others = {task.name for name in SETS for task in load_tasks(name)}
+    others = {task.name for name in (*SETS, "small") for task in load_tasks(name)}
     assert not others & {made.name for made in UNSEEN}
 
 
@@ -114,7 +130,7 @@ def test_a_task_that_gains_too_little_is_left_out(tmp_path, monkeypatch, capsys)
         recipe(name="good"),
         recipe(name="bad", loss=lambda model, x, _y: 0 * model(x).sum() + 1),
     )
-    monkeypatch.setattr("benchmarks.suggest.make.__main__.UNSEEN", [good, bad])
+    monkeypatch.setitem(RECIPES_OF, "unseen", [good, bad])
     monkeypatch.setattr(sys, "argv", ["make", str(tmp_path / "unseen.json"), "--unseen"])
     main()
     assert [task["name"] for task in json.loads((tmp_path / "unseen.json").read_text())] == ["good"]

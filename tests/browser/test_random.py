@@ -9,7 +9,7 @@ import pytest
 from tests.browser.harness.lab import Lab
 from tests.browser.play.player import Player
 
-ACTIONS = 150
+ACTIONS = 100
 
 
 @pytest.mark.parametrize("game", ["known", pytest.param("fresh", marks=pytest.mark.full)])

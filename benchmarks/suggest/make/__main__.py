@@ -23,7 +23,7 @@ from benchmarks.suggest.make.train import Recipe, response, sweeps, untrained
 from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import LENGTHS, ladder, read_task
 
-SETS = {"unseen": UNSEEN, "small": SMALL, "long": LONG}
+RECIPES_OF = {"varied": RECIPES, "unseen": UNSEEN, "small": SMALL, "long": LONG}
 RATES = [10 ** (1 - 0.35 * k) for k in range(16, -1, -1)]
 SEEDS = [0, 1, 2]
 SWEEPS = 3
@@ -99,15 +99,15 @@ def save(tasks: Sequence[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    for kind in SETS:
+    for kind in RECIPES_OF:
         parser.add_argument(f"--{kind}", action="store_true", help=f"those of {kind}.json")
     options = parser.parse_args()
     path = options.file
     tasks = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     there = {task["name"] for task in tasks}
     torch.set_num_threads(1)
-    chosen = next((kind for kind in SETS if getattr(options, kind)), "")
-    for recipe in SETS.get(chosen, RECIPES):
+    chosen = next((kind for kind in RECIPES_OF if getattr(options, kind)), "varied")
+    for recipe in RECIPES_OF[chosen]:
         names = [f"{recipe.name}_{way}" for way in SCHEDULES] if options.long else [recipe.name]
         if there.isdisjoint(names):
             began = time.monotonic()
