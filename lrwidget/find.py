@@ -130,9 +130,9 @@ def refine(
             best trial. Leave it out for a schedule that decays to zero, which needs no lower rate.
         held_out: the data for comparing trials, which they do not train on: data, indices of the
             data set, or a share of it. By default the validation data of the task or its framework
-            (`val_data`, `eval_dataset`, ...), else a fifth of its data, at most 512 samples. Give
-            it where samples depend on each other (several of one patient, pairs that share an
-            item).
+            (`val_data`, `eval_dataset`, ...), else a fifth of its data (up to a third where that is
+            fewer than 160 samples), at most 512 samples. Give it where samples depend on each other
+            (several of one patient, pairs that share an item).
         given: what `lr_find` takes beside the model, by name: optimizer, loss_fn, trainer, ...
 
     Returns:

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 BUDGETS = (600, 1000, 1500)
 SWEEP = 100
 # Seeds of the models; those of the unseen tasks are the seeds of their recorded sweeps.
-SEEDS = {"varied": (200,), "unseen": (200, 201)}
+SEEDS = {"varied": (200,), "small": (200, 201), "unseen": (200, 201)}
 LONG_SEEDS = (200, 201)
 SCHEDULES = ("constant", "cosine", "one-cycle")
 CHECK = "check: 3 rates, 100 steps each"
@@ -58,18 +58,19 @@ def run_missing(name: str, only: str = "") -> None:
 def _runs(name: str, only: str) -> Iterator[tuple[Callable[..., Row], Any, int]]:
     import torch
 
-    from benchmarks.suggest.make import long, recipes, trials, unseen
+    from benchmarks.suggest.make import long, trials
+    from benchmarks.suggest.make.__main__ import RECIPES_OF
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # computing with denormals is slow
     if name == "long_trials":
         yield from ((trials.all_trials, made, seed) for seed in LONG_SEEDS for made in long.LONG)
         return
-    for kind, every in (("varied", recipes.RECIPES), ("unseen", unseen.UNSEEN)):
+    for kind, seeds in SEEDS.items():
         kept = {task.name for task in load_tasks(kind)}
         if only in ("", kind):
-            for seed in SEEDS[kind]:
-                yield from ((trials.tried, made, seed) for made in every if made.name in kept)
+            every = [made for made in RECIPES_OF[kind] if made.name in kept]
+            yield from ((trials.tried, made, seed) for seed in seeds for made in every)
 
 
 # -- the rates they come to --------------------------------------------------------------------
@@ -262,12 +263,12 @@ def show_confidence(title: str, found: dict[str, list[Found]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", action="store_true", help="the mean regret of every task too")
-    parser.add_argument("--only", default="", choices=("varied", "unseen", "long"))
+    parser.add_argument("--only", default="", choices=(*SEEDS, "long"))
     options = parser.parse_args()
-    if options.only in ("", "varied", "unseen"):
+    if options.only in ("", *SEEDS):
         run_missing("refined", options.only)
         rows = load("refined")
-        for kind in (options.only,) if options.only else ("varied", "unseen"):
+        for kind in (options.only,) if options.only else SEEDS:
             tasks = load_tasks(kind)
             found = ways(tasks, rows)
             show(f"{len(tasks)} tasks: {kind}", found, options.tasks)

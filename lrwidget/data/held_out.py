@@ -34,6 +34,8 @@ from lrwidget.data.passed_over import (
 from lrwidget.data.without import base_of, innermost, samplers_without
 
 SHARE = 0.2
+# Where a fifth is fewer samples than this, they say little: up to a third is held out.
+FEW = 160
 
 
 class HeldOut:
@@ -78,7 +80,8 @@ def held_out_of(
     Args:
         loader: the training data, as the task reads it; private to the caller.
         wanted: the user's `held_out`: data, indices of samples (of batches if the loader has no
-            samples), a share between 0 and 1, or None for a fifth, at most 512 samples.
+            samples), a share between 0 and 1, or None for a fifth (up to a third where that is
+            fewer than 160 samples), at most 512 samples.
         val_data: a loader of validation data, or None; used if `wanted` is None.
         name: what `val_data` is called.
         as_batches: makes batches of the data that the user gave; by default `as_loader`.
@@ -262,7 +265,8 @@ def _by_index(
         if capped:
             single = getattr(inner, "batch_sampler", inner) is None  # each index may be a batch
             most = MOST_BATCHES if single else MOST
-            wanted = min(wanted, most)
+            few = 0 if single else min(FEW, len(different) // 3)
+            wanted = min(max(wanted, few), most)
         wanted = whole_batches(inner, wanted, len(different), most)
         held = chosen(different, wanted)
         words = f"{wanted} of {len(different)} samples, chosen at random"

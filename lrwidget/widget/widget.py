@@ -378,7 +378,8 @@ class LRFinderWidget(ThreadSafeWidget):
             planned_steps: steps of the planned training; the longer it is than the trials, the
                 lower the rate.
             held_out: the data for comparing trials: data, indices of the data set, or a share of
-                it. By default `val_data`, else a fifth of the data, at most 512 samples.
+                it. By default `val_data`, else a fifth of the data (up to a third where that is
+                fewer than 160 samples), at most 512 samples.
 
         Returns:
             The result, which grows while the trials run: `.lr`, `.confidence`, `.reason`,
