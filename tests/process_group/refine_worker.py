@@ -14,11 +14,13 @@ LENGTH = 4
 BUDGET = 6 * LENGTH + 1
 search.SHORT_LENGTH, search.FARTHEST, search.NO_SUGGESTION = LENGTH, 1, 1e-2
 # Batches of held-out data: the first losses that a rank computes.
-HELD_OUT = 4
+HELD_OUT = 6
 
 
 class RefineScene(Scene):
     """Trials around a rate, in which the trouble of the other scenes happens."""
+
+    fails_at = HELD_OUT + 1  # in the first step of the first trial
 
     def sweep(self, facts: dict[str, Any]) -> Any:
         if self.trouble == "none":

@@ -11,7 +11,7 @@ from tests.process_group.test_team import BROKEN, assert_as_before, play, played
 
 SCENES = ["none", "whole", "validation", "measuring", "loss", "interrupt", "stop", "options", "nan"]
 SCENES += ["fsdp_none", "fsdp_whole", "backward"]
-LENGTH, HELD_OUT = 4, 4
+LENGTH, HELD_OUT = 4, 6
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,8 @@ class HangsInBackward(FailsInBackward):
 class Scene:
     """A model on both ranks after some training, and the trouble that its sweep will meet."""
 
+    fails_at = FAILS_AT  # the call of the loss in which the trouble happens
+
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
@@ -119,7 +121,7 @@ class Scene:
 
     def in_forward(self, *_: Any) -> None:
         """Fail at the start of the model's forward, after that of DDP or FSDP has begun."""
-        if self.trouble == "forward" and FAILS and self.calls == FAILS_AT - 1:
+        if self.trouble == "forward" and FAILS and self.calls == self.fails_at - 1:
             self.calls += 1
             raise ZeroDivisionError("in forward")
 
@@ -127,11 +129,11 @@ class Scene:
         self.calls += 1
         loss = nn.functional.cross_entropy(output, target)
         self.own_losses.append(loss.item())
-        if self.trouble == "hosthung" and RANK == 0 and self.calls == FAILS_AT:
+        if self.trouble == "hosthung" and RANK == 0 and self.calls == self.fails_at:
             os.kill(os.getpid(), signal.SIGSTOP)
         if FAILS and self.trouble == "measuring" and self.calls == 2:
             raise ZeroDivisionError("in the loss")
-        if not FAILS or self.calls != FAILS_AT:
+        if not FAILS or self.calls != self.fails_at:
             return loss
         if self.trouble == "loss":
             raise ZeroDivisionError("in the loss")

@@ -51,9 +51,9 @@ def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
 
 
-def in_step_two(runner: RemoteRefinement) -> None:
-    """Wait until each of three trials has two rows; calls of the loss count from its beginning."""
-    until(lambda: [len(trial.records) for trial in list(runner.result.trials)] == [2, 2, 2])
+def in_step_three(runner: RemoteRefinement) -> None:
+    """Wait until each of three trials has three rows; each counts its calls of the loss."""
+    until(lambda: [len(trial.records) for trial in list(runner.result.trials)] == [3, 3, 3])
 
 
 def begun(
@@ -83,9 +83,9 @@ def test_it_comes_to_what_the_same_refinement_comes_to_here(held_out: Any) -> No
 
 
 def test_the_three_starting_rates_are_tried_at_once(gate: Gate) -> None:
-    gate.let(2)
+    gate.let(3)  # as many batches are held out
     runner = begun(gate=gate.path)
-    in_step_two(runner)
+    in_step_three(runner)
     gate.open()
     assert runner.wait(TIMEOUT).stop_reason == "finished"
     assert runner.state is RunState.FINISHED
@@ -132,18 +132,18 @@ def make_mortal(folder: str, gate: Path | None = None) -> Any:
 
 @pytest.mark.full
 def test_a_worker_that_is_lost_ends_it_in_words(gate: Gate, tmp_path: Path) -> None:
-    gate.let(2)
+    gate.let(3)  # as many batches are held out
     told = tmp_path / "processes"
     told.mkdir()
     source = RaySource(make_mortal, RayRunner(), seed=3, folder=str(told), gate=gate.path)
     runner = source.refiner(LRRecords(), BUDGET, None, None)
     running.append(runner)
     runner.start()
-    in_step_two(runner)
+    in_step_three(runner)
     os.kill(int(next(told.iterdir()).name), signal.SIGKILL)
     with pytest.raises(WorkerLostError, match="a worker of the trials was lost"):
         runner.wait(TIMEOUT)
-    assert [len(trial.records) for trial in runner.result.trials] == [2, 2, 2]
+    assert [len(trial.records) for trial in runner.result.trials] == [3, 3, 3]
 
 
 @pytest.mark.full
