@@ -16,16 +16,7 @@ import numpy as np
 
 from benchmarks.suggest.recorded import Task, load_tasks
 from benchmarks.suggest.score import FAILED, Score
-from lrwidget.curve.search import (
-    STEP,
-    Answer,
-    Search,
-    choose,
-    fallen,
-    first_length,
-    has_learned,
-    longest_trial,
-)
+from lrwidget.curve.search import STEP, Search, choose, fallen, first_length, longest_trial
 from lrwidget.records.refinement import CONFIDENT_FALL, MUCH_LONGER
 
 HERE = Path(__file__).parent
@@ -163,37 +154,26 @@ def by_place(row: Row) -> dict[int, tuple[int, Row]]:
     return {place: (ran, values) for place, ran, values in places}
 
 
-def replay(search: Search, trials: Mapping[int, tuple[int, Row]], untrained: float) -> None:
+def replay(search: Search, trials: Mapping[int, tuple[int, Mapping[str, float]]]) -> None:
     """Go through a search with recorded trials, by place, in place of training."""
     jobs = search.jobs()
     job = next(jobs)
     while True:
-        ran, values = trials[job.place]
-        length = str(job.end)
-        there = [trials[p][1] for p in sorted({job.place, *search.at(job.end)})]
-        ends = [at[length] for at in there if length in at]
-        score = values[length][0] if length in values else math.inf
-        every = (score, *(s for at in search.scores.values() for s in at.values()))
-        learned = not all(map(math.isfinite, every)) or has_learned(
-            fallen(untrained, min(score for score, *_ in ends)), trained_by(ends)
-        )
+        ran, losses = trials[job.place]
+        steps = min(ran, job.end) - job.begin
         try:
-            job = jobs.send(Answer(score, min(ran, job.end) - job.begin, learned))
+            job = jobs.send((losses.get(str(job.end), math.inf), steps))
         except StopIteration:
             return
-
-
-def trained_by(ends: list[list[float]]) -> float:
-    """Return the largest fall of the training loss, from the values of trials by ascending rate."""
-    return max(fallen(ends[0][1], after) for *_, after in ends)
 
 
 def long_run(row: Row, planned: int, search: Search) -> tuple[float | None, bool]:
     """Return rate and confidence of a search with recorded trials."""
     trials = by_place(row)
-    replay(search, trials, row["untrained"])
+    replay(search, {p: (ran, {n: v[0] for n, v in s.items()}) for p, (ran, s) in trials.items()})
     length, at = str(search.length), search.at(search.length)
-    ends = [trials[place][1][length] for place in at if length in trials[place][1]]
+    ends = [trials[place][1][length][1:] for place in at if length in trials[place][1]]
+    trained = max(fallen(ends[0][0], after) for _, after in ends)
     suggested = row["suggested"]
     choice = choose(
         {search.lr(place): loss for place, loss in at.items()},
@@ -202,7 +182,7 @@ def long_run(row: Row, planned: int, search: Search) -> tuple[float | None, bool
         search.length,
         planned,
         suggested=suggested,
-        trained=trained_by(ends),
+        trained=trained,
     )
     sure = choice.learned and not choice.at_edge and choice.fall >= CONFIDENT_FALL
     return choice.lr, sure and planned < MUCH_LONGER * search.length

@@ -7,8 +7,7 @@ Rates lie on a ladder of half decades around a centre. A place is an index on it
    the centre. If all trials have diverged, try half a decade below the lowest rate.
 3. Lengthen: continue the best rate and its two neighbours to twice as many steps, up to 300 or a
    tenth of the planned training (`longest_trial`), and walk again. A trial that could exceed the
-   budget is not started. While nothing was learned there is no walk, and the three in the middle
-   are continued.
+   budget is not started.
 4. Choose: take the lowest point of a parabola through the best rate and its neighbours, at most a
    quarter decade from the best; losses are capped at the untrained loss. Then lower the rate by
    .4 log10(T / n) decades, at most .6, where T is the number of planned steps and n that of the
@@ -17,9 +16,9 @@ Rates lie on a ladder of half decades around a centre. A place is an index on it
 5. Compare with the suggestion of the sweep: a rate within half a decade of it is drawn towards it,
    the more the nearer it is, since both have errors of that size and their mean has less.
 
-Where neither the held-out loss of the best trial has fallen by 5% nor the training loss of any by
-20%, nothing was learned: the trials are still on the plateau that training begins with, and differ
-by noise. They then say nothing about the rates, and the suggestion stays.
+Where the loss has not fallen by 5%, neither the held-out one in the best trial nor that of training
+in any, the trials are still on the plateau that training begins with. They then say nothing about
+the rates, and the suggestion stays.
 
 `benchmarks/suggest/README.md` has the figures behind these constants. They were chosen on 128 tasks
 of 200 to 600 steps and 30 of 5,000 to 20,000; 31 others were judged once afterwards.
@@ -28,7 +27,6 @@ of 200 to 600 steps and 30 of 5,000 to 20,000; 31 others were judged once afterw
 import dataclasses
 import math
 from collections.abc import Generator, Mapping
-from typing import NamedTuple
 
 STEP = 0.5  # decades between neighbours
 FARTHEST = 6  # places from the centre
@@ -39,9 +37,8 @@ NEARBY = 0.25  # largest shift by the parabola, in decades
 LOWER_BY, LOWER_MOST, LOWER_UNKNOWN = 0.4, 0.6, 0.15
 # A rate that is nearer to the suggestion than this is drawn towards it, in decades.
 NEAR_SUGGESTION = 0.5
-# Losses that have fallen by smaller shares are on the plateau that training begins with. Those of
-# training are noisier; where data is learned by heart, they fall by 40% and more.
-LEARNED, TRAINED = 0.05, 0.2
+# Losses that have fallen by a smaller share are on the plateau that training begins with.
+LEARNED = 0.05
 # Trials of this share of the planned training are long enough, if the budget allows them.
 SHARE_OF_PLANNED = 10
 # The trials predict little about a training that is more than this many times as long.
@@ -64,20 +61,6 @@ class Job:
     lr: float
     begin: int
     end: int
-
-
-class Answer(NamedTuple):
-    """The answer to a job.
-
-    Attributes:
-        score: the held-out loss at its end; infinite if the trial broke off.
-        steps: the steps that were run.
-        learned: whether any trial has learned anything by that end: see `has_learned`.
-    """
-
-    score: float
-    steps: int
-    learned: bool = True
 
 
 def centre_of(suggested: float | None) -> float:
@@ -141,14 +124,13 @@ class Search:
         self.wanted: frozenset[int] = frozenset((-1, 0, 1))
         self._first = self.length
         self._kept: dict[int, int] = {}
-        self._learned: dict[int, bool] = {}  # by length
 
     def lr(self, place: int) -> float:
         """Return the rate at a place."""
         return float(self.centre * 10 ** (STEP * place))
 
-    def jobs(self) -> Generator[Job, Answer, None]:
-        """Yield the jobs; the caller sends back the answer to each.
+    def jobs(self) -> Generator[Job, tuple[float, int], None]:
+        """Yield the jobs; the caller sends back the score of each and the steps it took.
 
         After each job the caller keeps only the states of the places in `wanted`.
         """
@@ -178,8 +160,8 @@ class Search:
         scores = {p: s for p, s in self.at(self.length).items() if math.isfinite(s)}
         return min(scores, key=lambda p: (scores[p], abs(p), p)) if scores else None
 
-    def _walk(self) -> Generator[Job, Answer, None]:
-        while self._learned[self.length]:
+    def _walk(self) -> Generator[Job, tuple[float, int], None]:
+        while True:
             places = list(self.at(self.length))
             best = self.best()
             if best is None or best == places[0]:
@@ -199,20 +181,10 @@ class Search:
             yield from self._run(beyond, self.length)
 
     def _three(self) -> list[int]:
-        middle = self._middle(self.length)
-        if middle is None:
+        best = self.best()
+        if best is None:
             return []
-        three = (middle, middle - 1, middle + 1)
-        return [place for place in three if self.length in self.scores.get(place, {})]
-
-    def _middle(self, length: int) -> int | None:
-        """Return the best place, or that in the middle while nothing was learned."""
-        scores = {p: s for p, s in self.at(length).items() if math.isfinite(s)}
-        if not scores:
-            return None
-        if not self._learned[length]:
-            return list(scores)[len(scores) // 2]
-        return min(scores, key=lambda p: (scores[p], abs(p), p))
+        return [p for p in (best, best - 1, best + 1) if self.length in self.scores.get(p, {})]
 
     def _score(self, place: int, length: int) -> float:
         return self.scores[place][length]
@@ -220,13 +192,12 @@ class Search:
     def _cost(self, place: int, length: int) -> int:
         return length - self._kept.get(place, 0)
 
-    def _run(self, place: int, length: int) -> Generator[Job, Answer, None]:
+    def _run(self, place: int, length: int) -> Generator[Job, tuple[float, int], None]:
         job = Job(place, self.lr(place), self._kept.get(place, 0), length)
-        answer = yield job
-        self.spent += answer.steps
-        self.scores.setdefault(place, {})[length] = answer.score
-        self._learned[length] = answer.learned
-        self._keep(place, length if math.isfinite(answer.score) else 0)
+        score, steps = yield job
+        self.spent += steps
+        self.scores.setdefault(place, {})[length] = score
+        self._keep(place, length if math.isfinite(score) else 0)
 
     def _keep(self, place: int, length: int) -> None:
         """Update `wanted` to the states of the best place and its neighbours."""
@@ -235,11 +206,12 @@ class Search:
         else:
             self._kept.pop(place, None)
         newest = max(max(scores) for scores in self.scores.values())
+        scores = {p: s for p, s in self.at(newest).items() if math.isfinite(s)}
         if newest > self.length:  # while lengthening: the trials still to be continued
             self.wanted = frozenset(p for p in self._kept)
             return
-        middle = self._middle(newest)
-        self.wanted = frozenset(() if middle is None else (middle - 1, middle, middle + 1))
+        best = min(scores, key=lambda p: (scores[p], abs(p), p)) if scores else None
+        self.wanted = frozenset(() if best is None else (best - 1, best, best + 1))
         self._kept = {p: n for p, n in self._kept.items() if p in self.wanted}
 
 
@@ -295,7 +267,7 @@ def choose(
     capped = {lr: _capped(loss, untrained) for lr, loss in sorted(scores.items())}
     best = min(finite, key=lambda lr: (finite[lr], abs(math.log(lr / centre))))
     fall = fallen(untrained, finite[best])
-    if not (fall > 0 and has_learned(fall, trained)):
+    if not (fall > 0 and max(fall, trained) >= LEARNED):
         return Choice(centre, best, fall=fall)
     rates = list(capped)
     place = rates.index(best)
@@ -321,16 +293,6 @@ def fallen(before: float, after: float) -> float:
     if before == 0:
         return math.copysign(1.0, -after) if after else 0.0
     return (before - after) / abs(before)
-
-
-def has_learned(fall: float, trained: float) -> bool:
-    """Return whether trials have left the plateau that training begins with.
-
-    Args:
-        fall: share by which the held-out loss of the best trial has fallen.
-        trained: share by which the training loss has fallen in the trial where it fell most.
-    """
-    return fall >= LEARNED or trained >= TRAINED
 
 
 def lowered_by(steps: int, planned: int | None) -> float:

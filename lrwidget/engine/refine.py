@@ -12,13 +12,10 @@ from typing import Any
 
 from lrwidget.curve.search import (
     BUDGET,
-    Answer,
     Job,
     Search,
     centre_of,
-    fallen,
     first_length,
-    has_learned,
     longest_trial,
 )
 from lrwidget.data.held_out import refuse_bad_share
@@ -33,7 +30,7 @@ from lrwidget.engine.trial_trainer import (
 )
 from lrwidget.process_group.team import Team
 from lrwidget.records.records import LRRecords
-from lrwidget.records.refinement import Refinement, Trial, trained_share
+from lrwidget.records.refinement import Refinement, Trial
 from lrwidget.records.table import StopReason
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import prepared
@@ -187,18 +184,6 @@ def search_of(result: Refinement) -> Search:
     return search
 
 
-def answer_to(job: Job, score: float, steps: int, result: Refinement) -> Answer:
-    """Return the answer to a job, of which the result has the held-out loss already."""
-    losses = [trial.held_out[job.end] for trial in result.trials if job.end in trial.held_out]
-    # A trial that diverges says which rates are too high, whatever the others have learned.
-    diverged = any(one.broke_off and len(one.records) <= job.end for one in result.trials)
-    learned = diverged or has_learned(
-        fallen(result.untrained, min(losses, default=score)),
-        trained_share(result.trials, job.end),
-    )
-    return Answer(score, steps, learned)
-
-
 def trial_of(job: Job, trials: dict[int, Trial], result: Refinement) -> Trial:
     """Return the trial that a job begins or goes on with, by the place of its rate in `trials`."""
     if job.begin == 0:
@@ -235,7 +220,7 @@ def _go_through(
             trial.held_out[job.end] = score
         search.left = result.budget - result.sweep_steps  # the budget may have been raised
         try:
-            following = jobs.send(answer_to(job, score, len(trial.records) - job.begin, result))
+            following = jobs.send((score, len(trial.records) - job.begin))
         except StopIteration:
             result.length = search.length
             return StopReason.FINISHED

@@ -14,9 +14,9 @@ import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from lrwidget.curve.ahead import Told, certain_jobs
+from lrwidget.curve.ahead import Answer, certain_jobs
 from lrwidget.curve.search import Job as SearchJob
-from lrwidget.engine.refine import answer_to, refinement_of, search_of, trial_of
+from lrwidget.engine.refine import refinement_of, search_of, trial_of
 from lrwidget.engine.runner import RunState, Work
 from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_reference
 from lrwidget.ray.handle import REPORT_TIMEOUT, summarize_error
@@ -80,14 +80,14 @@ class RemoteRefinement(SteeredRunner[Refinement], RefinementRunner):
         result, reason = self.result, StopReason.FAILED
         try:
             search = search_of(result)
-            jobs, told = search.jobs(), list[Told]()
+            jobs, answers = search.jobs(), list[Answer]()
             like_it = Refinement(
                 result.centre, None, result.sweep_steps, result.budget, result.planned_steps
             )
             job = next(jobs)
             started: set[SearchJob] = set()
             while True:
-                for ahead in certain_jobs(lambda: search_of(like_it), told, MOST_WORKERS):
+                for ahead in certain_jobs(lambda: search_of(like_it), answers, MOST_WORKERS):
                     if ahead not in started:
                         started.add(ahead)
                         self._begin(ahead, search.wanted)
@@ -100,10 +100,9 @@ class RemoteRefinement(SteeredRunner[Refinement], RefinementRunner):
                 if math.isfinite(score):
                     self._trials[job.place].held_out[job.end] = score
                 search.left = result.budget - result.sweep_steps
-                answer = answer_to(job, score, steps, result)
-                told.append(Told(answer, search.left))
+                answers.append(Answer(score, steps, search.left))
                 try:
-                    job = jobs.send(answer)
+                    job = jobs.send((score, steps))
                 except StopIteration:
                     reason = StopReason.FINISHED
                     return reason

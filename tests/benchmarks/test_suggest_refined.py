@@ -79,7 +79,7 @@ def assert_the_same(row, budget, planned):
     assert 60 < swept <= refined.SWEEP  # it ends early where the loss explodes
     left = budget - swept
     search = Search(one["centre"], left, first_length(budget, left), longest_trial(planned))
-    refined.replay(search, trials, one["untrained"])
+    refined.replay(search, trials)
     assert (search.length, search.spent) == (one["length"], one["steps"] - swept)
     assert set(search.scores) == set(trials)
     at = {search.lr(place): loss for place, loss in search.at(search.length).items()}

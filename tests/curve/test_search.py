@@ -8,8 +8,6 @@ from lrwidget.curve.search import (
     LEARNED,
     LONGEST,
     NEAR_SUGGESTION,
-    TRAINED,
-    Answer,
     Search,
     choose,
     fallen,
@@ -45,8 +43,7 @@ def test_the_suggestion_stays_while_nothing_has_been_learned() -> None:
     assert chosen(7e-3, untrained=barely) == 1e-3  # the centre that was given
     assert chosen(untrained=enough) == pytest.approx(1e-3 * 10**0.5)
     # A model that learns its data by heart gains little on others, but in training it does.
-    assert chosen(untrained=barely, trained=1.1 * TRAINED) == pytest.approx(1e-3 * 10**0.5)
-    assert chosen(untrained=barely, trained=0.9 * TRAINED) == 1e-3
+    assert chosen(untrained=barely, trained=1.1 * LEARNED) == pytest.approx(1e-3 * 10**0.5)
     choice = choose(V, 1e-3, 0.4, 300, 300, trained=0.9)
     assert (choice.lr, choice.learned, choice.best) == (1e-3, False, pytest.approx(1e-3 * 10**0.5))
 
@@ -84,31 +81,9 @@ def test_trials_are_continued_to_the_longest(planned: int | None, lengths: list[
     while True:
         ends.append((job.begin, job.end))
         try:
-            job = jobs.send(Answer(float(job.place**2), job.end - job.begin))
+            job = jobs.send((float(job.place**2), job.end - job.begin))
         except StopIteration:
             break
     assert sorted({end for _, end in ends}) == lengths
     assert search.length == lengths[-1]
     assert search.spent == 3 * lengths[-1]  # every one went on from where it was
-
-
-def test_on_the_plateau_it_does_not_walk_but_lengthens_what_it_has() -> None:
-    """The noise is lowest at the edge, and what leaves the plateau at 200 steps is the other."""
-    search = Search(1e-3, 1400, 100)
-    jobs, done = search.jobs(), []
-    job = next(jobs)
-    while True:
-        done.append((job.place, job.begin, job.end))
-        left = job.end >= 200 and job.place >= 1
-        learned = job.end >= 200 and any(place >= 1 for place, _, end in done if end == job.end)
-        noise = 1 + 0.01 * job.place
-        try:
-            job = jobs.send(Answer(0.5 if left else noise, job.end - job.begin, learned))
-        except StopIteration:
-            break
-    assert done[:6] == [
-        *((place, 0, 100) for place in (0, -1, 1)),
-        *((place, 100, 200) for place in (0, -1, 1)),
-    ]
-    assert done[6] == (2, 0, 200)  # now it walks
-    assert search.best() == 1

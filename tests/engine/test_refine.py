@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from lrwidget import LRRecords, TrainingTask, lr_find, refine
 from lrwidget.adapters.base import FrameworkTask, StepData
-from lrwidget.curve.search import Answer, Search, centre_of, choose, first_length, lowered_by
+from lrwidget.curve.search import Search, centre_of, choose, first_length, lowered_by
 from lrwidget.records.refinement import Refinement
 from tests.tasks import blobs, problem
 
@@ -30,7 +30,7 @@ def gone_through(loss: Losses, budget: int = 1400, length: int = 100) -> tuple[S
         except StopIteration:
             return search, done
         assert job.begin == 0 or kept[job.place] == job.begin
-        answer = Answer(loss(job.place, job.end), job.end - job.begin)
+        answer = (loss(job.place, job.end), job.end - job.begin)
         done.append(job)
         kept[job.place] = job.end
         assert len([place for place in kept if place in search.wanted]) <= 3
@@ -99,7 +99,7 @@ def test_it_tells_the_rate_and_how_it_came_to_it(refined: Any) -> None:
     assert result.stop_reason == "finished"
     assert 1e-3 < result.lr < 0.3
     assert result.steps == len(records) + len(result.frame) <= 900
-    assert result.held_out == "85 of 256 samples, chosen at random"
+    assert result.held_out == "51 of 256 samples, chosen at random"
     assert "because you will train 2,000 steps" in result.reason
     assert f"{result.steps:,} in all" in result.reason
     frame = result.frame

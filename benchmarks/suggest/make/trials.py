@@ -9,8 +9,8 @@ from unittest.mock import patch
 from benchmarks.suggest.make.task import task_of
 from benchmarks.suggest.make.train import Recipe
 from lrwidget import LRRecords, check_lrs, lr_find, refine
-from lrwidget.curve.search import STEP, Answer, Job, Search, first_length, longest_trial
-from lrwidget.engine.refine import answer_to, refinement_of, refining
+from lrwidget.curve.search import STEP, Job, Search, first_length, longest_trial
+from lrwidget.engine.refine import refinement_of, refining
 from lrwidget.records.refinement import Refinement, Trial, trained_share
 from lrwidget.records.table import StopReason
 from lrwidget.records.trial_loss import mean_of_tail
@@ -58,7 +58,6 @@ def cut_short(result: Refinement, budget: int) -> Refinement:
     cut = Refinement(
         result.centre, result.suggested, result.sweep_steps, budget, result.planned_steps
     )
-    cut.untrained, cut.held_out = result.untrained, result.held_out
     left = budget - result.sweep_steps
     search = Search(
         result.centre, left, first_length(budget, left), longest_trial(result.planned_steps)
@@ -71,13 +70,11 @@ def cut_short(result: Refinement, budget: int) -> Refinement:
         ran = len(one.records)
         if job.end not in one.held_out and not (one.broke_off and ran <= job.end):
             raise KeyError(job)
-        score, steps = one.held_out.get(job.end, math.inf), min(ran, job.end) - job.begin
-        cut.trials = [whole[place] for place in {job.place, *search.at(job.end)}]
         try:
-            job = jobs.send(answer_to(job, score, steps, cut))
+            job = jobs.send((one.held_out.get(job.end, math.inf), min(ran, job.end) - job.begin))
         except StopIteration:
             break
-    cut.length, cut.trials = search.length, []
+    cut.length, cut.untrained, cut.held_out = search.length, result.untrained, result.held_out
     for place in search.scores:
         one, last = whole[place], max(search.scores[place])
         trial = Trial(one.lr, held_out={n: v for n, v in one.held_out.items() if n <= last})
@@ -101,20 +98,18 @@ def brief(result: Refinement) -> Row:
         "untrained": digits(result.untrained, 8),
         "trained": digits(trained_share(result.trials, result.length)),
         "held_out": result.held_out,
-        # In the order of their starts.
-        "trials": [described(trial) for trial in result.trials],
+        # In the order of their starts, with the steps that each ran.
+        "trials": [
+            [
+                digits(trial.lr, 8),
+                len(trial.records),
+                {n: digits(loss, 8) for n, loss in trial.held_out.items()},
+            ]
+            for trial in result.trials
+        ],
     }
     result.planned_steps = None
     return row | {"unplanned": digits(result.lr)}
-
-
-def described(trial: Trial) -> list[Any]:
-    """Return rate, steps and, by length, held-out loss and training loss before and after."""
-    losses, scores = trial.records.loss, {}
-    for n, score in trial.held_out.items():
-        before, after = losses[: max(1, n // 10)].mean(), mean_of_tail(losses[:n])
-        scores[n] = [digits(score, 8), digits(float(before), 6), digits(after, 6)]
-    return [digits(trial.lr, 8), len(losses), scores]
 
 
 def digits(value: float | None, count: int = 5) -> float | None:
@@ -136,7 +131,7 @@ class Everything:
         self.wanted: frozenset[int] = frozenset()
         self._scores: dict[int, dict[int, float]] = {}
 
-    def jobs(self) -> Generator[Job, Answer, None]:
+    def jobs(self) -> Generator[Job, tuple[float, int], None]:
         """Yield the jobs, as `Search.jobs`."""
         low, high = -3, 2
         for place in range(low, high + 1):
@@ -148,11 +143,11 @@ class Everything:
             high += 1
             yield from self._one(high)
 
-    def _one(self, place: int) -> Generator[Job, Answer, None]:
+    def _one(self, place: int) -> Generator[Job, tuple[float, int], None]:
         self._scores[place] = {}
         for begin, end in zip([0, *self.lengths], self.lengths, strict=False):
             self.wanted = frozenset((place,))
-            score, steps, _ = yield Job(place, self.centre * 10 ** (STEP * place), begin, end)
+            score, steps = yield Job(place, self.centre * 10 ** (STEP * place), begin, end)
             if steps < end - begin or score == float("inf"):
                 return
             self._scores[place][end] = score
@@ -186,6 +181,14 @@ def all_trials(recipe: Recipe, seed: int) -> Row:
     ):
         for _ in work:
             pass
+    trials = []
+    for trial in sorted(result.trials, key=lambda trial: trial.lr):
+        losses = trial.records.loss
+        scores = {}
+        for n, score in trial.held_out.items():
+            before, after = losses[: max(1, n // 10)].mean(), mean_of_tail(losses[:n])
+            scores[n] = [digits(value, 6) for value in (score, float(before), after)]
+        trials.append([digits(trial.lr, 8), len(losses), scores])
     return {
         "name": recipe.name,
         "seed": seed,
@@ -193,5 +196,5 @@ def all_trials(recipe: Recipe, seed: int) -> Row:
         "confidence": records.suggestion.confidence,
         "centre": result.centre,
         "untrained": digits(result.untrained, 8),
-        "trials": [described(one) for one in sorted(result.trials, key=lambda one: one.lr)],
+        "trials": trials,
     }
