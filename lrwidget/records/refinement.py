@@ -17,7 +17,7 @@ from lrwidget.records.trial_loss import mean_of_tail
 # With a smaller fall of the held-out loss, as a share of the untrained one, trials are doubtful:
 # they have hardly left the plateau, or the model learns its data by heart.
 CONFIDENT_FALL = 0.3
-FEW_SAMPLES = 20  # with fewer held-out samples, chance decides too much
+FEW_SAMPLES = 100  # with fewer held-out samples, chance decides too much
 # A shorter move towards the suggestion, in decades, is not told as a reason.
 SMALL = 0.02
 _NUMBERS = (
@@ -126,7 +126,7 @@ class Refinement:
 
         "high" if the best trial lies between worse ones, its held-out loss is below the untrained
         loss by at least 30%, and the planned training is at most thirty times as long as the trials
-        or its length is unknown. Fewer than 20 held-out samples make it "low".
+        or its length is unknown. Fewer than 100 held-out samples make it "low".
         """
         choice = self._choice
         if self._compares_nothing or choice.lr is None or not choice.learned:

@@ -96,7 +96,7 @@ def test_several_eval_datasets_all_count(folder: Path) -> None:
 
 def test_a_data_set_may_be_given_to_a_trainer(folder: Path) -> None:
     one = trainer(folder)
-    assert judged(one).held_out == "6 of 32 samples, chosen at random"
+    assert judged(one).held_out == "10 of 32 samples, chosen at random"
     expected = one.evaluate(Dicts(OTHERS))["eval_loss"]
     assert judged(one, held_out=Dicts(OTHERS)).untrained == pytest.approx(expected, rel=1e-6)
 
@@ -186,7 +186,7 @@ def test_the_loss_is_lightnings_own_figure(folder: Path) -> None:
 
 
 def test_without_val_dataloader_a_share_is_held_out() -> None:
-    assert judged(module(validates=False)).held_out == "6 of 32 samples, chosen at random"
+    assert judged(module(validates=False)).held_out == "10 of 32 samples, chosen at random"
 
 
 def test_a_step_that_optimizes_by_itself_needs_a_validation_step() -> None:
@@ -277,7 +277,7 @@ def test_a_learner_is_judged_by_its_validation_data(folder: Path) -> None:
         expected = one.validate()[0]
     assert result.untrained == pytest.approx(expected, rel=1e-6)
     alone = learner(folder, Loader(Pairs(INPUTS), bs=8, shuffle=True))
-    assert judged(alone).held_out == "6 of 32 samples, chosen at random"
+    assert judged(alone).held_out == "10 of 32 samples, chosen at random"
     other = judged(alone, held_out=Loader(Pairs(OTHERS), bs=8))
     assert other.untrained == pytest.approx(expected, rel=1e-6)
 
@@ -300,7 +300,7 @@ def test_the_loaders_of_a_learner_need_not_be_fastais(folder: Path, kind: str) -
         expected = nn.MSELoss()(one.model(whole.inputs), whole.targets).item()
     assert result.untrained == pytest.approx(expected, rel=1e-5)
     empty = learner(folder, DataLoader(Pairs(INPUTS), 8, shuffle=True), [])
-    assert judged(empty).held_out == "6 of 32 samples, chosen at random"
+    assert judged(empty).held_out == "10 of 32 samples, chosen at random"
     ready = learner(folder, list(DataLoader(Pairs(INPUTS), 8)), [])
     with pytest.raises(ValueError, match="nothing can be held out of a list"):
         judged(ready)
@@ -334,7 +334,7 @@ def test_a_net_is_judged_by_its_validation_split() -> None:
     ]
     assert given.untrained == pytest.approx(sum(losses) / 2, rel=1e-6)
     net.train_split = None
-    assert judged(net, X=x, y=y).held_out == "6 of 32 samples, chosen at random"
+    assert judged(net, X=x, y=y).held_out == "10 of 32 samples, chosen at random"
 
 
 # -- Accelerate ----------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_a_prepared_model_is_judged_by_a_share_or_by_data_that_is_given() -> Non
         model, torch.optim.SGD(model.parameters(), 0.01), DataLoader(Pairs(INPUTS), 8, shuffle=True)
     )
     parts = {"optimizer": given[1], "loss_fn": nn.MSELoss(), "data": given[2]}
-    assert judged(given[0], **parts).held_out == "6 of 32 samples, chosen at random"
+    assert judged(given[0], **parts).held_out == "10 of 32 samples, chosen at random"
     result = judged(given[0], **parts, held_out=DataLoader(Pairs(OTHERS), 8))
     model.eval()
     with torch.no_grad():

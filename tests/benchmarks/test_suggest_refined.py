@@ -9,18 +9,18 @@ from torch import nn
 
 from benchmarks.suggest import refined
 from benchmarks.suggest.make import recipes
+from benchmarks.suggest.make.__main__ import RECIPES_OF
 from benchmarks.suggest.make.long import LONG, SCHEDULES, long_response, rates
 from benchmarks.suggest.make.task import task_of
 from benchmarks.suggest.make.train import Recipe, Replicas, response
 from benchmarks.suggest.make.trials import all_trials, lengths_of, tried
-from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import load_tasks
 from lrwidget.curve.search import Search, choose, first_length, longest_trial
 from tests.benchmarks.test_suggest import made_task
 
 pytestmark = pytest.mark.slow
 
-PLANNED = {made.name: made.steps for made in (*recipes.RECIPES, *UNSEEN)}
+PLANNED = {made.name: made.steps for kind in refined.SEEDS for made in RECIPES_OF[kind]}
 X = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
 DATA = (X, (X * X).sum(1, keepdim=True))
 
@@ -76,7 +76,7 @@ def assert_the_same(row, budget, planned):
     trials = refined.by_place(one)
     first = row["refined"][str(refined.BUDGETS[0])]
     swept = first["steps"] - sum(ran for _, ran, _ in first["trials"])
-    assert 60 < swept <= refined.SWEEP  # it ends early where the loss explodes
+    assert 50 < swept <= refined.SWEEP  # it ends early where the loss explodes
     left = budget - swept
     search = Search(one["centre"], left, first_length(budget, left), longest_trial(planned))
     refined.replay(search, trials)
@@ -215,22 +215,32 @@ REFINED = {
     "varied": {
         "suggestion alone": (0.136, 0.42, 0.09, (0, 24)),
         "check: 3 rates, 100 steps each": (0.146, 0.60, 0.12, (1, 24)),
-        "refine, budget 600": (0.055, 0.16, 0.02, (0, 99)),
-        "  its planned steps not told, 600": (0.055, 0.16, 0.02, (0, 99)),
-        "refine, budget 1000": (0.041, 0.12, 0.00, (0, 90)),
-        "  its planned steps not told, 1000": (0.043, 0.12, 0.00, (0, 90)),
-        "refine, budget 1500": (0.039, 0.12, 0.00, (0, 104)),
-        "  its planned steps not told, 1500": (0.046, 0.14, 0.01, (0, 104)),
+        "refine, budget 600": (0.054, 0.18, 0.01, (0, 97)),
+        "  its planned steps not told, 600": (0.053, 0.15, 0.01, (0, 97)),
+        "refine, budget 1000": (0.055, 0.19, 0.01, (0, 85)),
+        "  its planned steps not told, 1000": (0.058, 0.15, 0.02, (0, 85)),
+        "refine, budget 1500": (0.051, 0.14, 0.01, (0, 97)),
+        "  its planned steps not told, 1500": (0.055, 0.15, 0.02, (0, 97)),
+    },
+    "small": {
+        "suggestion alone": (0.480, 1.00, 0.47, (5, 12)),
+        "check: 3 rates, 100 steps each": (0.533, 1.00, 0.53, (5, 12)),
+        "refine, budget 600": (0.271, 0.76, 0.29, (0, 2)),
+        "  its planned steps not told, 600": (0.308, 0.84, 0.29, (0, 2)),
+        "refine, budget 1000": (0.209, 0.79, 0.18, (0, 2)),
+        "  its planned steps not told, 1000": (0.197, 0.79, 0.13, (0, 2)),
+        "refine, budget 1500": (0.156, 0.46, 0.11, (0, 2)),
+        "  its planned steps not told, 1500": (0.141, 0.44, 0.08, (0, 2)),
     },
     "unseen": {
         "suggestion alone": (0.226, 0.74, 0.19, (2, 12)),
         "check: 3 rates, 100 steps each": (0.212, 0.74, 0.18, (2, 12)),
-        "refine, budget 600": (0.118, 0.28, 0.06, (1, 51)),
-        "  its planned steps not told, 600": (0.126, 0.29, 0.06, (1, 51)),
-        "refine, budget 1000": (0.082, 0.22, 0.05, (2, 51)),
-        "  its planned steps not told, 1000": (0.083, 0.21, 0.05, (2, 51)),
-        "refine, budget 1500": (0.071, 0.25, 0.03, (1, 49)),
-        "  its planned steps not told, 1500": (0.069, 0.21, 0.03, (1, 49)),
+        "refine, budget 600": (0.142, 0.41, 0.10, (0, 41)),
+        "  its planned steps not told, 600": (0.148, 0.46, 0.10, (0, 41)),
+        "refine, budget 1000": (0.100, 0.26, 0.06, (0, 40)),
+        "  its planned steps not told, 1000": (0.101, 0.26, 0.06, (0, 40)),
+        "refine, budget 1500": (0.091, 0.24, 0.06, (0, 39)),
+        "  its planned steps not told, 1500": (0.093, 0.22, 0.06, (0, 39)),
     },
 }
 
@@ -244,7 +254,7 @@ def test_what_the_readme_says_of_trials_after_the_sweep():
             assert one.p90 == pytest.approx(p90, abs=6e-3)
             assert one.failures == pytest.approx(failures, abs=6e-3)
             assert refined.failing(found[kind][title], high=True) == high
-        # Where the suggestion is good already, it does no harm.
-        for budget in refined.BUDGETS:
+        # A good suggestion takes no harm, but from a small budget on little data.
+        for budget in refined.BUDGETS[-1:] if kind == "small" else refined.BUDGETS:
             _, before, after = refined.good_already(found[kind][f"refine, budget {budget}"])
             assert after <= before + 0.005

@@ -99,7 +99,7 @@ def test_it_tells_the_rate_and_how_it_came_to_it(refined: Any) -> None:
     assert result.stop_reason == "finished"
     assert 1e-3 < result.lr < 0.3
     assert result.steps == len(records) + len(result.frame) <= 900
-    assert result.held_out == "51 of 256 samples, chosen at random"
+    assert result.held_out == "85 of 256 samples, chosen at random"
     assert "because you will train 2,000 steps" in result.reason
     assert f"{result.steps:,} in all" in result.reason
     frame = result.frame

@@ -256,7 +256,12 @@ def test_within_a_block_of_the_user_it_trains_as_outside(context: str, snapshot:
 
 @pytest.mark.parametrize(
     ("held_out", "few"),
-    [([3], "judged by 1 sample only"), ([3, 8], "judged by 2 samples only"), (None, "")],
+    [
+        ([3], "judged by 1 sample only"),
+        ([3, 8], "judged by 2 samples only"),
+        (range(99), "judged by 99 samples only"),
+        (range(100), ""),
+    ],
 )
 def test_a_rate_that_few_samples_judged_is_of_low_confidence(held_out: Any, few: str) -> None:
     task = TrainingTask(*problem())
@@ -270,6 +275,6 @@ def test_a_rate_that_few_samples_judged_is_of_low_confidence(held_out: Any, few:
 
 
 def test_a_result_from_before_its_samples_were_counted_is_read() -> None:
-    saved = refine(TrainingTask(*problem()), LRRecords(), 900).as_json()
+    saved = refine(TrainingTask(*problem()), LRRecords(), 900, held_out=range(100)).as_json()
     del saved["held_out_samples"]
     assert Refinement.from_json(saved).confidence == saved["confidence"]

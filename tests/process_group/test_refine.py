@@ -38,7 +38,7 @@ def test_all_ranks_agree_on_every_trial_and_are_restored(scene: str, folder: Pat
     result = first["result"]
     assert result["stop_reason"] == "finished"
     assert len(result["trials"]) == 3
-    assert result["held_out"] == "51 of 256 samples, chosen at random"
+    assert result["held_out"] == "85 of 256 samples, chosen at random"
     assert first["own"] != second["own"]
     own = np.mean([first["own"], second["own"]], axis=0)
     assert result["untrained"] == pytest.approx(own[:HELD_OUT].mean(), rel=1e-6)
