@@ -7,14 +7,14 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.harness.cells import STEPS, open_finder, open_second_view, start
+from tests.browser.harness.cells import STEPS, WIDGET, open_finder, open_second_view, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import TIMEOUT, Lab, Shell
 from tests.browser.screenshots import set_width
 from tests.browser.test_accessibility import focused
 from tests.browser.test_width import NARROWEST, OUT_OF_REACH, STICKS_OUT
 
-EVALUATION = 4  # batches that are held out: each passes the gate as a step does
+EVALUATION = 5  # batches that are held out: each passes the gate as a step does
 TRIAL = 100
 # Three trials and half as many steps more, with the evaluations and the one before the first step.
 HALFWAY = STEPS + EVALUATION + 3 * (TRIAL + EVALUATION) + TRIAL // 2
@@ -24,7 +24,9 @@ REFINEMENT = "w._run_list.refinement"
 
 def swept(lab: Lab, shell: Shell = "notebook") -> Finder:
     """A finder at the end of its sweep."""
-    finder = open_finder(lab, allowed=STEPS, shell=shell)
+    # With this seed the middle one of the three first trials is the best by far.
+    widget = WIDGET.replace("seed=0", "seed=3")
+    finder = open_finder(lab, allowed=STEPS, shell=shell, widget=widget)
     start(finder)
     finder.wait_for_state("finished")
     return finder
@@ -93,7 +95,7 @@ def test_trials_are_drawn_as_they_run_and_the_marker_goes_to_the_refined_rate(la
     bar = panel(finder).get_by_role("progressbar", name="Steps of the budget")
     expect(bar).to_have_attribute("aria-valuetext", "450 of 1,500 steps")
     expect(panel(finder)).to_contain_text("450 of at most 1,500 steps · at most ")
-    expect(panel(finder)).to_contain_text("Held out of the trials: 102 of 512 samples")
+    expect(panel(finder)).to_contain_text("Held out of the trials: 160 of 512 samples")
     assert finder.button("Start").is_disabled()
     assert finder.chosen == suggested
 
