@@ -59,7 +59,7 @@ def _runs(name: str, only: str) -> Iterator[tuple[Callable[..., Row], Any, int]]
     import torch
 
     from benchmarks.suggest.make import long, trials
-    from benchmarks.suggest.make.__main__ import RECIPES_OF
+    from benchmarks.suggest.make.sets import RECIPES_OF
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # computing with denormals is slow

@@ -13,12 +13,12 @@ from benchmarks.suggest.__main__ import SETS
 from benchmarks.suggest.make import recipes
 from benchmarks.suggest.make.__main__ import (
     LEAST_GAIN,
-    RECIPES_OF,
     baseline,
     main,
     make,
     save,
 )
+from benchmarks.suggest.make.sets import RECIPES_OF
 from benchmarks.suggest.make.small import SMALL
 from benchmarks.suggest.make.train import Recipe, Replicas, response, sweeps, untrained
 from benchmarks.suggest.make.unseen import UNSEEN

@@ -9,8 +9,8 @@ from torch import nn
 
 from benchmarks.suggest import refined
 from benchmarks.suggest.make import recipes
-from benchmarks.suggest.make.__main__ import RECIPES_OF
 from benchmarks.suggest.make.long import LONG, SCHEDULES, long_response, rates
+from benchmarks.suggest.make.sets import RECIPES_OF
 from benchmarks.suggest.make.task import task_of
 from benchmarks.suggest.make.train import Recipe, Replicas, response
 from benchmarks.suggest.make.trials import all_trials, lengths_of, tried

@@ -16,14 +16,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.suggest.make.long import LONG, SCHEDULES, long_response, rates
-from benchmarks.suggest.make.recipes import RECIPES
-from benchmarks.suggest.make.small import SMALL
+from benchmarks.suggest.make.long import SCHEDULES, long_response, rates
+from benchmarks.suggest.make.sets import RECIPES_OF
 from benchmarks.suggest.make.train import Recipe, response, sweeps, untrained
-from benchmarks.suggest.make.unseen import UNSEEN
 from benchmarks.suggest.recorded import LENGTHS, ladder, read_task
 
-RECIPES_OF = {"varied": RECIPES, "unseen": UNSEEN, "small": SMALL, "long": LONG}
 RATES = [10 ** (1 - 0.35 * k) for k in range(16, -1, -1)]
 SEEDS = [0, 1, 2]
 SWEEPS = 3
