@@ -51,17 +51,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
 
 
 @pytest.fixture(scope="session")
-def context() -> Iterator[BrowserContext]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """Yield a Chromium with an empty profile; its cache serves all tests."""
     with sync_playwright() as playwright:
-        browser = launch(playwright)
-        context = browser.new_context(
+        context = launch(
+            playwright.chromium,
+            tmp_path_factory.mktemp("profile"),
             viewport=VIEWPORT,
             permissions=["clipboard-read", "clipboard-write"],
         )
         context.set_default_timeout(TIMEOUT * 1000)
         yield context
-        browser.close()
+        context.close()
 
 
 @pytest.fixture

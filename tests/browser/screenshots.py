@@ -21,6 +21,7 @@ from playwright.sync_api import BrowserContext, FloatRect, sync_playwright
 from tests.browser.harness.browser import launch
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
+from tests.browser.harness.pages import VIEWPORT
 from tests.browser.harness.server import JupyterServer
 
 ROOT = Path(__file__).parents[2]
@@ -146,12 +147,12 @@ def settle(finder: Finder) -> None:
 def browser_and_server() -> Iterator[tuple[BrowserContext, JupyterServer]]:
     """Yield a browser and a server to take pictures with."""
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
-        browser = launch(playwright)
+        context = launch(playwright.chromium, Path(home, "profile"), viewport=VIEWPORT)
         server = JupyterServer(Path(home))
         try:
-            yield browser.new_context(viewport={"width": 1200, "height": 900}), server
+            yield context, server
         finally:
-            browser.close()
+            context.close()
             server.close()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -14,9 +15,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 
-def executable(playwright: Playwright) -> str:
+def executable(chromium: BrowserType) -> str:
     """Return the browser to use: $CHROMIUM, else playwright's own, else the system's."""
-    own = playwright.chromium.executable_path
+    own = chromium.executable_path
     candidates = [os.environ.get("CHROMIUM"), own, *map(shutil.which, NAMES)]
     for candidate in candidates:
         if candidate and Path(candidate).exists():
@@ -27,6 +28,17 @@ def executable(playwright: Playwright) -> str:
     )
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Start a headless Chromium."""
-    return playwright.chromium.launch(executable_path=executable(playwright), args=ARGUMENTS)
+def launch(chromium: BrowserType, profile: Path, **options: Any) -> BrowserContext:
+    """Start a headless Chromium with its profile in an empty folder; `options` are playwright's.
+
+    The profile keeps the scripts of a front end compiled; a context without one compiles them at
+    each load, which takes a fifth of the processor time of loading JupyterLab.
+    """
+    return chromium.launch_persistent_context(
+        profile, executable_path=executable(chromium), args=ARGUMENTS, **options
+    )
+
+
+def launch_without_profile(chromium: BrowserType) -> Browser:
+    """Start a headless Chromium whose contexts one makes oneself."""
+    return chromium.launch(executable_path=executable(chromium), args=ARGUMENTS)

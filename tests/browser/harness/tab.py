@@ -1,7 +1,8 @@
 """Tabs of a single window, of which only the front one is visible.
 
-Playwright makes all of its own pages visible and focused. These tabs are therefore opened and
-controlled directly through the browser's protocol; `lab` opens the notebook and has its kernel.
+Playwright makes all of its own pages visible and focused, and in a browser with a profile all pages
+are its own. These tabs are therefore those of another browser, opened and controlled directly
+through its protocol; `lab` opens the notebook and has its kernel.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import time
 from typing import Any
 
+from tests.browser.harness.browser import launch_without_profile
 from tests.browser.harness.lab import PAGE_SCRIPT, TIMEOUT, Lab
 
 
@@ -17,10 +19,11 @@ class Window:
     """A browser window; must be closed by the test."""
 
     def __init__(self, lab: Lab) -> None:
-        browser = lab.page.context.browser
-        assert browser is not None
+        first = lab.page.context.browser
+        assert first is not None
         self.lab = lab
-        self.session = browser.new_browser_cdp_session()
+        self.browser = launch_without_profile(first.browser_type)
+        self.session = self.browser.new_browser_cdp_session()
         self.context = self.session.send("Target.createBrowserContext")["browserContextId"]
         self.answers: dict[int, dict[str, Any]] = {}
         self.asked = 0
@@ -32,9 +35,8 @@ class Window:
             self.answers[message["id"]] = message
 
     def close(self) -> None:
-        """Close all of its tabs."""
-        self.session.send("Target.disposeBrowserContext", {"browserContextId": self.context})
-        self.session.detach()
+        """Close all of its tabs and their browser."""
+        self.browser.close()
 
 
 class Tab:
