@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrwidget.curve.local_linear import fitted
+from lrwidget.curve.local_linear import LocalLinear
 from lrwidget.curve.normalize import Array, scored
 
 # Width (standard deviation) of the smoothing kernel; widths from 0.15 to 0.3 decade give the same
@@ -84,13 +84,15 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
     first, last = float(decades[0]), float(decades[-1])
     scores, levels, noise = scored(decades, losses)
     cap = max(CAP_NOISE, -float(np.nanmin(scores)))
+    smoothed = LocalLinear(decades, ~np.isnan(scores))
+    fits = smoothed.fit(np.minimum(scores, cap), *FLOOR_KERNELS)
     falls = {
-        kernel: _find_fall(*fitted(decades, np.minimum(scores, cap), kernel))
-        for kernel in FLOOR_KERNELS
+        kernel: _find_fall(smoothed.rates, *fit)
+        for kernel, fit in zip(FLOOR_KERNELS, fits, strict=True)
     }
     fall = falls[KERNEL_DECADES]
     floors = [found for found in falls.values() if found.depth > 0] or [fall]
-    x, y, _ = fitted(decades, np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
+    [(y, _)] = smoothed.fit(np.minimum(scores, 2 * EXPLOSION_NOISE), KERNEL_DECADES)
     # The reported level is that of the sweeps that reached the minimum.
     nearest = np.abs(decades - fall.minimum).argmin()
     level = float(levels[~np.isnan(scores[:, nearest])].mean())
@@ -107,7 +109,7 @@ def find_landmarks(decades: Array, losses: Array) -> Landmarks:
         lost=float(np.mean([floor.lost for floor in floors])),
         half_lost=fall.half_lost,
         climbs=fall.climbs,
-        explodes=_crossing(x, y, EXPLOSION_NOISE),
+        explodes=_crossing(smoothed.rates, y, EXPLOSION_NOISE),
         height=None if fall.half_lost is None else _height(scores, max(fall.depth, CLIMB_NOISE)),
     )
 
@@ -136,7 +138,7 @@ class _Fall:
 
 
 def _find_fall(x: Array, y: Array, errors: Array) -> _Fall:
-    """Return the landmarks of one curve, as `fitted` returns it.
+    """Return the landmarks of one curve, as `LocalLinear` fits it.
 
     Args:
         x: rates in decades, shape (n,).
