@@ -173,7 +173,7 @@ def built_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.slow
+@pytest.mark.full  # release-check in the Makefile compares two builds as well
 @pytest.mark.timeout(600)
 def test_built_twice_both_are_the_same_bytes(built: dict[str, Path], built_again: Path) -> None:
     again = {path.name: path.read_bytes() for path in built_again.glob("lrwidget-*")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from lrwidget.curve.published_rules import RULES
 from tests.browser.harness.axe import UNFOLD, violations
 from tests.browser.harness.cells import END_LR, SETUP, START_LR, STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
-from tests.browser.harness.lab import Lab
+from tests.browser.harness.lab import Lab, Theme
 
 CHECK_ENDED = "w._run_list.check is not None and w._run_list.check.state != 'running'"
 FAILING = SETUP.replace(
@@ -175,8 +175,9 @@ def without_a_range(finder: Finder) -> None:
     finder.button("Pick").click()
 
 
+Mode = tuple[Callable[[Finder], None], Callable[[Finder], None]]
 # Each action with the one that reverses it.
-MODES = [
+MODES: list[Mode] = [
     (band_of_repeats, band_of_repeats),
     (toggle_save_menu, toggle_save_menu),
     (logarithmic, linear),
@@ -185,14 +186,14 @@ MODES = [
 ]
 
 
-def found_in_either_theme(finder: Finder) -> dict[str, list[str]]:
-    """Return the violations that axe-core finds in each mode, by theme."""
+def found_in_modes(finder: Finder, themes: Mapping[Theme, Sequence[Mode]]) -> dict[str, list[str]]:
+    """Return the violations that axe-core finds in each theme's modes, by mode and theme."""
     found: dict[str, list[str]] = {}
     try:
-        for theme in ("light", "dark"):
-            finder.lab.theme("light" if theme == "light" else "dark")
+        for theme, modes in themes.items():
+            finder.lab.theme(theme)
             finder.wait_until_drawn()
-            for enter, leave in MODES:
+            for enter, leave in modes:
                 enter(finder)
                 if problems := violations(finder.lab.page):
                     found[f"{enter.__name__}, {theme}"] = problems
@@ -202,16 +203,19 @@ def found_in_either_theme(finder: Finder) -> dict[str, list[str]]:
     return found
 
 
-def test_axe_finds_nothing_in_any_mode_with_a_kernel_and_without(lab: Lab) -> None:
+@pytest.mark.parametrize("product", ["pairs", pytest.param("whole", marks=pytest.mark.full)])
+def test_axe_finds_nothing_in_any_mode_with_a_kernel_and_without(lab: Lab, product: str) -> None:
+    # Of mode, theme and kernel, `pairs` has each combination of two.
+    some, others = (MODES[::2], MODES[1::2]) if product == "pairs" else (MODES, MODES)
     lab.page.set_viewport_size({"width": 1200, "height": 2400})
     finder = open_finder(lab, allowed=10 * STEPS, shell="lab")
     lab.save_widget_state()
     lab.kernel.run("w.start()\nw.wait()\nw.start(repeats=3, steps=30)\n_ = w.wait()")
-    assert found_in_either_theme(finder) == {}
+    assert found_in_modes(finder, {"light": some, "dark": others}) == {}
     lab.close_notebook(shut_down_kernel=True)
     lab.reopen_notebook()
     finder.wait_for_text("No kernel")
-    assert found_in_either_theme(finder) == {}
+    assert found_in_modes(finder, {"light": others, "dark": some}) == {}
 
 
 # Name and outline of the focused element; None if it is outside of the widget.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from lrwidget import LRRecords
@@ -97,6 +98,9 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     expect(finder.button("Refine")).to_be_hidden()
 
 
+# Four processes that sweep. In `test`: a log that a writer of the test writes, below and above, and
+# real sweeps in another process in tests/widget/test_follow.py.
+@pytest.mark.full
 def test_a_real_sweep_in_another_process_is_drawn_live_and_so_are_those_that_follow_it(
     lab: Lab, tmp_path: Path
 ) -> None:

@@ -66,7 +66,9 @@ def test_voila_streams_and_takes_the_pick(voila: Voila, page: Page) -> None:
         kernel.close()
 
 
-@pytest.mark.parametrize(("theme", "surface"), [("light", 255), ("dark", 17)])
+@pytest.mark.parametrize(
+    ("theme", "surface"), [pytest.param("light", 255, marks=pytest.mark.full), ("dark", 17)]
+)
 def test_voila_has_the_colours_of_its_theme(
     voila: Voila, page: Page, theme: str, surface: int
 ) -> None:

@@ -135,6 +135,8 @@ def test_rows_come_live_a_reload_shows_all_and_pause_and_stop_reach_the_worker(
     assert outputs(notebook) == ["execute_result"]  # the widget, and no output of a worker
 
 
+# In `test`: tests/ray/test_runs.py for the runs, and a failed run in tests/browser/test_run.py.
+@pytest.mark.full
 def test_where_a_node_dies_the_page_says_so_and_the_other_run_goes_on(
     nodes: Nodes, notebook: Lab
 ) -> None:

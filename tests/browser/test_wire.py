@@ -12,7 +12,7 @@ from tests.browser.harness.wire import Wire, most_in_a_second
 
 ROW = 24  # bytes at most
 MESSAGE = 300  # bytes at most, not counting its rows
-ROWS = 20_000
+ROWS = 8_000
 
 FAST = """
 import torch

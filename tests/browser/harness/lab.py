@@ -31,6 +31,7 @@ FRONT_ENDS_OWN_ERRORS = (
 T = TypeVar("T")
 # JupyterLab's view of a single document, all of JupyterLab, and Notebook 7.
 Shell = Literal["notebook", "lab", "notebook7"]
+Theme = Literal["light", "dark"]
 PLACES = {"notebook": "doc/tree", "notebook7": "notebooks"}
 NOWHERE = "about:blank"  # the URL of a new page
 REOPENINGS = 5
@@ -268,7 +269,7 @@ class Lab:
             pause = min(1.5 * pause, 250)
         return value
 
-    def theme(self, name: Literal["light", "dark"]) -> None:
+    def theme(self, name: Theme) -> None:
         """Switch JupyterLab's theme and wait until the page uses it."""
         self.page.evaluate(
             "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })",
