@@ -19,7 +19,6 @@ from tests.browser.harness.cells import SETUP as GATED
 from tests.browser.harness.cells import STEPS, WIDGET
 from tests.browser.harness.frontends import serve_cdns
 from tests.browser.harness.seen import Seen
-from tests.notebook_client import WakefulClient
 
 SETUP = GATED.replace('gate = Gate("steps")', "").replace("gate.pass_through()", "pass")
 SETUP = SETUP.replace("from steps import Gate", "import json, os, time")
@@ -59,10 +58,11 @@ def notebook() -> nbformat.NotebookNode:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a notebook.html that `jupyter nbconvert --execute` has made there."""
+    """Return a folder with a notebook that `jupyter nbconvert` has executed there, and its HTML."""
     folder = tmp_path_factory.mktemp(TELLTALE)
     nbformat.write(notebook(), folder / "notebook.ipynb")
-    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", "notebook.ipynb"]
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--inplace"]
+    command += ["notebook.ipynb"]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -73,13 +73,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout
+    exported(folder, "lab")
     return folder
+
+
+def exported(folder: Path, template: str) -> Path:
+    """Export the notebook in a folder with one of nbconvert's templates, and return the file."""
+    html, _ = HTMLExporter(template_name=template).from_filename(folder / "notebook.ipynb")
+    file = folder / f"{template}.html"
+    file.write_text(html, "utf-8")
+    return file
 
 
 @pytest.fixture
 def recorded(page: Page, folder: Path) -> Seen:
     """Return the widget in the exported page, with its line drawn."""
-    return opened(page, folder / "notebook.html")
+    return opened(page, folder / "lab.html")
 
 
 def opened(page: Page, file: Path) -> Seen:
@@ -145,7 +154,7 @@ def test_the_check_and_a_failed_run_are_shown(recorded: Seen, page: Page) -> Non
 
 
 def test_nothing_in_the_page_tells_where_it_was_made(folder: Path) -> None:
-    html = (folder / "notebook.html").read_text()
+    html = (folder / "lab.html").read_text()
     shared = html + "\n".join(strings(json.loads(saved_state(html))))
     assert "missing.txt" in shared  # the failure is saved
     root = Path(__file__).parents[2]
@@ -175,13 +184,8 @@ def strings(value: object) -> list[str]:
     return [text for part in value for text in strings(part)] if isinstance(value, list) else []
 
 
-def test_where_a_page_has_no_theme_the_systems_is_followed(page: Page, tmp_path: Path) -> None:
-    executed = notebook()
-    resources = {"metadata": {"path": str(tmp_path)}}
-    WakefulClient(executed, timeout=300, store_widget_state=True, resources=resources).execute()
-    html, _ = HTMLExporter(template_name="classic").from_notebook_node(executed)
-    file = tmp_path / "classic.html"
-    file.write_text(html)
+def test_where_a_page_has_no_theme_the_systems_is_followed(page: Page, folder: Path) -> None:
+    file = exported(folder, "classic")
     serve_cdns(page)
     found = {}
     for scheme, surface in {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 17, 17)"}.items():

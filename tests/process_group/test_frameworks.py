@@ -17,24 +17,40 @@ from tests.restore.endings import STEPS
 ROOT = Path(__file__).parents[2]
 BY_TORCHRUN = ("lightning", "transformers", "accelerate", "accelerate-dispatched")
 BY_ACCELERATE = ("accelerate-launched",)
-FRAMEWORKS = BY_TORCHRUN + BY_ACCELERATE
+# In `test`, accelerate is launched by torchrun.
+FRAMEWORKS = [*BY_TORCHRUN, *(pytest.param(name, marks=pytest.mark.full) for name in BY_ACCELERATE)]
 
 Facts = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run all frameworks on two ranks and return the folder of results."""
-    made = tmp_path_factory.mktemp("frameworks")
+def by_torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run frameworks on two ranks, started by torchrun, and return the folder of results."""
+    made = tmp_path_factory.mktemp("by_torchrun")
     torchrun = ["torchrun", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
     torchrun += ["--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
     # The last scene breaks the process group.
     launch(torchrun, *BY_TORCHRUN, "plain", "amid", str(made))
+    return made
+
+
+@pytest.fixture(scope="module")
+def by_accelerate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do so with Accelerate's own launcher."""
+    made = tmp_path_factory.mktemp("by_accelerate")
     # With --cpu Accelerate starts one process or needs mpirun, so the case asks for the CPU itself.
     accelerate = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
     accelerate += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     accelerate += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
     launch(accelerate, *BY_ACCELERATE, str(made))
+    return made
+
+
+@pytest.fixture
+def folder(framework: str, request: pytest.FixtureRequest) -> Path:
+    """Return the folder with the results of a framework."""
+    name = "by_accelerate" if framework in BY_ACCELERATE else "by_torchrun"
+    made: Path = request.getfixturevalue(name)
     return made
 
 
@@ -54,8 +70,8 @@ def facts_of(folder: Path, framework: str) -> Facts:
     return [json.loads((folder / f"{framework}-{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_torchrun_runs_a_script_with_a_ddp_model(folder: Path) -> None:
-    first, second = facts_of(folder, "plain")
+def test_torchrun_runs_a_script_with_a_ddp_model(by_torchrun: Path) -> None:
+    first, second = facts_of(by_torchrun, "plain")
     assert first["loss"] == second["loss"]
     assert len(first["loss"]) == STEPS
     for there in (first, second):
@@ -63,8 +79,8 @@ def test_torchrun_runs_a_script_with_a_ddp_model(folder: Path) -> None:
         assert there["restored"]
 
 
-def test_torchrun_runs_it_to_its_end_where_one_rank_fails_amid_a_step(folder: Path) -> None:
-    well, failed = facts_of(folder, "amid")
+def test_torchrun_runs_it_to_its_end_where_one_rank_fails_amid_a_step(by_torchrun: Path) -> None:
+    well, failed = facts_of(by_torchrun, "amid")
     assert failed["error"] == "ZeroDivisionError: in backward"
     assert well["error"].startswith(f"TeamError: rank 1 failed in step 1 with {failed['error']}")
     for there in (well, failed):
@@ -138,12 +154,12 @@ def test_a_refinement_agrees_and_trains_on_no_held_out_sample_on_any_rank(
     assert held | trained[0] | trained[1] == set(range(SAMPLES))
 
 
-def test_accelerates_own_launcher_launched_what_it_is_to(folder: Path) -> None:
-    for framework in FRAMEWORKS:
-        for there in facts_of(folder, framework):
-            assert there["by_accelerate"] == (framework in BY_ACCELERATE)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_accelerates_own_launcher_launched_what_it_is_to(framework: str, folder: Path) -> None:
+    for there in facts_of(folder, framework):
+        assert there["by_accelerate"] == (framework in BY_ACCELERATE)
 
 
-def test_lightning_begins_the_process_group_itself(folder: Path) -> None:
-    for there in facts_of(folder, "lightning"):
+def test_lightning_begins_the_process_group_itself(by_torchrun: Path) -> None:
+    for there in facts_of(by_torchrun, "lightning"):
         assert there["had_group"] is False

@@ -64,7 +64,7 @@ def make_shared(gate: Path, fails_at: int | None = None) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def two(nodes: Nodes) -> list[Any]:
-    """Add two nodes with one core each."""
+    """Add two nodes with one core each; a test that kills one takes it out of the list."""
     return [nodes.add(num_cpus=1), nodes.add(num_cpus=1)]
 
 
@@ -216,20 +216,36 @@ def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     assert len(runner.records) == 4
 
 
-# Two attempts each start seven processes that import torch, on the cores of one machine.
-@pytest.mark.timeout(600)
-def test_the_loss_of_a_node_begins_the_sweep_again_or_ends_it(
+def test_the_loss_of_a_node_ends_the_sweep(
     start: Any, gate: Gate, nodes: Nodes, two: list[Any]
 ) -> None:
+    runner = start(RayRunner(workers=2))
+    gate.let(4)
+    until(lambda: len(runner.records) == 4)
+    nodes.kill(two.pop())
+    with pytest.raises(WorkerLostError, match="the worker was lost after 4 steps"):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) == 4
+
+
+# Two attempts each start seven processes that import torch. In `test`: the one above, and with one
+# worker in test_runs.py.
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_it_begins_again_as_often_as_was_said(
+    start: Any, gate: Gate, nodes: Nodes, two: list[Any]
+) -> None:
+    two.extend(nodes.add(num_cpus=1) for _ in range(2 - len(two)))
     runner = start(RayRunner(workers=2, max_retries=1))
     gate.let(4)
     until(lambda: len(runner.records) == 4)
-    nodes.add(num_cpus=1)
-    nodes.kill(two[1])
+    two.append(nodes.add(num_cpus=1))
+    nodes.kill(two.pop(0))
     until(lambda: "began again, attempt 2" in runner.notice)
     gate.let(8)
     until(lambda: len(runner.records) == 8)
-    nodes.kill(two[0])
+    nodes.kill(two.pop())
     with pytest.raises(WorkerLostError, match="the worker was lost after 8 steps"):
         runner.wait(TIMEOUT)
     assert runner.state is RunState.FAILED

@@ -71,7 +71,7 @@ def facts_of(result: Refinement) -> dict[str, Any]:
     return {**result.as_json(), "kept_bytes": 0}
 
 
-@pytest.mark.parametrize("held_out", [None, 0.5])
+@pytest.mark.parametrize("held_out", [None, pytest.param(0.5, marks=pytest.mark.full)])
 def test_it_comes_to_what_the_same_refinement_comes_to_here(held_out: Any) -> None:
     result = begun(60, held_out).wait(TIMEOUT)
     task = build_task(make_task, Job(3, {}, SweepOptions(seed=3)))

@@ -193,7 +193,10 @@ class Lab:
     def wait_for_cell(self, index: int) -> None:
         """Wait until a cell has run; raise AssertionError with the traceback if it raised."""
         self.page.wait_for_function(
-            "(index) => /[0-9]/.test(labTest.prompt(index))", arg=index, timeout=TIMEOUT * 1000
+            "(index) => /[0-9]/.test(labTest.prompt(index))",
+            arg=index,
+            timeout=TIMEOUT * 1000,
+            polling=50,  # by default it asks, and so has the page drawn, in each frame
         )
         for output in self.outputs(index):
             if output["output_type"] == "error":
