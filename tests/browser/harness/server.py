@@ -25,10 +25,12 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+# What is left are modules, which each collection of garbage would go through, for .2 s.
 EMPTY = """
 import ipywidgets
 ipywidgets.Widget.close_all()
 get_ipython().run_line_magic("reset", "-f")
+__import__("gc").freeze()
 """
 
 
