@@ -34,7 +34,7 @@ best rate.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -112,6 +112,12 @@ class Suggestion:
     minimum: float | None = None
     explodes_at: float | None = None
     spread: float | None = None
+
+    def doubted(self, why: str) -> Suggestion:
+        """Return this suggestion with a reason to doubt it; as it is if it was doubted already."""
+        if self.confidence == "low":
+            return self
+        return replace(self, reason=f"{self.reason}; {why}", confidence="low")
 
 
 def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:

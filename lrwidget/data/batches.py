@@ -231,14 +231,15 @@ class BatchSource:
 
     Args:
         data: a loader from `as_loader`.
-        on_epoch: called at the beginning of each epoch after the first.
+        on_epoch: called at the beginning of each epoch after the first, with the number of batches
+            of the one that has ended.
 
     Raises (from `next`):
         ValueError: the loader has no batches.
         Exhausted: the loader cannot be read again after its first pass.
     """
 
-    def __init__(self, data: Any, on_epoch: Callable[[], None]) -> None:
+    def __init__(self, data: Any, on_epoch: Callable[[int], object]) -> None:
         if isinstance(data, DataLoader):
             # A shallow copy, since the user's loader may have persistent workers and an epoch in
             # progress in its `_iterator`, which iter() would reset.
@@ -249,7 +250,7 @@ class BatchSource:
         self._on_epoch = on_epoch
         self._batches: Iterator[Any] = iter(data)
         self._empty = True
-        self._fresh = True
+        self._given = 0
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -258,21 +259,21 @@ class BatchSource:
         # Not by a for loop: loaders of one's own may begin a pass in their iterator's `__iter__`.
         batch = next(self._batches, _END)
         if batch is not _END:
-            self._empty = self._fresh = False
+            self._given += 1
             return batch
-        if self._empty:
+        if self._empty and not self._given:
             why: str | None = getattr(type(self._data), "nothing_left", None)
             raise _no_batches(self._data) if why is None else ValueError(why)
-        if self._fresh:
+        if not self._given:
             raise Exhausted
-        self._fresh = True
+        self._empty, ended, self._given = False, self._given, 0
         # With persistent workers this is the same iterator, reset.
         self._batches = iter(self._data)
         batch = next(self._batches, _END)
         if batch is _END:
             raise Exhausted
-        self._fresh = False
-        self._on_epoch()
+        self._given = 1
+        self._on_epoch(ended)
         return batch
 
     def close(self) -> None:

@@ -187,8 +187,8 @@ def private_copy(loader: Any) -> Any:
 
 def read_batches(loader: Any, most: int | None) -> list[Any]:
     """Read the batches of one pass, and stop at `most` samples."""
-    passes: list[None] = []
-    source = BatchSource(loader, on_epoch=lambda: passes.append(None))
+    passes: list[int] = []
+    source = BatchSource(loader, on_epoch=passes.append)
     found: list[Any] = []
     samples = 0
     try:

@@ -121,7 +121,14 @@ def train_at(
     step = beginning(task, parts, team, records)
     reader = reader_for(task.device if team is None else torch.device("cpu"))
     recorder = _RowRecorder(records, stop_at_divergence)
-    source = BatchSource(task.data, on_epoch=recorder.mark_epoch)
+    ranks = 1 if team is None else team.size
+
+    def begin_epoch(batches_before: int) -> None:
+        recorder.mark_epoch()
+        if size := task.batch_size:
+            records.meta.setdefault("samples_in_epoch", batches_before * size * ranks)
+
+    source = BatchSource(task.data, on_epoch=begin_epoch)
     try:
         step.open()
         held_out = _held_out(val_data, task.val_batches)
@@ -244,7 +251,7 @@ def _held_out(val_data: Any, count: int) -> list[Any]:
         pool, size = pool_of(val_data), val_data.batch_size
         if pool is not None and size is not None and len(pool) > count * size:
             val_data = of_indices(val_data, chosen(pool, count * size))
-    source = BatchSource(val_data, on_epoch=lambda: None)
+    source = BatchSource(val_data, on_epoch=lambda _: None)
     batches: list[Any] = []
     try:
         while len(batches) < count:

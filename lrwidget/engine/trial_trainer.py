@@ -254,7 +254,7 @@ class TrialTrainer:
             return
         if task.reads_itself:
             raise does_all_itself(task)
-        source = BatchSource(task.data, on_epoch=lambda: None)
+        source = BatchSource(task.data, on_epoch=lambda _: None)
         watch = StepWatch(self._parts.optimizer)
         try:
             watch.open()

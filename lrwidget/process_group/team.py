@@ -45,7 +45,7 @@ class Team:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = dict(settings)
-        self._size = dist.get_world_size()
+        self.size: int = dist.get_world_size()
         self._steps = 0
         self._ended = self._broken = False
         try:
@@ -54,7 +54,7 @@ class Team:
             )
         except RuntimeError as error:
             raise TeamError(
-                f"not all {self._size} processes began the sweep within {TIMEOUT:g} seconds; call "
+                f"not all {self.size} processes began the sweep within {TIMEOUT:g} seconds; call "
                 "lr_find on every rank. Where one of them failed, its own output says why"
             ) from error
         self._alarm = Alarm(self._control)
@@ -189,7 +189,7 @@ class Team:
         total = torch.zeros(1 + MAX_VALUES, dtype=torch.float64, device="cpu")
         total[0] = float(has_message)
         total[1 : 1 + len(values)] = torch.tensor(values, dtype=torch.float64, device="cpu")
-        messages: list[Any] = [None] * self._size
+        messages: list[Any] = [None] * self.size
         try:
             dist.all_reduce(total, group=self._control)
             if total[0] > 0:
@@ -213,7 +213,7 @@ class Team:
             raise TeamError(describe_failures(failures))
         stops = [sent[1] for sent in messages if sent and sent[1]]
         given = [sent[2] for sent in messages if sent and sent[2] is not None]
-        return _ExchangeResult(total[1:] / self._size, stops[0] if stops else None, given)
+        return _ExchangeResult(total[1:] / self.size, stops[0] if stops else None, given)
 
 
 class _ExchangeResult(NamedTuple):

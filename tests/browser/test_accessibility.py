@@ -340,7 +340,7 @@ def test_everything_from_start_to_export_by_keyboard_alone(lab: Lab) -> None:
         # Comparing with the page would be wrong: page and kernel may both still have the old rate.
         wanted = pytest.approx(lr)
         lab.wait_for(f"{key} moves it", lambda to=wanted: lab.kernel.value("w.lr") == to)
-        assert finder.wait_for_kernel() == wanted
+        finder.wait_for_kernel(wanted)
     slider = finder.slider("Chosen learning rate")
     expect(slider).to_have_attribute("aria-valuetext", "learning rate 4e-5")
 

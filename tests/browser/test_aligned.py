@@ -21,7 +21,7 @@ def test_all_stands_at_its_rate_before_and_after_a_restart_and_from_what_was_sav
     finder.wait_for_state("finished")
     finder.wait_for_rows(STEPS)
     finder.type_lr("0.02")
-    finder.wait_for_kernel()
+    finder.wait_for_kernel(0.02)
     rates = Rates(**lab.kernel.value(RATES))
     found = {"with a kernel": misplaced(finder.root, rates)}
     lab.save()

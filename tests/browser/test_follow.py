@@ -91,7 +91,7 @@ def test_a_log_is_drawn_while_it_is_written_and_one_that_takes_its_place_too(
     finder.wait_for_rows(30)
     assert finder.rows == finder.kernel_rows
     assert lab.kernel.value("[len(run) for run in w.runs]") == [20, 30]
-    assert finder.wait_for_kernel() == lab.kernel.value("w.suggestion")
+    finder.wait_for_kernel(lab.kernel.value("w.suggestion"))
     finder.button("Export").click()
     lab.wait_for("the variable is there", lambda: lab.kernel.value(EXPORTED))
     expect(finder.button("Check")).to_be_hidden()

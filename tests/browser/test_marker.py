@@ -98,7 +98,7 @@ def test_the_keyboard_moves_the_marker(lab: Lab, finished: Finder) -> None:
     slider.press("ArrowLeft")
     one_step = END_LR * (START_LR / END_LR) ** 0.01
     lab.wait_for("the marker moves", lambda: finished.chosen == pytest.approx(one_step))
-    assert finished.wait_for_kernel() == pytest.approx(one_step)
+    finished.wait_for_kernel(pytest.approx(one_step))
 
 
 def test_the_users_pick_outlives_the_end_of_the_sweep(lab: Lab) -> None:
@@ -106,7 +106,7 @@ def test_the_users_pick_outlives_the_end_of_the_sweep(lab: Lab) -> None:
     start(finder)
     finder.wait_for_rows(30)
     finder.type_lr("1e-3")
-    assert finder.wait_for_kernel() == 1e-3
+    finder.wait_for_kernel(1e-3)
     finder.drag_marker_to(PICK)
     picked = finder.wait_for_kernel()
     lab.allow("steps", STEPS)
@@ -135,7 +135,7 @@ def test_the_users_pick_stays_where_it_is_while_a_cell_waits(lab: Lab) -> None:
     assert finder.chosen == PICK
     lab.allow("busy", 1)
     lab.wait_for_cell(BUSY_INDEX)
-    assert finder.wait_for_kernel() == PICK
+    finder.wait_for_kernel(PICK)
 
 
 def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:

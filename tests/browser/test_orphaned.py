@@ -55,7 +55,7 @@ def test_shut_down_in_mid_run_and_another_kernel_started(lab: Lab) -> None:
     start(finder)
     finder.wait_for_rows(30)
     finder.type_lr("0.02")
-    finder.wait_for_kernel()
+    finder.wait_for_kernel(0.02)
     export = finder.button("Export").element_handle()
     lab.shut_down_kernel(SHUT_DOWN_AND_EXPORT, export)
     expect(finder.root).to_contain_text(CUT_OFF, timeout=SOON)

@@ -165,7 +165,7 @@ def test_where_a_node_dies_the_page_says_so_and_the_other_run_goes_on(
     finder.wait_for_rows(STEPS)
     assert finder.rows == finder.kernel_rows
     assert finder.rows[:5] != small
-    assert finder.wait_for_kernel() == notebook.kernel.value("w.suggestion")
+    finder.wait_for_kernel(notebook.kernel.value("w.suggestion"))
     expect(finder.button("Start")).to_be_enabled()
 
 

@@ -125,7 +125,7 @@ def test_stop_keeps_what_there_is_and_a_pick_stays(lab: Lab) -> None:
     refine(finder, HALFWAY)
     wait_for_halfway(finder)
     finder.type_lr("0.02")
-    finder.wait_for_kernel()
+    finder.wait_for_kernel(0.02)
     finder.button("Stop").click()
     lab.wait_for("Stop arrives", lambda: lab.kernel.value(f"{REFINEMENT}._runner._stop.is_set()"))
     lab.allow("steps", ALL)
@@ -211,7 +211,7 @@ def test_where_the_sweep_says_little_refine_is_the_next_step(lab: Lab) -> None:
     expect(finder.button("Refine")).to_have_class(re.compile("lrw-primary"))
     refine(finder, ALL)
     wait_for_words(finder, "^Refined rate ")
-    assert finder.wait_for_kernel() == lab.kernel.value("w.refinement.lr")
+    finder.wait_for_kernel(lab.kernel.value("w.refinement.lr"))
     expect(finder.root).not_to_contain_text("Refine looks for")
     # Not so for a run of other records: Check compares rates, and the panel offers nothing.
     lab.kernel.run("w.activate(w.add(w.records))")

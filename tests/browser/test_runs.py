@@ -109,7 +109,7 @@ def test_variants_are_lines_beside_each_other(lab: Lab, three: Finder) -> None:
     assert three.mark("raw loss").x_range == pytest.approx([1e-5, 100.0])
     assert three.rows == three.kernel_rows
     assert lab.kernel.value("w.records is w.runs[0]")
-    assert three.wait_for_kernel() == lab.kernel.value("w.runs[0].suggestion.lr")
+    three.wait_for_kernel(lab.kernel.value("w.runs[0].suggestion.lr"))
     assert drawn_beside(three) == ["1", "2"]
     wait_for_all_rows(three)
 

@@ -22,7 +22,7 @@ def test_reopened_with_its_kernel_all_is_there_and_goes_on(lab: Lab) -> None:
     start(finder)
     finder.wait_for_rows(30)
     finder.type_lr("0.02")
-    finder.wait_for_kernel()
+    finder.wait_for_kernel(0.02)
     lab.close_notebook()
     lab.allow("steps", 60)  # the sweep continues while the notebook is closed
     lab.wait_for("60 steps", lambda: lab.kernel.value("len(w.records)") == 60)
@@ -81,7 +81,7 @@ def test_saved_in_mid_sweep_the_rows_so_far_are_shown_with_no_kernel(
     start(finder)
     finder.wait_for_rows(30)
     finder.type_lr("0.02")
-    finder.wait_for_kernel()
+    finder.wait_for_kernel(0.02)
     rows = finder.kernel_rows
     lab.close_notebook(shut_down_kernel=True)
     lab.reopen_notebook()

@@ -33,7 +33,7 @@ def take(source: BatchSource, count: int) -> list[Any]:
 
 
 def source_of(data: Any, epochs: list[int] | None = None) -> BatchSource:
-    return BatchSource(data, on_epoch=lambda: epochs.append(1) if epochs is not None else None)
+    return BatchSource(data, on_epoch=lambda _: epochs.append(1) if epochs is not None else None)
 
 
 def test_a_short_loader_is_read_again_and_says_so() -> None:
@@ -174,7 +174,7 @@ def test_an_iterator_that_begins_a_pass_in_iter_gives_all_of_it(
             return inputs, torch.tensor(1) if of_samples else torch.ones(4).long()
 
     given = as_loader(Own(), 2, None, own_step=own_step)
-    source = BatchSource(given, on_epoch=lambda: None)
+    source = BatchSource(given, on_epoch=lambda _: None)
     rows = 1 if of_samples else 4
     found = [float(x) for _ in range(8) for x in next(source)[0].reshape(-1, 8)[::rows, 0]]
     assert found[:8] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0, 2.0]

@@ -132,7 +132,7 @@ def test_nan_keeps_its_bits() -> None:
 
 
 def test_no_item_is_asked_for_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = BatchSource(DataLoader(pair, batch_size=8, shuffle=True), on_epoch=lambda: None)
+    source = BatchSource(DataLoader(pair, batch_size=8, shuffle=True), on_epoch=lambda _: None)
     asked: list[Any] = []
     monkeypatch.setattr(TensorDataset, "__getitem__", lambda self, index: asked.append(index))
     assert [len(next(source)[1]) for _ in range(7)] == [8] * 6 + [2]
@@ -142,7 +142,7 @@ def test_no_item_is_asked_for_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_loader_itself_stays_as_it_is() -> None:
     loader = DataLoader(pair, batch_size=8)
     before = dict(vars(loader))
-    next(BatchSource(loader, on_epoch=lambda: None))
+    next(BatchSource(loader, on_epoch=lambda _: None))
     assert {k: v for k, v in vars(loader).items() if before[k] is not v} == {}
 
 

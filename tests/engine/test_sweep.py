@@ -75,6 +75,11 @@ def test_a_generator_that_ends_exhausts_the_sweep() -> None:
 def test_epoch_borders_are_recorded() -> None:
     records = run(TrainingTask(*problem()), steps=20, start_lr=1e-6, end_lr=1e-4)
     assert records.meta["epochs_begin_at"] == [8, 16]
+    assert records.meta["samples_in_epoch"] == 8 * 32
+    records = run(TrainingTask(*problem(), accumulate=3), steps=4, start_lr=1e-6, end_lr=1e-4)
+    assert records.meta["epochs_begin_at"] == [2]
+    assert records.meta["samples_in_epoch"] == 8 * 32
+    assert "samples_in_epoch" not in run(TrainingTask(*problem()), steps=8).meta
 
 
 def test_closing_it_is_a_stop_that_keeps_the_rows() -> None:

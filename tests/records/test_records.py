@@ -111,6 +111,16 @@ def test_the_suggestion_lies_in_the_fall_and_its_rules_are_named() -> None:
     assert records.suggestions["auto"] == records.suggestion.lr
 
 
+def test_of_few_samples_that_were_passed_over_often_the_suggestion_is_doubted() -> None:
+    few, many = curve(), curve()
+    assert few.suggestion.confidence == "high"
+    many.meta |= {"epochs_begin_at": list(range(5, 60, 5)), "samples_in_epoch": 80}
+    assert many.suggestion.lr == few.suggestion.lr
+    assert many.suggestion.confidence == "low"
+    assert many.suggestion.reason.startswith(few.suggestion.reason)
+    assert "passed 12 times over few samples, about 80," in many.suggestion.reason
+
+
 def test_the_suggestion_follows_the_rows() -> None:
     records = filled([(1e-6, 2.0)])
     assert records.suggestion.lr is None

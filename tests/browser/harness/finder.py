@@ -220,12 +220,17 @@ class Finder:
         """Wait until the widget shows this text."""
         expect(self.root).to_contain_text(text, timeout=TIMEOUT * 1000)
 
-    def wait_for_kernel(self) -> float:
-        """Wait until kernel and page have the same chosen rate, and return it."""
+    def wait_for_kernel(self, lr: object = None) -> float:
+        """Wait until kernel and page have the same chosen rate, and return it.
+
+        After a change give `lr`, which may be `pytest.approx`: both may still have the rate before.
+        """
 
         def agreed() -> bool:
             shown = self.chosen
-            return shown is not None and bool(self.lab.kernel.value("w.lr") == shown)
+            if shown is None or (lr is not None and shown != lr):
+                return False
+            return bool(self.lab.kernel.value("w.lr") == shown)
 
         self.lab.wait_for("page and kernel have the same rate", agreed)
         lr: float = self.lab.kernel.value("w.lr")

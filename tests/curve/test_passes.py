@@ -1,0 +1,47 @@
+"""When a sweep passed over few samples so often that its curve is doubted."""
+
+from typing import Any
+
+import pytest
+
+from lrwidget.curve.passes import FEW_SAMPLES, heart_doubt
+
+FEW = {"samples_in_epoch": 96}
+OFTEN = {"epochs_begin_at": [10, 20, 30, 40]}
+
+
+def test_few_samples_that_were_passed_over_often_are_a_doubt() -> None:
+    why = heart_doubt(FEW | OFTEN, [0], 50)
+    assert why is not None
+    assert "the sweep passed 5 times over few samples, about 96," in why
+    assert "refine" in why
+
+
+@pytest.mark.parametrize(
+    ("meta", "rows"),
+    [
+        ({}, 50),
+        (OFTEN, 50),
+        (OFTEN | {"samples_in_epoch": FEW_SAMPLES}, 50),
+        (FEW, 50),
+        (FEW | {"epochs_begin_at": [20, 40]}, 50),
+        (FEW | OFTEN, 30),
+    ],
+    ids=["unknown", "no number", "many samples", "one pass", "three passes", "rows not kept"],
+)
+def test_nothing_else_is_a_doubt(meta: dict[str, Any], rows: int) -> None:
+    assert heart_doubt(meta, [0], rows) is None
+
+
+def test_each_sweep_begins_anew_and_the_longest_counts() -> None:
+    borders = [20, 40, 70, 90, 120, 130, 140, 150]
+    assert heart_doubt(FEW | {"epochs_begin_at": borders[:4]}, [0, 50], 100) is None
+    why = heart_doubt(FEW | {"epochs_begin_at": borders}, [0, 50, 100], 160)
+    assert why is not None
+    assert "passed 5 times" in why
+
+
+@pytest.mark.parametrize("borders", [None, 7, "40", [40.5] * 9, [None] * 9, {"40": 1}])
+@pytest.mark.parametrize("samples", [None, "96", 96.0, [96], 96])
+def test_a_file_may_hold_anything(borders: Any, samples: Any) -> None:
+    assert heart_doubt({"epochs_begin_at": borders, "samples_in_epoch": samples}, [0], 50) is None
