@@ -2,7 +2,16 @@
 
 import pytest
 
-from benchmarks.suggest.confidence import Sure, bound, left_out, share, sure_ones
+from benchmarks.suggest.confidence import (
+    Sure,
+    bound,
+    by_heart,
+    fallen,
+    left_out,
+    share,
+    sizes,
+    sure_ones,
+)
 from benchmarks.suggest.recorded import load_tasks
 from lrwidget.curve.suggest import SURE_FALL, suggest
 from tests.benchmarks.test_suggest import curves
@@ -45,3 +54,21 @@ def test_those_above_the_bound_are_those_that_are_called_high():
         for lr, loss in curves(task, steps, 1)
     )
     assert 0 < sum(one.fall >= SURE_FALL for one in ones) == high < len(ones)
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_the_fall", "by_both"), [("small", (18, 44), (0, 6)), ("unseen", (8, 47), (2, 35))]
+)
+def test_what_the_readme_says_of_few_samples(kind, by_the_fall, by_both):
+    ones = fallen(sure_ones(load_tasks(kind)))
+    assert (sum(one.failed for one in ones), len(ones)) == by_the_fall
+    kept = [one for one in ones if not one.by_heart]
+    assert (sum(one.failed for one in kept), len(kept)) == by_both
+
+
+def test_few_samples_count_where_a_sweep_passes_over_them_often():
+    name = "wine_bn_sgdm_b32"
+    assert sizes()[name][0] < 300
+    assert by_heart(name, 100)
+    assert not by_heart(name, 10)
+    assert not by_heart("a task of unknown size", 300)
