@@ -214,7 +214,7 @@ def test_what_the_readme_says_of_long_trainings():
 REFINED = {
     "varied": {
         "suggestion alone": (0.136, 0.42, 0.09, (0, 20)),
-        "check: 3 rates, 100 steps each": (0.146, 0.60, 0.12, (1, 24)),
+        "check: 3 rates, 100 steps each": (0.146, 0.60, 0.12, (0, 20)),
         "refine, budget 600": (0.054, 0.18, 0.01, (0, 97)),
         "  its planned steps not told, 600": (0.053, 0.15, 0.01, (0, 97)),
         "refine, budget 1000": (0.055, 0.19, 0.01, (0, 85)),
@@ -224,7 +224,7 @@ REFINED = {
     },
     "small": {
         "suggestion alone": (0.480, 1.00, 0.47, (0, 2)),
-        "check: 3 rates, 100 steps each": (0.533, 1.00, 0.53, (5, 12)),
+        "check: 3 rates, 100 steps each": (0.533, 1.00, 0.53, (0, 2)),
         "refine, budget 600": (0.271, 0.76, 0.29, (0, 2)),
         "  its planned steps not told, 600": (0.308, 0.84, 0.29, (0, 2)),
         "refine, budget 1000": (0.209, 0.79, 0.18, (0, 2)),
@@ -234,7 +234,7 @@ REFINED = {
     },
     "unseen": {
         "suggestion alone": (0.226, 0.74, 0.19, (0, 8)),
-        "check: 3 rates, 100 steps each": (0.212, 0.74, 0.18, (2, 12)),
+        "check: 3 rates, 100 steps each": (0.212, 0.74, 0.18, (0, 8)),
         "refine, budget 600": (0.142, 0.41, 0.10, (0, 41)),
         "  its planned steps not told, 600": (0.148, 0.46, 0.10, (0, 41)),
         "refine, budget 1000": (0.100, 0.26, 0.06, (0, 40)),
