@@ -10,6 +10,7 @@ import pandas as pd
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.records.trial_loss import LOSSES, mean_of_tail
+from lrwidget.validation import HIGHEST_RATE, is_rate
 
 
 class CheckResults:
@@ -128,6 +129,9 @@ def _rate(lr: Any) -> float:
         rate = float(lr)
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
         rate = math.nan
-    if not math.isfinite(rate) or rate <= 0:
-        raise ValueError(f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3")
+    if not is_rate(rate):
+        raise ValueError(
+            f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3, "
+            f"{HIGHEST_RATE:.1e} at most"
+        )
     return rate

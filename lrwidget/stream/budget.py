@@ -3,8 +3,8 @@
 import threading
 import time
 
-# 19 messages/s. With a burst of three and the traits' messages (two updates/s, and one at a change
-# of state) the page gets at most 25 in any second.
+# 19 messages/s. With a burst of three and the traits' messages (one after half a second, and one at
+# a change of state) the page gets at most 25 in any second, also in one that a whole run fits in.
 INTERVAL = 1 / 19
 # Seconds between updates of the step trait, for observers in Python.
 NEWS_INTERVAL = 0.5

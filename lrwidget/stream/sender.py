@@ -107,6 +107,7 @@ class Sender:
 
     def _follow(self) -> None:
         began = time.monotonic()
+        self.page.budget.news_due()  # who started the run updates the traits
         repeats = list(REPEATS)
         sent = 0
         told: News | None = None

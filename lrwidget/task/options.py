@@ -1,11 +1,10 @@
 """The options of a sweep, validated when they are created."""
 
 import dataclasses
-import math
 import numbers
 from typing import Literal, get_args
 
-from lrwidget.validation import whole_number
+from lrwidget.validation import HIGHEST_RATE, is_rate, whole_number
 
 Spacing = Literal["log", "linear"]
 
@@ -44,9 +43,10 @@ class SweepOptions:
                 raise TypeError(
                     f"{name} is {rate!r}, a {type(rate).__name__}; expected a number such as 1e-6"
                 )
-            if not math.isfinite(rate) or rate <= 0:
+            if not is_rate(float(rate)):
                 raise ValueError(
-                    f"{name} is {rate!r}; expected a positive, finite learning rate such as 1e-6"
+                    f"{name} is {rate!r}; expected a positive, finite learning rate such as 1e-6, "
+                    f"{HIGHEST_RATE:.1e} at most"
                 )
             object.__setattr__(self, name, float(rate))
         if self.start_lr >= self.end_lr:

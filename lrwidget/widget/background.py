@@ -172,7 +172,8 @@ class BackgroundRun(Generic[Result, End]):
         """Handle a change of the runner's state; called on its thread."""
         mark_background()
         self._sender.wake()
-        self._page.catch_up_soon()
+        if not self.over:  # else the traits change once the outcome is known
+            self._page.catch_up_soon()
 
     def _ending(self) -> RunEnd:
         """Return the end of the runner, which must have ended."""

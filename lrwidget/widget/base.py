@@ -98,6 +98,11 @@ class ThreadSafeWidget(anywidget.AnyWidget):
             return False
         return bool(super()._should_send_property(key, value))
 
+    def _send_along(self, key: str) -> None:
+        """Send a trait with the others of a `hold_sync` at its end, or at once outside of one."""
+        if super()._should_send_property(key, getattr(self, key)):
+            self.send_state(key)
+
     @contextlib.contextmanager
     def hold_sync(self) -> Iterator[None]:
         """Delay messages to the page until the block ends; one thread at a time."""

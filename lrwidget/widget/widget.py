@@ -514,7 +514,7 @@ class LRFinderWidget(ThreadSafeWidget):
 
     @traitlets.observe("state")
     def _state_changed(self, _change: Any) -> None:
-        self.send_state("step")  # linked widgets get the last step
+        self._send_along("step")  # linked widgets get the last step
         if not self._run_list.active.under_way:
             self._page.send_rows_without_page()
 

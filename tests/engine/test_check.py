@@ -100,7 +100,7 @@ def test_the_task_is_afterwards_as_before() -> None:
 
 def test_equal_rates_are_tried_once_and_bad_ones_refused() -> None:
     assert CheckResults([0.1, 0.1, 0.01]).lrs == [0.01, 0.1]
-    for bad in ([], [0.0], [-1.0], [math.nan]):
+    for bad in ([], [0.0], [-1.0], [math.nan], [1e300]):
         with pytest.raises(ValueError, match="lrs"):
             CheckResults(bad)
     with pytest.raises(ValueError, match="steps is 1"):

@@ -15,7 +15,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", ["start_lr", "end_lr"])
-@pytest.mark.parametrize("value", [0, -1e-3, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0, -1e-3, math.nan, math.inf, 3.5e38])
 def test_a_rate_that_is_not_positive_and_finite_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name} is .*expected a positive, finite"):
         SweepOptions(**{name: value})
