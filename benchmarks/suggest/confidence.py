@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.suggest.recorded import LENGTHS, Task, load_tasks
 from benchmarks.suggest.score import FAILED, curves
+from lrwidget.curve.few_samples import few_samples_doubt
 from lrwidget.curve.landmarks import find_landmarks
 from lrwidget.curve.normalize import read_sweeps
-from lrwidget.curve.passes import heart_doubt
 from lrwidget.curve.suggest import SURE_FALL, suggest
 
 SETS = ("recorded", "made", "very_slow", "varied")
@@ -65,7 +65,7 @@ def by_heart(name: str, rows: int) -> bool:
         "epochs_begin_at": list(range(batches, rows, batches)),
         "samples_in_epoch": batches * batch,
     }
-    return heart_doubt(meta, [0], rows) is not None
+    return few_samples_doubt(meta, [0], rows) is not None
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from lrwidget.curve.passes import heart_doubt
+from lrwidget.curve.few_samples import few_samples_doubt
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
@@ -77,7 +77,7 @@ class LRRecords(RecordsTable):
             early = ended_early(*curve, self.meta, reason)
             if early is not None:
                 suggestion = dataclasses.replace(suggestion, reason=early)
-            elif why := heart_doubt(self.meta, self.sweep_starts, count):
+            elif why := few_samples_doubt(self.meta, self.sweep_starts, count):
                 suggestion = suggestion.doubted(why)
             found = self._suggested = (count, reason, suggestion)
         return count, found[2]

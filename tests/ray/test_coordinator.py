@@ -216,6 +216,14 @@ def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     assert len(runner.records) == 4
 
 
+def lost_after(steps: int, runner: Runner[Any]) -> None:
+    """Assert that a run ends with the loss of its worker, and keeps its rows."""
+    with pytest.raises(WorkerLostError, match=f"the worker was lost after {steps} steps"):
+        runner.wait(TIMEOUT)
+    assert runner.state is RunState.FAILED
+    assert len(runner.records) == steps
+
+
 def test_the_loss_of_a_node_ends_the_sweep(
     start: Any, gate: Gate, nodes: Nodes, two: list[Any]
 ) -> None:
@@ -223,10 +231,7 @@ def test_the_loss_of_a_node_ends_the_sweep(
     gate.let(4)
     until(lambda: len(runner.records) == 4)
     nodes.kill(two.pop())
-    with pytest.raises(WorkerLostError, match="the worker was lost after 4 steps"):
-        runner.wait(TIMEOUT)
-    assert runner.state is RunState.FAILED
-    assert len(runner.records) == 4
+    lost_after(4, runner)
 
 
 # Two attempts each start seven processes that import torch. In `test`: the one above, and with one
@@ -246,10 +251,7 @@ def test_it_begins_again_as_often_as_was_said(
     gate.let(8)
     until(lambda: len(runner.records) == 8)
     nodes.kill(two.pop())
-    with pytest.raises(WorkerLostError, match="the worker was lost after 8 steps"):
-        runner.wait(TIMEOUT)
-    assert runner.state is RunState.FAILED
-    assert len(runner.records) == 8
+    lost_after(8, runner)
 
 
 def test_workers_that_begin_a_second_time_end_the_attempt() -> None:

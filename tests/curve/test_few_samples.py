@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from lrwidget.curve.passes import FEW_SAMPLES, heart_doubt
+from lrwidget.curve.few_samples import FEW_SAMPLES, few_samples_doubt
 
 FEW = {"samples_in_epoch": 96}
 OFTEN = {"epochs_begin_at": [10, 20, 30, 40]}
 
 
 def test_few_samples_that_were_passed_over_often_are_a_doubt() -> None:
-    why = heart_doubt(FEW | OFTEN, [0], 50)
+    why = few_samples_doubt(FEW | OFTEN, [0], 50)
     assert why is not None
     assert "the sweep passed 5 times over few samples, about 96," in why
     assert "refine" in why
@@ -30,13 +30,13 @@ def test_few_samples_that_were_passed_over_often_are_a_doubt() -> None:
     ids=["unknown", "no number", "many samples", "one pass", "three passes", "rows not kept"],
 )
 def test_nothing_else_is_a_doubt(meta: dict[str, Any], rows: int) -> None:
-    assert heart_doubt(meta, [0], rows) is None
+    assert few_samples_doubt(meta, [0], rows) is None
 
 
 def test_each_sweep_begins_anew_and_the_longest_counts() -> None:
     borders = [20, 40, 70, 90, 120, 130, 140, 150]
-    assert heart_doubt(FEW | {"epochs_begin_at": borders[:4]}, [0, 50], 100) is None
-    why = heart_doubt(FEW | {"epochs_begin_at": borders}, [0, 50, 100], 160)
+    assert few_samples_doubt(FEW | {"epochs_begin_at": borders[:4]}, [0, 50], 100) is None
+    why = few_samples_doubt(FEW | {"epochs_begin_at": borders}, [0, 50, 100], 160)
     assert why is not None
     assert "passed 5 times" in why
 
@@ -44,4 +44,7 @@ def test_each_sweep_begins_anew_and_the_longest_counts() -> None:
 @pytest.mark.parametrize("borders", [None, 7, "40", [40.5] * 9, [None] * 9, {"40": 1}])
 @pytest.mark.parametrize("samples", [None, "96", 96.0, [96], 96])
 def test_a_file_may_hold_anything(borders: Any, samples: Any) -> None:
-    assert heart_doubt({"epochs_begin_at": borders, "samples_in_epoch": samples}, [0], 50) is None
+    assert (
+        few_samples_doubt({"epochs_begin_at": borders, "samples_in_epoch": samples}, [0], 50)
+        is None
+    )

@@ -13,7 +13,9 @@ FEW_SAMPLES = 300
 MANY_PASSES = 4
 
 
-def heart_doubt(meta: Mapping[str, Any], sweep_starts: Sequence[int], rows: int) -> str | None:
+def few_samples_doubt(
+    meta: Mapping[str, Any], sweep_starts: Sequence[int], rows: int
+) -> str | None:
     """Return why a model may have learned the data of a sweep by heart; None if that is unlikely.
 
     Args:
