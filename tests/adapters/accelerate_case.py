@@ -55,7 +55,7 @@ def accelerate_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     fired: list[str] = []
     settings = {"cpu": True, "mixed_precision": "bf16", "gradient_accumulation_steps": 2}
     accelerator = Accelerator(log_with=NotingTracker(fired), **{**settings, **options})
-    if accelerator.mixed_precision == "fp16":
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         scale_losses_on_the_cpu(accelerator)
     accelerator.init_trackers("noting", {})
     accelerator.register_save_state_pre_hook(lambda *_: fired.append("save_state"))

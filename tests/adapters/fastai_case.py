@@ -62,7 +62,7 @@ def fastai_case(folder: Path, workers: int = 0, **options: Any) -> Case:
     network, samples, loss = model(plan), data(plan), Loss(plan)
     loader = DataLoader(samples, bs=BATCH, shuffle=True, num_workers=workers)
     loader.rng.seed(6)
-    dls = DataLoaders(loader, loader, path=folder)
+    dls = DataLoaders(loader, loader, path=folder, device=options.pop("device", None))
     extra = options.pop("callbacks", list)
 
     def learner(*callbacks: Any) -> Learner:
