@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
+from tests.browser.harness.seen import Seen
 from tests.browser.screenshots import set_width
 
 NARROWEST = 400  # pixels
@@ -99,3 +100,48 @@ def test_at_400_pixels_nothing_is_cut_off_and_all_is_in_reach(lab: Lab) -> None:
     found["eight runs, a range, a check"] = problems(finder)
     assert finder.root.get_by_role("list", name="Runs").locator(".lrw-entry").count() == 8
     assert {when: what for when, what in found.items() if what} == {}
+
+
+# Boxes that are as wide as their contents, with what each shows in it.
+BOXES = {
+    "HBox": "HBox([w])",
+    "HBox of two": "HBox([w, HTML('beside')])",
+    "VBox": "VBox([w], layout=Layout(align_items='flex-start'))",
+    "Box": "Box([w], layout=Layout(display='block', width='fit-content', max_width='100%'))",
+    "GridBox": "GridBox([w], layout=Layout(grid_template_columns='auto'))",
+}
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param(box, marks=[] if box in ("HBox", "VBox") else [pytest.mark.full])
+        for box in BOXES
+    ],
+)
+def test_the_width_is_not_that_of_its_texts(lab: Lab, box: str) -> None:
+    shown = WIDGET.replace("\nw\n", f"\nfrom ipywidgets import *\n{BOXES[box]}\n")
+    lab.allow("steps", 40)
+    lab.open(SETUP, shown)
+    lab.run_cell(0)
+    lab.run_cell(1)
+    seen = Seen(lab.page)
+    seen.wait_for_state("Ready: 100 steps")
+    width = "(root) => root.getBoundingClientRect().width"
+    widths = {"idle": seen.root.evaluate(width)}
+    assert 500 < widths["idle"] <= 1000
+    seen.button("Start").click()
+    seen.wait_for_points(40)
+    widths["running"] = seen.root.evaluate(width)
+    lab.allow("steps", STEPS)
+    seen.wait_for_state("Finished.")
+    seen.wait_for_points(STEPS)
+    widths["finished"] = seen.root.evaluate(width)
+    seen.drag_marker_to(0.5)
+    lab.wait_for("the kernel has the rate", lambda: lab.kernel.value("w.lr") == 1e-2)
+    widths["picked"] = seen.root.evaluate(width)
+    assert len(set(widths.values())) == 1, widths
+    lab.page.set_viewport_size({"width": 500, "height": 800})
+    lab.wait_for("it is narrower", lambda: seen.root.evaluate(width) < 450)
+    # bqplot takes on a new size only a moment after the element has it.
+    lab.wait_for("all of it fits", lambda: seen.root.evaluate(STICKS_OUT) == [])
