@@ -12,6 +12,7 @@ import pytest
 
 from lrwidget import LRRecords
 from lrwidget.process_group.team import TIMEOUT
+from tests.tasks import blobs
 
 ROOT = Path(__file__).parents[2]
 FAILS_AT = 5
@@ -90,7 +91,10 @@ def test_all_ranks_record_the_mean_loss_and_are_restored(
     assert first["own"] != second["own"]
     assert first["loss"] == pytest.approx(np.mean([first["own"], second["own"]], axis=0), rel=1e-6)
     # Only rank 0 writes the log.
-    assert np.array_equal(LRRecords.load(folder / f"{scene}.jsonl").loss, first["loss"])
+    logged = LRRecords.load(folder / f"{scene}.jsonl")
+    assert np.array_equal(logged.loss, first["loss"])
+    # A pass of all ranks, not of one.
+    assert logged.meta["samples_in_epoch"] == len(blobs())
 
 
 @pytest.mark.parametrize(
