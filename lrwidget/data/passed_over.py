@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -124,14 +125,43 @@ class Skipping:
                 break
             if left:  # the pass has ended; the rest may span several passes
                 left %= passed
-                end_workers(batches)
-                batches = iter(self._loader)
-        return batches
+                batches = _next_pass(self._loader, batches)
+        return _Begun(batches, self._loader)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_loader", "_left"):
             raise AttributeError(name)
         return getattr(self._loader, name)
+
+
+class _Begun(Iterator[Any]):
+    """The rest of a pass; where nothing is left of it, the next pass.
+
+    Other attributes are those of the inner iterator.
+    """
+
+    def __init__(self, inner: Iterator[Any], loader: Any) -> None:
+        self._inner = inner
+        self._loader = loader
+
+    def __next__(self) -> Any:
+        loader, self._loader = self._loader, None
+        if loader is not None:
+            with suppress(StopIteration):
+                return next(self._inner)
+            self._inner = _next_pass(loader, self._inner)
+        return next(self._inner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_inner", "_loader"):
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+def _next_pass(loader: Any, ended: Iterator[Any]) -> Iterator[Any]:
+    if not getattr(loader, "persistent_workers", False):  # else its iterator is used again
+        end_workers(ended)
+    return iter(loader)
 
 
 class _Passing(Iterator[Any]):
