@@ -7,6 +7,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.data.structure import TARGET_NAMES, describe, is_text
+from lrwidget.task.comparing import Comparison, compared, outputs_compared
 from lrwidget.task.mends import Mend, mend
 from lrwidget.task.own_step import suggested_step
 from lrwidget.task.signatures import Takes, takes
@@ -33,9 +34,10 @@ def outputs_and_loss(
 
     Args:
         model: called with the batch's inputs (`*inputs` or `**inputs`).
-        loss_fn: `loss_fn(output, target)`, `loss_fn(output)`, `loss_fn(output, target, weight)`, or
-            None if the model returns its own loss (a tensor, a tuple that begins with it, `loss` as
-            key or attribute, or a mapping of losses, which are summed).
+        loss_fn: `loss_fn(output, target)`, `loss_fn(output)`, `loss_fn(output, target, weight)`, a
+            loss that compares outputs, for which the model is applied to each input, or None if the
+            model returns its own loss (a tensor, a tuple that begins with it, `loss` as key or
+            attribute, or a mapping of losses, which are summed).
         batch: one batch, on the device.
 
     Returns:
@@ -54,6 +56,11 @@ def outputs_and_loss(
             _note(error, model, None, batch)
             raise
         return output, _find_target(batch), loss_in(output, model)
+    if not _is_plain_pair(batch):
+        call = lambda one: _call(model, _inputs(model, one, None))  # noqa: E731
+        several = compared(model, loss_fn, batch, call)
+        if several is not None:
+            return several
     inputs, target = split(model, batch, loss_fn)
     output = _NO_TARGET
     try:
@@ -76,7 +83,7 @@ def outputs_and_loss(
 def split(model: Any, batch: Any, loss_fn: Any = None) -> tuple[Any, Any]:
     """Return the model's inputs and the target in a batch; without a target, a private marker."""
     if isinstance(batch, (tuple, list)) and batch:  # first: the usual case
-        if len(batch) == 2 and isinstance(batch[0], torch.Tensor):
+        if _is_plain_pair(batch):
             return (batch[0],), batch[1]
         return _split_sequence(model, batch, loss_fn)
     if isinstance(batch, torch.Tensor):
@@ -87,6 +94,11 @@ def split(model: Any, batch: Any, loss_fn: Any = None) -> tuple[Any, Any]:
     if target is not None:
         return (batch,), target
     raise TypeError(f"a batch is {describe(batch)}; expected {HANDLED}")
+
+
+def _is_plain_pair(batch: Any) -> bool:
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    return pair and isinstance(batch[0], torch.Tensor)
 
 
 def loss_in(output: Any, model: Any = None) -> Any:
@@ -324,6 +336,9 @@ def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = 
     known = mend(model, loss_fn, batch, None if output is _NO_TARGET else output)
     if known:
         error.add_note(Mend(known))
+        return
+    if count := outputs_compared(loss_fn):
+        error.add_note(Comparison(loss_fn, count, []).note(batch))
         return
     plain = type(batch) in (tuple, list) and len(batch) == 2
     plain = plain and all(isinstance(field, torch.Tensor) for field in batch)

@@ -18,7 +18,25 @@ def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = No
         with_loss_fn: whether there is a loss function.
         output: the model's output, if known; the loss function gets its first tensor.
     """
-    loss = _loss_of(batch, max(inputs, 1), with_loss_fn, _first_tensor(output))
+    loss = _loss_of(batch, max(inputs, 1), with_loss_fn, first_tensor(output))
+    return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
+
+
+def comparing_step(sources: list[str], count: int, together: bool, part: str = "") -> str:
+    """Return a call of TrainingTask with a step whose loss compares several outputs of the model.
+
+    Args:
+        sources: the source of each field of a batch; empty if it is not known.
+        count: number of outputs that are compared.
+        together: whether the model takes all inputs in one call.
+        part: what follows the call of a model that takes one input.
+    """
+    at = sources or [f"batch[{place}]" for place in range(3)]
+    if together:
+        given = [f"*model({', '.join(at[:count])})"]
+    else:
+        given = [f"model({place}){part}" for place in at[:count]]
+    loss = f"loss_fn({', '.join([*given, *at[count:3]])})"
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
 
 
@@ -52,7 +70,7 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
     return f"loss_fn(model({', '.join(given)}){part}, {target})"
 
 
-def _first_tensor(output: Any) -> str:
+def first_tensor(output: Any) -> str:
     """Return the source that selects the first tensor of an output; empty for a tensor itself."""
     if isinstance(output, torch.Tensor):
         return ""

@@ -48,7 +48,8 @@ class TrainingTask:
         model: the module to train.
         optimizer: an optimizer over the model's parameters, or a class or factory that is called
             with the trainable parameters (and `lr=` where it takes one).
-        loss_fn: `loss_fn(output, target)`, or None if the model returns its own loss.
+        loss_fn: `loss_fn(output, target)`, or None if the model returns its own loss. For a loss that
+            compares outputs, such as TripletMarginLoss, the model is applied to each input.
         data: a DataLoader, a data set (of torch, Hugging Face or any that indexes like one),
             samples in a list, `(X, y)`, or any iterable of batches; read again when it ends. NumPy
             arrays in `(X, y)` become tensors: floats in torch's default precision, classes int64.
