@@ -67,7 +67,8 @@ class TrainingTask:
             loss is the mean of theirs.
         autocast: None, True (the device's default) or a dtype: run the forward pass in autocast.
         scaler: a `torch.amp.GradScaler`. A step that it skips is repeated at the same rate.
-        clip_grad_norm: clip the norm of all gradients at this value before each step.
+        clip_grad_norm: clip the norm of the gradients of all optimizers' parameters, together, at
+            this value before each step.
         val_data: batches (as `data`) for a validation loss, measured in eval mode. A given loader
             keeps its batch size.
         val_batches: number of batches of `val_data` to use, the same ones each time (4): the first
