@@ -9,14 +9,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
-from lrwidget.data.batches import BatchSource, Exhausted, end_workers
+from lrwidget.backup.rng import unmoved
+from lrwidget.data.batches import BatchSource, Exhausted, end_workers, loader_generators
+from lrwidget.data.without import base_of, innermost
 
 # Upper limit of held-out samples, unless the user gives a share.
 MOST = 512
 # Upper limit of held-out batches of a pass without indices: batches may be single samples.
 MOST_BATCHES = 64
+# So many indices, or batches of them, show whether a sampler's passes are alike.
+ENOUGH = 1000
+DRAWN = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
 class KeptPlaces:
@@ -194,16 +206,24 @@ class _Passing(Iterator[Any]):
 
 
 def in_fixed_order(loader: Any) -> bool:
-    """Return whether each pass gives the same batches, so that a trial continues by skipping."""
-    if not isinstance(loader, DataLoader):
+    """Return whether each pass gives the same batches, so that a trial continues by skipping.
+
+    Of a user's own sampler two passes are compared.
+    """
+    loader = base_of(loader)
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return True
-    sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    while not isinstance(sampler, SequentialSampler):
-        inner = vars(sampler).get("sampler", vars(sampler).get("_inner"))
-        if inner is None:
-            return isinstance(loader.dataset, IterableDataset)
-        sampler = inner
-    return True
+    sampler = innermost(loader)[0]
+    if isinstance(sampler, SequentialSampler | list | tuple | range | np.ndarray | torch.Tensor):
+        return True
+    if type(sampler) in DRAWN:
+        return False
+    own = [(generator, generator.get_state()) for generator in loader_generators(loader)]
+    with unmoved():
+        first, second = (list(islice(sampler, ENOUGH)) for _ in range(2))
+    for generator, state in own:
+        generator.set_state(state)
+    return repr(first) == repr(second)
 
 
 def private_copy(loader: Any) -> Any:

@@ -74,6 +74,7 @@ class TrialTrainer:
         self._batches: list[Any] = []
         self._untrained = 0.0
         self._held: HeldOut | None = None
+        self._in_order = False
         self._kept: dict[int, TrainingState] = {}
         self._begin = TrainingState(task, parts)
         over = parts.begin_in_place
@@ -121,6 +122,7 @@ class TrialTrainer:
                 result.held_out_samples = samples_of(given)
             if not self._batches:
                 raise ValueError(f"{held.words} is empty; give held_out= with data of its own")
+            self._in_order = in_fixed_order(loader)
             self._begin.restore()
             training = stack.enter_context(held.left_out_of(loader))
             if task.reads_itself and training is not loader:
@@ -237,7 +239,7 @@ class TrialTrainer:
     def _continued(self, job: Job) -> TrainingTask:
         """Return the task to train; in data of a fixed order, read batches are skipped."""
         task = self._trained
-        if job.begin == 0 or task.reads_itself or not in_fixed_order(task.data):
+        if job.begin == 0 or task.reads_itself or not self._in_order:
             return task
         continued = copy.copy(task)
         continued.data = Skipping(task.data, job.begin * task.accumulate)

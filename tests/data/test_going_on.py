@@ -1,14 +1,24 @@
 """A trial that goes on reads what follows the batches that it has read, over all passes."""
 
+from collections.abc import Iterator
 from itertools import chain, islice, repeat
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    Sampler,
+    SequentialSampler,
+    WeightedRandomSampler,
+)
 
 from lrwidget.data.batches import BatchSource
-from lrwidget.data.passed_over import Skipping
+from lrwidget.data.held_out import held_out_of
+from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
 
 SAMPLES = [(torch.tensor([float(i)]), torch.tensor([float(i)])) for i in range(40)]
 
@@ -30,3 +40,67 @@ def test_it_goes_on_behind_them_wherever_a_pass_ends(kind: str, count: int) -> N
     data = list(data) if kind == "list" else data
     in_order = chain.from_iterable(repeat([0, 8, 16, 24, 32]))
     assert firsts(Skipping(data, count), 12) == list(islice(in_order, count, count + 12))
+
+
+class InOrder(Sampler[int]):
+    """A sampler of one's own, without a dict of attributes."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.count))
+
+
+class Harder(InOrder):
+    """An order that changes from pass to pass."""
+
+    __slots__ = ("passes",)
+
+    def __iter__(self) -> Iterator[int]:
+        self.passes = getattr(self, "passes", 0) + 1
+        return iter([i * (1 + 2 * self.passes) % self.count for i in range(self.count)])
+
+
+class Drawn(BatchSampler):
+    """Batches at random, over a sampler in order."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = list(super().__iter__())
+        return (batches[place] for place in torch.randperm(len(batches)).tolist())
+
+
+SHUFFLED = np.random.default_rng(0).permutation(40)
+SAMPLERS: dict[str, tuple[dict[str, Any], bool]] = {
+    "in order": ({}, True),
+    "shuffled": ({"shuffle": True}, False),
+    "list": ({"sampler": SHUFFLED.tolist()}, True),
+    "range": ({"sampler": range(39, -1, -1)}, True),
+    "array": ({"sampler": SHUFFLED}, True),
+    "tensor": ({"sampler": torch.from_numpy(SHUFFLED)}, True),
+    "own": ({"sampler": InOrder(40)}, True),
+    "harder": ({"sampler": Harder(40)}, False),
+    "weighted": ({"sampler": WeightedRandomSampler([1.0] * 40, 40)}, False),
+    "share of a rank": ({"sampler": DistributedSampler(SAMPLES, 2, 0)}, True),  # type: ignore[arg-type]
+    "batches in a list": ({"batch_sampler": SHUFFLED.reshape(-1, 8).tolist()}, True),
+    "batches in an array": ({"batch_sampler": SHUFFLED.reshape(-1, 8)}, True),
+    "drawn batches": ({"batch_sampler": Drawn(SequentialSampler(SAMPLES), 8, False)}, False),
+    "own in batches": ({"batch_sampler": BatchSampler(InOrder(40), 8, False)}, True),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_whether_passes_are_alike_is_seen_with_samplers_of_all_kinds(name: str) -> None:
+    options, expected = SAMPLERS[name]
+    options = options if "batch_sampler" in options else {"batch_size": 8, **options}
+    loader: DataLoader[Any] = DataLoader(SAMPLES, **options)  # type: ignore[arg-type]
+    state = torch.get_rng_state()
+    assert in_fixed_order(loader) == expected
+    assert torch.equal(torch.get_rng_state(), state)
+    held = held_out_of(loader, 0.25)
+    judged = {int(x) for batch in held.batches() for x in batch[0]}
+    with held.left_out_of(private_copy(loader)) as training:
+        assert judged
+        assert not judged & {int(x) for batch in training for x in batch[0]}
