@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from lrwidget.data.by_index import chosen
-from lrwidget.data.held_out import OwnIndices
+from lrwidget.data.by_index import OwnIndices, chosen
 from lrwidget.data.passed_over import MOST
 
 
@@ -18,6 +17,11 @@ class Indexed(OwnIndices):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._loader)
+
+    @property
+    def dataset(self) -> Any:
+        """The data set of the loader."""
+        return self._loader.dataset
 
     def pool(self) -> Sequence[Any] | None:
         """Return the indices of its data set; None if it can only be iterated."""
@@ -52,22 +56,24 @@ class Indexed(OwnIndices):
         return self
 
 
-class _Part:
+class _Part(Indexed):
     """Samples from everywhere in the data of a large fastai loader, which may be sorted."""
 
     def __init__(self, loader: Any) -> None:
-        self._loader = loader
-        self._indices = chosen(range(loader.n), MOST)
-        self.spread_words = f"{MOST} of {loader.n} samples of {{}}, chosen at random"
+        super().__init__(loader)
+        known = self.pool()
+        self._chosen = chosen(known, MOST) if known is not None and len(known) > MOST else None
+        self.spread_words = f"the first {MOST} samples at most of {{}}"
+        if self._chosen is not None:
+            self.spread_words = f"{MOST} of {loader.n} samples of {{}}, chosen at random"
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(Indexed(self._loader).batches_of(self._indices))
+        return super().__iter__() if self._chosen is None else iter(self.batches_of(self._chosen))
 
 
 def part_of(loader: Any) -> Any:
-    """Return some of a large fastai loader's samples; other loaders themselves."""
-    many = is_fastais(loader) and loader.indexed and (loader.n or 0) > MOST
-    return _Part(loader) if many else loader
+    """Return some of a large fastai loader's samples, all of a small one's; others themselves."""
+    return _Part(loader) if is_fastais(loader) else loader
 
 
 def is_fastais(loader: Any) -> bool:

@@ -1,7 +1,9 @@
 """The indices that a loader may read, and loaders of chosen indices."""
 
+import abc
 import random
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import islice, pairwise
 from typing import Any
 
@@ -18,9 +20,32 @@ MOST_INDICES = 1_000_000
 SEED = 20_250
 
 
+class OwnIndices(abc.ABC):
+    """A loader with indices that is none of torch's, private to its task."""
+
+    @property
+    @abc.abstractmethod
+    def dataset(self) -> Any:
+        """The data set that the indices are of."""
+
+    @abc.abstractmethod
+    def pool(self) -> Sequence[Any] | None:
+        """Return the indices that a pass may read; None if it has none."""
+
+    @abc.abstractmethod
+    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
+        """Read the batches of some indices."""
+
+    @abc.abstractmethod
+    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
+        """Skip some indices until the stack is closed; return the loader."""
+
+
 def pool_of(loader: Any) -> Sequence[Any] | None:
     """Return the indices that a pass over a loader may read; None if it has none."""
     loader = base_of(loader)
+    if isinstance(loader, OwnIndices):
+        return loader.pool()
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
     if isinstance(loader, IndexedLoader):
@@ -180,10 +205,16 @@ def shared_with(loader: Any, other: Any) -> list[Any]:
 
     Samples are the same if they come from one data set object, whatever subsets are made of it.
     """
-    if not isinstance(base_of(other), DataLoader) or not isinstance(base_of(loader), DataLoader):
-        return []
-    given, own = base_of(other).dataset, base_of(loader).dataset
-    if not _bases(given) & _bases(own):
+    found: dict[Any, None] = {}
+    several = getattr(other, "loaders", None)  # of a framework's validation data
+    for given in several if isinstance(several, list) else [other]:
+        found.update(dict.fromkeys(_shared_by(loader, given)))
+    return list(found)
+
+
+def _shared_by(loader: Any, other: Any) -> list[Any]:
+    own, given = _data_set_of(loader), _data_set_of(other)
+    if own is None or given is None or not _bases(given) & _bases(own):
         return []
     pool, others = pool_of(loader), pool_of(other)
     sources, known = _all_sources(own), _all_sources(given)
@@ -194,6 +225,11 @@ def shared_with(loader: Any, other: Any) -> list[Any]:
         return [index for index in pool if sources[index] in taken]
     except (IndexError, TypeError):  # samplers may give other indices than places
         return []
+
+
+def _data_set_of(loader: Any) -> Any:
+    loader = base_of(loader)
+    return loader.dataset if isinstance(loader, DataLoader | OwnIndices) else None
 
 
 def _bases(dataset: Any) -> set[int]:

@@ -1,6 +1,5 @@
 """Held-out data for comparing trials: validation data, or a share of the training data."""
 
-import abc
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lrwidget.data.batches import as_loader
 from lrwidget.data.by_index import (
+    OwnIndices,
     chosen,
     of_indices,
     pool_of,
@@ -97,7 +97,7 @@ def held_out_of(
         make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
         return _given(make(wanted), "held_out", loader)
     loader = without_own_iterator(loader)
-    pool = loader.pool() if isinstance(loader, OwnIndices) else pool_of(loader)
+    pool = pool_of(loader)
     if pool is None:
         return _by_position(loader, share, indices)
     return _by_index(loader, pool, share, indices, capped=wanted is None)
@@ -240,7 +240,7 @@ def _by_index(
     loader: Any, pool: Sequence[Any], share: float | None, indices: Any, *, capped: bool
 ) -> HeldOut:
     inner = base_of(loader)
-    same = None if isinstance(loader, OwnIndices) else with_the_same(inner.dataset, pool)
+    same = with_the_same(inner.dataset, pool)
     if indices is not None:
         entries = indices.entries
         if entries is not None and isinstance(pool, range) and entries != len(pool):
@@ -276,22 +276,22 @@ def _by_index(
             f"holding out {len(held)} of {len(pool)} samples leaves none to train on; give "
             "val_data, or held_out= with data of its own"
         )
+    leave_out = _leaving_out(kept_out, pool)
     if isinstance(loader, OwnIndices):
         own = loader
-        return HeldOut(
-            words, lambda: own.batches_of(held), lambda _, stack: own.leave_out(kept_out, stack)
-        )
+        return HeldOut(words, lambda: own.batches_of(held), leave_out)
 
-    leave_out = _leaving_out(kept_out, pool)
     own, in_batches = innermost(inner)
     shrinks = type(own).__name__ if in_batches else ""
     return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
 
 
 def _leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:
-    """Return a function that leaves indices out of a private DataLoader."""
+    """Return a function that leaves indices out of a private loader."""
 
     def leave_out(private: Any, stack: ExitStack) -> Any:
+        if isinstance(private, OwnIndices):
+            return private.leave_out(indices, stack)
         private = without_own_iterator(private)
         one: Any = base_of(private)
         changed = samplers_without(one, indices, pool)
@@ -302,22 +302,6 @@ def _leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any,
         return private
 
     return leave_out
-
-
-class OwnIndices(abc.ABC):
-    """A loader with indices that is none of torch's, private to its task."""
-
-    @abc.abstractmethod
-    def pool(self) -> Sequence[Any] | None:
-        """Return the indices that a pass may read; None if it has none."""
-
-    @abc.abstractmethod
-    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
-        """Read the batches of some indices."""
-
-    @abc.abstractmethod
-    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
-        """Skip some indices until the stack is closed; return the loader."""
 
 
 # -- by position ---------------------------------------------------------------------------------
