@@ -69,6 +69,7 @@ def reached(
     leave: Collection[int] = (),
     as_data: int | None = None,
     functions: bool = True,
+    trained: bool = False,
 ) -> list[Any]:
     """Return `subjects` and all objects that they refer to, nearest first, each once.
 
@@ -83,6 +84,7 @@ def reached(
         as_data: None, or, if the subjects are loaders, the maximum number of objects. Then models
             and optimizers are left out, and arrays and tensors in sequences, which are samples.
         functions: whether to follow the references of functions.
+        trained: whether the models and optimizers that loaders refer to are returned too.
     """
     subjects = list(subjects) if as_data is None else list(_unwrapped(subjects))
     # Objects that the user names in `also=` are followed, whatever their type.
@@ -102,6 +104,8 @@ def reached(
         if not followed[kind] and id(value) not in named:
             continue
         if as_data is not None and _is_trained(value):
+            if trained:
+                found[id(value)] = value
             continue
         found[id(value)] = value
         if functions or kind is not types.FunctionType:

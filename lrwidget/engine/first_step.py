@@ -10,7 +10,7 @@ import torch
 from lrwidget.backup.rng import remember_shared
 from lrwidget.engine.step import TrainingStep
 from lrwidget.records.table import RecordsTable
-from lrwidget.restore.copying import NotCopied
+from lrwidget.restore.copy_checks import NotCopied
 from lrwidget.restore.snapshot import SweepTarget, where_it_ran
 from lrwidget.task.task import TrainingTask
 

@@ -11,11 +11,12 @@ from torch import nn
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
+from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
 
 def outside_of(task: TrainingTask) -> list[Any]:
-    """Return what loss, metric and the model's functions use besides their arguments.
+    """Return what the functions of loss, metric, model and optimizers use from outside.
 
     These are the objects in closures, defaults, partials, bound methods and used globals, and what
     those refer to, nearest first. The step of a task is left out: it may use anything, and
@@ -28,8 +29,12 @@ def outside_of(task: TrainingTask) -> list[Any]:
             modules += part.modules()
     for module in modules:
         held += [value for name, value in vars(module).items() if name not in _MODULE_TREE]
+    optimizers = with_inner((task.optimizer, *task.other_optimizers))
+    for optimizer in optimizers:
+        held += [value for name, value in vars(optimizer).items() if not _of_torch(name)]
     functions = walk.functions_in(held)
-    functions += _methods_of({type(value) for value in (*modules, task.loss_fn, task.metric)})
+    parts = (*modules, *optimizers, task.loss_fn, task.metric)
+    functions += methods_of({type(value) for value in parts})
     of_classes = [
         held for part in (task.loss_fn, task.metric) for held in walk.modules_of_class(type(part))
     ]
@@ -64,7 +69,12 @@ def has_state(value: Any) -> bool:
 _MODULE_TREE = frozenset({"_parameters", "_buffers", "_modules"})
 
 
-def _methods_of(classes: set[type]) -> Iterator[types.FunctionType]:
+def _of_torch(name: str) -> bool:
+    """Return whether an optimizer's attribute is its state, its hooks or a scheduler's counter."""
+    return name in ("state", "param_groups", "defaults", "step") or name.endswith("_hooks")
+
+
+def methods_of(classes: set[type]) -> Iterator[types.FunctionType]:
     """Yield the methods of classes, except those of torch, numpy and Python."""
     for base in {base for kind in classes for base in kind.__mro__}:
         if walk.is_from_a_library(base.__module__):

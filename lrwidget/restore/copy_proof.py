@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lrwidget.backup.backup import Backup
-from lrwidget.restore.copying import NotCopied
+from lrwidget.restore.copy_checks import NotCopied, Shared
 
 
 class Proof:
@@ -20,10 +20,12 @@ class Proof:
     Args:
         kept: a backup of the user's objects, without the values of parameters.
         trained: the parameters of the copied optimizers.
+        shared: objects that were copied and that loaders and functions use too.
     """
 
-    def __init__(self, kept: Backup, trained: Iterable[torch.Tensor]) -> None:
+    def __init__(self, kept: Backup, trained: Iterable[torch.Tensor], shared: Shared) -> None:
         self._kept = kept
+        self._shared = shared
         self._trained = list(trained)
         self._own = {id(tensor): tensor for tensor in kept.tensors() if tensor.is_leaf}
         self._gradients = [(t, t.grad, _version(t.grad)) for t in self._own.values()]
@@ -33,6 +35,7 @@ class Proof:
     def close(self) -> None:
         """Release the backup; called when the copy has proved independent."""
         self._kept.close()
+        self._shared.close()
         self._own.clear()
         self._gradients.clear()
 
@@ -72,6 +75,8 @@ class Proof:
             raise NotCopied("its copy leaves gradients in the model itself")
         if self._kept.changed():
             raise NotCopied("its copy changes buffers of the model itself")
+        if name := self._shared.differing():
+            raise NotCopied(f"data or a function uses a {name} that it changes")
         if self._set_aside:
             for tensor, gradient, _ in self._gradients:
                 tensor.grad = gradient

@@ -9,19 +9,24 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.backup.walk import is_a
 from lrwidget.restore.captured import outside_of
+from lrwidget.restore.copy_checks import (
+    NotCopied,
+    Shared,
+    pointers,
+    refuse_other_copies,
+    shared_by,
+    used_by_loaders,
+)
 from lrwidget.task.optimizers import is_complete, with_inner
 from lrwidget.task.task import TrainingTask
 
 
-class NotCopied(Exception):  # noqa: N818 - a result, not an error
-    """The reason why a task cannot be copied; it is then swept in place."""
-
-
-def copy_together(task: TrainingTask, outside: Sequence[Any] | None = None) -> dict[str, Any]:
+def copy_together(
+    task: TrainingTask, outside: Sequence[Any] | None = None
+) -> tuple[dict[str, Any], Shared]:
     """Deep-copy what a sweep changes, with the references between the copies.
 
     Args:
@@ -29,13 +34,15 @@ def copy_together(task: TrainingTask, outside: Sequence[Any] | None = None) -> d
         outside: the objects that its functions use; None calls `outside_of`.
 
     Returns:
-        The copies by name: model, optimizer, other_optimizers, loss_fn, scaler, metric.
+        The copies by name (model, optimizer, other_optimizers, loss_fn, scaler, metric), and what
+        others use too.
 
     Raises:
         NotCopied: a part cannot be copied, or the copy would still refer to the original model, so
             that a sweep of the copy would change it.
     """
-    _refuse_what_leads_back(task, outside_of(task) if outside is None else outside)
+    outside = outside_of(task) if outside is None else outside
+    _refuse_what_leads_back(task, outside)
     memo = _results_kept_on(task.model)
     parts = ("model", "optimizer", "other_optimizers", "loss_fn", "scaler", "metric")
     try:
@@ -50,7 +57,8 @@ def copy_together(task: TrainingTask, outside: Sequence[Any] | None = None) -> d
     except Exception as error:  # a class may raise any error when it is copied
         raise NotCopied(f"it cannot be deep-copied ({type(error).__name__}: {error})") from error
     _refuse_false_copies(task, copies, memo)
-    return copies
+    refuse_other_copies(memo)
+    return copies, shared_by(outside, used_by_loaders(task), memo)
 
 
 def _refuse_false_copies(task: TrainingTask, copies: dict[str, Any], memo: dict[int, Any]) -> None:
@@ -170,7 +178,7 @@ def _refuse_shared_storage(model: nn.Module) -> None:
     """Raise NotCopied if tensors share a storage, since their copies would not."""
     seen: dict[int, int] = {}
     for tensor in _tensors_of(model):
-        for pointer in _pointers(tensor):
+        for pointer in pointers(tensor):
             if seen.setdefault(pointer, id(tensor)) != id(tensor):
                 raise NotCopied("some of its tensors are views of one storage")
 
@@ -192,17 +200,7 @@ def _values(state: Any) -> Iterable[Any]:
 
 
 def _storages(*owners: Any) -> set[int]:
-    return {p for owner in owners for tensor in _tensors_of(owner) for p in _pointers(tensor)}
-
-
-def _pointers(tensor: torch.Tensor) -> list[int]:
-    if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
-        return []
-    try:
-        pointer = tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # sparse tensors have no storage
-        return []
-    return [pointer] if pointer else []
+    return {p for owner in owners for tensor in _tensors_of(owner) for p in pointers(tensor)}
 
 
 def _leads_back(value: Any, own: set[int]) -> bool:

@@ -2,8 +2,9 @@
 
 If model and optimizer can be deep-copied together, the copy is swept and the user's objects stay
 untouched. Otherwise the model itself is swept and restored from a backup: with a custom step,
-hooks, compiled or distributed models, a loss function that uses the model from outside, views of
-one storage, an object in `also=` that shares something with the model, or an explicit `snapshot=`.
+hooks, compiled or distributed models, functions or data that use the model or its state from
+outside, views of one storage, an object in `also=` that shares something with the model, or an
+explicit `snapshot=`.
 In both cases random generators, loaders and the objects of `also=` are restored, too.
 """
 
@@ -23,8 +24,9 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.restore.captured import data_of, has_state, outside_of
+from lrwidget.restore.copy_checks import NotCopied, Shared
 from lrwidget.restore.copy_proof import Proof
-from lrwidget.restore.copying import NotCopied, copy_together
+from lrwidget.restore.copying import copy_together
 from lrwidget.restore.loaders_and_also import restored_loaders_and_also, shared_with_also
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
@@ -107,12 +109,13 @@ def _trained_on(
     put_generators_back = remember_generators()
     try:
         outside = outside_of(task)
-        target = NotCopied(in_place) if in_place else _copy_of(task, outside)
-        if isinstance(target, NotCopied):
-            why, target = str(target), _originals(task)
-            _switch_to_originals(task, outside, backups, target, why)
+        copied = NotCopied(in_place) if in_place else _copy_of(task, outside)
+        if isinstance(copied, NotCopied):
+            target = _originals(task)
+            _switch_to_originals(task, outside, backups, target, str(copied))
         else:
-            _watch_the_originals(task, outside, target, backups)
+            target, shared = copied
+            _watch_the_originals(task, outside, target, shared, backups)
         if seed is not None:
             seed_generators(seed, generators)
         with torch.enable_grad():
@@ -149,7 +152,11 @@ def _switch_to_originals(
 
 
 def _watch_the_originals(
-    task: TrainingTask, outside: list[Any], target: SweepTarget, backups: list[Backup]
+    task: TrainingTask,
+    outside: list[Any],
+    target: SweepTarget,
+    shared: Shared,
+    backups: list[Backup],
 ) -> None:
     """Back up the objects that the sweep of a copy may change, and watch the originals.
 
@@ -163,23 +170,24 @@ def _watch_the_originals(
         [task.model, *objects_of(task.loss_fn, task.metric)],
         "device",
         without={id(p) for p in task.model.parameters()},
-        leave=[*outside, *data],
+        leave=[*outside, *data, *shared.of_data],
     )
     backups.append(kept)
     optimizers = (target.optimizer, *target.other_optimizers)
-    target.proof = Proof(kept, [p for o in optimizers for g in o.param_groups for p in g["params"]])
+    trained = [p for o in optimizers for g in o.param_groups for p in g["params"]]
+    target.proof = Proof(kept, trained, shared)
     # A partial avoids a reference cycle, which would keep the copy until a garbage collection.
     target.begin_in_place = functools.partial(_switch_to_originals, task, outside, backups)
 
 
-def _copy_of(task: TrainingTask, outside: list[Any]) -> SweepTarget | NotCopied:
+def _copy_of(task: TrainingTask, outside: list[Any]) -> tuple[SweepTarget, Shared] | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
     if task.also and (name := shared_with_also(task)):
         return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
     put_back = remember_shared()
     try:
-        copies = copy_together(task, outside)
+        copies, shared = copy_together(task, outside)
     except NotCopied as why_not:
         return why_not
     finally:
@@ -191,7 +199,7 @@ def _copy_of(task: TrainingTask, outside: list[Any]) -> SweepTarget | NotCopied:
         for optimizer in with_inner([copies["optimizer"]]):
             _state_to(optimizer, task.device)
     copies["other_optimizers"] = list(copies["other_optimizers"])
-    return SweepTarget(**copies, ran_on="copy", why="")
+    return SweepTarget(**copies, ran_on="copy", why=""), shared
 
 
 def _state_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
