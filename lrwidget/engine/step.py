@@ -1,10 +1,12 @@
 """One training step of a task."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from lrwidget.data.batches import to_device
 from lrwidget.engine.step_watch import StepWatch
@@ -88,8 +90,11 @@ class TrainingStep:
             or team is not None
         )
         self._scale = 0.0
+        self._own_switches = _own_switches(parts.model)
         if not parts.model.training:
             parts.model.train()
+        elif self._own_switches:
+            self._to_train([(m, m.training) for m in parts.model.modules()], exactly=False)
         self._with_modes = with_modes(trained)
         for optimizer in self._with_modes:
             optimizer.train()
@@ -201,6 +206,18 @@ class TrainingStep:
         if metrics:
             row["metric"] = sum(map(float, metrics)) / len(metrics)
         return row
+
+    def _to_train(self, modes: Sequence[tuple[nn.Module, bool]], *, exactly: bool = True) -> None:
+        """Call `train` if it may do more than set flags; then set all, or only those in eval."""
+        if self._own_switches and modes[0][1]:
+            with suppress(NotImplementedError):  # of an exported program, which has no modes
+                self._model.train()
+        wanted = [(m, training and (exactly or m.training)) for m, training in modes]
+        for module, training in wanted:
+            if module.training != training and module in self._own_switches:
+                module.train(training)
+        for module, training in wanted:
+            module.training = training
 
     def _losses(self, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
         for batch in batches:
@@ -354,6 +371,24 @@ def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tens
     for loss in losses:
         team.exchange()
         yield loss
+
+
+def _own_switches(model: nn.Module) -> list[nn.Module]:
+    """Return the modules whose `train` or `eval` may do more than set flags.
+
+    None if a `train` among them is no switch, which is True by default: it may train the model.
+    """
+    found = []
+    for module in model.modules():
+        usual = type(module).train is nn.Module.train and type(module).eval is nn.Module.eval
+        if not usual or not vars(module).keys().isdisjoint(("train", "eval")):
+            found.append(module)
+    return found if all(_is_switch(module.train) for module in found) else []
+
+
+def _is_switch(train: Any) -> bool:
+    first = next(iter(signature(train).parameters.values()), None) if callable(train) else None
+    return first is not None and (first.default is True or first.kind is first.VAR_POSITIONAL)
 
 
 def _zeroes_as_usual(optimizer: torch.optim.Optimizer) -> bool:
