@@ -20,20 +20,41 @@ def few_samples_doubt(
 
     Args:
         meta: the records' meta: the first row of each pass over the data after the first one
-            (`epochs_begin_at`), and about how many samples one pass has (`samples_in_epoch`).
+            (`epochs_begin_at`), and about how many samples one pass has (`samples_in_epoch`); or
+            how many different samples there are, where they are few whatever a pass is
+            (`different_samples`), and how many one row takes (`samples_in_step`).
         sweep_starts: the first row of each sweep.
         rows: the number of rows of all sweeps.
     """
-    borders, samples = meta.get("epochs_begin_at"), meta.get("samples_in_epoch")
-    if not isinstance(samples, int) or samples >= FEW_SAMPLES:
-        return None
-    if not isinstance(borders, list) or not all(isinstance(row, int) for row in borders):
-        return None
     ends = [*sweep_starts, rows]
-    passes = 1 + max(sum(begin < row < end for row in borders) for begin, end in pairwise(ends))
+    passes, samples = _passes(meta, ends)
+    if passes < MANY_PASSES:
+        passes, samples = _times_read(meta, ends)
     if passes < MANY_PASSES:
         return None
     return (
         f"the sweep passed {passes} times over few samples, about {samples}, which a model may "
         "learn by heart: refine the rate with short trials"
     )
+
+
+def _passes(meta: Mapping[str, Any], ends: Sequence[int]) -> tuple[int, int]:
+    """Return how often the longest sweep passed over how many samples; 0 if they are not few."""
+    borders, samples = meta.get("epochs_begin_at"), meta.get("samples_in_epoch")
+    if not isinstance(samples, int) or samples >= FEW_SAMPLES:
+        return 0, 0
+    if not isinstance(borders, list) or not all(isinstance(row, int) for row in borders):
+        return 0, 0
+    longest = max(sum(begin < row < end for row in borders) for begin, end in pairwise(ends))
+    return 1 + longest, samples
+
+
+def _times_read(meta: Mapping[str, Any], ends: Sequence[int]) -> tuple[int, int]:
+    """Return how often the longest sweep read how many different samples; 0 if not few."""
+    samples, in_step = meta.get("different_samples"), meta.get("samples_in_step")
+    if not isinstance(samples, int) or not 0 < samples < FEW_SAMPLES:
+        return 0, 0
+    if not isinstance(in_step, int | float) or not 0 < in_step < 1e9:
+        return 0, 0
+    longest = max(end - begin for begin, end in pairwise(ends))
+    return int(longest * in_step / samples), samples

@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from lrwidget.curve.few_samples import FEW_SAMPLES
 from lrwidget.curve.stop_rule import DivergenceRule
 from lrwidget.data.batches import BatchSource, Exhausted
 from lrwidget.data.by_index import chosen, of_indices, pool_of
+from lrwidget.data.distinct import RowCount, few_samples_of
+from lrwidget.data.equal_samples import Watch
 from lrwidget.data.passed_over import in_fixed_order
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.ladder import Ladder
@@ -111,10 +114,12 @@ def train_at(
     team: Team | None,
     val_data: Any = None,
     last: int | None = None,
+    watch: Watch | None = None,
 ) -> Generator[None, None, StopReason]:
     """Train one step at each of `rates`, and measure on `val_data`; return the stop reason.
 
-    Before step `last`, counted from 0, it is measured whatever `val_every` of the task says.
+    Before step `last`, counted from 0, it is measured whatever `val_every` of the task says. The
+    batches that are trained on are shown to `watch`.
     """
     if team is not None:
         team.begin()  # no rank may wait in a collective for one that could not begin
@@ -122,11 +127,15 @@ def train_at(
     reader = reader_for(task.device if team is None else torch.device("cpu"))
     recorder = _RowRecorder(records, stop_at_divergence)
     ranks = 1 if team is None else team.size
+    count = RowCount(FEW_SAMPLES, task.data) if not task.reads_itself else None
 
     def begin_epoch(batches_before: int) -> None:
         recorder.mark_epoch()
+        in_pass = None if count is None else count.end_pass()
         if size := task.batch_size:
-            records.meta.setdefault("samples_in_epoch", batches_before * size * ranks)
+            in_pass = batches_before * size
+        if in_pass is not None:
+            records.meta.setdefault("samples_in_epoch", in_pass * ranks)
 
     source = BatchSource(task.data, on_epoch=begin_epoch)
     try:
@@ -144,6 +153,10 @@ def train_at(
                 batches = [next(source) for _ in range(task.accumulate)]
                 if team is not None and (stop := team.exchange()):
                     return StopReason(stop)
+                if count is not None and count.counts:
+                    count.read(batches)
+                if watch is not None:
+                    watch.read(batches)
                 # Set before each call: a custom step that accumulates may contain a scheduler.
                 step.set_rate(lr)
                 loss = step(batches)
@@ -183,6 +196,8 @@ def train_at(
         step.close()
         source.close()
         recorder.drop_later_epochs()
+        if watch is None:
+            _note_few_samples(task, records, count, ranks)
 
 
 class _RowRecorder:
@@ -212,6 +227,21 @@ class _RowRecorder:
 
     def mark_skip(self, lr: float) -> None:
         self._records.meta.setdefault("skipped_by_scaler", []).append([self.step, lr])
+
+
+def _note_few_samples(
+    task: TrainingTask, records: RecordsTable, count: RowCount | None, ranks: int
+) -> None:
+    """Note how many different samples were read where they are few, whatever a pass is."""
+    different = few_samples_of(task.read_from, FEW_SAMPLES)
+    in_batch: float | None = task.batch_size
+    if count is not None and count.different:
+        in_batch = in_batch or count.in_batch
+        if different is None and count.different < FEW_SAMPLES:
+            different = count.different * ranks
+    if different and in_batch:
+        in_step = in_batch * task.accumulate * ranks
+        records.meta.update(different_samples=different, samples_in_step=in_step)
 
 
 def _reason_after_skips(lr: float, losses: list[torch.Tensor]) -> StopReason:

@@ -41,6 +41,18 @@ def test_each_sweep_begins_anew_and_the_longest_counts() -> None:
     assert "passed 5 times" in why
 
 
+def test_few_different_samples_are_a_doubt_whatever_a_pass_is() -> None:
+    meta = {"samples_in_epoch": 6400, "different_samples": 64, "samples_in_step": 32.0}
+    why = few_samples_doubt(meta, [0, 5], 13)
+    assert why is not None
+    assert "passed 4 times over few samples, about 64," in why
+    assert few_samples_doubt(meta, [0, 5], 12) is None
+    assert few_samples_doubt(meta | {"different_samples": FEW_SAMPLES}, [0], 999) is None
+    for bad in (None, "32", 0, -1.0, float("nan"), float("inf"), [32]):
+        assert few_samples_doubt(meta | {"samples_in_step": bad}, [0], 99) is None
+        assert few_samples_doubt(meta | {"different_samples": bad}, [0], 99) is None
+
+
 @pytest.mark.parametrize("borders", [None, 7, "40", [40.5] * 9, [None] * 9, {"40": 1}])
 @pytest.mark.parametrize("samples", [None, "96", 96.0, [96], 96])
 def test_a_file_may_hold_anything(borders: Any, samples: Any) -> None:
