@@ -195,10 +195,9 @@ class TrainingStep:
         finally:
             for optimizer in self._with_modes:
                 optimizer.train()
+            self._to_train(modes)
             for parameter, value in held:
                 parameter.data.copy_(value)
-            for module, training in modes:
-                module.training = training
             if self._team is not None:
                 reshard(self._model)
         # Read after the last batch, so that an accelerator is synchronized once, not per batch.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrwidget import TrainingTask, lr_find
+from lrwidget import TrainingTask, lr_find, refine
 from tests.restore.fingerprint import differences, fingerprint
 from tests.tasks import blobs, network
 
@@ -135,3 +135,130 @@ def test_a_method_train_that_trains_is_not_called() -> None:
     assert len(swept(plain)) == 12
     assert len(swept(Fits(*network()))) == 12
     assert len(swept(nn.Sequential(Fits(*network())))) == 12
+
+
+class Merging(nn.Linear):
+    """A low-rank layer that merges its product into the weight in eval mode."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.a = nn.Parameter(torch.randn(4, inputs) * 0.1)
+        self.b = nn.Parameter(torch.randn(outputs, 4) * 0.1)
+        self.weight.requires_grad = False
+        self.merged = False
+
+    def train(self, mode: bool = True) -> "Merging":
+        super().train(mode)
+        if mode == self.merged:
+            product = self.b @ self.a
+            self.weight.data += -product if mode else product
+            self.merged = not mode
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output = super().forward(x)
+        return output if self.merged else output + x @ self.a.T @ self.b.T
+
+
+class Averaged(nn.Sequential):
+    """Has averaged weights in eval mode: put in by `eval`, taken out by `train`."""
+
+    mean: Any = None
+    kept: Any = None
+
+    def eval(self) -> "Averaged":
+        if self.training and self.mean is not None:
+            self.kept = [p.detach().clone() for p in self.parameters()]
+            self._put_in(self.mean)
+        return super().train(mode=False)
+
+    def train(self, mode: bool = True) -> "Averaged":
+        if mode and self.kept is not None:
+            self._put_in(self.kept)
+            self.kept = None
+        return super().train(mode)
+
+    def _put_in(self, values: Any) -> None:
+        for parameter, value in zip(self.parameters(), values, strict=True):
+            parameter.data.copy_(value)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            now = [p.detach().clone() for p in self.parameters()]
+            old = self.mean or now
+            self.mean = [0.9 * a + 0.1 * b for a, b in zip(old, now, strict=True)]
+        return super().forward(x)
+
+
+def merging() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Sequential(Merging(8, 16)), nn.ReLU(), Merging(16, 4))
+
+
+def averaged() -> nn.Module:
+    return Averaged(*network())
+
+
+def part_averaged() -> nn.Module:
+    layers = list(network())
+    return nn.Sequential(Averaged(*layers[:1]), *layers[1:])
+
+
+def merging_on_the_object() -> nn.Module:
+    model = network()
+    own: dict[str, Any] = {"merged": False}
+    extra = torch.full_like(model[0].weight, 0.05)
+
+    def train(mode: bool = True) -> nn.Module:
+        nn.Module.train(model, mode)
+        if mode == own["merged"]:
+            model[0].weight.data += -extra if mode else extra
+            own["merged"] = not mode
+        return model
+
+    model.train = train  # type: ignore[method-assign]
+    return model
+
+
+@PLACES
+@pytest.mark.parametrize("make", [merging, averaged, part_averaged, merging_on_the_object])
+def test_after_validation_it_goes_back_by_train(
+    make: Callable[[], nn.Module], snapshot: Any
+) -> None:
+    records = swept(make(), snapshot=snapshot, val_data=batches()[:1], val_every=3)
+    assert list(records.loss) == looped(make(), records.lr, validate=3)
+
+
+def test_what_was_in_eval_mode_is_so_after_validation_too() -> None:
+    states: list[tuple[bool, bool]] = []
+
+    class Watched(Merging):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if torch.is_grad_enabled():
+                states.append((self.training, self.merged))
+            return super().forward(x)
+
+    model = nn.Sequential(nn.Linear(8, 8), Watched(8, 4))
+    model[1].eval()
+    swept(model, val_data=batches()[:1], val_every=3)
+    assert states == [(False, True)] * 12
+
+
+@pytest.mark.parametrize("make", [merging, averaged, part_averaged])
+def test_trials_go_on_from_what_was_trained(make: Callable[[], nn.Module]) -> None:
+    model = make()
+    swapped: list[bool] = []
+
+    def watch(module: nn.Module, _: Any) -> None:
+        parts = [m for m in module.modules() if isinstance(m, Merging | Averaged)]
+        if module.training:
+            swapped.extend(bool(vars(m).get("merged") or vars(m).get("kept")) for m in parts)
+
+    model.register_forward_pre_hook(watch)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    before = fingerprint(model=model, optimizer=optimizer)
+    result = refine(TrainingTask(model, optimizer, LOSS, batches()), budget=400)
+    assert len(result.trials) >= 3
+    assert swapped
+    assert not any(swapped)
+    assert not differences(before, fingerprint(model=model, optimizer=optimizer))
