@@ -42,6 +42,7 @@ from numpy.typing import ArrayLike
 
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
 from lrwidget.curve.normalize import Array, broke_off, read_sweeps
+from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
 
 # A fall of less than one standard deviation of a batch is noise, and one of more than three is not.
 # A fall of less than 3.5 standard errors is noise too: one in twenty curves of pure noise has that.
@@ -143,7 +144,8 @@ def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
     marks = find_landmarks(decades, losses)
     rate, share = place_rate(marks)
     spread = _spread(decades, losses) if len(losses) > 1 else None
-    doubts = _doubts(marks, decades, losses, share, spread)
+    sudden = "" if share == 1 and _exploded(marks) else _sudden(lr, loss)
+    doubts = _doubts(marks, decades, losses, share, spread, sudden=sudden)
     fell = share > 0
     explodes = marks.half_lost if fell else marks.climbs
     if rate is not None and rate < marks.first:
@@ -152,7 +154,7 @@ def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
         doubts = ["it does so from the first steps on: lower start_lr"]
     return Suggestion(
         lr=None if rate is None else 10**rate,
-        reason="; ".join([_story(marks, rate, share), *doubts]),
+        reason="; ".join([_story(marks, rate, share, sudden), *doubts]),
         confidence="low" if rate is None or doubts else "high",
         falls_at=10**marks.begun if fell else None,
         minimum=10**marks.minimum if fell else None,
@@ -205,8 +207,29 @@ def _steps(decades: Array) -> int:
     return max(2 * LEAST_STEPS, math.ceil(2 * STEPS_PER_DECADE * span))
 
 
+def _sudden(lr: ArrayLike, loss: ArrayLike) -> str:
+    """Return the doubt about a sweep that ended with a loss that was not finite; "" for others."""
+    end = sudden_end(lr, loss)
+    if end is None:
+        return ""
+    return (
+        f"the loss was not finite at step {end[0]}, rate {_text(math.log10(end[1]))}, though the "
+        f"losses before it did not climb: {CAUSE}; {REMEDY}"
+    )
+
+
+def _exploded(marks: Landmarks) -> bool:
+    return marks.half_lost is not None or marks.climbs is not None
+
+
 def _doubts(
-    marks: Landmarks, decades: Array, losses: Array, share: float, spread: float | None
+    marks: Landmarks,
+    decades: Array,
+    losses: Array,
+    share: float,
+    spread: float | None,
+    *,
+    sudden: str,
 ) -> list[str]:
     """Return the reasons to doubt the suggestion, each with a remedy."""
     doubts = []
@@ -219,7 +242,9 @@ def _doubts(
             "it fell by less than half, as where a model hardly learns, or learns its data by "
             "heart: refine the rate with short trials"
         )
-    if share > 0 and marks.half_lost is None and marks.climbs is None:
+    if sudden:
+        doubts.append(sudden)
+    elif share > 0 and not _exploded(marks):
         doubts.append("it never exploded, so a higher rate may be better: raise end_lr")
     if share == 0 and marks.climbs is not None:
         doubts.append("a sweep with more steps may show a fall")
@@ -235,13 +260,13 @@ def _lowest_level(losses: Array) -> float:
     return min(levels, default=0.0)
 
 
-def _story(marks: Landmarks, rate: float | None, share: float) -> str:
+def _story(marks: Landmarks, rate: float | None, share: float, sudden: str) -> str:
     """Return a description of the curve and of the place of the rate in it."""
     if share == 0:
         if marks.climbs is None:
             return (
-                f"loss neither fell nor climbed by more than its noise up to {_text(marks.last)}: "
-                "raise end_lr"
+                f"loss neither fell nor climbed by more than its noise up to {_text(marks.last)}"
+                f"{'' if sudden else ': raise end_lr'}"
             )
         story = f"loss never fell by more than its noise; it climbs from {_text(marks.climbs)}"
         if rate is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
 from lrwidget.curve.suggest import LEAST_STEPS
 
 
@@ -28,9 +29,14 @@ def ended_early(
         return None
     went = f"{len(lr)} of {asked} steps"
     where = f" at {lr[-1]:.2g}" if len(lr) else ""
+    if len(lr) == 1:
+        mend = f"no step had been taken yet, so the rate is not the cause: {REMEDY}"
+    elif sudden_end(lr, loss):
+        mend = f"the losses before it did not climb, so {CAUSE}; {REMEDY}"
+    else:
+        mend = "lower start_lr, or look at what the model returns for such a batch"
     return {
-        "non-finite": f"the loss was not finite{where}, after {went}: lower start_lr, or look at "
-        "what the model returns for such a batch",
+        "non-finite": f"the loss was not finite{where}, after {went}: {mend}",
         "diverged": f"the loss diverged{where}, after {went}: lower start_lr",
         "exhausted": f"the data ended after {went}: give data that can be read again, such as a "
         "DataLoader or a list",

@@ -1,0 +1,76 @@
+"""Sweeps that end with a loss that is not finite: of the data, or of the rate."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from lrwidget import lr_find
+from lrwidget.curve.not_finite import sudden_end
+from lrwidget.curve.suggest import suggest
+from tests.curve.curves import ladder, range_test
+
+Floats = NDArray[np.float64]
+
+lr: Floats = ladder()  # type: ignore[no-untyped-call]
+falling: Floats = range_test(lr)  # type: ignore[no-untyped-call]
+flat: Floats = range_test(lr, fall=0.0, climb=1.0)  # type: ignore[no-untyped-call]
+LIKELIER = "is a likelier cause than the rate"
+
+
+def ended(loss: Floats, steps: int, value: float = np.nan) -> tuple[Floats, Floats]:
+    """Return a curve whose last loss is not finite."""
+    return lr[:steps], np.r_[loss[: steps - 1], value]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_flat_loss_that_is_suddenly_not_finite_is_laid_to_the_batch(
+    seed: int, value: float
+) -> None:
+    noise = np.random.default_rng(seed).normal(2.3, 0.05, 30)
+    s = suggest(*ended(noise, 30, value))
+    assert "the loss was not finite at step 30, rate 1.3e-4, though" in s.reason
+    assert LIKELIER in s.reason
+    assert "raise end_lr" not in s.reason
+    assert s.confidence == "low"
+
+
+def test_so_is_one_that_fell() -> None:
+    s = suggest(*ended(falling, int(np.argmin(falling))))
+    assert s.lr is not None
+    assert LIKELIER in s.reason
+    assert "raise end_lr" not in s.reason
+
+
+@pytest.mark.parametrize("loss", [falling, flat])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_climbed_before_exploded_by_its_rate(loss: Floats, value: float) -> None:
+    assert LIKELIER not in suggest(*ended(loss, len(lr), value)).reason
+
+
+def test_of_several_sweeps_the_longest_tells() -> None:
+    _, one = ended(flat, 30)
+    other = np.r_[flat[:12], np.full(18, np.nan)]
+    assert sudden_end(lr[:30], [other, one]) == (30, lr[29])
+    assert sudden_end(lr[:30], [other, flat[:30]]) is None
+    assert sudden_end(lr[:30], np.r_[flat[:28], np.nan, np.nan]) is None  # steps not taken
+    assert sudden_end([], []) is None
+
+
+def reason(bad_batch: int) -> str:
+    x, y = torch.randn(640, 3), torch.arange(640) % 2
+    y[32 * bad_batch : 32 * bad_batch + 32] = -100  # as where all of a batch is padding
+    loader = DataLoader(TensorDataset(x, y), 32)
+    found = lr_find(nn.Linear(3, 2), torch.optim.SGD, nn.CrossEntropyLoss(), loader, steps=60)
+    return found.suggestion.reason
+
+
+def test_a_batch_without_a_target_is_named_in_a_sweep() -> None:
+    assert "not finite at step 16, rate" in reason(15)
+    assert LIKELIER in reason(15)
+    few = reason(4)
+    assert "after 5 of 60 steps: the losses before it did not climb, so a sample" in few
+    assert "no step had been taken yet, so the rate is not the cause" in reason(0)
