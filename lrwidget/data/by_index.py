@@ -13,7 +13,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import end_workers
 from lrwidget.data.reading import IndexedLoader
-from lrwidget.data.without import all_of, as_key, base_of, innermost
+from lrwidget.data.without import all_of, as_key, base_of, batching_of, innermost
 
 # Upper limit of the indices that are read from a user's own sampler, which may be endless.
 MOST_INDICES = 1_000_000
@@ -92,14 +92,14 @@ def of_indices(loader: Any, indices: Sequence[Any]) -> Any:
     if loader.num_workers and loader.worker_init_fn is not None:
         here = {"num_workers": 1, "persistent_workers": False}
     vars(made).update(left, _iterator=None, **here)
-    if loader.batch_sampler is None:
+    if batching_of(loader) is None:
         vars(made)["sampler"] = list(indices)
     else:
         # A last batch of a single sample would weigh as much as a whole one.
         count = -(-len(indices) // _size_of(loader))
         borders = [part * len(indices) // count for part in range(count + 1)]
         parts = [list(indices[a:b]) for a, b in pairwise(borders)]
-        vars(made)["batch_sampler"] = parts
+        vars(made)["sampler" if loader.batch_sampler is None else "batch_sampler"] = parts
     return made
 
 
@@ -108,7 +108,7 @@ def whole_batches(loader: Any, wanted: int, count: int, most: int | None) -> int
 
     Where the last batch is dropped, all batches have the same size, which model or loss may need.
     """
-    sampler = getattr(loader, "batch_sampler", None)
+    sampler = batching_of(loader) if isinstance(loader, DataLoader) else None
     if sampler is None or not getattr(sampler, "drop_last", False):
         return wanted
     size = _size_of(loader)
@@ -122,11 +122,12 @@ def _size_of(loader: Any) -> int:
     """Return the samples of a batch."""
     if loader.batch_size is not None:
         return int(loader.batch_size)
-    size = getattr(loader.batch_sampler, "batch_size", None)
+    batches = batching_of(loader)
+    size = getattr(batches, "batch_size", None)
     if isinstance(size, int) and size > 0:
         return size
     with unmoved():
-        return max(1, len(next(iter(loader.batch_sampler), [])) or 32)
+        return max(1, len(next(iter(batches), [])) or 32)
 
 
 def without_own_iterator(loader: Any) -> Any:

@@ -31,7 +31,7 @@ from lrwidget.data.passed_over import (
     read_batches,
     rows_of,
 )
-from lrwidget.data.without import base_of, innermost, samplers_without
+from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
 
 SHARE = 0.2
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.
@@ -221,7 +221,7 @@ def spread(loader: Any, most: int) -> tuple[str, Any]:
     if own is not None:
         return own, loader
     pool = pool_of(loader)
-    if pool is not None and len(pool) > most and base_of(loader).batch_sampler is not None:
+    if pool is not None and len(pool) > most and batching_of(base_of(loader)) is not None:
         part = chosen(pool, most)
         words = f"{most} of {len(pool)} samples of {{}}, chosen at random"
         return words, of_indices(without_own_iterator(base_of(loader)), part)
@@ -263,7 +263,8 @@ def _by_index(
         wanted = max(1, int(share * len(different)))
         most = None
         if capped:
-            single = getattr(inner, "batch_sampler", inner) is None  # each index may be a batch
+            # Each index may be a batch.
+            single = isinstance(inner, DataLoader) and batching_of(inner) is None
             most = MOST_BATCHES if single else MOST
             few = 0 if single else min(FEW, len(different) // 3)
             wanted = min(max(wanted, few), most)

@@ -18,6 +18,8 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from lrwidget.backup.rng import unmoved
+
 
 def base_of(loader: Any) -> Any:
     """Return the loader that has the data set: Accelerate's loaders wrap another."""
@@ -25,10 +27,29 @@ def base_of(loader: Any) -> Any:
     return held.get("base_dataloader", loader)
 
 
+def batching_of(loader: Any) -> Any:
+    """Return what gives the batches of indices of a DataLoader; None if it reads single ones.
+
+    With `batch_size=None` a sampler, too, may give a list at a time, which the data set then reads.
+    """
+    if loader.batch_sampler is not None or loader.batch_size is not None:
+        return loader.batch_sampler
+    return loader.sampler if _gives_lists(loader.sampler) else None
+
+
+def _gives_lists(sampler: Any) -> bool:
+    if isinstance(sampler, BatchSampler | RandomSampler | SequentialSampler):
+        return isinstance(sampler, BatchSampler)
+    with unmoved():
+        first = next(iter(sampler), None)
+    return isinstance(first, list) or getattr(first, "ndim", 0) == 1
+
+
 def innermost(loader: Any) -> tuple[Any, bool]:
     """Return the sampler that gives the indices of a DataLoader, and whether it gives batches."""
-    own = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    in_batches = loader.batch_sampler is not None
+    own = batching_of(loader)
+    in_batches = own is not None
+    own = own if in_batches else loader.sampler
     while True:
         if type(own) is BatchSampler:
             own, in_batches = own.sampler, False
@@ -54,7 +75,9 @@ def samplers_without(loader: Any, held: frozenset[Any], pool: Sequence[Any]) -> 
         pool: all indices of the loader.
     """
     if loader.batch_sampler is None:
-        return {"sampler": _sampler_without(loader.sampler, held, pool)}
+        in_lists = batching_of(loader) is not None
+        without = _batches_without if in_lists else _sampler_without
+        return {"sampler": without(loader.sampler, held, pool)}
     return {"batch_sampler": _batches_without(loader.batch_sampler, held, pool)}
 
 
