@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from lrwidget.task.ended_iterator import ended_in_words
+
 THREAD = (
     "This may come of the thread: the widget trains in a background thread, where a connection, an "
     "event loop, a signal handler or a threading.local of another thread does not work; "
@@ -46,7 +48,13 @@ THREAD_QUERIES = (threading.current_thread, threading.get_ident, threading.get_n
 
 
 def note_ending(error: BaseException, what: str, records: Any, rows: int) -> None:
-    """Note the number of rows and the restored model on an exception; attach the records."""
+    """Note the number of rows and the restored model on an exception; attach the records.
+
+    A StopIteration of the user's code, which Python lays to a generator of the sweep, is named.
+    """
+    cause = error.__cause__
+    if isinstance(cause, StopIteration) and str(error) == "generator raised StopIteration":
+        error.args = (ended_in_words(cause, "step"),)
     attach(
         error,
         f"{what} ended after {rows} steps; the model is as it was before, and the rows are in this "

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.data.structure import TARGET_NAMES, describe, is_text, named_fields
+from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.mends import Mend, mend
 from lrwidget.task.own_step import comparing_step, first_tensor
 from lrwidget.task.signatures import takes
@@ -90,6 +91,8 @@ def compared(
         listed = isinstance(outputs, (tuple, list)) and len(outputs) == count
         if listed and all(isinstance(output, torch.Tensor) for output in outputs):
             return tuple(outputs), (rest[0] if rest else None), loss_fn(*outputs, *rest)
+    except StopIteration as error:
+        raise ended_iterator(error, "the model or the loss") from error
     except Exception as error:
         known = mend(model, loss_fn, batch)
         error.add_note(Mend(known) if known else comparison.note(batch, outputs, rest))

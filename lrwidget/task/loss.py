@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.data.structure import TARGET_NAMES, describe, is_text
 from lrwidget.task.comparing import Comparison, compared, outputs_compared
+from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.mends import Mend, mend
 from lrwidget.task.own_step import suggested_step
 from lrwidget.task.signatures import Takes, takes
@@ -52,6 +53,8 @@ def outputs_and_loss(
         inputs = _whole(model, batch)
         try:
             output = _call(model, inputs)
+        except StopIteration as error:
+            raise ended_iterator(error, "the model") from error
         except Exception as error:
             _note(error, model, None, batch)
             raise
@@ -74,6 +77,8 @@ def outputs_and_loss(
         single = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
         if isinstance(single, torch.Tensor) and getattr(output, "shape", None) == single.shape:
             return output, single, loss_fn(output, single)
+    except StopIteration as error:
+        raise ended_iterator(error, "the model or the loss") from error
     except Exception as error:
         _note(error, model, loss_fn, batch, output)
         raise

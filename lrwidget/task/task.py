@@ -48,8 +48,8 @@ class TrainingTask:
         model: the module to train.
         optimizer: an optimizer over the model's parameters, or a class or factory that is called
             with the trainable parameters (and `lr=` where it takes one).
-        loss_fn: `loss_fn(output, target)`, or None if the model returns its own loss. For a loss that
-            compares outputs, such as TripletMarginLoss, the model is applied to each input.
+        loss_fn: `loss_fn(output, target)`, or None if the model returns its own loss. For a loss
+            that compares outputs, such as TripletMarginLoss, the model is applied to each input.
         data: a DataLoader, a data set (of torch, Hugging Face or any that indexes like one),
             samples in a list, `(X, y)`, or any iterable of batches; read again when it ends. NumPy
             arrays in `(X, y)` become tensors: floats in torch's default precision, classes int64.
@@ -211,6 +211,12 @@ class TrainingTask:
     # Further objects that training changes, which neither model nor optimizers hold; of some tasks
     # only in a session.
     trained_beside: Sequence[Any] = ()
+
+    # Returns the loss on all of some held-out batches, where a framework measures them together.
+    evaluate_all: Callable[[Sequence[Any]], Any] | None = None
+
+    # What `evaluate_all` has taken for the loss, in words that follow those of the data.
+    judged_by = ""
 
     # What a user can do if nothing tells the loss on held-out data.
     tells_loss_if = "describe it as a TrainingTask(model, optimizer, loss_fn, loader)"

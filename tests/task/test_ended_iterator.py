@@ -1,0 +1,108 @@
+"""An iterator of the user's that ends within a sweep."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import LRFinderWidget, TrainingTask, check_lrs, lr_find, refine
+
+x, y = torch.randn(64, 3), torch.arange(64) % 2
+DATA = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 64, 8)]
+ce = nn.CrossEntropyLoss()
+
+
+class Reads(nn.Module):
+    """A model that reads an iterator of its own, of five items."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.more = iter(list(range(5)))
+
+    def forward(self, values: Any) -> Any:
+        next(self.more)
+        return self.layer(values)
+
+
+def own_step(*, whole: bool = False, accumulate: int = 1) -> TrainingTask:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    unlabelled = iter(DATA[:5])
+
+    def step(batch: Any) -> Any:
+        extra, _ = next(unlabelled)
+        loss = ce(model(batch[0]), batch[1]) + 0 * model(extra).sum()
+        if whole:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss
+
+    return TrainingTask(model, optimizer, data=DATA, step=step, accumulate=accumulate)
+
+
+def reading_loss() -> Any:
+    weights = iter([1.0] * 5)
+    return lambda output, target: next(weights) * ce(output, target)
+
+
+def with_loss(loss_fn: Any) -> TrainingTask:
+    return TrainingTask(nn.Linear(3, 2), torch.optim.SGD, loss_fn, DATA)
+
+
+def of_model(**options: Any) -> TrainingTask:
+    return TrainingTask(Reads(), torch.optim.SGD, ce, DATA, **options)
+
+
+def triplets() -> TrainingTask:
+    data = [(x[:8], x[8:16], x[16:24])] * 8
+    return TrainingTask(Reads(), torch.optim.SGD, nn.TripletMarginLoss(), data)
+
+
+TASKS: dict[str, Any] = {
+    "step": (own_step, "own_step.<locals>.step (test_ended_iterator.py, line"),
+    "whole step": (lambda: own_step(whole=True), "own_step.<locals>.step ("),
+    "accumulated": (lambda: own_step(accumulate=2), "own_step.<locals>.step ("),
+    "model": (of_model, "Reads.forward (test_ended_iterator.py, line"),
+    "accumulated model": (lambda: of_model(accumulate=2), "Reads.forward ("),
+    "loss": (lambda: with_loss(reading_loss()), "reading_loss.<locals>.<lambda> ("),
+    "triplets": (triplets, "Reads.forward ("),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_it_is_named_with_the_function_that_reads_it(name: str) -> None:
+    make, words = TASKS[name]
+    with pytest.raises(RuntimeError) as caught:
+        lr_find(make(), progress=False)
+    assert str(caught.value).startswith(words)
+    assert "raised StopIteration: an iterator that it reads with next() has ended" in (
+        str(caught.value)
+    )
+    assert isinstance(caught.value.__cause__, StopIteration)
+    assert caught.value.records.stop_reason == "failed"  # type: ignore[attr-defined]
+
+
+def test_also_where_a_model_makes_its_own_loss_and_in_checks_and_trials() -> None:
+    class OwnLoss(Reads):
+        def forward(self, values: Any, target: Any) -> Any:  # type: ignore[override]
+            return ce(super().forward(values), target)
+
+    with pytest.raises(RuntimeError, match=r"Reads.forward \(.*raised StopIteration"):
+        lr_find(OwnLoss(), torch.optim.SGD, None, DATA, progress=False)
+    with pytest.raises(RuntimeError, match=r"Reads.forward \(.*raised StopIteration"):
+        check_lrs(of_model(), [0.1, 0.2], steps=20)
+    records = lr_find(nn.Linear(3, 2), torch.optim.SGD, ce, DATA, progress=False)
+    with pytest.raises(RuntimeError, match=r"Reads.forward \(.*raised StopIteration"):
+        refine(of_model(), records, budget=300)
+
+
+def test_the_widget_shows_it() -> None:
+    w = LRFinderWidget(own_step())
+    w.start()
+    with pytest.raises(RuntimeError, match="raised StopIteration: an iterator"):
+        w.wait(60)
+    assert "step (test_ended_iterator.py" in (w.error or "")
+    w.close()
