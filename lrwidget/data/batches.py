@@ -301,7 +301,7 @@ def to_device(value: Any, device: torch.device) -> Any:
     """Return `value` with every tensor in it moved to `device`.
 
     Tensors are found in nested tuples, lists, mappings and dataclasses; objects with a method `to`
-    are moved with it; any other object is returned unchanged.
+    are moved with it, also in place; any other object is returned unchanged.
     """
     if isinstance(value, torch.Tensor):
         return value if value.device == device else value.to(device, non_blocking=True)
@@ -310,10 +310,11 @@ def to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, (str, bytes, int, float)) or value is None:
         return value
     if callable(getattr(value, "to", None)):  # before tuples: a PackedSequence is one
-        return value.to(device)
+        moved = value.to(device)
+        return value if moved is None else moved  # some move themselves and return nothing
     if isinstance(value, tuple):
-        moved = [to_device(item, device) for item in value]
-        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
+        items = [to_device(item, device) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, list):
         return [to_device(item, device) for item in value]
     if isinstance(value, Mapping):

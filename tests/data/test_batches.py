@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import DataLoader, IterableDataset
 
+from lrwidget import TrainingTask, lr_find
 from lrwidget.data.batches import BatchSource, Exhausted, as_loader, loader_generators, to_device
 from tests.tasks import blobs
 
@@ -145,6 +146,27 @@ def test_an_object_that_can_move_itself_does() -> None:
     moved = to_device(packed, torch.device("cpu"))
     assert isinstance(moved, PackedSequence)
     assert torch.equal(moved.data, packed.data)
+
+
+class InPlace:
+    """A batch that moves its own tensors."""
+
+    def __init__(self) -> None:
+        self.x, self.y = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+
+    def to(self, device: Any) -> None:
+        self.x, self.y = self.x.to(device), self.y.to(device)
+
+
+def test_an_object_that_moves_itself_in_place_is_kept() -> None:
+    batch = InPlace()
+    pair = to_device([batch, 1], torch.device("meta"))
+    assert pair[0] is batch
+    assert batch.x.device.type == batch.y.device.type == "meta"
+    model = torch.nn.Linear(3, 2)
+    step = lambda b: torch.nn.functional.cross_entropy(model(b.x), b.y)  # noqa: E731
+    task = TrainingTask(model, torch.optim.SGD, data=[InPlace() for _ in range(4)], step=step)
+    assert len(lr_find(task, steps=8, progress=False)) == 8
 
 
 def test_a_tensor_on_its_device_is_not_copied() -> None:
