@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.data.batches import to_device
+from lrwidget.data.structure import Unharmed
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
 from lrwidget.process_group.processes import reshard
@@ -90,6 +91,7 @@ class TrainingStep:
             or team is not None
         )
         self._scale = 0.0
+        self._unharmed = Unharmed()
         self._own_switches = _own_switches(parts.model)
         if not parts.model.training:
             parts.model.train()
@@ -173,7 +175,7 @@ class TrainingStep:
             for optimizer in self._with_modes:
                 optimizer.eval()
             with torch.no_grad(), self._autocast():
-                for given in batches:
+                for given in self._unharmed(batches):
                     batch = to_device(given, self._device)
                     if self._task.evaluate is not None:
                         losses.append(recorded_loss(self._task.evaluate(batch), "evaluate"))
