@@ -88,10 +88,14 @@ def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - the signature of `__
     return self
 
 
-def modules_of_class(kind: type) -> Iterator[nn.Module]:
-    """Yield the `nn.Module`s among the attributes of a class and its bases."""
+def state_of_class(kind: type) -> Iterator[Any]:
+    """Yield the modules, tensors, arrays and generators in the attributes of a class and its bases,
+    which all objects of the class share."""
     for base in kind.__mro__:
-        yield from (held for held in vars(base).values() if isinstance(held, nn.Module))
+        if is_from_a_library(base.__module__):
+            continue
+        for held in list(vars(base).values()):
+            yield from (value for value in (held, *items(held, MAX_ITEMS)) if is_a(value, _STATE))
 
 
 def is_active_type(kind: type) -> bool:
@@ -196,7 +200,7 @@ def _named_in(space: Any, attributes: Iterable[str]) -> Iterator[Any]:
     """Yield what a function reads from a user's class or module: `Config.crit`, `losses.centre`."""
     if isinstance(space, type):
         if not is_from_a_library(space.__module__):
-            yield from modules_of_class(space)
+            yield from state_of_class(space)
     elif isinstance(space, types.ModuleType) and not is_from_a_library(space.__name__):
         for name in attributes:
             if name in vars(space):
@@ -321,7 +325,7 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
         yield weakref.ref.__call__(value)
     elif is_plain(type(value)):
         yield from (attributes(value) or {}).values()
-        yield from modules_of_class(type(value))
+        yield from state_of_class(type(value))
         for slot in slots(type(value)):
             try:
                 yield slot.__get__(value)

@@ -11,6 +11,7 @@ from torch import nn
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
+from lrwidget.backup.rng import is_generator
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
@@ -19,8 +20,8 @@ def outside_of(task: TrainingTask) -> list[Any]:
     """Return what the functions of loss, metric, model and optimizers use from outside.
 
     These are the objects in closures, defaults, partials, bound methods and used globals, and what
-    those refer to, nearest first. The step of a task is left out: it may use anything, and
-    `TrainingTask` documents what of it is restored.
+    those refer to, nearest first. Of the step of a task only the modules are taken that it trains:
+    it may use anything, and `TrainingTask` documents what of it is restored.
     """
     held: list[Any] = [task.loss_fn, task.metric]
     modules = list(task.model.modules())
@@ -35,12 +36,42 @@ def outside_of(task: TrainingTask) -> list[Any]:
     functions = walk.functions_in(held)
     parts = (*modules, *optimizers, task.loss_fn, task.metric)
     functions += methods_of({type(value) for value in parts})
-    of_classes = [
-        held for part in (task.loss_fn, task.metric) for held in walk.modules_of_class(type(part))
-    ]
+    of_classes = [held for kind in set(map(type, parts)) for held in walk.state_of_class(kind)]
     data = set(map(id, data_of(task)))
     used = walk.used_by(*functions, containers=True)
-    return [*of_classes, *(value for value in used if id(value) not in data)]
+    found = [*of_classes, *used, *_modules_of_step(task)]
+    return [value for value in found if id(value) not in data]
+
+
+def _modules_of_step(task: TrainingTask) -> list[nn.Module]:
+    """Return the modules with trained parameters that only the task's own step or evaluation uses,
+    such as the discriminator beside a generator."""
+    optimizers = with_inner((task.optimizer, *task.other_optimizers))
+    trained = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+    trained -= set(map(id, task.model.parameters()))
+    functions = [function for function in (task.step, task.evaluate) if function is not None]
+    if not trained or not functions:
+        return []
+    return [
+        value
+        for value in walk.used_by(*functions, containers=True)
+        if walk.is_a(value, nn.Module) and any(id(p) in trained for p in value.parameters())
+    ]
+
+
+def used_by_loaders(task: TrainingTask) -> list[Any]:
+    """Return what loaders, data sets, samplers and their functions refer to, nearest first."""
+    found = reached(task.loaders, as_data=walk.MAX_ITEMS, trained=True)
+    functions = [value for value in found if walk.is_a(value, walk.FUNCTIONS)]
+    functions += methods_of({type(value) for value in found})
+    return [*found, *walk.used_by(*functions, containers=True)]
+
+
+def generators_used_by(task: TrainingTask) -> list[Any]:
+    """Return the random generators that loaders and functions use, also through other objects."""
+    functions = [task.step, task.loss_fn, task.metric, task.evaluate]
+    used = walk.used_by(*(f for f in functions if f is not None), containers=True)
+    return [value for value in (*used_by_loaders(task), *used) if is_generator(value)]
 
 
 def data_of(task: TrainingTask) -> list[Any]:

@@ -12,12 +12,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.backup import walk
-from lrwidget.backup.reach import reached
-from lrwidget.restore.captured import methods_of
-from lrwidget.task.task import TrainingTask
 
-# The number of objects of the loaders that are looked at, nearest first.
-_OF_LOADERS = 1000
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *walk.GENERATORS)
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 _OWN_COPIES = ("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__", "__deepcopy__")
@@ -53,14 +48,6 @@ class Shared:
         """Release the objects."""
         self._pairs.clear()
         self.of_data.clear()
-
-
-def used_by_loaders(task: TrainingTask) -> list[Any]:
-    """Return what loaders, data sets, samplers and their functions refer to, nearest first."""
-    found = reached(task.loaders, as_data=_OF_LOADERS, trained=True)
-    functions = [value for value in found if walk.is_a(value, walk.FUNCTIONS)]
-    functions += methods_of({type(value) for value in found})
-    return [*found, *walk.used_by(*functions, containers=True)]
 
 
 def shared_by(outside: Sequence[Any], data: Sequence[Any], memo: dict[int, Any]) -> Shared:

@@ -11,14 +11,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lrwidget.backup.walk import is_a
-from lrwidget.restore.captured import outside_of
+from lrwidget.restore.captured import outside_of, used_by_loaders
 from lrwidget.restore.copy_checks import (
     NotCopied,
     Shared,
     pointers,
     refuse_other_copies,
     shared_by,
-    used_by_loaders,
 )
 from lrwidget.task.optimizers import is_complete, with_inner
 from lrwidget.task.task import TrainingTask

@@ -10,6 +10,7 @@ from lrwidget.backup.backup import Backup
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import ObjectState, puts_back
 from lrwidget.backup.reach import moves_on_its_own, reached
+from lrwidget.restore.captured import generators_used_by
 from lrwidget.task.task import TrainingTask
 
 
@@ -27,7 +28,10 @@ def restored_loaders_and_also(task: TrainingTask) -> Iterator[list[Any]]:
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         kept += [loaders, functions]
-        generators = [*loaders.generators, *functions.generators]
+        found = {id(g): g for g in (*loaders.generators, *functions.generators)}
+        further = [g for g in generators_used_by(task) if id(g) not in found]
+        kept.append(ObjectState(further, leave=trained))
+        generators = [*found.values(), *further]
         if task.also:
             also = ObjectState(task.also, leave=trained)
             place = "device" if task.snapshot == "auto" else task.snapshot

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrwidget import lr_find
+from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
 from tests.tasks import problem
 
 
@@ -51,3 +51,36 @@ def test_a_loss_module_in_a_class_is_as_before(loss: Any, snapshot: str) -> None
     lr_find(model, optimizer, loss, loader, steps=3, snapshot=snapshot, progress=False)
     assert Loss.criterion.calls == 0
     assert not Loss.criterion.met.any()
+
+
+class Centred(nn.Module):
+    """Subtracts a running mean that all of its objects share."""
+
+    mean = torch.zeros(4)
+    sums: dict[str, torch.Tensor] = {"all": torch.zeros(4)}  # noqa: RUF012 - as users write it
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.model(x)
+        self.mean.mul_(0.9).add_(output.detach().mean(0))
+        self.sums["all"].add_(output.detach().sum(0))
+        return output - self.mean
+
+
+@pytest.mark.parametrize("snapshot", ["auto", "device"])
+def test_tensors_of_a_class_of_the_model_are_as_before(snapshot: Any) -> None:
+    model, _, loss_fn, loader = problem()
+    centred = Centred(model)
+    task = TrainingTask(
+        centred, torch.optim.SGD(centred.parameters(), 0.1), loss_fn, loader, snapshot=snapshot
+    )
+    assert len(lr_find(task, steps=3, progress=False)) == 3
+    assert not Centred.mean.any()
+    assert not Centred.sums["all"].any()
+    first, second = check_lrs(task, [1e-3, 1.0000001e-3], steps=5).trials
+    assert first.loss == pytest.approx(second.loss, rel=1e-5)
+    refine(task, LRRecords(), 300)
+    assert not Centred.mean.any()
