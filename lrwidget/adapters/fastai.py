@@ -102,7 +102,9 @@ class FastaiTask(FrameworkTask):
     @property
     def read_from(self) -> Any:
         """The Learner's training loader, which may be fastai's or any other."""
-        return Indexed(self._loader) if is_fastais(self._loader) else self._loader
+        if not is_fastais(self._loader):
+            return self._loader
+        return Indexed(self._loader, next(iter(self._valid()), None))
 
     @property
     def validation(self) -> ValidationData | None:

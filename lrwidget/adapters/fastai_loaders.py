@@ -3,20 +3,45 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
+from lrwidget.adapters.rows import Rows
 from lrwidget.data.by_index import OwnIndices, chosen
 from lrwidget.data.passed_over import MOST
 
 
 class Indexed(OwnIndices):
-    """The samples of a fastai loader."""
+    """The samples of a fastai loader.
 
-    def __init__(self, loader: Any) -> None:
+    Args:
+        loader: the loader.
+        other: the loader of the validation part; None without one.
+    """
+
+    def __init__(self, loader: Any, other: Any = None) -> None:
         self._loader = loader
+        self._other = other
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._loader)
+
+    @property
+    def rows_given(self) -> OwnIndices:
+        """The rows of the items or the data frame that fastai has split."""
+        if self.pool() is None:
+            return self
+        other = self._other if is_fastais(self._other) else None
+        parts = _places(self.dataset, None if other is None else other.dataset)
+        if parts is None:
+            return self
+        name = "learn.dls.valid"
+        trained, validated = parts
+        held = 0 if other is None else len(other.dataset)
+        if (len(trained), len(validated)) != (len(self.dataset), held):
+            return Rows(None, self, None, name=name)
+        part = other and Indexed(other)
+        return Rows(None, self, trained[: self._loader.n], part, validated, name=name)
 
     @property
     def dataset(self) -> Any:
@@ -54,6 +79,28 @@ class Indexed(OwnIndices):
 
         stack.callback(put_back)
         return self
+
+
+def _places(training: Any, valid: Any) -> tuple[list[int], list[int]] | None:
+    """Return the rows of a training and a validation part; None if fastai has not split them.
+
+    Where rows cannot be told, they are fewer than the samples.
+    """
+    if not isinstance(training, sys.modules["fastai.data.core"].FilteredBase):
+        return None
+    frame = getattr(training, "items", None)
+    if hasattr(frame, "iloc"):  # of tabular data
+        labels = [list(part.items.index) for part in (training, valid) if hasattr(part, "items")]
+        every = list(chain(*labels))
+        if set(every) != set(range(len(every))):  # they are no places
+            return [], []
+        return labels[0], [] if valid is None else labels[-1]
+    splits = training.splits
+    if valid is not None and getattr(valid, "splits", None) != splits:
+        return [], []
+    rows = range(len(training))
+    first = list(rows) if isinstance(splits[0], slice) else list(map(int, splits[0]))
+    return first, [] if valid is None else list(map(int, splits[1]))
 
 
 class _Part(Indexed):

@@ -6,11 +6,12 @@ on a shallow copy without callbacks, except skorch's callback for gradient clipp
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Subset
 
 from lrwidget.adapters.base import (
     FrameworkTask,
@@ -21,6 +22,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     expect_tensor,
 )
+from lrwidget.adapters.rows import Rows
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.rates import apply_rate
 
@@ -47,8 +49,10 @@ class SkorchTask(FrameworkTask):
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
             private.check_data(X, y)
-            training, self._valid = private.get_split_datasets(X, y)
-            self._loader = self._private_loaders.of(private.get_iterator(training, training=True))
+            self._training, self._valid = private.get_split_datasets(X, y)
+            given = private.get_iterator(self._training, training=True)
+            self._loader = self._private_loaders.of(given)
+            self._given = _length(X)
         names = [*private._modules, *private._criteria]
         parts = {name: getattr(private, name + "_") for name in names}
         self._modules = {n: part for n, part in parts.items() if isinstance(part, nn.Module)}
@@ -73,15 +77,36 @@ class SkorchTask(FrameworkTask):
             stack.callback(self._private_loaders.close)
             yield
 
+    @property
+    def read_from(self) -> Any:
+        """The net's training iterator, which knows the rows of X if `train_split` has split it."""
+        if self._valid is not None and isinstance(self._loader, DataLoader):
+            # Setting an attribute of a DataLoader may raise.
+            vars(self._loader)["rows_given"] = self._rows()
+        return self._loader
+
     validation_name = "the net's validation split"
 
     @property
     def validation(self) -> ValidationData | None:
         """The part that the net's `train_split` keeps for validation."""
-        if self._valid is None:
-            return None
+        return None if self._valid is None else ValidationData([self._valid_loader()])
+
+    def _valid_loader(self) -> Any:
         loader = self._private.get_iterator(self._valid, training=False)
-        return ValidationData([self._private_loaders.of(loader)])
+        return self._private_loaders.of(loader)
+
+    def _rows(self) -> Any:
+        """Return the rows of X, as an index in the training part is another one."""
+        training, valid, name = self._training, self._valid, self.validation_name
+        if self._given is not None and len(training) == self._given:
+            return self._loader  # all of X; the validation data is other data
+        if isinstance(training, Subset) and isinstance(valid, Subset):
+            whole = training.dataset
+            if whole is valid.dataset and self._given in (None, len(whole)):  # type: ignore[arg-type]
+                parts = (training.indices, self._valid_loader(), valid.indices)
+                return Rows(whole, self._loader, *parts, name=name)
+        return Rows(training, self._loader, None, name=name)
 
     def held_out_loader(self, data: Any) -> Any:
         """Return batches of `(X, y)` or of a data set, as the net's iterator makes them."""
@@ -122,6 +147,12 @@ class SkorchTask(FrameworkTask):
         result = self._private.train_step(batch)
         loss = result.get("loss") if isinstance(result, Mapping) else None
         return expect_tensor(loss, f"{type(self._private).__name__}.train_step").detach()
+
+
+def _length(data: Any) -> int | None:
+    with suppress(ValueError, TypeError, AttributeError, KeyError):
+        return int(sys.modules["skorch.dataset"].get_len(data))
+    return None
 
 
 def _without_callbacks(net: Any) -> Any:

@@ -40,6 +40,10 @@ class OwnIndices(abc.ABC):
     def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
         """Skip some indices until the stack is closed; return the loader."""
 
+    def remark(self, indices: Sequence[Any]) -> str:  # noqa: ARG002
+        """Return what else is to be said of some indices."""
+        return ""
+
 
 def pool_of(loader: Any) -> Sequence[Any] | None:
     """Return the indices that a pass over a loader may read; None if it has none."""

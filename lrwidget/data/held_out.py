@@ -96,6 +96,9 @@ def held_out_of(
     if share is None and indices is None:
         make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
         return _given(make(wanted), "held_out", loader)
+    if indices is not None:
+        # Of the data as the user has it, if a framework has split it.
+        loader = getattr(loader, "rows_given", loader)
     loader = without_own_iterator(loader)
     pool = pool_of(loader)
     if pool is None:
@@ -204,7 +207,7 @@ def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
     return HeldOut(
         f"{words}; the trials train without {len(same)} samples that are in it",
         lambda: read_batches(part, MOST),
-        _leaving_out(frozenset(same), pool),
+        leaving_out(frozenset(same), pool),
     )
 
 
@@ -277,17 +280,21 @@ def _by_index(
             f"holding out {len(held)} of {len(pool)} samples leaves none to train on; give "
             "val_data, or held_out= with data of its own"
         )
-    leave_out = _leaving_out(kept_out, pool)
+    leave_out = leaving_out(kept_out, pool)
     if isinstance(loader, OwnIndices):
         own = loader
-        return HeldOut(words, lambda: own.batches_of(held), leave_out)
+        return HeldOut(
+            words + own.remark(held),
+            lambda: own.batches_of(held),
+            lambda _, stack: own.leave_out(kept_out, stack),
+        )
 
     own, in_batches = innermost(inner)
     shrinks = type(own).__name__ if in_batches else ""
     return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
 
 
-def _leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:
+def leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:
     """Return a function that leaves indices out of a private loader."""
 
     def leave_out(private: Any, stack: ExitStack) -> Any:
