@@ -2,8 +2,8 @@
 
 import abc
 import random
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from itertools import islice, pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import end_workers
+from lrwidget.data.index_parts import IndexPart, indices_in
 from lrwidget.data.reading import IndexedLoader
 from lrwidget.data.without import all_of, as_key, base_of, batching_of, innermost
 
@@ -62,14 +63,20 @@ def pool_of(loader: Any) -> Sequence[Any] | None:
     known = all_of(inner)
     if known is not None:
         return known
-    found: dict[Hashable, None] = {}
-    with unmoved():
-        given = (index for item in inner for index in (item if in_batches else [item]))
-        try:
-            found.update(dict.fromkeys(map(as_key, islice(given, MOST_INDICES))))
-        except TypeError:  # the indices cannot be hashed, or are no batches
-            return None
+    try:
+        given = _one_pass(inner, in_batches)
+        with suppress(TypeError, NotImplementedError):  # a data set need not have a length
+            given = indices_in(given, len(loader.dataset))  # type: ignore[arg-type]
+        found = {index if isinstance(index, IndexPart) else as_key(index): None for index in given}
+    except TypeError:  # the indices cannot be hashed, or are no batches
+        return None
     return list(found) or None
+
+
+def _one_pass(sampler: Any, in_batches: bool) -> list[Any]:
+    with unmoved():
+        given = (index for item in sampler for index in (item if in_batches else [item]))
+        return list(islice(given, MOST_INDICES))
 
 
 def chosen(pool: Sequence[Any], count: int) -> list[Any]:
@@ -90,6 +97,7 @@ def of_indices(loader: Any, indices: Sequence[Any]) -> Any:
 
     It reads them in this process, but for a data set that workers have to prepare.
     """
+    indices = [index.item if isinstance(index, IndexPart) else index for index in indices]
     made: Any = object.__new__(type(loader))
     left = {name: held for name, held in vars(loader).items() if name != "_get_iterator"}
     here = {"num_workers": 0, "prefetch_factor": None, "persistent_workers": False, "timeout": 0}

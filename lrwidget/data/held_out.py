@@ -252,13 +252,14 @@ def _by_index(
                 "samples; give one entry for each"
             )
         held = list(dict.fromkeys(indices))
-        known = pool if isinstance(pool, range) else set(pool)
+        known = pool if isinstance(pool, range) else {index: index for index in pool}
         unknown = sorted((index for index in held if index not in known), key=str)
         if unknown:
             raise ValueError(
                 f"held_out names the index {unknown[0]!r}, which the training data does not have; "
                 f"expected some of its {len(pool)}"
             )
+        held = [known[index] for index in held]
         words = f"{len(held)} named of {len(pool)} samples"
     else:
         assert share is not None

@@ -6,7 +6,7 @@ out, so that all ranks keep as many samples.
 
 import copy
 import operator
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils.data import (
 )
 
 from lrwidget.backup.rng import unmoved
+from lrwidget.data.index_parts import key_like
 
 
 def base_of(loader: Any) -> Any:
@@ -76,7 +77,7 @@ def samplers_without(loader: Any, held: frozenset[Any], pool: Sequence[Any]) -> 
     """
     if loader.batch_sampler is None:
         in_lists = batching_of(loader) is not None
-        without = _batches_without if in_lists else _sampler_without
+        without: Any = _batches_without if in_lists else _sampler_without
         return {"sampler": without(loader.sampler, held, pool)}
     return {"batch_sampler": _batches_without(loader.batch_sampler, held, pool)}
 
@@ -104,13 +105,13 @@ def _batches_without(sampler: Any, held: frozenset[Any], pool: Sequence[Any]) ->
         made = copy.copy(sampler)
         made.batch_sampler = _batches_without(sampler.batch_sampler, held, pool)
         return made
-    return _BatchesWithout(sampler, held)
+    return _BatchesWithout(sampler, held, key_like(next(iter(pool), None), as_key))
 
 
 def _sampler_without(sampler: Any, held: frozenset[Any], pool: Sequence[Any]) -> Any:
     if _shares_out_samples(sampler):
         return _SharedOut(sampler, [index for index in pool if index not in held])
-    return _Without(sampler, held)
+    return _Without(sampler, held, key_like(next(iter(pool), None), as_key))
 
 
 def _shares_out_samples(sampler: Any) -> bool:
@@ -136,7 +137,7 @@ class _Wrapper(Sampler[Any]):
         self._inner = sampler
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("_inner", "_held", "_rest"):
+        if name.startswith("__") or name in ("_inner", "_held", "_key", "_rest"):
             raise AttributeError(name)
         return getattr(self._inner, name)
 
@@ -144,12 +145,13 @@ class _Wrapper(Sampler[Any]):
 class _Without(_Wrapper):
     """A sampler without some of its indices."""
 
-    def __init__(self, sampler: Any, held: Collection[Any]) -> None:
+    def __init__(self, sampler: Any, held: Collection[Any], key: Callable[[Any], Any]) -> None:
         super().__init__(sampler)
         self._held = held
+        self._key = key
 
     def __iter__(self) -> Iterator[Any]:
-        return (index for index in self._inner if as_key(index) not in self._held)
+        return (index for index in self._inner if self._key(index) not in self._held)
 
     def __len__(self) -> int:
         return max(1, len(self._inner) - len(self._held))
@@ -160,7 +162,7 @@ class _BatchesWithout(_Without):
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self._inner:
-            left = [index for index in batch if as_key(index) not in self._held]
+            left = [index for index in batch if self._key(index) not in self._held]
             if left:
                 yield left
 

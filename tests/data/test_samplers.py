@@ -79,3 +79,88 @@ def test_a_sampler_that_gives_lists_has_the_indices_in_them(name: str, wanted: A
         sizes = {len(batch) for batch in held.batches()}
         assert len(judged) == 16 if name == "dropping the last" else 20
         assert sizes == {8} if name == "dropping the last" else max(sizes) <= 10
+
+
+# -- an index beside a size or a flag -------------------------------------------------------------
+
+
+class InPairs(Numbers):
+    """Each sample is asked for in a tuple, whose place of the index is known."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(index[self.place])
+
+
+def shuffled(count: int = 60) -> list[int]:
+    return torch.randperm(count).tolist()
+
+
+def drawn(values: Any) -> Any:
+    return values[int(torch.randint(len(values), ()))]
+
+
+IN_PAIRS: dict[str, tuple[int, Any]] = {
+    "flag first": (1, lambda: [(drawn([True, False]), i) for i in shuffled()]),
+    "size first": (1, lambda: [(drawn([32, 48, 64]), i) for i in shuffled()]),
+    "small sizes": (1, lambda: [(drawn([1, 2, 3, 4]), i) for i in shuffled()]),
+    "height and width": (2, lambda: [(drawn([16, 24]), drawn([16, 24]), i) for i in shuffled()]),
+    "shape and flag": (1, lambda: [((32, 32), i, drawn([0, 1])) for i in shuffled()]),
+    "shape in a list": (0, lambda: [(i, [drawn([32, 48]), 32]) for i in shuffled()]),
+    "seed": (0, lambda: [(i, drawn(range(10**6, 10**9))) for i in shuffled()]),
+    "scale": (0, lambda: [(i, float(torch.rand(()))) for i in shuffled()]),
+    "repeated": (1, lambda: [(drawn([1, 2, 3, 4]), i) for i in shuffled() * 3]),
+    "repeated in scales": (0, lambda: [(i, float(torch.rand(()))) for i in shuffled() * 3]),
+    "numpy": (1, lambda: [(np.int64(drawn([3, 4])), np.int64(i)) for i in shuffled()]),
+    "no second": (0, lambda: [(i,) for i in shuffled()]),
+}
+
+
+@pytest.mark.parametrize("wanted", [None, 0.25, range(10)])
+@pytest.mark.parametrize("in_batches", [False, True])
+@pytest.mark.parametrize("name", IN_PAIRS)
+def test_a_sample_is_its_index_under_whatever_size_or_flag(
+    name: str, in_batches: bool, wanted: Any
+) -> None:
+    place, one_pass = IN_PAIRS[name]
+    sampler: Any = Own(one_pass)
+    if in_batches:  # all of a batch in one size, as the samplers of several scales
+        sampler = Own(lambda: [one_pass()[a : a + 8] for a in range(0, 60, 8)] + [one_pass()])
+        loader = DataLoader(InPairs(place), batch_sampler=sampler)
+    else:
+        loader = DataLoader(InPairs(place), 8, sampler=sampler)
+    held, judged, trained = parts(loader, wanted)
+    assert not judged & trained
+    assert judged | trained == set(range(60))
+    assert f"{len(judged)} named of 60" if wanted == range(10) else "of 60 samples" in held.words
+
+
+def test_pairs_of_indices_stay_pairs() -> None:
+    class Both(Numbers):
+        def __getitem__(self, index: Any) -> Any:
+            return index[0] * 60 + index[1]
+
+    pairs = [(i, (7 * i + 1) % 60) for i in range(60)]
+    _, judged, trained = parts(DataLoader(Both(), 8, sampler=Own(lambda: pairs)))
+    assert len(judged) == 20
+    assert not judged & trained
+    # The frames of some films.
+    frames = [(film, frame) for film in range(6) for frame in range(10)]
+    _, judged, trained = parts(DataLoader(Both(), 8, sampler=Own(lambda: frames)))
+    assert len(judged) == 20
+    assert not judged & trained
+
+
+def test_what_is_held_out_is_read_in_one_size() -> None:
+    class Sized(Numbers):
+        def __getitem__(self, index: Any) -> Any:
+            return torch.full((index[0],), float(index[1]))
+
+    def one_pass() -> Any:
+        return [[(size, i) for i in shuffled()[:8]] for size in (2, 3, 4, 5) for _ in range(8)]
+
+    held = held_out_of(DataLoader(Sized(), batch_sampler=Own(one_pass)))
+    assert {batch.shape[1] for batch in held.batches()} == {2}
