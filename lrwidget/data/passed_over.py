@@ -16,10 +16,13 @@ from torch.utils.data import (
     SequentialSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
+    default_collate,
 )
 
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import BatchSource, Exhausted, end_workers, loader_generators
+from lrwidget.data.collation import collate_in_words, put_together
+from lrwidget.data.structure import copied
 from lrwidget.data.without import base_of, innermost
 
 # Upper limit of held-out samples, unless the user gives a share.
@@ -73,13 +76,14 @@ class KeptPlaces:
         found: dict[int, Any] = {}
         samples, seen = 0, 0
         loader = private_copy(self._loader)
+        keep = keeper(loader)
         batches = iter(loader)
         try:
             for place, batch in enumerate(batches):
                 seen += 1
                 if self._named:
                     if place in self._named:
-                        found[place] = batch
+                        found[place] = keep(batch)
                     if place > max(self._named):
                         break
                     continue
@@ -87,7 +91,7 @@ class KeptPlaces:
                     break
                 turn, part = place // workers, self._part
                 if int((turn + 1) * part) > int(turn * part):
-                    found[place] = batch
+                    found[place] = keep(batch)
                     samples += rows_of(batch)
         finally:
             end_workers(batches)
@@ -235,10 +239,31 @@ def private_copy(loader: Any) -> Any:
     return loader
 
 
+def keeper(loader: Any) -> Callable[[Any], Any]:
+    """Return what makes a batch of a loader one that is kept while the next is read.
+
+    A loader of one's own may use the same buffers for each batch, so that it is copied; not that of
+    a list, nor one that torch makes of samples or gets from another process.
+    """
+    while isinstance(loader, Rest | Skipping):
+        loader = loader._loader
+    if isinstance(loader, list | tuple):
+        return _as_it_is
+    new = (default_collate, collate_in_words, put_together)
+    if type(loader) is DataLoader and (loader.num_workers or loader.collate_fn in new):
+        return _as_it_is
+    return copied
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
 def read_batches(loader: Any, most: int | None) -> list[Any]:
     """Read the batches of one pass, and stop at `most` samples."""
     passes: list[int] = []
     source = BatchSource(loader, on_epoch=passes.append)
+    keep = keeper(loader)
     found: list[Any] = []
     samples = 0
     try:
@@ -246,7 +271,7 @@ def read_batches(loader: Any, most: int | None) -> list[Any]:
             batch = next(source)
             if passes:
                 break
-            found.append(batch)
+            found.append(keep(batch))
             samples += rows_of(batch)
     except Exhausted:
         pass

@@ -17,7 +17,7 @@ from lrwidget.data.batches import BatchSource, Exhausted
 from lrwidget.data.by_index import chosen, of_indices, pool_of
 from lrwidget.data.distinct import RowCount, few_samples_of
 from lrwidget.data.equal_samples import Watch
-from lrwidget.data.passed_over import in_fixed_order
+from lrwidget.data.passed_over import in_fixed_order, keeper
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import meta_of, plain
@@ -138,6 +138,7 @@ def train_at(
             records.meta.setdefault("samples_in_epoch", in_pass * ranks)
 
     source = BatchSource(task.data, on_epoch=begin_epoch)
+    keep = keeper(task.data)
     try:
         step.open()
         held_out = _held_out(val_data, task.val_batches)
@@ -150,7 +151,8 @@ def train_at(
                 extra = step.evaluate(held_out)
             skipped: list[torch.Tensor] = []
             while True:
-                batches = [next(source) for _ in range(task.accumulate)]
+                batches = [keep(next(source)) for _ in range(task.accumulate - 1)]
+                batches.append(next(source))
                 if team is not None and (stop := team.exchange()):
                     return StopReason(stop)
                 if count is not None and count.counts:
@@ -282,10 +284,11 @@ def _held_out(val_data: Any, count: int) -> list[Any]:
         if pool is not None and size is not None and len(pool) > count * size:
             val_data = of_indices(val_data, chosen(pool, count * size))
     source = BatchSource(val_data, on_epoch=lambda _: None)
+    keep = keeper(val_data)
     batches: list[Any] = []
     try:
         while len(batches) < count:
-            batches.append(next(source))
+            batches.append(keep(next(source)))
     except Exhausted:
         pass
     finally:
