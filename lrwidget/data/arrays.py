@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
+from lrwidget.data.not_numbers import not_numbers
+
 
 def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | None:
     """Return a data set of the rows of arrays, if `data` is a tuple or list of two or more arrays.
@@ -20,14 +22,23 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
 
     Raises:
         ValueError: the arrays have different numbers of rows.
+        TypeError: a part beside an array is not made of numbers.
     """
     if not isinstance(data, (tuple, list)) or len(data) < 2 or hasattr(data, "batch_sizes"):
         return None
+    if isinstance(data, tuple) and len(data) == 2 and not own_step:
+        data = (_stacked(data[0], data[1]), data[1])
+        if _are_texts(*data):
+            raise not_numbers(data[0], 0, 2, name)
     if not any(isinstance(part, torch.Tensor) or _is_array(part) for part in data):
         return None
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (tuple, list)):
+    if isinstance(data, tuple) and len(data) == 2 and _holds_arrays(data[0]):
         data = (*data[0], data[1])  # several inputs, ((X1, X2), y)
     parts = [part if isinstance(part, torch.Tensor) else _numbers(part) for part in data]
+    if not own_step and any(map(_is_array, data)):
+        for place, part in enumerate(parts):
+            if part is None:
+                raise not_numbers(data[place], place, len(data), name)
     shapes = [None if part is None else tuple(part.shape) for part in parts]
     if not all(shapes):
         return None
@@ -55,15 +66,78 @@ def _is_array(part: Any) -> bool:
     return isinstance(part, np.ndarray) or callable(getattr(part, "to_numpy", None))
 
 
+def _holds_arrays(part: Any) -> bool:
+    """Return whether a list or tuple holds arrays or tensors, or lists of numbers."""
+    return isinstance(part, (tuple, list)) and not any(isinstance(v, str) for v in part[:1])
+
+
+def _stacked(inputs: Any, target: Any) -> Any:
+    """Return a list with the numbers of each sample as one array; other inputs unchanged."""
+    rows = len(target) if hasattr(target, "__len__") and getattr(target, "ndim", 1) != 0 else 0
+    if type(inputs) is not list or len(inputs) != rows or not rows:
+        return inputs
+    if not (_is_array(target) or isinstance(target, torch.Tensor) or _holds_numbers(target)):
+        return inputs
+    kinds = {(type(v), tuple(np.shape(v)) if _plain(v) else None) for v in inputs}
+    kind, shape = next(iter(kinds))
+    if len(kinds) > 1 or shape is None or shape[:1] == (rows,):  # several inputs of as many rows
+        return inputs
+    if issubclass(kind, torch.Tensor):
+        return torch.stack(inputs)
+    array = np.array(inputs)
+    return array if array.dtype.kind in "fiubc" else inputs
+
+
+def _are_texts(inputs: Any, target: Any) -> bool:
+    """Return whether it is a list of texts, with a number for each in a list."""
+    lists = type(inputs) is list and type(target) is list and len(inputs) == len(target) > 2
+    return lists and isinstance(inputs[0], str) and _holds_numbers(target)
+
+
+def _plain(value: Any) -> bool:
+    """Return whether it is a tensor, an array or a list of numbers, possibly nested."""
+    if isinstance(value, list):
+        return bool(value) and all(_plain(v) or _is_number(v) for v in value)
+    return isinstance(value, (torch.Tensor, np.ndarray))
+
+
 def _numbers(part: Any) -> "np.ndarray[Any, Any] | None":
     if not (_is_array(part) or (isinstance(part, (list, range)) and _holds_numbers(part))):
         return None
-    array = np.asarray(part)
-    return array if array.dtype.kind in "fiub" else None
+    if _is_nullable(part):
+        if np.asarray(part.isna()).any():
+            return None
+        array = part.to_numpy(dtype=_common_dtype(part))
+    else:
+        array = np.asarray(part)
+    return array if array.dtype.kind in "fiubc" else None
+
+
+def _is_nullable(part: Any) -> bool:
+    """Return whether it is a table or column of numbers with pandas' nullable ones among them."""
+    dtypes = _dtypes(part)
+    numbers = all(getattr(dtype, "kind", "O") in tuple("fiub") for dtype in dtypes)
+    return numbers and not all(isinstance(dtype, np.dtype) for dtype in dtypes)
+
+
+def _common_dtype(part: Any) -> Any:
+    kinds = {dtype.kind for dtype in _dtypes(part)}
+    return np.float64 if "f" in kinds else np.bool_ if kinds == {"b"} else np.int64
+
+
+def _dtypes(part: Any) -> list[Any]:
+    if not hasattr(part, "isna"):
+        return []
+    dtypes: Any = getattr(part, "dtypes", None)
+    return [*dtypes] if hasattr(dtypes, "items") else [dtypes]  # of a table or of a column
 
 
 def _holds_numbers(part: Any) -> bool:
-    return len(part) > 0 and isinstance(part[0], (bool, int, float))
+    return len(part) > 0 and _is_number(part[0])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, np.number, np.bool_))
 
 
 def _as_tensor(part: Any) -> torch.Tensor:
@@ -76,6 +150,8 @@ def _as_tensor(part: Any) -> torch.Tensor:
         return part
     if part.dtype.kind == "f":
         return _made_of(part, np.float64 if _double() else np.float32)
+    if part.dtype.kind == "c":
+        return _made_of(part, np.complex128 if _double() else np.complex64)
     if part.dtype.kind == "b" or (part.dtype == np.uint8 and part.ndim > 1):
         return _made_of(part, part.dtype)
     return _made_of(part, np.int64)
