@@ -7,7 +7,13 @@ from contextlib import ExitStack, suppress
 from itertools import islice, pairwise
 from typing import Any
 
-from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    IterableDataset,
+    Subset,
+    WeightedRandomSampler,
+)
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.backup.rng import unmoved
@@ -73,10 +79,45 @@ def pool_of(loader: Any) -> Sequence[Any] | None:
     return list(found) or None
 
 
+def of_any_pass(loader: Any, pool: Sequence[Any]) -> Sequence[Any]:
+    """Return the indices that some pass may read, of which `pool` has those of one.
+
+    They are all of the data set where a sampler draws others in each pass.
+    """
+    loader = base_of(loader)
+    if isinstance(pool, range) or not isinstance(loader, DataLoader):
+        return pool
+    with suppress(TypeError, NotImplementedError):
+        every = range(len(loader.dataset))  # type: ignore[arg-type]
+        if len(pool) < len(every) and set(pool) <= set(every) and _draws_others(loader):
+            like = pool[0]
+            if isinstance(like, IndexPart):
+                return [IndexPart.of(like.item, like.place, index) for index in every]
+            return every
+    return pool
+
+
+def _draws_others(loader: Any) -> bool:
+    """Return whether a pass of a sampler may have other indices than another pass."""
+    inner, in_batches = innermost(loader)
+    if isinstance(inner, WeightedRandomSampler) or hasattr(inner, "set_epoch"):
+        return True
+    count = len(loader.dataset)
+    with unmoved():
+        first, second = (
+            set(indices_in(list(_given_in(inner, in_batches)), count)) for _ in range(2)
+        )
+    return first != second
+
+
 def _one_pass(sampler: Any, in_batches: bool) -> list[Any]:
     with unmoved():
-        given = (index for item in sampler for index in (item if in_batches else [item]))
-        return list(islice(given, MOST_INDICES))
+        return list(_given_in(sampler, in_batches))
+
+
+def _given_in(sampler: Any, in_batches: bool) -> Iterator[Any]:
+    given = (index for item in sampler for index in (item if in_batches else [item]))
+    return islice(given, MOST_INDICES)
 
 
 def chosen(pool: Sequence[Any], count: int) -> list[Any]:
@@ -234,8 +275,8 @@ def _shared_by(loader: Any, other: Any) -> list[Any]:
     if pool is None or others is None or sources is None or known is None:
         return []
     try:
-        taken = {known[index] for index in others}
-        return [index for index in pool if sources[index] in taken]
+        taken = {known[index] for index in of_any_pass(other, others)}
+        return [index for index in of_any_pass(loader, pool) if sources[index] in taken]
     except (IndexError, TypeError):  # samplers may give other indices than places
         return []
 

@@ -15,6 +15,7 @@ from lrwidget.data.batches import as_loader
 from lrwidget.data.by_index import (
     OwnIndices,
     chosen,
+    of_any_pass,
     of_indices,
     pool_of,
     rest_of,
@@ -198,10 +199,11 @@ def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
     same = [] if training is None else shared_with(training, loader)
     if not same:
         return HeldOut(words, lambda: read_batches(part, MOST), lambda data, _: data)
-    pool = pool_of(training) or []
-    if len(same) >= len(pool):
+    drawn = pool_of(training) or []
+    pool = of_any_pass(training, drawn)
+    if frozenset(same).issuperset(drawn):
         raise ValueError(
-            f"{name} has all {len(pool)} samples of the training data, which leaves none to train "
+            f"{name} has all {len(drawn)} samples of the training data, which leaves none to train "
             "on; give other data, or indices or a share of the training data"
         )
     return HeldOut(
@@ -243,6 +245,7 @@ def _by_index(
     loader: Any, pool: Sequence[Any], share: float | None, indices: Any, *, capped: bool
 ) -> HeldOut:
     inner = base_of(loader)
+    drawn, pool = pool, of_any_pass(loader, pool)
     same = with_the_same(inner.dataset, pool)
     if indices is not None:
         entries = indices.entries
@@ -263,7 +266,10 @@ def _by_index(
         words = f"{len(held)} named of {len(pool)} samples"
     else:
         assert share is not None
-        different = pool if same is None else list(same)
+        different = drawn
+        if same is not None:
+            seen = frozenset(drawn)
+            different = [first for first, group in same.items() if not seen.isdisjoint(group)]
         wanted = max(1, int(share * len(different)))
         most = None
         if capped:
@@ -276,9 +282,9 @@ def _by_index(
         held = chosen(different, wanted)
         words = f"{wanted} of {len(different)} samples, chosen at random"
     kept_out = frozenset(rest_of(same, held))
-    if len(kept_out) >= len(pool):
+    if kept_out.issuperset(drawn):
         raise ValueError(
-            f"holding out {len(held)} of {len(pool)} samples leaves none to train on; give "
+            f"holding out {len(held)} of {len(drawn)} samples leaves none to train on; give "
             "val_data, or held_out= with data of its own"
         )
     leave_out = leaving_out(kept_out, pool)

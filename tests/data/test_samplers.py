@@ -1,12 +1,23 @@
 """What samplers of all kinds give is held out whole: lists, pairs, and what a pass did not draw."""
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    RandomSampler,
+    Sampler,
+    Subset,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from lrwidget.data.held_out import HeldOut, held_out_of
 from lrwidget.data.passed_over import private_copy
@@ -164,3 +175,111 @@ def test_what_is_held_out_is_read_in_one_size() -> None:
 
     held = held_out_of(DataLoader(Sized(), batch_sampler=Own(one_pass)))
     assert {batch.shape[1] for batch in held.batches()} == {2}
+
+
+# -- a part of the data set that is another one in each pass --------------------------------------
+
+
+class InShares(Own):
+    """A sampler that gives another share in each epoch, and is told which."""
+
+    epoch: int
+
+    def __init__(self) -> None:
+        super().__init__(lambda: np.random.default_rng(self.epoch).permutation(60)[:20].tolist())
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        self.epoch += 1  # as a framework does before each pass
+        return super().__iter__()
+
+
+class RankOfOwn(DistributedSampler[Any]):
+    """A subclass, whose passes are its own."""
+
+    def __iter__(self) -> Iterator[Any]:
+        self.epoch += 1
+        return super().__iter__()
+
+
+UNEVEN = [10.0] * 10 + [1.0] * 50
+OTHERS_EACH_PASS: dict[str, Any] = {
+    "weighted": lambda: {"sampler": WeightedRandomSampler(UNEVEN, 60)},
+    "few at a time": lambda: {"sampler": WeightedRandomSampler(UNEVEN, 20, replacement=False)},
+    "undersampled": lambda: {"sampler": Own(lambda: shuffled(40)[:20] + list(range(40, 60)))},
+    "python's": lambda: {"sampler": Own(lambda: random.sample(range(60), 30))},
+    "epochs": lambda: {"sampler": InShares()},
+    "a rank's": lambda: {"sampler": RankOfOwn(range(60), 2, 0)},  # type: ignore[arg-type]
+    "batches": lambda: {"batch_sampler": Own(lambda: [shuffled()[:8] for _ in range(5)])},
+    "weighted batches": lambda: {
+        "batch_sampler": BatchSampler(WeightedRandomSampler(UNEVEN, 60), 8, False)
+    },
+}
+
+
+def of_others(name: str, dataset: Any) -> Any:
+    options: Any = OTHERS_EACH_PASS[name]()
+    return DataLoader(dataset, 8 if "sampler" in options else 1, **options)
+
+
+@pytest.mark.parametrize("name", OTHERS_EACH_PASS)
+def test_what_a_pass_did_not_draw_can_be_named_and_is_not_trained_on(name: str) -> None:
+    for wanted in (range(20, 40), np.isin(np.arange(60), range(20, 40))):
+        held, judged, trained = parts(of_others(name, Numbers()), wanted, passes=20)
+        assert judged == set(range(20, 40))
+        assert not judged & trained
+        assert held.words.startswith("20 named of 60 samples")
+    with pytest.raises(ValueError, match="names the index 60, which the training data does not"):
+        held_out_of(of_others(name, Numbers()), [3, 60])
+
+
+@pytest.mark.parametrize("name", OTHERS_EACH_PASS)
+def test_what_a_pass_did_not_draw_is_shared_with_held_out_data(name: str) -> None:
+    dataset = Numbers()
+    wanted = DataLoader(Subset(dataset, range(20, 40)), 8)
+    held, judged, trained = parts(of_others(name, dataset), wanted, passes=20)
+    assert judged == set(range(20, 40))
+    assert not judged & trained
+    assert "train without 20 samples that are in it" in held.words
+    _, judged, trained = parts(of_others(name, dataset), passes=20)
+    assert judged
+    assert not judged & trained
+
+
+def test_a_sample_under_two_indices_is_held_out_under_the_one_not_drawn() -> None:
+    twice = Subset(Numbers(), [*range(30), *range(30)])
+    for name in ("weighted", "undersampled", "batches"):
+        _, judged, trained = parts(of_others(name, twice), passes=20)
+        assert judged
+        assert not judged & trained
+
+
+def test_in_pairs_too() -> None:
+    loader = DataLoader(InPairs(1), 8, sampler=Own(lambda: [(3, i) for i in shuffled()[:30]]))
+    _, judged, trained = parts(loader, range(20, 40), passes=20)
+    assert judged == set(range(20, 40))
+    assert not judged & trained
+
+
+def test_a_fixed_part_of_a_data_set_is_all_there_is() -> None:
+    def fixed() -> Any:
+        return [10 + i for i in shuffled(30)]
+
+    for sampler in (SubsetRandomSampler(range(10, 40)), Own(fixed), list(range(10, 40))):
+        dataset = Numbers()
+        loader = DataLoader(dataset, 8, sampler=sampler)
+        with pytest.raises(ValueError, match=r"names the index 5, which .* some of its 30"):
+            held_out_of(loader, [5, 20])
+        held, _, _ = parts(loader, DataLoader(Subset(dataset, range(35, 50)), 8))
+        assert "train without 5 samples that are in it" in held.words
+
+
+def test_where_a_sampler_draws_only_what_is_held_out_nothing_is_left() -> None:
+    dataset = Numbers()
+    loader = DataLoader(dataset, 8, sampler=WeightedRandomSampler([1.0] * 10 + [0.0] * 50, 600))
+    for wanted in (range(20), DataLoader(Subset(dataset, range(20)), 8)):
+        with pytest.raises(ValueError, match="leaves none to train on"):
+            held_out_of(loader, wanted)
