@@ -68,7 +68,9 @@ class ValidationData:
     def __iter__(self) -> Iterator[ValidationBatch]:
         for source, given in enumerate(self.loaders):
             samples = 0
-            batches = iter(spread(given, self._most)[1])
+            # Persistent workers that have ended would be asked again by the next pass.
+            private = PrivateLoaders()
+            batches = iter(private.of(spread(given, self._most)[1]))
             try:
                 for number, batch in enumerate(batches):
                     yield ValidationBatch(batch, source, number)
@@ -77,6 +79,7 @@ class ValidationData:
                         break
             finally:
                 end_workers(batches)
+                private.close()
 
 
 class StepData:
