@@ -10,6 +10,7 @@ from torch import nn
 
 from lrwidget.data.batches import to_device
 from lrwidget.data.structure import Unharmed
+from lrwidget.engine.sample_mean import weighted_mean, weights_of
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
 from lrwidget.process_group.processes import reshard
@@ -165,7 +166,7 @@ class TrainingStep:
         return loss.detach()
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
-        """Return mean loss and metric over validation batches, in eval mode without gradients."""
+        """Return mean loss and metric over validation samples, in eval mode without gradients."""
         modes = [(module, module.training) for module in self._model.modules()]
         # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
@@ -203,10 +204,9 @@ class TrainingStep:
             if self._team is not None:
                 reshard(self._model)
         # Read after the last batch, so that an accelerator is synchronized once, not per batch.
-        row = {"val_loss": sum(map(float, losses)) / len(losses)}
-        if metrics:
-            row["metric"] = sum(map(float, metrics)) / len(metrics)
-        return row
+        weights = weights_of(batches, self._parts.loss_fn)
+        metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
+        return {"val_loss": weighted_mean(losses, weights), **metric}
 
     def _to_train(self, modes: Sequence[tuple[nn.Module, bool]], *, exactly: bool = True) -> None:
         """Call `train` if it may do more than set flags; then set all, or only those in eval."""
