@@ -119,6 +119,7 @@ def loss_in(output: Any, model: Any = None) -> Any:
     if getattr(output, "loss", None) is not None:
         return output.loss
     if isinstance(output, (tuple, list)) and output and isinstance(output[0], torch.Tensor):
+        _refuse_late_loss(output)
         return output[0]
     if isinstance(output, Mapping) and _to_be_summed(output, model):
         return sum(output.values())
@@ -140,6 +141,24 @@ def loss_in(output: Any, model: Any = None) -> Any:
             "evaluate="
         )
     raise TypeError(text)
+
+
+def _refuse_late_loss(output: Any) -> None:
+    """Raise a TypeError if a tuple begins with outputs, as (logits, loss) does."""
+    if output[0].numel() == 1:
+        return
+    scalars = [at for at, value in enumerate(output) if _is_scalar(value)]
+    found = (
+        f"its item {scalars[0]} is a scalar: where that is the loss"
+        if scalars
+        else "none of its items is a scalar: where the loss is computed of them"
+    )
+    loss = f"model(*batch)[{scalars[0]}]" if scalars else "loss_fn(model(batch[0])[0], batch[1])"
+    raise TypeError(
+        f"loss_fn is None, so the model must return its loss, alone or first, but it returned "
+        f"{describe(output)}; {found}, give a step of your own: "
+        f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
+    )
 
 
 def _to_be_summed(output: Mapping[Any, Any], model: Any) -> bool:
@@ -347,7 +366,9 @@ def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = 
         return
     plain = type(batch) in (tuple, list) and len(batch) == 2
     plain = plain and all(isinstance(field, torch.Tensor) for field in batch)
-    told = [] if plain and loss_fn is not None else [f"the batch is {describe(batch)}"]
+    missing = isinstance(error, TypeError) and "required positional argument" in str(error)
+    quiet = plain and loss_fn is not None and not missing
+    told = [] if quiet else [f"the batch is {describe(batch)}"]
     if output is not _NO_TARGET and not isinstance(output, torch.Tensor):
         told.append(f"the model returned {describe(output)}")
     if told:
@@ -357,7 +378,8 @@ def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = 
                 "returns its output, give a loss_fn such as nn.CrossEntropyLoss()"
             )
         returned = None if output is _NO_TARGET else output
-        step = suggested_step(batch, takes(model).least, loss_fn is not None, returned)
+        alone = missing and loss_fn is not None and _takes_output_only(loss_fn)
+        step = suggested_step(batch, takes(model).least, loss_fn is not None, returned, alone=alone)
         error.add_note(
             f"{'; '.join(told)}. To read it in another way give a step of your own: {step}"
         )

@@ -46,6 +46,12 @@ def mend(model: Any, loss_fn: Any, batch: Any, output: Any = None) -> str:
     classes |= loss_fn in (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss)
     if not classes or target.shape == output.shape or output.ndim < 2 or not target.numel():
         return ""
+    last = output.ndim > 2 and output.shape[:-1] == target.shape != output[:, 0].shape
+    if last and not target.is_floating_point():
+        return (
+            f"The outputs are {tuple(output.shape)} and the targets {tuple(target.shape)}: the "
+            "classes must be the second dimension, loss_fn(output.movedim(-1, 1), target)."
+        )
     if target.is_floating_point():
         return f"The targets are {_plain(target)}, but classes are integers: y.long()."
     # A failed assertion on another device leaves nothing that could be read there.

@@ -9,7 +9,9 @@ from torch.nn.utils.rnn import PackedSequence
 from lrwidget.data.structure import TARGET_NAMES, is_text, named_fields
 
 
-def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = None) -> str:
+def suggested_step(
+    batch: Any, inputs: int, with_loss_fn: bool, output: Any = None, *, alone: bool = False
+) -> str:
     """Return a call of TrainingTask with a step that suits the batch, to copy and adapt.
 
     Args:
@@ -17,8 +19,11 @@ def suggested_step(batch: Any, inputs: int, with_loss_fn: bool, output: Any = No
         inputs: number of arguments that the model requires.
         with_loss_fn: whether there is a loss function.
         output: the model's output, if known; the loss function gets its first tensor.
+        alone: whether the loss function takes the output alone.
     """
     loss = _loss_of(batch, max(inputs, 1), with_loss_fn, first_tensor(output))
+    if alone and loss.startswith("loss_fn("):
+        loss = f"{loss.rsplit(', ', 1)[0]})"
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
 
 

@@ -129,3 +129,24 @@ def test_two_models_of_one_class_with_a_forward_of_their_own_are_told_apart() ->
     second.forward = lambda x: linear(x)  # type: ignore[assignment]
     for model in (first, second, first):
         assert torch.equal(outputs_and_loss(model, mse, {"x": x, "labels": y})[2], expected)
+
+
+def test_a_model_that_returns_its_outputs_before_its_loss_is_told_where_the_loss_is() -> None:
+    step = r"its item 1 is a scalar: .*step=lambda batch: model\(\*batch\)\[1\]"
+    with pytest.raises(TypeError, match=step):
+        outputs_and_loss(lambda a, b: (linear(a), mse(linear(a), b)), None, (x, y))
+    with pytest.raises(TypeError, match=r"none of its items is a scalar.*loss_fn\(model\("):
+        outputs_and_loss(lambda a, b: (linear(a), b), None, (x, y))
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "step"),
+    [
+        (mse, "loss_fn(model(batch[0], batch[1]), batch[1])"),
+        (lambda scores: scores.mean(), "loss_fn(model(batch[0], batch[1])))"),
+    ],
+)
+def test_a_model_of_two_inputs_that_gets_one_is_shown_the_step(loss_fn: Any, step: str) -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
+        outputs_and_loss(TwoInputs(), loss_fn, (x, x))
+    assert step in caught.value.__notes__[0]

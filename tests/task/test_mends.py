@@ -26,6 +26,12 @@ CASES: dict[str, tuple[Any, ...]] = {
     ),
 }
 
+tokens = torch.arange(60).reshape(20, 3) % 7
+CASES["classes last"] = (
+    *(nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7)), nn.CrossEntropyLoss(), (tokens, tokens)),
+    *(RuntimeError, "must be the second dimension, loss_fn(output.movedim(-1, 1), target)"),
+)
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_to_change_is_a_note_and_stands_beside_the_message_in_the_widget(name: str) -> None:
