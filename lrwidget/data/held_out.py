@@ -206,10 +206,12 @@ def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
             f"{name} has all {len(drawn)} samples of the training data, which leaves none to train "
             "on; give other data, or indices or a share of the training data"
         )
+    made, shrinks = _batches_made_of(training)
     return HeldOut(
-        f"{words}; the trials train without {len(same)} samples that are in it",
+        f"{words}; the trials train without {len(same)} samples that are in it{made}",
         lambda: read_batches(part, MOST),
         leaving_out(frozenset(same), pool),
+        shrinks,
     )
 
 
@@ -296,9 +298,25 @@ def _by_index(
             lambda _, stack: own.leave_out(kept_out, stack),
         )
 
-    own, in_batches = innermost(inner)
-    shrinks = type(own).__name__ if in_batches else ""
-    return HeldOut(words, lambda: read_batches(of_indices(inner, held), None), leave_out, shrinks)
+    made, shrinks = _batches_made_of(inner)
+    batches = of_indices(inner, held)
+    return HeldOut(words + made, lambda: read_batches(batches, None), leave_out, shrinks)
+
+
+def _batches_made_of(loader: Any) -> tuple[str, str]:
+    """Return in words what happens to batches that a sampler composes, and whose are smaller."""
+    loader = base_of(loader)
+    if not isinstance(loader, DataLoader):
+        return "", ""
+    own, in_batches = innermost(loader)
+    name = "batch_sampler" if isinstance(own, list | tuple) else type(own).__name__
+    instead = "where that matters, give val_data, or held_out= with data of its own"
+    if in_batches:
+        why = f"the batches that {name} makes are smaller without them, which may undo a balance"
+        return f"; {why}: {instead}", name
+    if isinstance(getattr(own, "batch_size", None), int):  # as samplers of so many for each class
+        return f"; {name} gives samples in batches, which are others without them: {instead}", ""
+    return "", ""
 
 
 def leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:

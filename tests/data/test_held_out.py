@@ -1,6 +1,7 @@
 """Trials are judged by held-out samples and never train on them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.utils.data import (
     DataLoader,
     DistributedSampler,
     IterableDataset,
+    Sampler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
@@ -73,6 +75,30 @@ def test_samples_that_are_held_out_are_in_no_batch_that_is_trained_on(name: str)
     # The choice is deterministic, and the loader itself still yields the held-out samples.
     assert parts(loader)[1] == judged
     assert set(judged) & {sample for _ in range(3) for sample in seen(loader)}
+
+
+class OfEachClass(Sampler[int]):
+    """As the samplers of metric learning: a batch has so many samples of each class."""
+
+    def __init__(self, batch_size: int | None) -> None:
+        if batch_size is not None:
+            self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(40))
+
+
+def test_it_is_said_where_batches_lose_what_a_sampler_composed() -> None:
+    words = parts(LOADERS["batches of its own"]())[0].words
+    assert words.startswith("13 of 40 samples, chosen at random; the batches that Own makes are")
+    assert "smaller without them, which may undo a balance: where that matters, give" in words
+    of_it: Any = Subset(NUMBERS, [3, 5])  # type: ignore[arg-type]
+    assert "may undo a balance" in parts(LOADERS["batches of its own"](), of_it)[0].words
+    assert "balance" not in parts(LOADERS["batches of its own"](), DataLoader([*NUMBERS]))[0].words
+    composed = parts(DataLoader(NUMBERS, 8, sampler=OfEachClass(8)))[0].words
+    assert "; OfEachClass gives samples in batches, which are others without them" in composed
+    for plain in (DataLoader(NUMBERS, 8, sampler=OfEachClass(None)), LOADERS["shuffled"]()):
+        assert parts(plain)[0].words == "13 of 40 samples, chosen at random"
 
 
 def test_ranks_share_out_what_is_left_in_equal_parts() -> None:
