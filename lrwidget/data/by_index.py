@@ -18,6 +18,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import end_workers
+from lrwidget.data.equal_samples import rows_by_value
 from lrwidget.data.index_parts import IndexPart, indices_in
 from lrwidget.data.reading import IndexedLoader
 from lrwidget.data.without import all_of, as_key, base_of, batching_of, innermost
@@ -214,7 +215,8 @@ def _repeated(sampler: Any) -> Any:
 def with_the_same(dataset: Any, pool: Sequence[Any]) -> dict[Any, list[Any]] | None:
     """Return the indices that give the same sample, by the first of them; None if none do.
 
-    A `Subset` may name a sample several times, a `ConcatDataset` a data set, and a list an object.
+    A `Subset` may name a sample several times, a `ConcatDataset` a data set, and a list an object;
+    rows of tensors and samples of a list may be equal.
     """
     sources = _sources(dataset)
     if sources is None:
@@ -244,6 +246,9 @@ def _sources(dataset: Any) -> list[Any] | None:
                 inner = [(id(part), index) for index in range(len(part))]  # type: ignore[arg-type]
             found += inner
         return found
+    values = rows_by_value(dataset)
+    if values is not None:
+        return [("value", value) for value in values]
     if type(dataset) in (list, tuple) and not any(map(_equal_by_value, dataset)):
         return [("item", id(item)) for item in dataset]
     return None

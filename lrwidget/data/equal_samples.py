@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
 from lrwidget.data.structure import TARGET_NAMES
+from lrwidget.data.without import base_of
 
 # Hashes of input and target.
 Pair = tuple[int, int]
@@ -106,16 +107,17 @@ class Watch:
     Args:
         batches: the held-out batches.
         whole: whether batches are single samples.
+        lazily: whether the trials are given steps, whose `batches` are read by the step alone.
     """
 
-    def __init__(self, batches: Iterable[Any], *, whole: bool) -> None:
-        self._whole = whole
+    def __init__(self, batches: Iterable[Any], *, whole: bool, lazily: bool = False) -> None:
+        self._whole, self._lazily = whole, lazily
         self._held: list[Pair] = []
         self._targets: dict[int, set[int]] = {}
         self._place = self._watched = 0
         self._bytes_left = MOST_WATCHED_BYTES
         for batch in batches:
-            pairs = sample_pairs(getattr(batch, "batch", batch), whole=whole)
+            pairs = sample_pairs(batch, whole=whole)
             if pairs is None:
                 self._watched = MOST_WATCHED
                 self._held.clear()
@@ -133,7 +135,16 @@ class Watch:
             self._place += 1
             if self._watched < self._place <= MOST_WATCHED and self._bytes_left > 0:
                 self._watched = self._place
-                self._look_at(getattr(batch, "batch", batch))
+                if self._lazily:
+                    batch.batches = map(self._seen, batch.batches)
+                else:
+                    self._seen(batch)
+
+    def _seen(self, batch: Any) -> Any:
+        """Look at a batch, and return it."""
+        if self._bytes_left > 0:
+            self._look_at(batch)
+        return batch
 
     def _look_at(self, batch: Any) -> None:
         pairs = sample_pairs(batch, whole=self._whole)
@@ -147,14 +158,20 @@ class Watch:
                 seen.add(target)
 
     @property
-    def compared(self) -> int:
-        """How many held-out samples are looked for."""
-        return len(self._held)
+    def repeated(self) -> tuple[int, int]:
+        """How many held-out samples were trained on, of how many; none if values are coarse."""
+        seen = [targets for targets in self._targets.values() if targets]
+        several = sum(len(targets) > 1 for targets in seen)
+        trained = sum(self._targets[given] == {target} for given, target in self._held)
+        return 0 if several > SEVERAL_TARGETS * len(seen) else trained, len(self._held)
 
-    @property
-    def trained_on(self) -> int:
-        """How many of them were trained on, with their targets alone."""
-        return sum(self._targets[given] == {target} for given, target in self._held)
+
+def gives_single_samples(loader: Any) -> bool:
+    """Return whether a loader gives samples one at a time, none in batches."""
+    loader = base_of(loader)
+    if not isinstance(loader, DataLoader) or loader.batch_sampler is not None:
+        return False
+    return not isinstance(loader.sampler, BatchSampler)
 
 
 # -- hashes --------------------------------------------------------------------------------------
