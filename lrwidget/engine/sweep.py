@@ -17,6 +17,7 @@ from lrwidget.data.batches import BatchSource, Exhausted
 from lrwidget.data.by_index import chosen, of_indices, pool_of
 from lrwidget.data.distinct import RowCount, few_samples_of
 from lrwidget.data.equal_samples import Watch
+from lrwidget.data.given_batches import GivenBatches
 from lrwidget.data.passed_over import in_fixed_order, keeper
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.ladder import Ladder
@@ -139,6 +140,7 @@ def train_at(
 
     source = BatchSource(task.data, on_epoch=begin_epoch)
     keep = keeper(task.data)
+    given = GivenBatches(task.data)
     try:
         step.open()
         held_out = _held_out(val_data, task.val_batches)
@@ -159,9 +161,13 @@ def train_at(
                     count.read(batches)
                 if watch is not None:
                     watch.read(batches)
+                if given.looks:
+                    given.before(batches)
                 # Set before each call: a custom step that accumulates may contain a scheduler.
                 step.set_rate(lr)
                 loss = step(batches)
+                if given.looks:
+                    given.after()
                 if loss is not None:
                     break
                 if step.skipped is None:
@@ -197,6 +203,7 @@ def train_at(
     finally:
         step.close()
         source.close()
+        given.put_back()
         recorder.drop_later_epochs()
         if watch is None:
             _note_few_samples(task, records, count, ranks)

@@ -1,0 +1,138 @@
+"""The batches of a user's list are as before, also where training writes to them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
+
+
+def of_model(first: nn.Module, data: Any) -> TrainingTask:
+    model = nn.Sequential(first, nn.Linear(4, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    return TrainingTask(model, optimizer, nn.CrossEntropyLoss(), data)
+
+
+class Centred(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sub_(x.mean())
+
+
+def pairs() -> list[Any]:
+    return [(torch.randn(8, 4), torch.arange(8) % 3) for _ in range(5)]
+
+
+def points(required: bool) -> tuple[TrainingTask, list[Any]]:
+    """A network whose derivative by its input is trained."""
+    model = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    data = [torch.linspace(0, 1, 16)[:, None].requires_grad_(required)]
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        x.requires_grad_(True)
+        u = model(x)
+        (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        return ((slope - u) ** 2).mean()
+
+    return TrainingTask(model, torch.optim.Adam(model.parameters()), data=data, step=step), data
+
+
+def in_dicts() -> tuple[TrainingTask, list[Any]]:
+    model = nn.Linear(4, 3)
+    data = [{"x": x, "noise": np.zeros(4, np.float32), "y": y} for x, y in pairs()]
+
+    def step(batch: Any) -> torch.Tensor:
+        batch["noise"] += 1
+        return nn.functional.cross_entropy(model(batch["x"].mul_(0.9)), batch["y"])
+
+    return TrainingTask(model, torch.optim.SGD(model.parameters(), 0.1), data=data, step=step), data
+
+
+def with_first(first: nn.Module) -> Callable[[], tuple[TrainingTask, list[Any]]]:
+    def make() -> tuple[TrainingTask, list[Any]]:
+        data = pairs()
+        return of_model(first, data), data
+
+    return make
+
+
+WRITING = {
+    "dropout in place": with_first(nn.Dropout(0.2, inplace=True)),
+    "ReLU in place": with_first(nn.ReLU(inplace=True)),
+    "centred": with_first(Centred()),
+    "points that require gradients": lambda: points(True),
+    "points that the step makes require them": lambda: points(False),
+    "dicts with arrays": in_dicts,
+}
+
+
+def values(data: Any) -> list[Any]:
+    if isinstance(data, torch.Tensor):
+        return [data.tolist(), data.requires_grad, data.grad]
+    if isinstance(data, np.ndarray):
+        return data.tolist()
+    return [values(item) for item in (data.values() if isinstance(data, dict) else data)]
+
+
+def swept(task: TrainingTask) -> None:
+    assert len(lr_find(task, steps=12, end_lr=1e-3, progress=False)) == 12
+
+
+def checked(task: TrainingTask) -> None:
+    first, second = check_lrs(task, [1e-9, 2e-9], steps=7).trials
+    assert first.loss == pytest.approx(second.loss, rel=1e-5)
+
+
+def refined(task: TrainingTask) -> None:
+    refine(task, LRRecords(), 300)
+
+
+# A loss of derivatives by the input needs an evaluation of its own to be refined.
+CASES = [
+    pytest.param(make, run, id=f"{name}, {run.__name__}")
+    for name, make in WRITING.items()
+    for run in (swept, checked, refined)
+    if run is not refined or "place" in name or name == "centred"
+]
+
+
+@pytest.mark.parametrize(("make", "run"), CASES)
+def test_they_are_as_before(make: Any, run: Callable[[TrainingTask], None]) -> None:
+    task, data = make()
+    before = values(data)
+    run(task)
+    assert values(data) == before
+
+
+def test_they_are_as_before_when_a_step_fails_after_it_wrote() -> None:
+    class Fails(Centred):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            super().forward(x)
+            raise ZeroDivisionError
+
+    data = pairs()
+    before = values(data)
+    with pytest.raises(ZeroDivisionError):
+        lr_find(of_model(Fails(), data), progress=False)
+    assert values(data) == before
+
+
+def test_the_curve_is_that_of_training_which_writes_to_them() -> None:
+    torch.manual_seed(0)
+    data = pairs()
+    task = of_model(Centred(), data)
+    model, optimizer = task.model, task.optimizer
+    records = lr_find(task, steps=12, end_lr=1e-2, progress=False)
+    losses = []
+    for i, lr in enumerate(records.lr):
+        x, y = data[i % 5]
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert records.loss.tolist() == losses
