@@ -54,6 +54,11 @@ class ValidationData:
         loaders: loaders that nobody else reads.
     """
 
+    nothing_left = (
+        "the data to judge by has not a single batch; give more samples, or a smaller batch size: "
+        "loaders that drop the last batch (drop_last) drop a data set smaller than that"
+    )
+
     def __init__(self, loaders: Sequence[Any]) -> None:
         self.loaders = loaders
         self._most = max(1, MOST // max(1, len(loaders)))

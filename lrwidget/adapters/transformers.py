@@ -27,6 +27,9 @@ from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate
 
+# Their Trainers look for evaluation data in `eval_dataset`.
+LIBRARIES = ("transformers", "sentence_transformers", "trl")
+
 
 class TransformersTask(FrameworkTask):
     """A task from a Hugging Face Trainer, with the optimizer that it has or would create.
@@ -114,20 +117,33 @@ class TransformersTask(FrameworkTask):
         """The Trainer's `eval_dataset`; if it is a dict of data sets, all of them."""
         private = self._private
         given = private.eval_dataset
-        if given is None:
+        if isinstance(given, dict):  # a DatasetDict is one
+            return self._judged_by(list(given)) if given else None
+        if given is not None:
+            return self._judged_by([given])
+        if not _overrides(private, "get_eval_dataloader"):
             return None
-        names: list[Any] = [None]
-        if isinstance(given, dict) and not hasattr(given, "column_names"):
-            names = list(given)
-        loaders = [private.get_eval_dataloader(name) for name in names]
-        return ValidationData([self._private_loaders.of(loader) for loader in loaders])
+        # It may have data of its own, or none.
+        try:
+            loader = private.get_eval_dataloader(None)
+        except (ValueError, TypeError, AttributeError):
+            return None
+        return None if loader is None else self._of([loader])
 
     def held_out_loader(self, data: Any) -> Any:
-        """Return batches of a data set, collated as the Trainer's `eval_dataset`."""
+        """Return batches of a data set, or of a dict of them, collated as `eval_dataset`."""
+        if isinstance(data, dict) and data:
+            return self._judged_by(list(data.values()))
         if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-            loader = self._private.get_eval_dataloader(data)
-            return ValidationData([self._private_loaders.of(loader)])
+            return self._judged_by([data])
         return super().held_out_loader(data)
+
+    def _judged_by(self, given: list[Any]) -> ValidationData:
+        """Return the batches of data sets, or of names in `eval_dataset`."""
+        return self._of([self._private.get_eval_dataloader(one) for one in given])
+
+    def _of(self, loaders: list[Any]) -> ValidationData:
+        return ValidationData([self._private_loaders.of(loader) for loader in loaders])
 
     @property
     def counters(self) -> list[Any]:
@@ -219,6 +235,12 @@ def _other_modules(trainer: Any) -> list[nn.Module]:
         values = value.values() if isinstance(value, dict) else [value]
         found += [module for module in values if isinstance(module, nn.Module)]
     return found
+
+
+def _overrides(trainer: Any, name: str) -> bool:
+    """Return whether the user's subclass has a method of its own; libraries' are theirs."""
+    owner = next(cls for cls in type(trainer).__mro__ if name in vars(cls))
+    return owner.__module__.partition(".")[0] not in LIBRARIES
 
 
 def _clip(private: Any, model: Any) -> None:
