@@ -141,9 +141,11 @@ class Watch:
                     self._seen(batch)
 
     def _seen(self, batch: Any) -> Any:
-        """Look at a batch, and return it."""
-        if self._bytes_left > 0:
-            self._look_at(batch)
+        """Look at a batch, and return it; a step may have them in a list, beside their number."""
+        several = isinstance(batch, list) and all(isinstance(one, Mapping) for one in batch)
+        for one in batch if several else [batch]:
+            if self._bytes_left > 0 and not isinstance(one, int | None):
+                self._look_at(one)
         return batch
 
     def _look_at(self, batch: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from lrwidget.curve.search import MUCH_LONGER, Choice, choose, fallen
+from lrwidget.records.in_words import number_in_words, rate_in_words
 from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.records.trial_loss import mean_of_tail
 
@@ -18,23 +19,11 @@ from lrwidget.records.trial_loss import mean_of_tail
 # they have hardly left the plateau, or the model learns its data by heart.
 CONFIDENT_FALL = 0.3
 FEW_SAMPLES = 100  # with fewer held-out samples, chance decides too much
+REPEATED = (
+    0.1  # as large a share of held-out samples that were trained on tells of learning by heart
+)
 # A shorter move towards the suggestion, in decades, is not told as a reason.
 SMALL = 0.02
-_NUMBERS = (
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
 
 
 @dataclasses.dataclass(slots=True)
@@ -79,6 +68,7 @@ class Refinement:
         untrained: the held-out loss before the first step.
         held_out: describes the held-out data.
         held_out_samples: how many samples it has, where that is known.
+        repeated: how many of how many held-out samples the trials trained on too, as far as seen.
         stop_reason: why the search ended, such as "finished"; None while it runs.
         kept_bytes: largest size of the kept trial states, in bytes.
         seed: the seed of the sweep, which the trials use too; not saved.
@@ -103,6 +93,7 @@ class Refinement:
         self.untrained: float = math.nan
         self.held_out = ""
         self.held_out_samples: int | None = None
+        self.repeated: Sequence[int] = (0, 0)
         self.stop_reason: StopReason | None = None
         self.kept_bytes = 0
         self.seed: int | None = None
@@ -126,12 +117,13 @@ class Refinement:
 
         "high" if the best trial lies between worse ones, its held-out loss is below the untrained
         loss by at least 30%, and the planned training is at most thirty times as long as the trials
-        or its length is unknown. Fewer than 100 held-out samples make it "low".
+        or its length is unknown. Fewer than 100 held-out samples make it "low", and so do samples
+        that were trained on too.
         """
         choice = self._choice
         if self._compares_nothing or choice.lr is None or not choice.learned:
             return "low"
-        if choice.at_edge or choice.tied or self._judged_by_few:
+        if choice.at_edge or choice.tied or self._judged_by_few or self._judged_by_trained:
             return "low"
         planned = self.planned_steps
         far = planned is not None and planned >= MUCH_LONGER * self.length
@@ -142,6 +134,11 @@ class Refinement:
         return self.held_out_samples is not None and self.held_out_samples < FEW_SAMPLES
 
     @property
+    def _judged_by_trained(self) -> bool:
+        trained, held = self.repeated
+        return trained > 0 and trained >= REPEATED * held
+
+    @property
     def reason(self) -> str:
         """Explains the choice of the rate in plain words."""
         if self._compares_nothing:
@@ -149,10 +146,8 @@ class Refinement:
             ending = self._ending().removesuffix("after ")
             return f"{ending}before two rates could be compared: {kept}"
         longest = max(len(trial.records) for trial in self.trials)
-        parts = [
-            f"{_number(len(self.trials))} trial{'s' * (len(self.trials) != 1)} of up to {longest} "
-            f"steps, {self.steps:,} in all"
-        ]
+        trials = f"{number_in_words(len(self.trials))} trial{'s' * (len(self.trials) != 1)}"
+        parts = [f"{trials} of up to {longest} steps, {self.steps:,} in all"]
         parts[0] = self._ending() + parts[0]
         choice = self._choice
         if choice.lr is None and any(trial.unmeasured for trial in self.trials):
@@ -169,14 +164,14 @@ class Refinement:
             left = f"none fell clearly below the untrained loss of {self.untrained:.3g}"
             return "; ".join([*parts, f"{left}: {stays}"])
         assert choice.best is not None
-        parts.append(f"best at {_text(choice.best)}")
+        parts.append(f"best at {rate_in_words(choice.best)}")
         if choice.at_edge:
             parts[-1] += ", at the edge of those tried"
         if choice.tied:
             parts[-1] += ", and no better than beside it"
         planned = self.planned_steps
-        taken = f"taken to {_text(choice.lr)}"
-        if _text(choice.lr) != _text(choice.best):
+        taken = f"taken to {rate_in_words(choice.lr)}"
+        if rate_in_words(choice.lr) != rate_in_words(choice.best):
             parts.append(taken + self._why_moved(choice))
         if planned is not None and planned >= MUCH_LONGER * self.length:
             times = round(planned / self.length)
@@ -184,6 +179,12 @@ class Refinement:
         if self._judged_by_few:
             count = self.held_out_samples
             parts.append(f"judged by {count} sample{'s' * (count != 1)} only: this says little")
+        if self._judged_by_trained:
+            trained, held = self.repeated
+            parts.append(
+                f"{trained} of {held} held-out samples were also trained on, so that learning by "
+                "heart looks good: the data repeats samples; give val_data or held_out= with others"
+            )
         return "; ".join(parts)
 
     def _why_moved(self, choice: Choice) -> str:
@@ -199,7 +200,7 @@ class Refinement:
             )
         if abs(choice.drawn) >= SMALL and (choice.drawn > 0) == (choice.lr > choice.best):
             assert self.suggested is not None
-            whys.append(f"towards the suggestion of {_text(self.suggested)}")
+            whys.append(f"towards the suggestion of {rate_in_words(self.suggested)}")
         return " " + " and ".join(whys) if whys else ", between its neighbours"
 
     @property
@@ -333,7 +334,7 @@ class Refinement:
         return show_refinement(self, include, exclude)
 
     def __repr__(self) -> str:
-        rate = "None" if self.lr is None else _text(self.lr)
+        rate = "None" if self.lr is None else rate_in_words(self.lr)
         return f"Refinement(lr {rate}, {self.confidence} confidence: {self.reason})"
 
 
@@ -365,6 +366,7 @@ _PLAIN = (
     "kept_bytes",
     "steps_again",
     "held_out_samples",
+    "repeated",
 )
 
 
@@ -386,15 +388,3 @@ def _last(trial: Trial) -> float:
     if trial.broke_off or not trial.held_out:
         return math.nan
     return trial.held_out[max(trial.held_out)]
-
-
-def _number(count: int) -> str:
-    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
-
-
-def _text(rate: float) -> str:
-    """Format a rate in a short form: 1.9e-3, 3e-2, 0.3, 2."""
-    if rate >= 0.1:
-        return f"{rate:.2g}"
-    mantissa, exponent = f"{rate:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -159,6 +159,11 @@ def test_steps_are_looked_at_while_they_are_read() -> None:
     assert watch.repeated == (0, 8)
     assert len(next(step.batches)) == 4
     assert watch.repeated == (4, 8)
+    # As of Transformers: a list of batches, and how many items they have.
+    step.batches = iter([[{"x": FLOATS[4:6]}, {"x": FLOATS[6:]}], 4])
+    watch.read([step])
+    assert list(step.batches)[1] == 4
+    assert watch.repeated == (8, 8)
 
 
 def test_each_place_of_a_trial_is_looked_at_once() -> None:
