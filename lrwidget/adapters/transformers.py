@@ -23,6 +23,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     expect_tensor,
 )
+from lrwidget.adapters.transformers_plan import give_scheduler, plan_training
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate
@@ -61,7 +62,7 @@ class TransformersTask(FrameworkTask):
         self._private: Any = None
         self._model: Any = None
         self._loader: Any = None
-        self._passes = 0
+        self._passes = self._steps_of_epoch = 0
         self._clears_all = False
         self._private_loaders = PrivateLoaders()
         optimizer = trainer.optimizer
@@ -106,6 +107,8 @@ class TransformersTask(FrameworkTask):
             drop_unchanged()
             self._sync_before_backward(private.accelerator)
             private.model_wrapped = self._model
+            self._steps_of_epoch = plan_training(private, self._loader)
+            give_scheduler(private, self._inner)
             self.scaler = private.accelerator.scaler
             self.data = StepData(self._loader, self._steps, self._private_loaders.close)
             yield
@@ -149,8 +152,10 @@ class TransformersTask(FrameworkTask):
     def counters(self) -> list[Any]:
         """The private Trainer with what it counts."""
         private = self._private
-        accelerator = private.accelerator
-        return [private, private.state, private.control, accelerator, accelerator.gradient_state]
+        accelerator, scheduler = private.accelerator, private.lr_scheduler
+        shared = [accelerator, accelerator.gradient_state]
+        shared += [] if scheduler is None else [scheduler]
+        return [private, private.state, private.control, *shared]
 
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `TrainingArguments.learning_rate`, and the rate of an existing optimizer."""
@@ -223,6 +228,8 @@ class TransformersTask(FrameworkTask):
         if self._clears_all:
             private.optimizer.zero_grad()
         private.state.global_step += 1
+        if self._steps_of_epoch:
+            private.state.epoch = private.state.global_step / self._steps_of_epoch
         # Each loss is already divided by the number of batches, or by the items of all batches.
         return torch.stack(losses).sum()
 
@@ -282,7 +289,7 @@ def _without_callbacks(trainer: Any) -> Any:
         None,
     )
     private.control = callbacks.TrainerControl()
-    private.state = copy.deepcopy(trainer.state)
+    private.state = callbacks.TrainerState()  # `train` begins with a new one
     private.is_in_train = True
     private.accelerator = accelerator = copy.copy(trainer.accelerator)
     for name in ("_models", "_optimizers", "_schedulers", "_dataloaders"):
