@@ -22,6 +22,7 @@ from torch.utils.data import (
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import BatchSource, Exhausted, end_workers, loader_generators
 from lrwidget.data.collation import collate_in_words, put_together
+from lrwidget.data.index_parts import indices_in
 from lrwidget.data.structure import copied
 from lrwidget.data.without import base_of, innermost
 
@@ -125,15 +126,17 @@ class Rest:
 
 
 class Skipping:
-    """A loader whose first pass skips its first `count` batches."""
+    """A loader, or its sampler, whose first pass skips its first `count` batches."""
 
     def __init__(self, loader: Any, count: int) -> None:
         self._loader = private_copy(loader)
         self._left = count
 
     def __iter__(self) -> Iterator[Any]:
-        left, self._left = self._left, 0
+        left = self._left
         batches: Iterator[Any] = iter(self._loader)
+        if not left:
+            return batches
         while left:
             passed = sum(1 for _ in islice(batches, left))
             left -= passed
@@ -142,7 +145,14 @@ class Skipping:
             if left:  # the pass has ended; the rest may span several passes
                 left %= passed
                 batches = _next_pass(self._loader, batches)
-        return _Begun(batches, self._loader)
+        return _Begun(batches, self._loader, self._begun)
+
+    def _begun(self) -> None:
+        # Not before: workers begin a pass over a sampler twice.
+        self._left = 0
+
+    def __len__(self) -> int:
+        return len(self._loader)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_loader", "_left"):
@@ -156,20 +166,22 @@ class _Begun(Iterator[Any]):
     Other attributes are those of the inner iterator.
     """
 
-    def __init__(self, inner: Iterator[Any], loader: Any) -> None:
+    def __init__(self, inner: Iterator[Any], loader: Any, begun: Callable[[], None]) -> None:
         self._inner = inner
         self._loader = loader
+        self._begun = begun
 
     def __next__(self) -> Any:
         loader, self._loader = self._loader, None
         if loader is not None:
+            self._begun()
             with suppress(StopIteration):
                 return next(self._inner)
             self._inner = _next_pass(loader, self._inner)
         return next(self._inner)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_inner", "_loader"):
+        if name in ("_inner", "_loader", "_begun"):
             raise AttributeError(name)
         return getattr(self._inner, name)
 
@@ -217,17 +229,31 @@ def in_fixed_order(loader: Any) -> bool:
     loader = base_of(loader)
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return True
-    sampler = innermost(loader)[0]
+    sampler, in_batches = innermost(loader)
     if isinstance(sampler, SequentialSampler | list | tuple | range | np.ndarray | torch.Tensor):
         return True
     if type(sampler) in DRAWN:
         return False
     own = [(generator, generator.get_state()) for generator in loader_generators(loader)]
+    # Not to the end of a pass, at which a sampler may change its order for the next one.
+    most = ENOUGH
+    with suppress(TypeError, NotImplementedError):
+        most = max(1, min(most, len(sampler) - 1))
     with unmoved():
-        first, second = (list(islice(sampler, ENOUGH)) for _ in range(2))
+        first, second = (
+            _indices_of(islice(sampler, most), in_batches, loader.dataset) for _ in range(2)
+        )
     for generator, state in own:
         generator.set_state(state)
     return repr(first) == repr(second)
+
+
+def _indices_of(given: Iterable[Any], in_batches: bool, dataset: Any) -> list[Any]:
+    """Return the indices that a sampler gave, without sizes or flags beside them."""
+    items = [index for item in given for index in (item if in_batches else [item])]
+    with suppress(TypeError, NotImplementedError):
+        return indices_in(items, len(dataset))
+    return items
 
 
 def private_copy(loader: Any) -> Any:

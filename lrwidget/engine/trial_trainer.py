@@ -10,8 +10,9 @@ from typing import Any
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.curve.search import Job
 from lrwidget.data.batches import BatchSource, to_device
+from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import HeldOut, held_out_of
-from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy, samples_of
+from lrwidget.data.passed_over import in_fixed_order, private_copy, samples_of
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.step import TrainingStep
 from lrwidget.engine.step_watch import StepWatch
@@ -75,6 +76,8 @@ class TrialTrainer:
         self._untrained = 0.0
         self._held: HeldOut | None = None
         self._in_order = False
+        self._reading: ReadByFramework | None = None
+        self._read: dict[int, int] = {}  # the batches that it had read, by place
         self._kept: dict[int, TrainingState] = {}
         self._begin = TrainingState(task, parts)
         over = parts.begin_in_place
@@ -131,6 +134,9 @@ class TrialTrainer:
                     f"{type(task).__name__.removesuffix('Task')} reads itself; give validation "
                     "data, or held_out= with data to judge the trials by"
                 )
+            if task.reads_itself:
+                self._reading = ReadByFramework(loader)
+                stack.callback(self._reading.close)
             self._begin.save_loaders()  # without the held-out data, if it is the task's own
             if not task.reads_itself:
                 self._trained.data = training
@@ -208,6 +214,7 @@ class TrialTrainer:
             self._kept.pop(old).close()
         if place in wanted:
             self._kept[place] = TrainingState(self._task, self._parts)
+            self._read[place] = 0 if self._reading is None else self._reading.count
 
     def _mean_over_ranks(self, loss: float) -> float:
         """Return the mean of a held-out loss over the ranks, which all measure as many batches."""
@@ -239,10 +246,13 @@ class TrialTrainer:
     def _continued(self, job: Job) -> TrainingTask:
         """Return the task to train; in data of a fixed order, read batches are skipped."""
         task = self._trained
-        if job.begin == 0 or task.reads_itself or not self._in_order:
+        goes_on = job.begin > 0 and self._in_order
+        if self._reading is not None:
+            self._reading.begin(self._read[job.place] if goes_on else 0, job.begin)
+        if task.reads_itself or not goes_on:
             return task
         continued = copy.copy(task)
-        continued.data = Skipping(task.data, job.begin * task.accumulate)
+        continued.data = behind(task.data, job.begin * task.accumulate)
         return continued
 
     def _choose_evaluation(self, held: HeldOut) -> None:

@@ -16,9 +16,10 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from lrwidget.data.batches import BatchSource
+from lrwidget.data.batches import BatchSource, end_workers
+from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import held_out_of
-from lrwidget.data.passed_over import Skipping, in_fixed_order, private_copy
+from lrwidget.data.passed_over import in_fixed_order, private_copy
 
 SAMPLES = [(torch.tensor([float(i)]), torch.tensor([float(i)])) for i in range(40)]
 
@@ -39,7 +40,7 @@ def test_it_goes_on_behind_them_wherever_a_pass_ends(kind: str, count: int) -> N
     data: Any = DataLoader(SAMPLES, 8, **(workers if "workers" in kind else {}))  # type: ignore[arg-type]
     data = list(data) if kind == "list" else data
     in_order = chain.from_iterable(repeat([0, 8, 16, 24, 32]))
-    assert firsts(Skipping(data, count), 12) == list(islice(in_order, count, count + 12))
+    assert firsts(behind(data, count), 12) == list(islice(in_order, count, count + 12))
 
 
 class InOrder(Sampler[int]):
@@ -104,3 +105,84 @@ def test_whether_passes_are_alike_is_seen_with_samplers_of_all_kinds(name: str) 
     with held.left_out_of(private_copy(loader)) as training:
         assert judged
         assert not judged & {int(x) for batch in training for x in batch[0]}
+
+
+def test_flags_beside_the_indices_and_what_changes_at_the_end_of_a_pass_do_not_count() -> None:
+    class Flagged(InOrder):
+        def __iter__(self) -> Iterator[Any]:
+            return ((bool(torch.rand(()) < 0.5), i) for i in range(self.count))
+
+    class ByEpoch(InOrder):
+        __slots__ = ("epoch",)
+
+        def __len__(self) -> int:
+            return self.count
+
+        def __iter__(self) -> Iterator[int]:
+            epoch = getattr(self, "epoch", 0)
+            order = torch.randperm(self.count, generator=torch.Generator().manual_seed(epoch))
+            yield from order.tolist()
+            self.epoch = epoch + 1
+
+    for sampler in (Flagged(40), ByEpoch(40), BatchSampler(Flagged(40), 8, False)):
+        size = None if isinstance(sampler, BatchSampler) else 8
+        assert in_fixed_order(DataLoader(SAMPLES, size, sampler=sampler))  # type: ignore[arg-type]
+
+
+class OfAFramework(DataLoader[Any]):
+    """A private loader, as a framework's adapter makes it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(SAMPLES, 8, **options)  # type: ignore[arg-type]
+        vars(self)["_get_iterator"] = super()._get_iterator
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize("steps", [2, 4, 5, 7, 10, 13])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_framework_goes_on_behind_what_it_has_trained_on(
+    workers: int, steps: int, ahead: int
+) -> None:
+    loader = OfAFramework(num_workers=workers, persistent_workers=bool(workers))
+    before = vars(loader)["_get_iterator"]
+    reading = ReadByFramework(loader)
+    in_order = list(islice(chain.from_iterable(repeat([0, 8, 16, 24, 32])), 40))
+
+    def read(count: int) -> list[int]:
+        given = [int(batch[0][0]) for batch in islice(chain.from_iterable(repeat(loader)), count)]
+        end_workers(loader._iterator)
+        loader._iterator = None
+        return given
+
+    reading.begin(0, 0)
+    assert read(steps + ahead) == in_order[: steps + ahead]
+    kept = reading.count
+    reading.begin(0, 0)
+    assert read(3) == in_order[:3]
+    reading.begin(kept, steps)
+    assert read(12) == in_order[steps : steps + 12]
+    assert reading.count == steps + 12
+    reading.close()
+    assert vars(loader)["_get_iterator"] is before
+    assert read(3) == in_order[:3]
+
+
+def test_what_has_indices_is_not_read_in_vain() -> None:
+    class Noted(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            noted.append(index)
+            return super().__getitem__(index)
+
+    for size in (None, 8):
+        noted: list[int] = []
+        loader: Any = DataLoader(Noted(SAMPLES), size)  # type: ignore[arg-type]
+        next(iter(behind(loader, 2)))
+        assert noted == ([2] if size is None else list(range(16, 24)))
+    noted = []
+    loader = OfAFramework()
+    vars(loader)["dataset"] = Noted(SAMPLES)
+    reading = ReadByFramework(loader)
+    reading.begin(8, 4)
+    assert int(next(iter(loader))[0][0]) == 24
+    assert noted == list(range(24, 32))
+    assert int(next(iter(loader))[0][0]) == 0
