@@ -10,6 +10,7 @@ from typing import Any
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.curve.search import Job
 from lrwidget.data.batches import BatchSource, to_device
+from lrwidget.data.equal_samples import Watch, gives_single_samples
 from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import HeldOut, held_out_of
 from lrwidget.data.passed_over import in_fixed_order, private_copy, samples_of
@@ -75,6 +76,8 @@ class TrialTrainer:
         self._batches: list[Any] = []
         self._untrained = 0.0
         self._held: HeldOut | None = None
+        self._watch: Watch | None = None
+        self._result = Refinement(1.0)
         self._in_order = False
         self._reading: ReadByFramework | None = None
         self._read: dict[int, int] = {}  # the batches that it had read, by place
@@ -123,6 +126,10 @@ class TrialTrainer:
             if self._team is None:
                 given = [getattr(batch, "batch", batch) for batch in self._batches]
                 result.held_out_samples = samples_of(given)
+                self._watch = Watch(
+                    given, whole=gives_single_samples(loader), lazily=task.reads_itself
+                )
+                self._result = result
             if not self._batches:
                 raise ValueError(f"{held.words} is empty; give held_out= with data of its own")
             self._in_order = in_fixed_order(loader)
@@ -145,6 +152,7 @@ class TrialTrainer:
             step = beginning(self._trained, self._parts, self._team, RecordsTable())
             try:
                 result.untrained = self._mean_over_ranks(step.evaluate(self._batches)["val_loss"])
+                result.held_out += task.judged_by
             except Exception as error:
                 own = "" if task.reads_itself else "evaluate= (evaluate(batch) -> loss), "
                 error.add_note(
@@ -168,14 +176,24 @@ class TrialTrainer:
         state.restore()
         rates = repeat(job.lr, job.end - job.begin)
         task = self._continued(job)
+        if self._watch is not None:
+            self._watch.begin(job.begin * task.accumulate)
         records = trial.records
         records.stop_reason = StopReason.STOPPED
         try:
             work = train_at(
-                task, self._parts, rates, records, stop_at_divergence=False, team=self._team
+                task,
+                self._parts,
+                rates,
+                records,
+                stop_at_divergence=False,
+                team=self._team,
+                watch=self._watch,
             )
             with closing(work):
                 ended = yield from self._until_diverged(work, records)
+            if self._watch is not None:
+                self._result.repeated = self._watch.repeated
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
