@@ -7,7 +7,7 @@ not changed. In several processes the private one has its strategy and distribut
 
 import copy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
@@ -21,15 +21,21 @@ from lrwidget.adapters.base import (
     PrivateLoaders,
     StepBatches,
     StepData,
-    ValidationBatch,
     ValidationData,
     mean_of,
     samplers_of,
 )
+from lrwidget.adapters.lightning_schedulers import SteppedAside
 from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.adapters.lightning_trainer import end_fetching, private_trainer
-from lrwidget.adapters.lightning_validation import LightningMeasure, progress_of, validation_loaders
+from lrwidget.adapters.lightning_validation import (
+    CombinedBatches,
+    LightningMeasure,
+    progress_of,
+    validation_loaders,
+)
+from lrwidget.adapters.lightning_watch import Watch
 from lrwidget.data.batches import Exhausted, loader_generators
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
@@ -94,8 +100,9 @@ class LightningTask(FrameworkTask):
         self._datamodule = datamodule
         self._private: Any = None
         self._private_loaders = PrivateLoaders()
-        self._watch = _Watch(pl.Callback, self)
+        self._watch = Watch(pl.Callback, self)
         self._modes: list[tuple[Any, bool]] = []
+        self._aside: SteppedAside
         self._passes = 0
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
@@ -108,9 +115,10 @@ class LightningTask(FrameworkTask):
             self._stand_in,
             StepData(data, self._steps),
             self._train,
-            evaluate=self._evaluate if self._measure.possible else None,
+            evaluate=self._measure_one if self._measure.possible else None,
         )
-        self._validation_loaders = 1
+        self._validation_loaders: Any = None
+        self.evaluate_all = self._measure_all if self._measure.possible else None
         self.optimizer_is_ours = True
         if trainer is not None and trainer.world_size > 1:
             self._join_processes()
@@ -203,7 +211,8 @@ class LightningTask(FrameworkTask):
                 "the sweep sets the learning rate of one"
             )
         # The sweep sets the rate, not a scheduler.
-        trainer.strategy.lr_scheduler_configs = []
+        self._aside = SteppedAside(trainer)
+        stack.callback(self._aside.close)
         call._call_lightning_module_hook(trainer, "on_fit_start")
         trainer.fit_loop.epoch_loop.reset()
         trainer.fit_loop.epoch_loop._results.to(device=self._module.device)
@@ -265,24 +274,31 @@ class LightningTask(FrameworkTask):
     @property
     def validation(self) -> ValidationData | None:
         """The `val_dataloader` of the datamodule or module, or what the Trainer was fitted with."""
-        loaders = validation_loaders(self._package, self._private, self._trainer)
-        self._validation_loaders = len(loaders)
-        if not loaders:
+        self._validation_loaders = found = validation_loaders(
+            self._package, self._private, self._trainer
+        )
+        if found is None or not found.flattened:
             return None
-        return ValidationData([self._private_loaders.of(loader) for loader in loaders])
+        found.flattened = [self._private_loaders.of(loader) for loader in found.flattened]
+        if found._mode != "sequential":
+            self._validation_loaders = type(found)(CombinedBatches(found), "sequential")
+        return ValidationData(self._validation_loaders.flattened)
 
     @property
     def counters(self) -> list[Any]:
-        """The progress of the private Trainer's loops."""
+        """The progress of the private Trainer's loops, and its schedulers."""
         loop = self._private.fit_loop
-        return [loop.epoch_loop, *progress_of(loop)]
+        return [loop.epoch_loop, *progress_of(loop), *self._aside.counters]
 
-    def _evaluate(self, batch: Any) -> Any:
-        if isinstance(batch, ValidationBatch):
-            given, source, number = batch.batch, batch.source, batch.number
-        else:
-            given, source, number = batch, 0, 0
-        return self._measure(self._private, given, source, number, self._validation_loaders)
+    def _measure_all(self, batches: Sequence[Any]) -> Any:
+        try:
+            outputs = self._watch.returned
+            return self._measure(self._private, batches, self._validation_loaders, outputs)
+        finally:
+            self.judged_by = self._measure.judged_by
+
+    def _measure_one(self, batch: Any) -> Any:
+        return self._measure_all([batch])
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -357,28 +373,6 @@ class LightningTask(FrameworkTask):
             if self._pass_is_over():
                 break
         return number
-
-
-class _Watch:
-    """The callback of the private Trainer, which records the losses of a step.
-
-    It also synchronizes several processes before the backward pass that synchronizes gradients.
-    """
-
-    def __init__(self, base: type, task: LightningTask) -> None:
-        self.losses: list[torch.Tensor] = []
-
-        def record_loss(_self: Any, _trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
-            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-            if isinstance(loss, torch.Tensor):
-                self.losses.append(loss.detach().reshape(()))
-
-        def sync_ranks(_self: Any, trainer: Any, *_: Any) -> None:
-            if not trainer.fit_loop._should_accumulate():
-                task.sync_ranks()
-
-        hooks = {"on_train_batch_end": record_loss, "on_before_backward": sync_ranks}
-        self.callback: Any = type("Watch", (base,), hooks)()
 
 
 class _SeveralLoaders:

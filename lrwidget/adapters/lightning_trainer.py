@@ -20,7 +20,8 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
     loggers = import_module(f"{package}.loggers.logger")
     options: dict[str, Any] = {
         "callbacks": [watch],
-        "logger": False,
+        # A module may use self.logger: give it one that discards everything.
+        "logger": loggers.DummyLogger(),
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
@@ -36,7 +37,6 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
             "use_distributed_sampler": given._accelerator_connector.use_distributed_sampler,
             # A copy, since its loss scaler is state of the given Trainer.
             "plugins": [copy.deepcopy(given.precision_plugin)],
-            # A module may use self.logger: give it one that discards everything.
             "logger": loggers.DummyLogger() if given.loggers else False,
             "log_every_n_steps": 1,
             "accumulate_grad_batches": _accumulation(pl, given),

@@ -176,6 +176,9 @@ class TrainingStep:
             for optimizer in self._with_modes:
                 optimizer.eval()
             with torch.no_grad(), self._autocast():
+                if self._task.evaluate_all is not None:
+                    whole = self._task.evaluate_all(batches)
+                    return {"val_loss": float(recorded_loss(whole, "evaluate"))}
                 for given in self._unharmed(batches):
                     batch = to_device(given, self._device)
                     if self._task.evaluate is not None:
