@@ -25,7 +25,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     mean_of,
 )
-from lrwidget.adapters.fastai_loaders import Indexed, is_fastais, part_of
+from lrwidget.adapters.fastai_loaders import indexed, is_fastais, part_of
 from lrwidget.restore.attributes import put_back_after
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
@@ -104,7 +104,7 @@ class FastaiTask(FrameworkTask):
         """The Learner's training loader, which may be fastai's or any other."""
         if not is_fastais(self._loader):
             return self._loader
-        return Indexed(self._loader, next(iter(self._valid()), None))
+        return indexed(self._loader, next(iter(self._valid()), None))
 
     @property
     def validation(self) -> ValidationData | None:

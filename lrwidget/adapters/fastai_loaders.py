@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
+from torch.utils.data import Subset
+
 from lrwidget.adapters.rows import Rows
 from lrwidget.data.by_index import OwnIndices, chosen
 from lrwidget.data.passed_over import MOST
@@ -20,7 +22,7 @@ class Indexed(OwnIndices):
     """
 
     def __init__(self, loader: Any, other: Any = None) -> None:
-        self._loader = loader
+        self._loader: Any = loader
         self._other = other
 
     def __iter__(self) -> Iterator[Any]:
@@ -29,7 +31,8 @@ class Indexed(OwnIndices):
     @property
     def rows_given(self) -> OwnIndices:
         """The rows of the items or the data frame that fastai has split."""
-        if self.pool() is None:
+        known = self.pool()
+        if known is None:
             return self
         other = self._other if is_fastais(self._other) else None
         parts = _places(self.dataset, None if other is None else other.dataset)
@@ -40,8 +43,8 @@ class Indexed(OwnIndices):
         held = 0 if other is None else len(other.dataset)
         if (len(trained), len(validated)) != (len(self.dataset), held):
             return Rows(None, self, None, name=name)
-        part = other and Indexed(other)
-        return Rows(None, self, trained[: self._loader.n], part, validated, name=name)
+        part = other and indexed(other)
+        return Rows(None, self, trained[: len(known)], part, validated, name=name)
 
     @property
     def dataset(self) -> Any:
@@ -118,9 +121,82 @@ class _Part(Indexed):
         return super().__iter__() if self._chosen is None else iter(self.batches_of(self._chosen))
 
 
+class Texts(Indexed):
+    """The texts of a language model's loader, which cuts all of them into sequences anew."""
+
+    def pool(self) -> Sequence[Any]:
+        """Return the indices of its texts."""
+        return range(len(self._loader.items.coll))
+
+    def batches_of(self, indices: Sequence[Any]) -> list[Any]:
+        """Read the sequences of some texts, 512 at most."""
+        loader, own = self._loader, vars(self._loader)
+        before = dict(own)
+        own.update(shuffle=False, drop_last=False)
+        self._only(indices)
+        found: list[Any] = []
+        try:
+            with loader.fake_l.no_multiproc():
+                for batch in loader:
+                    found.append(batch)
+                    if len(found) * loader.bs >= MOST:
+                        break
+        finally:
+            own.clear()
+            own.update(before)
+        return found
+
+    def leave_out(self, indices: frozenset[Any], stack: ExitStack) -> Any:
+        """Cut the sequences from the other texts."""
+        own = vars(self._loader)
+        stack.callback(own.update, dict(own))
+        size = own["bs"]
+        self._only([index for index in self.pool() if index not in indices])
+        if own["bs"] != size:
+            raise ValueError(
+                f"the texts that are left beside those held out make no batch of {size} sequences; "
+                "hold fewer out, or give held_out= with data of its own"
+            )
+        return self
+
+    def remark(self, indices: Sequence[Any]) -> str:
+        """Say that texts are read as sequences."""
+        return f", whose text is read in {MOST} sequences at most" if indices else ""
+
+    def _only(self, indices: Sequence[Any]) -> None:
+        """Cut some texts as the loader does all; in smaller batches if they are few."""
+        loader, own = self._loader, vars(self._loader)
+        given, lens = loader.items, loader.lens
+        part = Subset(given.coll, list(indices))
+        items = type(given)(part, cache=given.cache, tfm=given.tfm)
+        # They have one list of places, which is shuffled in place.
+        lens = type(lens)([lens.coll[index] for index in indices], items.idxs)
+        tokens = sum(lens) - 1  # each but the last is followed by its target
+        size = max(1, min(loader.bs, tokens // loader.seq_len))
+        length = tokens // size
+        batches = -(-length // loader.seq_len)
+        last = length - (batches - 1) * loader.seq_len
+        own.update(items=items, lens=lens, bs=size, bl=length, n_batches=batches, last_len=last)
+        own["n"] = batches * size
+        loader.make_chunks()
+
+
+def indexed(loader: Any, other: Any = None) -> Indexed:
+    """Return a fastai loader by index: by texts if it is of a language model."""
+    return (Texts if _cuts_texts(loader) else Indexed)(loader, other)
+
+
 def part_of(loader: Any) -> Any:
-    """Return some of a large fastai loader's samples, all of a small one's; others themselves."""
-    return _Part(loader) if is_fastais(loader) else loader
+    """Return some of a large fastai loader's samples, all of a small one's; others themselves.
+
+    The sequences of a language model are in order, as each goes on from the one before.
+    """
+    return _Part(loader) if is_fastais(loader) and not _cuts_texts(loader) else loader
+
+
+def _cuts_texts(loader: Any) -> bool:
+    kind = getattr(sys.modules.get("fastai.text.data"), "LMDataLoader", None)
+    return kind is not None and isinstance(loader, kind)
 
 
 def is_fastais(loader: Any) -> bool:
