@@ -28,7 +28,7 @@ from lrwidget.adapters.base import (
 from lrwidget.adapters.lightning_schedulers import SteppedAside
 from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
-from lrwidget.adapters.lightning_trainer import end_fetching, private_trainer
+from lrwidget.adapters.lightning_trainer import end_fetching, private_trainer, warn_of_freezing
 from lrwidget.adapters.lightning_validation import (
     CombinedBatches,
     LightningMeasure,
@@ -94,6 +94,7 @@ class LightningTask(FrameworkTask):
                 "batch_size=None where it holds batches"
             )
         refuse_processes(self._package, trainer)
+        warn_of_freezing(pl, trainer)
         self._module = module
         self._trainer = trainer
         self._given_data = data

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -57,6 +58,25 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
                 "sync_batchnorm": given.strategy._layer_sync is not None,
             }
     return pl.Trainer(**options)
+
+
+def warn_of_freezing(pl: Any, given: Any) -> None:
+    """Warn that callbacks which choose the trained parameters take no part in a sweep."""
+    kinds = tuple(
+        kind
+        for name in ("BaseFinetuning", "ModelPruning")
+        if (kind := getattr(pl.callbacks, name, None)) is not None
+    )
+    names = [
+        type(one).__name__ for one in getattr(given, "callbacks", ()) if isinstance(one, kinds)
+    ]
+    if names:
+        warnings.warn(
+            f"{' and '.join(names)} of the Trainer takes no part in a sweep, as no callback does, "
+            "so what it freezes or prunes is trained here; set requires_grad = False on those "
+            "parameters in the module, and give the sweep that module",
+            stacklevel=3,
+        )
 
 
 def end_fetching(trainer: Any) -> None:
