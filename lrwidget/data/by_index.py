@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from torch.utils.data import (
+    BatchSampler,
     ConcatDataset,
     DataLoader,
     IterableDataset,
@@ -155,6 +156,21 @@ def of_indices(loader: Any, indices: Sequence[Any]) -> Any:
         parts = [list(indices[a:b]) for a, b in pairwise(borders)]
         vars(made)["sampler" if loader.batch_sampler is None else "batch_sampler"] = parts
     return made
+
+
+def count_of(loader: Any, most: int) -> int | None:
+    """Return how many samples a pass reads; None if it is not known, or more than `most`."""
+    loader = base_of(loader)
+    own = getattr(type(loader), "__iter__", None) is not DataLoader.__iter__
+    batches = None if own else batching_of(loader)
+    if isinstance(batches, list):
+        count = sum(map(len, batches))
+    elif type(batches) is BatchSampler and all_of(batches.sampler) is not None:
+        count = len(batches.sampler)  # type: ignore[arg-type]
+        count -= count % batches.batch_size if batches.drop_last else 0
+    else:
+        return None
+    return count if 0 < count <= most else None
 
 
 def whole_batches(loader: Any, wanted: int, count: int, most: int | None) -> int:

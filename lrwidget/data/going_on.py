@@ -15,7 +15,8 @@ from lrwidget.data.without import base_of
 
 def behind(loader: Any, count: int) -> Any:
     """Return a loader whose first pass skips its first `count` batches."""
-    if type(loader).__iter__ is not DataLoader.__iter__ or _is_stream(loader):
+    own = getattr(type(loader), "__iter__", None) is not DataLoader.__iter__
+    if own or _is_stream(loader):
         return Skipping(loader, count)
     made = private_copy(loader)
     vars(made).update(_skipping(made, count))

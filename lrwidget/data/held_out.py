@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -15,6 +16,7 @@ from lrwidget.data.batches import as_loader
 from lrwidget.data.by_index import (
     OwnIndices,
     chosen,
+    count_of,
     of_any_pass,
     of_indices,
     pool_of,
@@ -47,6 +49,7 @@ class HeldOut:
         batches: reads the data.
         leave_out: makes a private loader skip the data until the exit stack is closed.
         shrinks: the batch sampler whose batches are smaller without the data; empty if none are.
+        count: the number of its samples, where it is known from their indices.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class HeldOut:
         batches: Callable[[], list[Any]],
         leave_out: Callable[[Any, ExitStack], Any],
         shrinks: str = "",
+        count: int | None = None,
     ) -> None:
         self.words = words
         self.shrinks = shrinks
+        self.count = count
         self.batches = batches
         self._leave_out = leave_out
 
@@ -196,9 +201,11 @@ def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
     """Return data that was given; samples of it that `training` has are left out there."""
     words, part = spread(loader, MOST)
     words = words.format(name)
+    count = count_of(part, MOST)
+    read = partial(read_batches, part, MOST if count is None else None)
     same = [] if training is None else shared_with(training, loader)
     if not same:
-        return HeldOut(words, lambda: read_batches(part, MOST), lambda data, _: data)
+        return HeldOut(words, read, lambda data, _: data, count=count)
     drawn = pool_of(training) or []
     pool = of_any_pass(training, drawn)
     if frozenset(same).issuperset(drawn):
@@ -207,12 +214,8 @@ def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
             "on; give other data, or indices or a share of the training data"
         )
     made, shrinks = _batches_made_of(training)
-    return HeldOut(
-        f"{words}; the trials train without {len(same)} samples that are in it{made}",
-        lambda: read_batches(part, MOST),
-        leaving_out(frozenset(same), pool),
-        shrinks,
-    )
+    words += f"; the trials train without {len(same)} samples that are in it{made}"
+    return HeldOut(words, read, leaving_out(frozenset(same), pool), shrinks, count)
 
 
 def spread(loader: Any, most: int) -> tuple[str, Any]:
@@ -300,7 +303,8 @@ def _by_index(
 
     made, shrinks = _batches_made_of(inner)
     batches = of_indices(inner, held)
-    return HeldOut(words + made, lambda: read_batches(batches, None), leave_out, shrinks)
+    read, count = partial(read_batches, batches, None), count_of(batches, len(held))
+    return HeldOut(words + made, read, leave_out, shrinks, count)
 
 
 def _batches_made_of(loader: Any) -> tuple[str, str]:

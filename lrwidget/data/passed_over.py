@@ -1,7 +1,7 @@
 """Loaders without some of their batches, and reading the batches of a pass into a list."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
@@ -22,6 +22,7 @@ from torch.utils.data import (
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import BatchSource, Exhausted, end_workers, loader_generators
 from lrwidget.data.collation import collate_in_words, put_together
+from lrwidget.data.counting import counted
 from lrwidget.data.index_parts import indices_in
 from lrwidget.data.structure import copied
 from lrwidget.data.without import base_of, innermost
@@ -307,20 +308,11 @@ def read_batches(loader: Any, most: int | None) -> list[Any]:
 
 
 def rows_of(batch: Any) -> int:
-    """Return the number of samples in a batch, from its tensors' lengths; 1 without tensors."""
-    return _counted(batch) or 1
+    """Return the number of samples in a batch, from its tensors' sizes; 1 without tensors."""
+    return counted(batch) or 1
 
 
 def samples_of(batches: Iterable[Any]) -> int | None:
     """Return the number of samples in batches; None if it does not follow from tensors."""
-    counts = [_counted(batch) for batch in batches]
+    counts = [counted(batch) for batch in batches]
     return None if None in counts else sum(filter(None, counts))
-
-
-def _counted(batch: Any) -> int | None:
-    if isinstance(batch, torch.Tensor | np.ndarray):
-        return len(batch) if batch.ndim else 1
-    inner = list(batch.values()) if isinstance(batch, Mapping) else batch
-    if not isinstance(inner, tuple | list):
-        return None
-    return max(filter(None, map(_counted, inner)), default=None)

@@ -125,7 +125,7 @@ class TrialTrainer:
             result.held_out = held.words
             if self._team is None:
                 given = [getattr(batch, "batch", batch) for batch in self._batches]
-                result.held_out_samples = samples_of(given)
+                result.held_out_samples = held.count or samples_of(given)
                 self._watch = Watch(
                     given, whole=gives_single_samples(loader), lazily=task.reads_itself
                 )
