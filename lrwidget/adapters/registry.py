@@ -134,6 +134,7 @@ def adapt(
     given = {"model": model, "optimizer": optimizer, "loss_fn": loss_fn, "data": data}
     adapter = next((row for row in ADAPTERS if row.recognises(given)), None)
     if adapter is None:
+        _refuse_wrapped_net(model)
         return None
     if adapter.is_module and not (optimizer is None and loss_fn is None):
         return None
@@ -157,3 +158,28 @@ def adapt(
             "DistributedDataParallel and give that, with its optimizer, loss and loader"
         )
     return adapter.make(given, options)
+
+
+def _refuse_wrapped_net(model: Any) -> None:
+    """Refuse a Pipeline or a search of scikit-learn with a skorch net in it.
+
+    Raises:
+        TypeError: it is one; the message says what to give.
+    """
+    net = getattr(sys.modules.get("skorch.net"), "NeuralNet", None)
+    if net is None:
+        return
+    name = type(model).__name__
+    steps = getattr(model, "steps", None)  # of a Pipeline
+    last = steps[-1] if isinstance(steps, list) and steps else None
+    if isinstance(last, tuple) and isinstance(last[-1], net):
+        raise TypeError(
+            f"a {name} is no skorch net; give the net in it, and the data as its other steps make "
+            "them: net = pipeline[-1], X = pipeline[:-1].fit_transform(X, y)"
+        )
+    for inside in ("estimator", "base_estimator", "regressor"):  # of searches and the like
+        inner = getattr(model, inside, None)
+        if isinstance(inner, net):
+            raise TypeError(f"a {name} is no skorch net; give the net in it: {name}.{inside}")
+        if inner is not None:
+            _refuse_wrapped_net(inner)

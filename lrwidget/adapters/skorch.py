@@ -4,6 +4,7 @@ An initialized net is swept with its weights, any other as `initialize` would ma
 on a shallow copy without callbacks, except skorch's callback for gradient clipping.
 """
 
+import copy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -73,6 +74,7 @@ class SkorchTask(FrameworkTask):
         """Restore modules, criteria and rates after the block."""
         with ExitStack() as stack:
             stack.enter_context(put_back_after(self._modules.values()))
+            _freeze_as_in_first_epoch(self._private, self._net.callbacks)
             stack.enter_context(at_initial_rates([self.optimizer, *self.other_optimizers]))
             stack.callback(self._private_loaders.close)
             yield
@@ -149,6 +151,35 @@ class SkorchTask(FrameworkTask):
         return expect_tensor(loss, f"{type(self._private).__name__}.train_step").detach()
 
 
+def _callbacks(given: Any) -> list[Any]:
+    """Return the callbacks that a net was given, without their names."""
+    pairs = [] if given in (None, "disable") else list(given)
+    return [pair[1] if isinstance(pair, tuple) else pair for pair in pairs]
+
+
+def _freeze_as_in_first_epoch(private: Any, given: Any) -> None:
+    """Freeze and unfreeze the parameters that skorch's callbacks do as `fit` begins."""
+    mapper, utils = sys.modules["skorch.callbacks"].ParamMapper, sys.modules["skorch.utils"]
+    changes = (utils.freeze_parameter, utils.unfreeze_parameter)
+    before = private.history_
+    private.history_ = type(before)()
+    private.history_.new_epoch()
+    try:
+        for callback in _callbacks(given):
+            if isinstance(callback, type) or not isinstance(callback, mapper):
+                continue
+            one = copy.copy(callback).initialize()
+            # Others, such as an Initializer, would change values that are to be kept.
+            change = one.schedule(private)
+            if change in changes:
+                for _, parameter in one.filter_parameters(
+                    one.patterns, one.named_parameters(private)
+                ):
+                    change(parameter)
+    finally:
+        private.history_ = before
+
+
 def _length(data: Any) -> int | None:
     with suppress(ValueError, TypeError, AttributeError, KeyError):
         return int(sys.modules["skorch.dataset"].get_len(data))
@@ -163,8 +194,7 @@ def _without_callbacks(net: Any) -> Any:
     if not net.initialized_:
         vars(private)["callbacks"] = "disable"
         private.initialize()
-    pairs = [] if given in (None, "disable") else list(given)
-    kept = [pair[1] if isinstance(pair, tuple) else pair for pair in pairs]
+    kept = _callbacks(given)
     clipping = sys.modules["skorch.callbacks"].GradientNormClipping
     clips = [c() if c is clipping else c for c in kept if c is clipping or isinstance(c, clipping)]
     vars(private)["callbacks_"] = [(f"clip_{n}", callback) for n, callback in enumerate(clips)]

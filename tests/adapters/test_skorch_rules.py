@@ -1,0 +1,92 @@
+"""What skorch's callbacks freeze stays frozen, and what wraps a net is told."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import LRRecords, lr_find, refine
+from tests.adapters.test_held_out import INPUTS, Pairs, short_trials
+
+__all__ = ["short_trials"]
+
+X, Y = INPUTS.numpy(), Pairs(INPUTS).targets.numpy()
+MOVED: dict[str, float] = {}
+
+
+class Noting(nn.Module):
+    """Notes how far each layer has moved since the first forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for name, layer in (("body", self.body), ("head", self.head)):
+            weight = layer.weight.detach()
+            begun = FIRST.setdefault(name, weight.clone())
+            MOVED[name] = max(MOVED.get(name, 0.0), float((weight - begun).abs().max()))
+        scores: torch.Tensor = self.head(self.body(x))
+        return scores
+
+
+FIRST: dict[str, torch.Tensor] = {}
+
+
+def net(*callbacks: Any, **options: Any) -> Any:
+    from skorch import NeuralNetRegressor
+
+    FIRST.clear()
+    MOVED.clear()
+    given = {"train_split": None, "verbose": 0, "callbacks": list(callbacks), **options}
+    return NeuralNetRegressor(Noting(), lr=0.1, batch_size=8, **given)
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("initialized", [False, True])
+def test_a_layer_that_a_freezer_freezes_is_not_trained(named: bool, initialized: bool) -> None:
+    from skorch.callbacks import Freezer
+
+    freezer: Any = Freezer("body.*")
+    one = net(("freezer", freezer) if named else freezer)
+    if initialized:
+        one.initialize()
+    lr_find(one, X, Y, steps=10, progress=False)
+    refine(one, LRRecords(), 10, X=X, y=Y)
+    assert MOVED["body"] == 0
+    assert MOVED["head"] > 0
+    module = one.module_ if initialized else one.module
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_what_is_frozen_later_or_unfrozen_is_trained() -> None:
+    from skorch.callbacks import Freezer, Initializer, Unfreezer
+
+    def ones(weight: torch.Tensor) -> Any:
+        return nn.init.ones_(weight)
+
+    one = net(Freezer("body.*", at=2), Freezer("head.*"), Unfreezer("head.weight"))
+    one.set_params(callbacks=[*one.callbacks, Initializer("*", fn=ones)])
+    before = [parameter.clone() for parameter in one.module.parameters()]
+    lr_find(one, X, Y, steps=10, progress=False)
+    assert MOVED["body"] > 0
+    assert MOVED["head"] > 0
+    assert all(map(torch.equal, before, one.module.parameters()))
+
+
+def test_what_wraps_a_net_is_told_what_to_give() -> None:
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    one = net()
+    pipeline = make_pipeline(StandardScaler(), one)
+    search = GridSearchCV(one, {"lr": [0.1, 0.01]})
+    with pytest.raises(TypeError, match=r"net = pipeline\[-1\], X = pipeline\[:-1\]"):
+        lr_find(pipeline, X, Y)
+    with pytest.raises(TypeError, match=r"GridSearchCV\.estimator"):
+        refine(search, LRRecords(), 10, X=X, y=Y)
+    with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
+        lr_find(GridSearchCV(pipeline, {}), X, Y)
