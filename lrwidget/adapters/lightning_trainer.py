@@ -23,6 +23,7 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
         "callbacks": [watch],
         # A module may use self.logger: give it one that discards everything.
         "logger": loggers.DummyLogger(),
+        "log_every_n_steps": 1,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
@@ -39,7 +40,6 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
             # A copy, since its loss scaler is state of the given Trainer.
             "plugins": [copy.deepcopy(given.precision_plugin)],
             "logger": loggers.DummyLogger() if given.loggers else False,
-            "log_every_n_steps": 1,
             "accumulate_grad_batches": _accumulation(pl, given),
             "gradient_clip_val": given.gradient_clip_val,
             "gradient_clip_algorithm": given.gradient_clip_algorithm,

@@ -42,6 +42,7 @@ class LightningMeasure:
         self._validates = kind.validation_step is not base.validation_step
         # A step that optimizes manually trains when it is called.
         self._trains_only = not module.automatic_optimization
+        self._wanted: list[str] | None = None
         self._unharmed: dict[int, Unharmed] = {}  # by the number of the loader
 
     @property
@@ -65,10 +66,11 @@ class LightningMeasure:
         if self._validates:
             outputs.clear()
             logged = self._validated(trainer, batches, loaders)
-            pl = import_module(self._package)
-            configs = trainer.strategy.lr_scheduler_configs
-            wanted = list(monitored(pl, self._given, self._module, configs))
-            names = logged_loss(logged, wanted)
+            if self._wanted is None:
+                pl = import_module(self._package)
+                configs = trainer.strategy.lr_scheduler_configs
+                self._wanted = list(monitored(pl, self._given, self._module, configs))
+            names = logged_loss(logged, self._wanted)
             if names:
                 self.judged_by = f"; judged by the logged {' and '.join(names)}"
                 return sum(logged[name] for name in names) / len(names)

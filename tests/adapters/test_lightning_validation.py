@@ -334,6 +334,19 @@ def test_a_step_sees_the_loaders_and_their_numbers_of_batches(folder: Path) -> N
     assert set(map(str, seen)) == {"(20, [3])"}
 
 
+def test_what_a_step_writes_to_its_batches_is_gone_in_the_next_measurement(folder: Path) -> None:
+    class Writing(Base):
+        def validation_step(self, batch: Any, index: int) -> Any:
+            batch[0].mul_(2)
+            super().validation_step(batch, index)
+
+    one = Writing()
+    result, own = compared(one, folder)
+    assert result.untrained == pytest.approx(own["val_loss"], rel=1e-6)
+    held_out = check_lrs(one, [1e-9, 2e-9], 3, trainer=trainer(folder)).summary.val_loss
+    assert held_out[0] == pytest.approx(held_out[1], rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["list", "dict", "combined"])
 def test_several_validation_loaders_all_count(kind: str, folder: Path) -> None:
     two = [loader(V), loader(3 * V, 5)]
