@@ -77,6 +77,23 @@ def test_a_brush_zooms_and_everything_follows(lab: Lab, finished: Finder) -> Non
     expect(finished.button("Zoom")).to_be_focused()
 
 
+def test_no_label_of_the_axis_is_cut_off(lab: Lab, finished: Finder) -> None:
+    finished.button("Zoom").click()
+    finished.drag(1e-4, 2e-3)
+    wait_for_range(finished, 1e-4, 2e-3)
+    # The last tick is at the right end. The widget has a margin, which its drawings may use.
+    seen = finished.root.evaluate("""(root) => {
+      const { right } = root.getBoundingClientRect();
+      const ticks = [...root.querySelectorAll('.axis .tick text')].filter((t) => t.textContent);
+      const clips = [...root.querySelectorAll('.lrw-figure *')].filter((element) =>
+        element.querySelector('.axis') && getComputedStyle(element).overflow !== 'visible');
+      return { beyond: ticks.filter((t) => t.getBoundingClientRect().right > right).length,
+        ticks: ticks.length, clips: clips.length };
+    }""")
+    assert seen["ticks"] > 4
+    assert (seen["beyond"], seen["clips"]) == (0, 0)
+
+
 def test_zoom_works_without_the_kernel_and_survives_new_rows(lab: Lab) -> None:
     finder = open_finder(lab, allowed=60)
     start(finder)

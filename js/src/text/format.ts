@@ -11,13 +11,13 @@ function exponential(value: number, digits: number): string {
   return text.replace(/\.?0+e/, "e").replace("e+", "e");
 }
 
-/** A loss with four significant digits, in plain notation where that is short. */
-export function formatLoss(loss: number): string {
+/** A loss with four (or more) significant digits, in plain notation where that is short. */
+export function formatLoss(loss: number, digits = 4): string {
   if (Number.isNaN(loss)) return "not a number";
   if (!Number.isFinite(loss)) return loss > 0 ? "infinite" : "minus infinite";
   const size = Math.abs(loss);
-  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return exponential(loss, 3);
-  return String(Number(loss.toPrecision(4)));
+  if (size !== 0 && (size >= 1e5 || size < 1e-3)) return exponential(loss, digits - 1);
+  return String(Number(loss.toPrecision(digits)));
 }
 
 /** The time left, in words; empty before the first step. */

@@ -25,9 +25,10 @@ describe("rateTicks", () => {
   it.each([
     [2e-3, 9e-3, ["2·10⁻³", "5·10⁻³"]],
     [5e-4, 2e-3, ["5·10⁻⁴", "10⁻³", "2·10⁻³"]],
-    [1.1e-3, 1.4e-3, ["1.1·10⁻³", "1.4·10⁻³"]],
-    [1.02e-3, 1.07e-3, ["1.02·10⁻³", "1.07·10⁻³"]],
-    [1.0004e-3, 1.0007e-3, ["1.0004·10⁻³", "1.0007·10⁻³"]],
+    [1.1e-3, 1.4e-3, ["1.1·10⁻³", "1.2·10⁻³", "1.3·10⁻³", "1.4·10⁻³"]],
+    [1.27e-2, 1.74e-2, ["1.3·10⁻²", "1.5·10⁻²", "1.7·10⁻²"]],
+    [1.0213e-3, 1.0729e-3, ["1.04·10⁻³", "1.06·10⁻³"]],
+    [1.0004e-3, 1.0007e-3, ["1.0004·10⁻³", "1.0005·10⁻³", "1.0006·10⁻³", "1.0007·10⁻³"]],
   ])("are at least two between %d and %d", (low, high, expected) => {
     const { values, labels } = rateTicks({ low, high });
     expect(values.map((v) => labels[String(v)])).toEqual(expected);
@@ -54,6 +55,33 @@ describe("lossTicks", () => {
     for (const value of values) {
       expect(value).toBeGreaterThanOrEqual(min - 1e-9 * (max - min));
       expect(value).toBeLessThanOrEqual(max + 1e-9 * (max - min));
+    }
+  });
+});
+
+describe("the labels of losses that hardly change", () => {
+  it.each([
+    [0.7, 0.7007, ["0.7", "0.7002", "0.7004", "0.7006"]],
+    [1.2, 1.2029, ["1.2", "1.2005", "1.201", "1.2015", "1.202", "1.2025"]],
+    [0.69999996, 0.7000002, ["0.7", "+5e-8", "+1e-7", "+1.5e-7", "+2e-7"]],
+    [-3.00000005, -3, ["-3", "+1e-8", "+2e-8", "+3e-8", "+4e-8", "+5e-8"]],
+  ])("tell its ticks apart between %d and %d", (min, max, expected) => {
+    const { values, labels } = lossTicks({ min, max });
+    expect(values.map((value) => labels[String(value)])).toEqual(expected);
+  });
+
+  it("tell them apart on a logarithmic axis", () => {
+    const { values, labels } = logTicks({ min: Math.log10(0.7), max: Math.log10(0.7007) });
+    const texts = values.map((place) => labels[String(place)]);
+    expect(texts).toEqual(["0.7", "0.7002", "0.7004", "0.7006"]);
+  });
+
+  it.each([1e-9, 1e-7, 1e-5, 1e-3, 0.1])("are short, and all differ, over %d of it", (part) => {
+    for (const loss of [0.7, 2.345678, 1e-4, 123.4, -2.3, 4.5e6]) {
+      const { labels } = lossTicks({ min: loss, max: loss + part * Math.abs(loss) });
+      const texts = Object.values(labels);
+      expect(new Set(texts).size).toBe(texts.length);
+      for (const text of texts) expect(text.length).toBeLessThanOrEqual(9);
     }
   });
 });
