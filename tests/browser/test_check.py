@@ -112,6 +112,18 @@ def test_stop_keeps_the_curves_and_offers_nothing(lab: Lab, chosen: Finder) -> N
     expect(chosen.button("Check")).to_be_enabled(timeout=TIMEOUT * 1000)
 
 
+def test_a_check_that_its_kernels_end_cuts_off_has_stopped(lab: Lab, chosen: Finder) -> None:
+    check(chosen, allowed=150)
+    lab.wait_for("two curves are drawn", lambda: labels(chosen) == LRS[:2])
+    expect(chosen.button("Stop")).to_be_visible()
+    lab.shut_down_kernel()
+    wait_for_words(chosen, "Check stopped: 1 of 3 rates")
+    expect(panel(chosen)).not_to_contain_text(re.compile("running|waiting"))
+    expect(panel(chosen)).to_contain_text("not tried")
+    expect(chosen.button("Stop")).to_be_hidden()
+    expect(chosen.button("Check")).to_be_disabled()
+
+
 def test_a_reload_in_the_middle_and_one_at_the_end_show_everything(
     lab: Lab, chosen: Finder
 ) -> None:

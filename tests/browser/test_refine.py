@@ -7,7 +7,15 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.harness.cells import STEPS, WIDGET, open_finder, open_second_view, start
+from tests.browser.harness.cells import (
+    END_LR,
+    START_LR,
+    STEPS,
+    WIDGET,
+    open_finder,
+    open_second_view,
+    start,
+)
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import TIMEOUT, Lab, Shell
 from tests.browser.screenshots import set_width
@@ -187,6 +195,8 @@ def test_where_the_kernel_ends_what_there_was_stays(lab: Lab) -> None:
     assert len(rows(finder)) == marks(finder) == 3
     assert "stopped at step 150" in " ".join(rows(finder))
     assert panel(finder).get_by_role("button").count() == 0
+    expect(panel(finder).get_by_role("progressbar")).to_be_hidden()
+    expect(finder.button("Refine")).to_be_disabled()
 
 
 def test_an_exception_is_shown_where_the_refinement_is(lab: Lab) -> None:
@@ -246,7 +256,32 @@ def test_by_keyboard_alone_and_in_a_narrow_cell(lab: Lab) -> None:
     wait_for_words(finder, "^Refined rate ")
     said = panel(finder).locator("[aria-live=polite]")
     expect(said).to_be_focused()
-    assert finder.root.evaluate(STICKS_OUT) == []
+    for width in (NARROWEST, 320):
+        set_width(finder, width)
+        assert finder.root.evaluate(STICKS_OUT) == []
+
+
+def test_what_it_tried_can_be_chosen_and_beside_another_run_it_names_its_own(lab: Lab) -> None:
+    widget = WIDGET.replace(f"{START_LR}", "1e-3").replace(f"{END_LR}", "2e-2")
+    finder = open_finder(lab, allowed=ALL, widget=widget)
+    start(finder)
+    finder.wait_for_state("finished")
+    finder.button("Refine").click()
+    wait_for_words(finder, "^Refined rate ")
+    tried = lab.kernel.value("float(w.refinement.frame.lr.max())")
+    assert tried > 2e-2
+    complaint = finder.root.get_by_role("alert").filter(has_text="lies outside of what was tried")
+    finder.type_lr("5")
+    expect(complaint).to_have_count(1)
+    finder.type_lr(f"{0.9 * tried:.2g}")
+    finder.wait_for_kernel()
+    assert 2e-2 < lab.kernel.value("w.lr") < tried
+    expect(complaint).to_have_count(0)
+    expect(finder.field("Learning rate")).to_have_attribute("aria-invalid", "false")
+    lab.kernel.run("w.start(label='other', seed=3)\nw.wait()")
+    wait_for_words(finder, "^run 1: Refined rate ")
+    lab.kernel.run("w.activate('run 1')")
+    wait_for_words(finder, "^Refined rate ")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

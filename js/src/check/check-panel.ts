@@ -65,20 +65,16 @@ export class CheckPanel {
   }
 
   update(): void {
-    const { check, lr, span, traits } = this.session;
-    const { kernelEnded } = this.session.connection;
+    const { check, lr, reach, traits } = this.session;
     const smoothing = traits.smoothing.value;
-    const { status, detail } = check;
+    const { displayed: status, detail } = check;
     const table = check.store.current;
     this.el.hidden = table === null || detail.lrs.length === 0;
     if (this.el.hidden || !table) return;
 
-    // A check whose kernel has ended counts as stopped.
-    const shown = status.state === "running" && kernelEnded ? "stopped" : status.state;
-    const now = { ...status, state: shown };
-    setText(this.state, describeCheck(now, detail, table.starts.length, lr, span));
+    setText(this.state, describeCheck(status, detail, table.starts.length, lr, reach));
     const { notice = "" } = detail;
-    setText(this.facts, notice === "" ? describeCheckProgress(now) : notice);
+    setText(this.facts, notice === "" ? describeCheckProgress(status) : notice);
     const offered = this.offered;
     this.useButton.hidden = offered === null;
     if (offered !== null) setText(this.useButton, `Use ${formatRate(offered)}`);
@@ -106,15 +102,15 @@ export class CheckPanel {
         return [
           formatRate(rate),
           final === null ? "–" : formatLoss(final),
-          describeTrial(i, table.starts.length, length, now, detail),
+          describeTrial(i, table.starts.length, length, status, detail),
         ];
       }),
     );
   }
 
   private get offered(): number | null {
-    const { check, lr, span } = this.session;
-    return offer(check.status.suggestion, lr, span);
+    const { check, lr, reach } = this.session;
+    return offer(check.status.suggestion, lr, reach);
   }
 
   private side(): HTMLElement {

@@ -105,10 +105,13 @@ export class RefinePanel {
     const table = refinement.store.current;
     this.el.hidden = table === null;
     if (!table) return;
-    const { shown } = this;
+    const shown = refinement.displayed.state;
     this.updateButtons(shown);
     this.updateProgress(shown);
-    setText(this.state, describeRefinement(shown, status, detail, trials));
+    const { list, active } = this.session.runs;
+    const other = list.find(({ number }) => number === detail.sweep && number !== active.number);
+    const name = other ? `${other.label}: ` : "";
+    setText(this.state, name + describeRefinement(shown, status, detail, trials));
     const { offered } = this;
     this.useButton.hidden = offered === null;
     if (offered !== null) setText(this.useButton, `Use ${formatRate(offered)}`);
@@ -125,13 +128,6 @@ export class RefinePanel {
     this.fillTable(trials, best, shown, smoothing);
   }
 
-  /** The state to show: a refinement whose kernel has ended counts as stopped. */
-  private get shown(): RunState {
-    const { state } = this.session.refinement.status;
-    const cutOff = this.session.refinement.underWay && this.session.connection.kernelEnded;
-    return cutOff ? "stopped" : state;
-  }
-
   private get offered(): number | null {
     const { refinement, lr, runs } = this.session;
     const { suggestion } = refinement.status;
@@ -140,7 +136,7 @@ export class RefinePanel {
 
   private updateButtons(state: RunState): void {
     const { connected } = this.session.connection;
-    const underWay = state === "running" || state === "paused";
+    const { underWay } = this.session.refinement;
     const focused = [...this.buttons.values()].find((one) => one === document.activeElement);
     this.group.hidden = !underWay;
     for (const [command, element] of this.buttons) {

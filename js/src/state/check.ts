@@ -6,7 +6,7 @@ const NO_DETAIL: CheckDetail = { lrs: [], final_losses: [], stop_reasons: [] };
 
 /** Its suggestion is the best rate. */
 export class Check extends Trials<"check", CheckDetail> {
-  constructor() {
-    super("check", NO_DETAIL);
+  constructor(kernelEnded?: () => boolean) {
+    super("check", NO_DETAIL, kernelEnded);
   }
 }

@@ -60,8 +60,8 @@ export class Refinement extends Trials<"refinement", RefinementDetail> {
   private found: readonly Trial[] = [];
   private foundIn: readonly unknown[] = [];
 
-  constructor() {
-    super("refinement", NO_DETAIL);
+  constructor(kernelEnded?: () => boolean) {
+    super("refinement", NO_DETAIL, kernelEnded);
   }
 
   /** By rising rate; the same list as long as nothing has changed. */

@@ -1,19 +1,20 @@
 // The state of one widget model, shared by all its views: runs, trials, and what the user has chosen.
 // Views read it and are called back after every change.
 import { clampRate, partBetween, type Span, union } from "../numeric/axis";
-import type {
-  Bytes,
-  Command,
-  Detail,
-  FromKernel,
-  FromPage,
-  MissingRows,
-  Model,
-  RowsMessage,
-  RunAction,
-  SavedRun,
-  Status,
-  Traits,
+import {
+  type Bytes,
+  type Command,
+  type Detail,
+  type FromKernel,
+  type FromPage,
+  leftBehind,
+  type MissingRows,
+  type Model,
+  type RowsMessage,
+  type RunAction,
+  type SavedRun,
+  type Status,
+  type Traits,
 } from "../stream/protocol";
 import type { RowStore } from "../stream/rows";
 import { syncTraits, type SyncedTraits } from "./synced-trait";
@@ -32,8 +33,8 @@ export class Session {
   readonly view = new ViewState();
   readonly connection: KernelConnection;
   readonly runs: Runs;
-  readonly check = new Check();
-  readonly refinement = new Refinement();
+  readonly check = new Check(() => this.connection.kernelEnded);
+  readonly refinement = new Refinement(() => this.connection.kernelEnded);
   readonly traits: SyncedTraits<(typeof SYNCED)[number]>;
   dragging = false;
   /** The id of the widget's own model; null until the kernel has sent it. */
@@ -129,10 +130,7 @@ export class Session {
 
   /** The status to show: a run whose kernel has ended counts as stopped. */
   get displayedStatus(): Status {
-    const { status } = this;
-    const { kernelEnded } = this.connection;
-    const leftBehind = kernelEnded && (status.state === "running" || status.state === "paused");
-    return leftBehind ? { ...status, state: "stopped" } : status;
+    return leftBehind(this.status, this.connection.kernelEnded);
   }
 
   /** Whether a check or a refinement is under way. */

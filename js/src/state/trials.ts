@@ -2,6 +2,7 @@
 import {
   hasEnded,
   isUnderWay,
+  leftBehind,
   type MissingRows,
   NOT_STARTED,
   type Status,
@@ -19,12 +20,18 @@ export class Trials<Kind extends "check" | "refinement", Detail> {
   constructor(
     private readonly kind: Kind,
     private readonly noDetail: Detail,
+    private readonly kernelEnded = (): boolean => false,
   ) {
     this.detail = noDetail;
   }
 
+  /** The status to show: trials whose kernel has ended count as stopped. */
+  get displayed(): Status {
+    return leftBehind(this.status, this.kernelEnded());
+  }
+
   get underWay(): boolean {
-    return isUnderWay(this.status.state);
+    return isUnderWay(this.displayed.state);
   }
 
   /** Replaces everything by what was saved; null if there is nothing. */

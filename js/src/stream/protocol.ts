@@ -290,6 +290,11 @@ export function isUnderWay(state: RunState): boolean {
   return state === "running" || state === "paused";
 }
 
+/** The status to show: what a kernel that has ended has left behind counts as stopped. */
+export function leftBehind(status: Status, kernelEnded: boolean): Status {
+  return kernelEnded && isUnderWay(status.state) ? { ...status, state: "stopped" } : status;
+}
+
 const ENDED: ReadonlySet<RunState> = new Set(["finished", "diverged", "stopped", "failed"]);
 
 export function hasEnded(state: RunState): boolean {

@@ -201,3 +201,24 @@ describe("the saved state", () => {
     expect(session.modelId).toBe("its id");
   });
 });
+
+describe.each(["check", "refinement"] as const)("a %s in mid-run", (type) => {
+  const message = { type, run: 1, offset: 0, starts: [0], step: 0, steps: 9, elapsed: 0 };
+
+  it.each(["running", "paused"])("has been stopped by the end of its kernel (%s)", (state) => {
+    const { model, session } = open();
+    model.emit("msg:custom", { ...message, state, error: null, suggestion: null }, []);
+    expect(session[type].displayed).toBe(session[type].status);
+    session.connection.setKernel("lost");
+    expect([session[type].underWay, session.trying, session.underWay]).toEqual([true, true, true]);
+    session.connection.setKernel("replaced");
+    expect(session[type].displayed.state).toBe("stopped");
+    expect([session[type].underWay, session.trying, session.underWay]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    // What is saved with the notebook stays as it was.
+    expect(session[type].saved()?.state).toBe(state);
+  });
+});
