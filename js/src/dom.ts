@@ -80,6 +80,13 @@ export function setClass(element: Element, name: string, has: boolean): void {
   element.classList.toggle(`lrw-${name}`, has);
 }
 
+/** A box of the page, seen from an element: from its corner, and in its pixels where the page is scaled. */
+export function within(element: Element, { x, y, width, height }: DOMRect): DOMRect {
+  const box = element.getBoundingClientRect();
+  const scale = parseFloat(getComputedStyle(element).width) / box.width || 1;
+  return new DOMRect((x - box.x) * scale, (y - box.y) * scale, width * scale, height * scale);
+}
+
 export function on<T extends keyof HTMLElementEventMap>(
   element: HTMLElement,
   type: T,

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from tests.browser.harness.cells import STEPS, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
+from tests.browser.screenshots import set_width
 
 
 @pytest.fixture
@@ -65,6 +66,36 @@ def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) ->
         assert counts[-1] < 0.97 * image.width * image.height
     assert surfaces["light"][:3] > (200, 200, 200)
     assert surfaces["dark"][:3] < (60, 60, 60)
+
+
+# The texts of a picture that stick out of it at the right.
+BEYOND = """
+(svg) => {
+  const box = document.createElement('div');
+  box.innerHTML = svg;
+  document.body.append(box);
+  const { right } = box.firstChild.getBoundingClientRect();
+  const out = [...box.querySelectorAll('text')]
+    .filter((text) => text.getBoundingClientRect().right > right)
+    .map((text) => text.textContent);
+  box.remove();
+  return out;
+}
+"""
+LONG = "a run whose label has some length, which is to say seventy-nine characters, no"
+
+
+def test_all_text_below_a_picture_is_in_it(lab: Lab, finished: Finder) -> None:
+    lab.kernel.run(f"w.rename('run 1', {LONG!r})")
+    finished.wait_for_text(LONG)
+    for width in (400, 1000):
+        set_width(finished, width)
+        picture = saved(finished, "Save as SVG")[1].decode()
+        assert lab.page.evaluate(BEYOND, picture) == []
+        texts = ElementTree.fromstring(picture).itertext()
+        whole = " ".join(" ".join(texts).split())
+        assert LONG in whole
+        assert lab.kernel.value("w.records.suggestion.reason") in whole
 
 
 def test_csv_has_the_rows_of_the_frame_to_the_last_bit(lab: Lab, finished: Finder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
@@ -146,3 +147,46 @@ def test_the_width_is_not_that_of_its_texts(lab: Lab, box: str) -> None:
     lab.wait_for("it is narrower", lambda: seen.root.evaluate(width) < 450)
     # bqplot takes on a new size only a moment after the element has it.
     lab.wait_for("all of it fits", lambda: seen.root.evaluate(STICKS_OUT) == [])
+
+
+@pytest.mark.parametrize("width", [320, 500])
+def test_the_tip_stays_within_the_widget(lab: Lab, width: int) -> None:
+    finder = open_finder(lab, allowed=100 * STEPS)
+    start(finder)
+    finder.wait_for_state("finished")
+    label = "a run whose label has some length, which is to say seventy-nine characters, no"
+    lab.kernel.run(f"w.start(label={label!r}, seed=3)\nw.wait()")
+    finder.wait_for_text(label)
+    set_width(finder, width)
+    finder.root.locator(".lrw-chart").evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    for lr in (1e-3, 5e-3, 2e-2, 0.2):
+        finder.point_at(lr)
+        expect(finder.root.locator(".lrw-tip:visible")).to_be_visible()
+        assert finder.root.evaluate(STICKS_OUT) == []
+
+
+# How far the shade of the first region is from the plot, and by how much it is less high.
+OFF = """
+(root) => {
+  const box = (selector) => root.querySelector(selector).getBoundingClientRect();
+  const [plot, shade] = [box('.plotarea_background'), box('.lrw-shade')];
+  return ['left', 'top', 'height'].map((side) => shade[side] - plot[side]);
+}
+"""
+
+
+@pytest.mark.parametrize("css", ["zoom: 0.8", "transform: scale(0.7); transform-origin: 0 0"])
+def test_where_a_page_is_scaled_everything_stands_and_is_taken_at_its_rate(
+    lab: Lab, finished: Finder, css: str
+) -> None:
+    finished.root.evaluate("(root, css) => { root.parentElement.style.cssText = css }", css)
+    lab.page.wait_for_timeout(500)  # bqplot takes on a new size only a moment after it
+    finished.type_lr("2e-3")  # draws anew
+    finished.wait_for_kernel(2e-3)
+    lab.wait_for("it is drawn", lambda: max(map(abs, finished.root.evaluate(OFF))) < 1.5)
+    finished.click_at(0.1)
+    near = pytest.approx(0.1, rel=0.05)
+    lab.wait_for("the rate", lambda: lab.kernel.value("w.lr") == near)
+    finished.drag_marker_to(1e-3)
+    near = pytest.approx(1e-3, rel=0.05)
+    lab.wait_for("the rate", lambda: lab.kernel.value("w.lr") == near)

@@ -3,7 +3,7 @@ import { h, on } from "../dom";
 import { partBetween, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
 import { describeOutside } from "../text/words";
-import { across, type Place, rateOf } from "./place";
+import { across, type Place, pointIn, rateOf } from "./place";
 
 /** A pointer that moves no further is a click, in pixels. */
 const CLICK_SLACK = 3;
@@ -11,6 +11,8 @@ const CLICK_SLACK = 3;
 const GRAB_DISTANCE = 7;
 
 interface Gesture {
+  /** The finger that pressed; another one does not take over. */
+  pointer: number;
   /** Where the pointer was pressed, in pixels. */
   x: number;
   /** The fixed end of the range or of the zoom. */
@@ -37,8 +39,8 @@ export class Brush {
     on(plot, "pointerup", (event) => {
       this.end(event);
     });
-    on(plot, "pointercancel", () => {
-      this.stop();
+    on(plot, "pointercancel", (event) => {
+      if (this.ofGesture(event)) this.stop();
     });
     on(plot, "dblclick", () => {
       if (session.view.mode === "zoom") session.view.setZoom(null);
@@ -51,8 +53,7 @@ export class Brush {
     // bqplot drags the marker itself, in every mode.
     if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
       return;
-    const box = this.plot.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const { x, y } = pointIn(this.plot, event);
     if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) return;
     const { visibleSpan, lrRange, view } = this.session;
     let anchor = rateOf(x, visibleSpan, place);
@@ -63,15 +64,16 @@ export class Brush {
       if (near(high)) anchor = low;
       else if (near(low)) anchor = high;
     }
-    this.gesture = { x, anchor, moved: false };
+    this.gesture = { pointer: event.pointerId, x, anchor, moved: false };
     this.plot.setPointerCapture(event.pointerId);
   }
 
   private move(event: PointerEvent): void {
-    const { gesture, session } = this;
+    const { session } = this;
+    const gesture = this.ofGesture(event);
     const place = this.place();
     if (!gesture || !place) return;
-    const x = event.clientX - this.plot.getBoundingClientRect().left;
+    const { x } = pointIn(this.plot, event);
     if (!gesture.moved && Math.abs(x - gesture.x) <= CLICK_SLACK) return;
     if (!gesture.moved && session.view.mode !== "zoom") session.startDrag();
     gesture.moved = true;
@@ -82,17 +84,23 @@ export class Brush {
   }
 
   private end(event: PointerEvent): void {
-    const { gesture, session } = this;
+    const { session } = this;
+    const gesture = this.ofGesture(event);
     const place = this.place();
     if (!gesture) return;
     this.stop();
     if (!place) return;
-    const x = event.clientX - this.plot.getBoundingClientRect().left;
+    const { x } = pointIn(this.plot, event);
     const lr = rateOf(x, session.visibleSpan, place);
     if (session.view.mode === "pick" && !gesture.moved) this.pick(lr);
     if (session.view.mode !== "zoom" || !gesture.moved) return;
     const part = partBetween(gesture.anchor, lr, session.visibleSpan);
     if (part) session.view.setZoom(part);
+  }
+
+  /** The gesture that an event belongs to. */
+  private ofGesture({ pointerId }: PointerEvent): Gesture | null {
+    return this.gesture?.pointer === pointerId ? this.gesture : null;
   }
 
   private stop(): void {
@@ -106,7 +114,7 @@ export class Brush {
     const rate = tidyRate(lr, session.visibleSpan);
     session.pick(rate);
     // The rate was clamped: only another run has swept it.
-    if (session.lr !== rate) session.view.notify(false, describeOutside(rate, session.span));
+    if (session.lr !== rate) session.view.notify(false, describeOutside(rate, session.reach));
   }
 
   private selectRange(a: number, b: number): void {

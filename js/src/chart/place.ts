@@ -1,4 +1,5 @@
 // The place of the plot within the chart's element.
+import { within } from "../dom";
 import { fractionOf, rateAt, type Span } from "../numeric/axis";
 
 /** Edges of the x axis' range and of the plot, in pixels. */
@@ -9,6 +10,11 @@ export interface Place {
   bottom: number;
 }
 
+/** Where a pointer is, seen from an element. */
+export function pointIn(element: Element, { clientX, clientY }: PointerEvent): DOMRect {
+  return within(element, new DOMRect(clientX, clientY));
+}
+
 /** The x coordinate of a rate, in pixels. */
 export function across(lr: number, span: Span, place: Place): number {
   return place.left + fractionOf(lr, span) * (place.right - place.left);
@@ -17,6 +23,11 @@ export function across(lr: number, span: Span, place: Place): number {
 /** The rate at an x coordinate, clamped to the ends of the axis. */
 export function rateOf(x: number, span: Span, { left, right }: Place): number {
   return rateAt((x - left) / (right - left), span);
+}
+
+/** The left edge of a box of this width, moved so that it is within the room. */
+export function inside(left: number, width: number, room: number): number {
+  return Math.max(Math.min(left, room - width), 0);
 }
 
 /** Width of a slider's thumb, in pixels. */

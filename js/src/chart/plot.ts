@@ -1,6 +1,6 @@
 // One view of the chart: the figure with everything that is drawn over it, and a slider over the axis
 // with which the keyboard moves the marker (the "twin").
-import { h, on, setAttribute, setText } from "../dom";
+import { h, on, setAttribute, setText, within } from "../dom";
 import { type FigureView, silenceMarks, type RealModel } from "../host";
 import { clampRate, fractionOf, rateAt, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
@@ -9,7 +9,7 @@ import { Brush } from "./drag";
 import type { Chart } from "./figure";
 import { type HoveredRow, hoveredRow, rowAt } from "./hover";
 import { strideOf } from "./keys";
-import { across, type Place, placeTwin } from "./place";
+import { across, inside, type Place, placeTwin, pointIn } from "./place";
 import { RangeBand } from "./range";
 import { Regions } from "./regions";
 import { RuleTicks } from "./rules";
@@ -237,9 +237,7 @@ export class Plot {
   private hover(event: PointerEvent): void {
     const { session, chart } = this;
     const place = this.place();
-    const box = this.el.getBoundingClientRect();
-    const x = event.clientX - box.left;
-    const y = event.clientY - box.top;
+    const { x, y } = pointIn(this.el, event);
     if (
       !place ||
       session.dragging ||
@@ -267,7 +265,9 @@ export class Plot {
     this.tip.hidden = this.hairline.hidden = false;
     this.hairline.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const flip = at > (place.left + place.right) / 2;
-    this.tip.style.left = `${at + (flip ? -10 - this.tip.offsetWidth : 10)}px`;
+    const width = this.tip.offsetWidth;
+    const left = at + (flip ? -10 - width : 10);
+    this.tip.style.left = `${inside(left, width, this.el.offsetWidth)}px`;
     this.tip.style.top = `${place.top + 8}px`;
   }
 
@@ -278,13 +278,6 @@ export class Plot {
   /** The place of the plot within this element; null until the figure is drawn. */
   private place(): Place | null {
     const plot = this.el.querySelector(".plotarea_background")?.getBoundingClientRect();
-    if (!this.drawn || !plot?.width) return null;
-    const box = this.el.getBoundingClientRect();
-    return {
-      left: plot.left - box.left,
-      right: plot.right - box.left,
-      top: plot.top - box.top,
-      bottom: plot.bottom - box.top,
-    };
+    return this.drawn && plot?.width ? within(this.el, plot) : null;
   }
 }

@@ -4,7 +4,7 @@ import { clampRate, type Span } from "../numeric/axis";
 import { dodged } from "../numeric/dodge";
 import type { Session } from "../state/session";
 import { formatRate } from "../text/format";
-import { across, type Place } from "./place";
+import { across, inside, type Place } from "./place";
 
 /** The rule that the suggestion and the marker follow. */
 export const DEFAULT_RULE = "auto";
@@ -90,8 +90,8 @@ export class RuleTicks {
   }
 
   update(place: Place | null): void {
-    const { detail, span, lr } = this.session;
-    const rules = rulesOf(detail.suggestions, span);
+    const { detail, reach, lr } = this.session;
+    const rules = rulesOf(detail.suggestions, reach);
     const now = JSON.stringify(rules);
     if (now !== this.shownRules) {
       this.shownRules = now;
@@ -193,8 +193,7 @@ export class RuleTicks {
     const at = across(clampRate(rule.lr, visibleSpan), visibleSpan, place);
     this.guide.style.cssText = `left:${at}px;top:${place.top}px;height:${place.bottom - place.top}px`;
     const width = this.tip.offsetWidth;
-    const left = Math.min(Math.max(at - width / 2, 0), this.el.offsetWidth - width);
-    this.tip.style.left = `${Math.max(left, 0)}px`;
+    this.tip.style.left = `${inside(at - width / 2, width, this.el.offsetWidth)}px`;
     this.tip.style.top = `${place.bottom - this.tip.offsetHeight - 14}px`;
   }
 }

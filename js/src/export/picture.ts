@@ -1,5 +1,6 @@
 // The chart as a self-contained SVG: no style sheet, no CSS variables, no external files.
-import { type Attributes, s, setAttributes } from "../dom";
+import { type Attributes, s, setAttributes, within } from "../dom";
+import { wrapped } from "./summary";
 
 const MARGIN = 12;
 const LINE = 18;
@@ -13,25 +14,27 @@ const TRANSIENT = ".lrw-tip, .lrw-hairline, .lrw-brush, .lrw-unseen, .lrw-toolba
 
 /** A picture of the chart with lines of text below it. */
 export function pictureOf(chart: HTMLElement, lines: readonly string[]): SVGSVGElement {
-  const box = chart.getBoundingClientRect();
+  const seen: Lens = (box) => within(chart, box);
+  const { width: room, height: below } = seen(chart.getBoundingClientRect());
   const style = getComputedStyle(chart);
-  const width = box.width + 2 * MARGIN;
-  const height = box.height + LINE * lines.length + 2 * MARGIN;
   // As computed: the variable may hold a function, which a canvas does not know.
   const surface = paint("fill", getComputedStyle(chart.closest(".lrwidget")!).backgroundColor);
-  const x = MARGIN - box.left;
-  const y = MARGIN - box.top;
-  const root = s("g", { transform: `translate(${x} ${y})` });
+  // Made by `paint`.
+  context!.font = style.font;
+  const fits = (row: string): boolean => context!.measureText(row).width <= room;
+  const rows = lines.flatMap((line) => wrapped(line, fits));
+  const width = room + 2 * MARGIN;
+  const height = below + LINE * rows.length + 2 * MARGIN;
+  const root = s("g", { transform: `translate(${MARGIN} ${MARGIN})` });
   const picture = s(
     "svg",
     { width, height, viewBox: `0 0 ${width} ${height}` },
     s("rect", { width, height, ...surface }),
     root,
   );
-  drawInto(root, chart);
-  lines.forEach((line, i) => {
-    const middle = box.bottom + LINE * (i + 0.5);
-    root.append(text(line, box.left, middle, style));
+  drawInto(root, chart, seen);
+  rows.forEach((row, i) => {
+    root.append(text(row, 0, below + LINE * (i + 0.5), style));
   });
   return picture;
 }
@@ -54,17 +57,19 @@ export function sourceOf(picture: SVGSVGElement): string {
   return new XMLSerializer().serializeToString(picture);
 }
 
-function drawInto(root: Element, element: Element): void {
+/** A box of the page as seen from the chart. */
+type Lens = (box: DOMRect) => DOMRect;
+
+function drawInto(root: Element, element: Element, seen: Lens): void {
   const style = getComputedStyle(element);
   if (style.display === "none" || element.matches(TRANSIENT)) return;
   if (element instanceof SVGSVGElement) {
-    const { left, top } = element.getBoundingClientRect();
+    const { left, top } = seen(element.getBoundingClientRect());
     const copies = [...element.children].flatMap((child) => copyOf(child) ?? []);
     root.append(s("g", { transform: `translate(${left} ${top})` }, ...copies));
     return;
   }
-  const box = element.getBoundingClientRect();
-  const { left: x, top: y, width, height } = box;
+  const { x, y, width, height } = seen(element.getBoundingClientRect());
   const fill = paint("fill", style.backgroundColor);
   const rx = style.borderRadius === "50%" ? width / 2 : 0;
   const edge = (side: string): Attributes => ({
@@ -82,11 +87,11 @@ function drawInto(root: Element, element: Element): void {
   root.append(s("rect", { x, y, height, ...left }));
   root.append(s("rect", { x: x + width - Number(right.width), y, height, ...right }));
   for (const node of element.childNodes) {
-    if (node instanceof Element) drawInto(root, node);
+    if (node instanceof Element) drawInto(root, node, seen);
     else if (node.textContent?.trim()) {
       const range = document.createRange();
       range.selectNodeContents(node);
-      const { left, top, height } = range.getBoundingClientRect();
+      const { left, top, height } = seen(range.getBoundingClientRect());
       root.append(text(node.textContent, left, top + height / 2, style));
     }
   }

@@ -88,6 +88,23 @@ function refined({ status, detail }: Pick<Refinement, "status" | "detail">): str
   return [rate, reason].filter(Boolean).join(": ");
 }
 
+/** Text in rows that fit, broken at blanks, and a word that is too long for a row anywhere. */
+export function wrapped(text: string, fits: (row: string) => boolean): string[] {
+  const rows: string[] = [];
+  while (text) {
+    let end = text.length;
+    while (end > 2 && !fits(text.slice(0, end))) {
+      const blank = text.lastIndexOf(" ", end - 1);
+      end = blank > 0 ? blank : end - 1;
+    }
+    // Half of a character outside of the basic plane would be no valid text.
+    const row = text.slice(0, end).replace(/(?<=.)[\ud800-\udbff]$/, "");
+    rows.push(row);
+    text = text.slice(row.length).trimStart();
+  }
+  return rows;
+}
+
 /** A table of two columns. */
 export function markdownOf(facts: readonly Fact[]): string {
   const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ");

@@ -46,19 +46,21 @@ export function handleOf(model: RealModel, size: Size): DrawnMark {
     setAttribute(path, "d", at ? `M${-radius} 0${half}${2 * radius} 0${half}${-2 * radius} 0` : "");
     if (at) setAttribute(handle, "transform", `translate(${at.x} ${at.y})`);
   };
+  /** The x of a pointer in the pixels of the plot, which the page may scale. */
+  const xOf = (event: PointerEvent): number => event.clientX / handle.getScreenCTM()!.a;
   /** The x of the handle where that of the pointer is 0. */
   let grip = 0;
   handle.addEventListener("pointerdown", (event) => {
     const [at] = pointsOf(model, size);
     if (!event.isPrimary || event.button !== 0 || !at) return;
-    grip = at.x - event.clientX;
+    grip = at.x - xOf(event);
     handle.setPointerCapture(event.pointerId);
     view.send({ event: "drag_start" });
   });
   handle.addEventListener("pointermove", (event) => {
     if (!handle.hasPointerCapture(event.pointerId)) return;
     const { x } = model.get("scales") as Scales;
-    model.set({ x: Float64Array.of(rateAt((event.clientX + grip) / size.width, spanOf(x))) });
+    model.set({ x: Float64Array.of(rateAt((xOf(event) + grip) / size.width, spanOf(x))) });
     view.send({ event: "drag" });
   });
   handle.addEventListener("lostpointercapture", () => {

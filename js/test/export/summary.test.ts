@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { csvOf, fileName, markdownOf, summaryOf } from "../../src/export/summary";
+import { csvOf, fileName, markdownOf, summaryOf, wrapped } from "../../src/export/summary";
 import { Run } from "../../src/state/runs";
 import { RunTable } from "../../src/stream/rows";
 
@@ -57,5 +57,21 @@ describe("the summary", () => {
       "| chosen range | 1e-4 to 1e-3 |",
       "",
     ]);
+  });
+});
+
+describe("wrapped", () => {
+  const rows = (text: string, room = 10): string[] => wrapped(text, (row) => row.length <= room);
+
+  it("breaks at blanks, and leaves alone what fits", () => {
+    expect(rows("")).toEqual([]);
+    expect(rows("run: one 1")).toEqual(["run: one 1"]);
+    expect(rows("the loss fell from 2.3 to 0.9")).toEqual(["the loss", "fell from", "2.3 to 0.9"]);
+  });
+  it("breaks a word that is longer than a row, and no character in two", () => {
+    expect(rows("run: abcdefghijklmnop q")).toEqual(["run:", "abcdefghij", "klmnop q"]);
+    expect(rows("abcdefghi😀😀")).toEqual(["abcdefghi", "😀😀"]);
+    expect(rows("😀😀", 0)).toEqual(["😀", "😀"]);
+    expect(rows("abc", 0).join("")).toBe("abc");
   });
 });
