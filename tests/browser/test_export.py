@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.harness.cells import open_finder
 from tests.browser.harness.finder import Finder
@@ -58,3 +59,18 @@ def test_copy_puts_the_rate_on_the_clipboard(lab: Lab, picked: Finder) -> None:
     name, value = text.split("=")
     assert name.strip() == "rate"
     assert ast.literal_eval(value.strip()) == 0.0125
+
+
+@pytest.mark.parametrize("button", ["Export", "Copy"])
+def test_what_is_no_rate_is_not_exported(lab: Lab, picked: Finder, button: str) -> None:
+    picked.field("Variable").fill("rate")
+    picked.button(button).click()
+    picked.wait_for_text("rate = 0.0125")
+    picked.field("Learning rate").fill("abc")
+    picked.button(button).click()
+    picked.wait_for_text("“abc” is not a rate")
+    expect(picked.field("Learning rate")).to_be_focused()
+    expect(picked.root).not_to_contain_text("rate = 0.0125")
+    picked.field("Learning rate").fill("0.25")
+    picked.button(button).click()
+    picked.wait_for_text("rate = 0.25")

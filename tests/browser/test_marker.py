@@ -84,6 +84,17 @@ def test_what_is_no_rate_changes_nothing(lab: Lab, finished: Finder) -> None:
     before = lab.kernel.value("w.lr")
     for text in ("fast", "-1", "0", ""):
         finished.type_lr(text)
+    field = finished.field("Learning rate")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.press("Escape")
+    expect(field).to_have_attribute("aria-invalid", "false")
+    # What was typed and dropped is not taken when the field loses the focus.
+    field.fill("0.09")
+    field.press("Escape")
+    assert float(field.input_value()) == pytest.approx(before, rel=0.01)
+    finished.slider("Smoothing").focus()
+    finished.button("Export").click()
+    lab.wait_for("the variable", lambda: lab.kernel.value("globals().get('lr')") == before)
     finished.type_lr("0.5")
     wait_for_lr(lab, 0.5)
     assert before != 0.5
@@ -163,3 +174,33 @@ def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:
 def test_python_moves_the_marker(lab: Lab, finished: Finder) -> None:
     lab.kernel.run("w.lr = 0.05")
     lab.wait_for("the page has the rate", lambda: finished.chosen == 0.05)
+
+
+@pytest.mark.parametrize("mode", ["Pick", "Range"])
+def test_a_second_finger_moves_nothing_that_the_first_one_drags(
+    lab: Lab, finished: Finder, mode: str
+) -> None:
+    cdp = lab.page.context.new_cdp_session(lab.page)
+    finished.button(mode).click()
+    # In the middle of the window, where no part of the notebook covers it.
+    finished.root.locator(".lrw-chart").evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    y = finished.plot["y"] + 100
+    start, end, other = (finished.pixel_of(lr) for lr in (1e-4, 1e-3, 1.0))
+
+    def touch(kind: str, *xs: float) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, x in enumerate(xs)]
+        cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", start)
+    for part in (0.25, 0.5, 1.0):
+        touch("touchMove", start + (end - start) * part)
+    touch("touchStart", end, other)
+    for by in (6, 12, 30):
+        touch("touchMove", end, other + by)
+    touch("touchEnd", end)
+    touch("touchEnd")
+    chosen = "w.lr" if mode == "Pick" else "(w.lr_range or (0, 0))[1]"
+    near = pytest.approx(1e-3, rel=0.05)
+    lab.wait_for("the rate", lambda: lab.kernel.value(chosen) == near)
+    finished.lab.page.wait_for_timeout(500)
+    assert lab.kernel.value(chosen) == near

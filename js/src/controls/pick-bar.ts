@@ -44,14 +44,21 @@ export class PickBar {
     on(rate, "change", () => {
       this.applyRate();
     });
-    onEnter(rate, () => {
+    onKey(rate, "Enter", () => {
       this.applyRate();
+    });
+    onKey(rate, "Escape", () => {
+      this.showComplaint("");
+      this.update();
     });
     on(variable, "change", () => {
       session.traits.variable.set(variable.value);
     });
-    onEnter(variable, () => {
+    onKey(variable, "Enter", () => {
       this.export();
+    });
+    onKey(variable, "Escape", () => {
+      variable.value = session.traits.variable.value;
     });
     on(this.exportButton, "click", () => {
       this.export();
@@ -63,7 +70,7 @@ export class PickBar {
       session.command("refine");
     });
     on(this.checkButton, "click", () => {
-      session.command("check");
+      if (this.settled()) session.command("check");
     });
     on(this.stopButton, "click", () => {
       session.command("stop");
@@ -141,11 +148,22 @@ export class PickBar {
       this.showComplaint(lr);
       return;
     }
-    const { span } = this.session;
-    this.showComplaint(clampRate(lr, span) === lr ? "" : describeOutside(lr, span));
+    const { reach } = this.session;
+    this.showComplaint(clampRate(lr, reach) === lr ? "" : describeOutside(lr, reach));
     this.typing = false;
     this.session.pick(lr);
     this.update();
+  }
+
+  /** Takes the typed rate; false, with the focus on the field, if that holds none. */
+  private settled(): boolean {
+    this.applyRate();
+    if (!this.typing) return true;
+    // An earlier success would seem to be this one's.
+    this.session.view.note = null;
+    this.session.view.changed();
+    this.rate.focus();
+    return false;
   }
 
   /** Says what is wrong with the typed rate, which stays in the field; an empty text clears the complaint. */
@@ -157,11 +175,13 @@ export class PickBar {
 
   private export(): void {
     const { session } = this;
+    if (!this.settled()) return;
     if (!this.exportButton.disabled) session.export(this.variable.value);
     else session.view.notify(false, session.lr === null ? NO_RATE : NO_VARIABLE);
   }
 
   private async copy(): Promise<void> {
+    if (!this.settled()) return;
     const { lr } = this.session;
     if (lr === null) return;
     const text = `${this.variable.value.trim() || "lr"} = ${String(lr)}`;
@@ -183,9 +203,9 @@ function textField(name: string, className: string): HTMLInputElement {
   });
 }
 
-function onEnter(input: HTMLInputElement, action: () => void): void {
+function onKey(input: HTMLInputElement, key: string, action: () => void): void {
   on(input, "keydown", (event) => {
-    if (event.key !== "Enter" || event.isComposing) return;
+    if (event.key !== key || event.isComposing) return;
     event.preventDefault();
     action();
   });

@@ -114,10 +114,10 @@ export function describeNoKernel(kernel: KernelState, cutOff: boolean, recorded:
   return join(`${lead}: ${curve}. Smoothing, loss limit, marker and Copy still work.`, anew);
 }
 
-/** Why a rate is clamped to the sweep. */
+/** Why a rate is clamped to those that were swept or refined. */
 export function describeOutside(lr: number, { low, high }: Span): string {
   const ends = `${formatRate(low)} to ${formatRate(high)}`;
-  return `${formatRate(lr, 3)} lies outside of the sweep, ${ends}.`;
+  return `${formatRate(lr, 3)} lies outside of what was tried, ${ends}.`;
 }
 
 /** "Type: message" in its two parts. */
