@@ -40,6 +40,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lrwidget.curve.falls_again import falls_again_doubt
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
 from lrwidget.curve.normalize import Array, broke_off, read_sweeps
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
@@ -242,6 +243,8 @@ def _doubts(
             "it fell by less than half, as where a model hardly learns, or learns its data by "
             "heart: refine the rate with short trials"
         )
+    if share == 1 and (again := falls_again_doubt(marks, decades, losses)):
+        doubts.append(again)
     if sudden:
         doubts.append(sudden)
     elif share > 0 and not _exploded(marks):

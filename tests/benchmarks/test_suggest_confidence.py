@@ -57,7 +57,7 @@ def test_those_above_the_bound_are_those_that_are_called_high():
 
 
 @pytest.mark.parametrize(
-    ("kind", "by_the_fall", "by_both"), [("small", (18, 44), (0, 6)), ("unseen", (8, 47), (2, 35))]
+    ("kind", "by_the_fall", "by_both"), [("small", (18, 44), (0, 6)), ("unseen", (8, 46), (2, 34))]
 )
 def test_what_the_readme_says_of_few_samples(kind, by_the_fall, by_both):
     ones = fallen(sure_ones(load_tasks(kind)))

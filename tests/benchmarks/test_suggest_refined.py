@@ -213,8 +213,8 @@ def test_what_the_readme_says_of_long_trainings():
 
 REFINED = {
     "varied": {
-        "suggestion alone": (0.136, 0.42, 0.09, (0, 20)),
-        "check: 3 rates, 100 steps each": (0.146, 0.60, 0.12, (0, 20)),
+        "suggestion alone": (0.136, 0.42, 0.09, (0, 19)),
+        "check: 3 rates, 100 steps each": (0.146, 0.60, 0.12, (0, 19)),
         "refine, budget 600": (0.054, 0.18, 0.01, (0, 97)),
         "  its planned steps not told, 600": (0.053, 0.15, 0.01, (0, 97)),
         "refine, budget 1000": (0.055, 0.19, 0.01, (0, 85)),
