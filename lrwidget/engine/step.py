@@ -1,15 +1,14 @@
 """One training step of a task."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from inspect import signature
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from lrwidget.data.batches import to_device
 from lrwidget.data.structure import Unharmed
+from lrwidget.engine.modes import Modes
 from lrwidget.engine.sample_mean import weighted_mean, weights_of
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
@@ -93,11 +92,8 @@ class TrainingStep:
         )
         self._scale = 0.0
         self._unharmed = Unharmed()
-        self._own_switches = _own_switches(parts.model)
-        if not parts.model.training:
-            parts.model.train()
-        elif self._own_switches:
-            self._to_train([(m, m.training) for m in parts.model.modules()], exactly=False)
+        self._modes = Modes(parts.model)
+        self._modes.begin()
         self._with_modes = with_modes(trained)
         for optimizer in self._with_modes:
             optimizer.train()
@@ -167,7 +163,7 @@ class TrainingStep:
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
         """Return mean loss and metric over validation samples, in eval mode without gradients."""
-        modes = [(module, module.training) for module in self._model.modules()]
+        modes = self._modes.present()
         # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
         losses, metrics = [], []
@@ -201,7 +197,7 @@ class TrainingStep:
         finally:
             for optimizer in self._with_modes:
                 optimizer.train()
-            self._to_train(modes)
+            self._modes.go_back(modes)
             for parameter, value in held:
                 parameter.data.copy_(value)
             if self._team is not None:
@@ -210,18 +206,6 @@ class TrainingStep:
         weights = weights_of(batches, self._parts.loss_fn)
         metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
         return {"val_loss": weighted_mean(losses, weights), **metric}
-
-    def _to_train(self, modes: Sequence[tuple[nn.Module, bool]], *, exactly: bool = True) -> None:
-        """Call `train` if it may do more than set flags; then set all, or only those in eval."""
-        if self._own_switches and modes[0][1]:
-            with suppress(NotImplementedError):  # of an exported program, which has no modes
-                self._model.train()
-        wanted = [(m, training and (exactly or m.training)) for m, training in modes]
-        for module, training in wanted:
-            if module.training != training and module in self._own_switches:
-                module.train(training)
-        for module, training in wanted:
-            module.training = training
 
     def _losses(self, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
         for batch in batches:
@@ -375,24 +359,6 @@ def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tens
     for loss in losses:
         team.exchange()
         yield loss
-
-
-def _own_switches(model: nn.Module) -> list[nn.Module]:
-    """Return the modules whose `train` or `eval` may do more than set flags.
-
-    None if a `train` among them is no switch, which is True by default: it may train the model.
-    """
-    found = []
-    for module in model.modules():
-        usual = type(module).train is nn.Module.train and type(module).eval is nn.Module.eval
-        if not usual or not vars(module).keys().isdisjoint(("train", "eval")):
-            found.append(module)
-    return found if all(_is_switch(module.train) for module in found) else []
-
-
-def _is_switch(train: Any) -> bool:
-    first = next(iter(signature(train).parameters.values()), None) if callable(train) else None
-    return first is not None and (first.default is True or first.kind is first.VAR_POSITIONAL)
 
 
 def _zeroes_as_usual(optimizer: torch.optim.Optimizer) -> bool:
