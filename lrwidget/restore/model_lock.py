@@ -30,7 +30,9 @@ class ModelLock:
             if any(key in _held for key in self._keys):
                 raise RuntimeError(
                     f"this {self._model} is being swept already; "
-                    "wait for that sweep to end, or stop it"
+                    "wait for that sweep to end, or stop it: by Stop or w.stop() of its widget w, "
+                    "which a notebook whose cell was run again may still hold as Out[n], "
+                    "or by restarting the kernel"
                 )
             for key in self._keys:
                 _held[key] = self

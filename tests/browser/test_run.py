@@ -88,3 +88,18 @@ def test_an_exception_in_the_model_is_shown_and_the_model_restored(lab: Lab) -> 
         """
     )
     assert lab.kernel.value("raised") == "the batch is bad"
+
+
+def test_a_sweep_whose_cell_was_run_again_is_stopped_as_its_refusal_says(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=20)
+    start(finder)
+    finder.wait_for_rows(20)
+    lab.run_cell(1)
+    finder.wait_until_drawn()
+    finder.button("Start").click()
+    finder.wait_for_text("is being swept already; wait for that sweep to end, or stop it")
+    finder.wait_for_text("Out[n]")
+    assert lab.kernel.value("[o.stop() for o in Out.values() if o is not w]") == [None]
+    lab.allow("steps", STEPS)
+    states = "[o.state for o in Out.values() if o is not w]"
+    lab.wait_for("it has stopped", lambda: lab.kernel.value(states) == ["stopped"])
