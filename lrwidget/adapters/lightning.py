@@ -7,7 +7,7 @@ not changed. In several processes the private one has its strategy and distribut
 
 import copy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
@@ -119,7 +119,9 @@ class LightningTask(FrameworkTask):
             evaluate=self._measure_one if self._measure.possible else None,
         )
         self._validation_loaders: Any = None
-        self.evaluate_all = self._measure_all if self._measure.possible else None
+        self.evaluate_all: Callable[[Sequence[Any]], Any] | None = (
+            self._measure_all if self._measure.possible else None
+        )
         self.optimizer_is_ours = True
         if trainer is not None and trainer.world_size > 1:
             self._join_processes()
@@ -296,7 +298,7 @@ class LightningTask(FrameworkTask):
             outputs = self._watch.returned
             return self._measure(self._private, batches, self._validation_loaders, outputs)
         finally:
-            self.judged_by = self._measure.judged_by
+            self.judged_by: str = self._measure.judged_by
 
     def _measure_one(self, batch: Any) -> Any:
         return self._measure_all([batch])

@@ -33,7 +33,7 @@ class LightningMeasure:
     """
 
     def __init__(self, package: str, module: Any, given: Any) -> None:
-        self.judged_by = ""
+        self.judged_by: str = ""
         self._package = package
         self._module = module
         self._given = given

@@ -24,9 +24,9 @@ def falls_again_doubt(marks: Landmarks, decades: Array, losses: Array) -> str | 
     Args:
         marks: the landmarks of the curve.
         decades: log10 of the learning rates, shape (steps,), ascending.
-        losses: losses, shape (sweeps, steps); NaN where there is none.
+        losses: losses, shape (sweeps, steps); several sweeps are not doubted.
     """
-    if not marks.fall > 0:
+    if not marks.fall > 0 or len(losses) > 1:  # several sweeps show by themselves what repeats
         return None
     # An explosion is cut off at once the fall above the level, or it would hide the rest.
     curve = LocalLinear(decades, ~np.isnan(losses))

@@ -100,8 +100,9 @@ class RowCount:
         self._below = below
         self._seen: dict[int, tuple[weakref.ref[Any], int, int]] = {}
         # Whether more batches are to be read. A plain loader says its batch size.
-        self.counts = type(loader) is not DataLoader or loader.batch_size is None
-        self.different = self._rows = self._batches = 0
+        self.counts: bool = type(loader) is not DataLoader or loader.batch_size is None
+        self.different: int = 0
+        self._rows = self._batches = 0
 
     def read(self, batches: Iterable[Any]) -> None:
         """Count some batches. The same tensors, unchanged, are no further samples."""

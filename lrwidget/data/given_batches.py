@@ -56,7 +56,7 @@ class GivenBatches:
         # Our own wrappers give the batches of what they wrap.
         while type(data).__module__.startswith("lrwidget.data.") and hasattr(data, "_loader"):
             data = data._loader
-        self.looks = isinstance(data, list | tuple)
+        self.looks: bool = isinstance(data, list | tuple)
         self._steps = 0
         self._present: list[_Kept] = []
         self._written: dict[int, _Kept] = {}

@@ -47,7 +47,7 @@ class ReadByFramework:
         self._by_index = pool_of(loader) is not None
         self._begin_pass = self._own.get("_get_iterator")
         self._left = 0
-        self.count = 0
+        self.count: int = 0
         if self._begin_pass is not None:
             self._own["_get_iterator"] = self._open
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import repeat
 from typing import Any
@@ -95,6 +95,11 @@ class TrialTrainer:
     def nbytes(self) -> int:
         """Size of the kept states in bytes."""
         return sum(state.nbytes for state in (self._begin, *self._kept.values()))
+
+    @property
+    def repeated(self) -> Sequence[int]:
+        """How many of how many held-out samples the trials trained on too, as far as seen."""
+        return self._result.repeated
 
     def close(self) -> None:
         """Release all states."""

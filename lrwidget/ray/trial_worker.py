@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class TrialReport:
         score: the held-out loss at the end of an order, infinite if the trial broke off.
         stop_reason: how an order ended; None before.
         nbytes: size of the states that the worker keeps, at the end of an order.
+        repeated: as in `Refinement`, of the batches that this worker has read.
         held_out, held_out_samples, untrained: what the trials are judged by, how many samples that
             has, and the loss on it before the first step; in the report that the worker is ready.
         end: how the worker failed; in the last report only.
@@ -50,6 +51,7 @@ class TrialReport:
     score: float | None = None
     stop_reason: StopReason | None = None
     nbytes: int = 0
+    repeated: Sequence[int] = (0, 0)
     held_out: str = ""
     held_out_samples: int | None = None
     untrained: float = 0.0
@@ -160,7 +162,13 @@ class TrialWorker:
                     self._go.wait()
                     self._report("running")
         reason = StopReason.STOPPED if score is None else trial.records.stop_reason
-        self._report("running", score=score, stop_reason=reason, nbytes=trainer.nbytes)
+        self._report(
+            "running",
+            score=score,
+            stop_reason=reason,
+            nbytes=trainer.nbytes,
+            repeated=trainer.repeated,
+        )
         return score is not None and reason is StopReason.FINISHED
 
     def _report(self, state: str, **facts: Any) -> None:

@@ -163,6 +163,7 @@ class RemoteRefinement(SteeredRunner[Refinement], RefinementRunner):
             trial.records.append(trial.lr, loss)
         if report.stop_reason is not None:
             worker.nbytes = report.nbytes
+            result.repeated = max(result.repeated, report.repeated, key=tuple)
             result.kept_bytes = max(result.kept_bytes, sum(one.nbytes for one in self._workers))
             job = worker.orders.pop(0)
             trial.records.stop_reason = report.stop_reason

@@ -35,7 +35,7 @@ class Shared:
 
     def __init__(self, pairs: Sequence[tuple[Any, Any]], of_data: Sequence[Any]) -> None:
         self._pairs = list(pairs)
-        self.of_data = list(of_data)
+        self.of_data: list[Any] = list(of_data)
 
     def differing(self) -> str:
         """Return the type name of an object that is no longer as its copy; "" if all are."""

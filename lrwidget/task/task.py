@@ -216,7 +216,7 @@ class TrainingTask:
     evaluate_all: Callable[[Sequence[Any]], Any] | None = None
 
     # What `evaluate_all` has taken for the loss, in words that follow those of the data.
-    judged_by = ""
+    judged_by: str = ""
 
     # What a user can do if nothing tells the loss on held-out data.
     tells_loss_if = "describe it as a TrainingTask(model, optimizer, loss_fn, loader)"

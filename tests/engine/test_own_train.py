@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from lrwidget import TrainingTask, lr_find, refine
+from tests.nothing_left import own_folder_for_temporary_files
 from tests.restore.fingerprint import differences, fingerprint
 from tests.tasks import blobs, network
+
+__all__ = ["own_folder_for_temporary_files"]
 
 OPTIONS: dict[str, Any] = {"start_lr": 1e-3, "end_lr": 1.0, "steps": 12, "progress": False}
 PLACES = pytest.mark.parametrize("snapshot", ["auto", "device"])

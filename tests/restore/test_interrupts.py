@@ -25,7 +25,7 @@ from tests.restore.scenes import Scene, warm_adam
 
 OURS = (str(Path(lrwidget.__file__).parent), contextlib.__file__)
 # A sweep has thousands of such moments; trying every one would take too long.
-STRIDE = 7
+STRIDES = {"quick": 17, "thorough": 7}
 OPTIONS: dict[str, Any] = {"steps": 2, "start_lr": 1e-4, "end_lr": 1e-2, "progress": False}
 
 
@@ -59,15 +59,22 @@ def find_with(profile: InterruptAt, it: Scene, snapshot: str) -> LRRecords | Non
         sys.setprofile(None)
 
 
-@pytest.mark.parametrize("snapshot", ["auto", pytest.param("disk", marks=pytest.mark.full)])
-def test_an_interrupt_at_any_moment(snapshot: str) -> None:
+@pytest.mark.parametrize(
+    ("snapshot", "stride"),
+    [
+        ("auto", "quick"),
+        pytest.param("auto", "thorough", marks=pytest.mark.full),
+        pytest.param("disk", "thorough", marks=pytest.mark.full),
+    ],
+)
+def test_an_interrupt_at_any_moment(snapshot: str, stride: str) -> None:
     it = warm_adam()
     moments = InterruptAt(0)
     whole = find_with(moments, it, snapshot)
     assert whole is not None
     assert moments.count > 300
     before = it.fingerprint()
-    for number in range(1, moments.count + 1, STRIDE):
+    for number in range(1, moments.count + 1, STRIDES[stride]):
         profile = InterruptAt(number)
         records = find_with(profile, it, snapshot)
         if records is not None:
