@@ -258,7 +258,8 @@ def test_by_keyboard_alone_and_in_a_narrow_cell(lab: Lab) -> None:
     expect(said).to_be_focused()
     for width in (NARROWEST, 320):
         set_width(finder, width)
-        assert finder.root.evaluate(STICKS_OUT) == []
+        # bqplot takes on a new size only a moment after the element has it.
+        lab.wait_for("all of it fits", lambda: finder.root.evaluate(STICKS_OUT) == [])
 
 
 def test_what_it_tried_can_be_chosen_and_beside_another_run_it_names_its_own(lab: Lab) -> None:
