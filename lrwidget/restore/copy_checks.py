@@ -91,9 +91,9 @@ def refuse_other_copies(memo: dict[int, Any]) -> None:
     """
     originals = memo.get(id(memo), [])
     parameters = [value for value in originals if walk.is_a(value, nn.Parameter)]
-    views = {id(p): p for p in originals if walk.is_a(p, torch.Tensor)}
-    of_parameters = [pointer for p in parameters for pointer in _pointers(p)]
-    others = [v for v in views.values() if not walk.is_a(v, nn.Parameter)]
+    tensors = [value for value in originals if walk.is_a(value, torch.Tensor)]
+    others = [value for value in tensors if not walk.is_a(value, nn.Parameter)]
+    of_parameters = [pointer for p in parameters for pointer in pointers(p)]
     if set(of_parameters) & _storages(others) or len(set(of_parameters)) < len(of_parameters):
         raise NotCopied("some of its tensors are views of one storage")
     for value in originals:
@@ -109,12 +109,8 @@ def refuse_other_copies(memo: dict[int, Any]) -> None:
             raise NotCopied(f"a copy of a {name} is not as the original")
 
 
-def pointers(tensor: torch.Tensor) -> list[int]:
-    """Return the address of a tensor's storage in a list; an empty one if it has none."""
-    return _pointers(tensor)
-
-
-def _pointers(value: Any) -> list[int]:
+def pointers(value: Any) -> list[int]:
+    """Return the address of the storage of a tensor or array, in a list that may be empty."""
     if walk.is_a(value, np.ndarray):
         while walk.is_a(value.base, np.ndarray):
             value = value.base
@@ -131,7 +127,7 @@ def _pointers(value: Any) -> list[int]:
 
 
 def _storages(values: Sequence[Any]) -> set[int]:
-    return {pointer for value in values for pointer in _pointers(value)}
+    return {pointer for value in values for pointer in pointers(value)}
 
 
 def _known_by_id(value: Any) -> Iterator[int]:
