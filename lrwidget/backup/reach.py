@@ -164,6 +164,11 @@ def _is_trained(value: Any) -> bool:
 
 
 def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
+    if type(value) in BARE:  # of a list of batches there are many
+        samples = as_data and type(value) is not dict
+        held = items(value, MAX_ITEMS)
+        yield from [item for item in held if not _is_array(item)] if samples else held
+        return
     if is_a(value, torch.Tensor):
         return
     if is_a(value, types.MethodType):

@@ -152,6 +152,8 @@ def test_a_rank_that_is_lost_ends_the_sweep_on_the_other(folder: Path) -> None:
     assert len(well["loss"]) == FAILS_AT - 1
 
 
+# In `test`: an exception in backward and a lost rank, of two.
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("scene", "words"),
     [

@@ -127,6 +127,9 @@ def test_too_few_cores_are_waited_for(start: Any) -> None:
     nothing_stays(cluster)
 
 
+# Seven processes import torch for each test of this file. In `test`: the one above, which stops
+# a little later.
+@pytest.mark.full
 def test_stopped_before_anything_has_begun_nothing_comes_of_it(start: Any) -> None:
     cluster = RayRunner(workers=3)
     runner = start(cluster)
@@ -207,6 +210,8 @@ def test_so_have_repeats(start: Any, gate: Gate) -> None:
         assert losses == pytest.approx(means, rel=1e-6)
 
 
+# In `test`: with one worker in test_runs.py.
+@pytest.mark.full
 def test_closing_ends_a_step_that_waits(start: Any, gate: Gate) -> None:
     runner = start(RayRunner(workers=2))
     gate.let(4)
@@ -234,8 +239,7 @@ def test_the_loss_of_a_node_ends_the_sweep(
     lost_after(4, runner)
 
 
-# Two attempts each start seven processes that import torch. In `test`: the one above, and with one
-# worker in test_runs.py.
+# In `test`: the one above, and with one worker in test_runs.py.
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_it_begins_again_as_often_as_was_said(
