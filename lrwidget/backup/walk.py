@@ -257,15 +257,18 @@ def used_by(*values: Any, containers: bool = False) -> Iterator[Any]:
 def is_state(value: Any) -> bool:
     """Return whether an object that a function uses is training state, not results or counters.
 
-    State is a tensor, an array, a module, an optimizer, a generator, or an object with one of these
-    within a few levels. Plain containers, and objects with only numbers and text, are counters and
-    records, which users read after a sweep.
+    State is a tensor, an array, a module, an optimizer, a generator, a scaler, an object with one
+    of these within a few levels, or a dict with a tensor, such as averages by name. Other
+    containers, and objects with only numbers and text, are counters and records, which users read
+    after a sweep.
     """
+    if is_a(value, dict):
+        return any(is_a(item, torch.Tensor) for item in items(value, MAX_ITEMS))
     level, seen = [value], 0
     for _ in range(_STATE_DEPTH):
         nearest, level = level, []
         for item in nearest:
-            if is_a(item, _STATE):
+            if is_a(item, (*_STATE, torch.amp.GradScaler)):
                 return True
             seen += 1
             if seen < _STATE_OBJECTS and (item is not value or is_plain(type(item))):
@@ -324,7 +327,7 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
     elif is_a(value, weakref.ref):
         yield weakref.ref.__call__(value)
     elif is_plain(type(value)):
-        yield from (attributes(value) or {}).values()
+        yield from (own_attributes(value) or {}).values()
         yield from state_of_class(type(value))
         for slot in slots(type(value)):
             try:

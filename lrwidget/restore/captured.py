@@ -12,16 +12,16 @@ from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
+from lrwidget.restore.step_state import used_by_step
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
 
 def outside_of(task: TrainingTask) -> list[Any]:
-    """Return what the functions of loss, metric, model and optimizers use from outside.
+    """Return what the functions of the task, its model and its optimizers use from outside.
 
     These are the objects in closures, defaults, partials, bound methods and used globals, and what
-    those refer to, nearest first. Of the step of a task only the modules are taken that it trains:
-    it may use anything, and `TrainingTask` documents what of it is restored.
+    those refer to, nearest first.
     """
     held: list[Any] = [task.loss_fn, task.metric]
     modules = list(task.model.modules())
@@ -39,7 +39,7 @@ def outside_of(task: TrainingTask) -> list[Any]:
     of_classes = [held for kind in set(map(type, parts)) for held in walk.state_of_class(kind)]
     data = set(map(id, data_of(task)))
     used = walk.used_by(*functions, containers=True)
-    found = [*of_classes, *used, *_modules_of_step(task)]
+    found = [*of_classes, *used, *used_by_step(task), *_modules_of_step(task)]
     return [value for value in found if id(value) not in data]
 
 

@@ -89,8 +89,9 @@ class TrainingTask:
         snapshot: "auto" sweeps a deep copy if the model can be copied, and otherwise sweeps the
             model itself and keeps a backup on its device; "device", "cpu" and "disk" sweep the
             model itself and keep the backup there.
-        also: further objects that training changes, in a list: a moving average of the weights, a
-            memory, a scheduler, a generator. They are restored with the model: modules and
+        also: further objects that training changes, in a list: a large memory,
+            counters, a history. Modules, optimizers, schedulers, tensors and objects with tensors that `step` or
+            `loss_fn` reaches need not be named. They are restored with the model: modules and
             optimizers, objects with their attributes and containers, arrays and tensors by value,
             and hidden state by the object's own `load_state_dict`. The items of a list or dict of
             more than 1000 are not searched. If one of them shares something with the model, as an

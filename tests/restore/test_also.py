@@ -209,6 +209,17 @@ def test_an_object_of_any_kind_is_as_before(kind: str, snapshot: str) -> None:
     before = state()
     find(task)
     assert differences(before, state()) == []
+    assert task.step is not None
+    task.step(next(iter(task.data)))
+    assert differences(before, state()) != []
+
+
+@pytest.mark.parametrize(
+    "kind", ["an object with a state_dict", "tensors, arrays, lists, generators"]
+)
+def test_lists_numbers_and_hidden_state_are_put_back_only_where_they_are_named(kind: str) -> None:
+    task, _, state = in_a_task(kind)
+    before = state()
     task.also = ()
     find(task)
     assert differences(before, state()) != []
