@@ -16,9 +16,6 @@ from ipywidgets import Layout
 
 MARGIN = {"top": 26, "bottom": 46, "left": 60, "right": 18}
 
-# The number of styles for runs that are not active.
-STYLES = 8
-
 # The page sets every domain itself, and shows its own hover text.
 _QUIET: dict[str, Any] = {
     "preserve_domain": {"x": True, "y": True},
@@ -30,11 +27,11 @@ _QUIET: dict[str, Any] = {
 def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure:
     """Return the figure of a sweep from ``start_lr`` to ``end_lr``, with all marks empty.
 
-    The page finds a mark by its label and gives it its style (js/src/chart/styles.ts): "other 0"
-    and so on (the runs that are not active, one mark for each style), "band" (the area between
-    the quartiles of several sweeps), "raw loss", "smoothed loss" (with several sweeps the one in
-    progress), "median" (of several sweeps), "suggestion" (a vertical line), "rule" (the vertical
-    line through the marker) and "marker" (the handle to drag).
+    The page finds a mark by its label and gives it its style (js/src/chart/styles.ts): "others"
+    (the runs that are not active, a curve for each), "band" (the area between the quartiles of
+    several sweeps), "raw loss", "smoothed loss" (with several sweeps the one in progress),
+    "median" (of several sweeps), "suggestion" (a vertical line), "rule" (the vertical line
+    through the marker) and "marker" (the handle to drag).
 
     Args:
         start_lr: rate at the left end of the x axis; positive and finite.
@@ -57,7 +54,7 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     on_curve = {"x": lr, "y": loss}
     upon_axis = {"x": lr, "y": upright}
     lines = {
-        **{f"other {style}": on_curve for style in range(STYLES)},
+        "others": on_curve,
         "band": on_curve,
         "raw loss": on_curve,
         "smoothed loss": on_curve,

@@ -1,5 +1,6 @@
 """Keeps, starts and ends the runs of a widget. Does not depend on Jupyter."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +28,6 @@ class RunList:
     Args:
         source: creates the runs.
         page: receives their rows.
-        styles: number of styles for runs that are not active.
 
     Attributes:
         kept: the started and added runs, by number.
@@ -37,14 +37,13 @@ class RunList:
         latest: the last sweep, check or refinement that was started.
     """
 
-    def __init__(self, source: Source, page: PageState, styles: int) -> None:
+    def __init__(self, source: Source, page: PageState) -> None:
         self.kept: dict[int, SweepRun] = {}
         self.check: CheckRun | None = None
         self.refinement: RefineRun | None = None
         self.latest: BackgroundRun[Any, Any] | None = None
         self._source: Source | None = source
         self._page = page
-        self._styles = styles
         self._numbers = self._starts = self._checks = self._refinements = 0
         self.active: SweepRun = self._new_run()
         page.active = self.active.number
@@ -337,8 +336,7 @@ class RunList:
 
     def _keep(self, run: SweepRun) -> None:
         used = {other.style for other in self.all}
-        free = [style for style in range(self._styles) if style not in used]
-        run.style = free[0] if free else run.number % self._styles
+        run.style = next(style for style in itertools.count() if style not in used)
         self.kept[run.number] = run
 
     def _make_active(self, run: SweepRun) -> None:

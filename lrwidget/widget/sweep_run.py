@@ -37,7 +37,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         overrides: options that replace the constructor's.
 
     Attributes:
-        style: index of its style while it is not the active run.
+        style: index of its style while it is not the active run; no other run of the widget has it.
         cannot_refine: why its suggestion cannot be refined; empty if it can.
         refined: the end of the refinement of its suggestion; None before that.
         notice: the answer to the last press of a button.

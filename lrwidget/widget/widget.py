@@ -20,7 +20,7 @@ from lrwidget.validation import whole_number
 from lrwidget.widget.base import ThreadSafeWidget
 from lrwidget.widget.bundle import NO_WIDGETS, NOT_BUILT, bundled
 from lrwidget.widget.export import export_rate
-from lrwidget.widget.figure import STYLES, close_figure, new_figure
+from lrwidget.widget.figure import close_figure, new_figure
 from lrwidget.widget.page import Page
 from lrwidget.widget.run_list import RunList
 from lrwidget.widget.traits import (
@@ -132,7 +132,7 @@ class LRFinderWidget(ThreadSafeWidget):
         self._layout_is_ours = not isinstance(layout, Widget)
         source = source_of(model, optimizer, loss_fn, data, runner=runner, **options)
         page = PageState(send=self.send, catch_up_soon=self._catch_up_soon, clamp=self._clamped)
-        self._run_list = runs = RunList(source, page, STYLES)
+        self._run_list = runs = RunList(source, page)
         self._page = Page(self, runs, page, self._catch_up)
         with new_figure(*runs.active.span, height) as figure:
             more = {} if layout is None else {"layout": layout}

@@ -124,6 +124,11 @@ def test_lines_and_legend_have_the_same_pattern_and_no_two_the_same(three: Finde
     for part in (0, 1, 2):
         assert len({line[part] for line in lines}) == 7
     assert "none" not in {dash for _, dash, _ in lines}
+    three.lab.kernel.run("for _ in range(8): w.add(w.records)")
+    three.lab.wait_for("fifteen lines", lambda: len(drawn_beside(three)) == 15)
+    lines = [line[:3] for line in three.root.evaluate(DASHES)]
+    assert lines == three.root.evaluate(SAMPLES)
+    assert len({(dash, colour) for _, dash, colour in lines}) == 15
 
 
 def test_hidden_runs_are_not_drawn_and_stay_hidden(lab: Lab, three: Finder) -> None:

@@ -30,6 +30,21 @@ def test_every_start_is_a_run_beside_the_others() -> None:
     assert legend(w) == (2, ["run 1", "run 2"])
 
 
+def test_no_two_runs_share_a_style() -> None:
+    w = finder()
+    records = run(w)
+    for _ in range(11):
+        w.add(records)
+
+    def styles() -> list[int]:
+        return [style for _, _, style in w._legend["runs"]]
+
+    assert styles() == list(range(12))
+    w.remove(w.runs[3])
+    w.add(records)
+    assert styles() == [0, 1, 2, *range(4, 12), 3]
+
+
 def test_a_variant_has_other_options_and_a_plain_start_has_not() -> None:
     w = finder()
     adam = torch.optim.AdamW

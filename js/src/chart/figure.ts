@@ -30,8 +30,6 @@ export interface Picture {
   columns: number;
 }
 
-/** The label of the marks of inactive runs, without the number of their style. */
-const OTHER = "other ";
 const NOTHING = new Float64Array(0);
 const NO_POINTS = { x: NOTHING, y: NOTHING };
 
@@ -54,6 +52,8 @@ export class Chart {
   autoRange = new AutoRange();
   /** The range of the loss axis. */
   range: Range = this.autoRange.range;
+  /** The styles of the inactive runs, in the order of their curves in the mark "others". */
+  otherStyles: readonly number[] = [];
   private log = false;
   private readonly curves = new WeakMap<RunTable, Curve>();
   private readonly marks: Map<string, RealModel>;
@@ -74,10 +74,7 @@ export class Chart {
     const marks = figure.get("marks") as RealModel[];
     this.marks = new Map(marks.map((mark) => [(mark.get("labels") as string[])[0] ?? "", mark]));
     this.axes = figure.get("axes") as RealModel[];
-    for (const [label, mark] of this.marks) {
-      const name = label.startsWith(OTHER) ? "other" : (label as MarkName);
-      mark.set({ ...MARK_STYLES[name] });
-    }
+    for (const [label, mark] of this.marks) mark.set({ ...MARK_STYLES[label as MarkName] });
   }
 
   /** A mark's model by its first label. */
@@ -85,12 +82,6 @@ export class Chart {
     const mark = this.marks.get(name);
     if (!mark) throw new Error(`the figure has no mark "${name}"`);
     return mark;
-  }
-
-  /** The style of the inactive run that a mark draws; null where it draws none. */
-  styleOf(mark: RealModel): string | null {
-    const name = (mark.get("labels") as string[])[0] ?? "";
-    return name.startsWith(OTHER) ? name.slice(OTHER.length) : null;
   }
 
   /** A run as it is drawn. */
@@ -144,14 +135,15 @@ export class Chart {
     });
     const beside = others.flatMap(({ table: { run, revision }, style }) => [run, revision, style]);
     memos.others.when([log, ...beside, span.low, span.high, columns, smoothing], () => {
-      for (const mark of this.marks.values()) {
-        const style = this.styleOf(mark);
-        if (style === null) continue;
-        const lines = others
-          .filter((other) => String(other.style) === style)
-          .map((other) => this.curveOf(other.table).summary(smoothing, span, columns));
-        mark.set({ ...this.scaled(joined(lines)) });
-      }
+      const lines = others
+        .map(({ style, table }) => ({
+          style,
+          ...this.scaled(this.curveOf(table).summary(smoothing, span, columns)),
+        }))
+        // bqplot fails on a curve without points.
+        .filter(({ x }) => x.length > 0);
+      this.otherStyles = lines.map(({ style }) => style);
+      this.mark("others").set({ x: lines.map(({ x }) => x), y: lines.map(({ y }) => y) });
     });
     memos.visible.when([showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
@@ -243,21 +235,6 @@ function together(limits: readonly AutoRange[]): AutoRange {
   all.maxLoss = Math.max(...limits.map(({ maxLoss }) => maxLoss));
   all.minPositiveLoss = Math.min(...limits.map(({ minPositiveLoss }) => minPositiveLoss));
   return all;
-}
-
-/** Joins several lines, with a gap between them. */
-function joined(lines: readonly Points[]): Points {
-  const parts = lines.filter(({ x }) => x.length > 0);
-  if (parts.length < 2) return parts[0] ?? NO_POINTS;
-  const list = (key: "x" | "y"): Float64Array<ArrayBuffer> =>
-    Float64Array.from(
-      parts.flatMap((points, i) => [
-        // A rate of its own keeps the logarithm finite.
-        ...(i > 0 ? [key === "x" ? points.x[0]! : NaN] : []),
-        ...points[key],
-      ]),
-    );
-  return { x: list("x"), y: list("y") };
 }
 
 /** A vertical line at a rate, over the height of the plot; empty without a rate. */

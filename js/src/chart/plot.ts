@@ -13,6 +13,7 @@ import { across, inside, type Place, placeTwin, pointIn } from "./place";
 import { RangeBand } from "./range";
 import { Regions } from "./regions";
 import { RuleTicks } from "./rules";
+import { setRunStyle } from "./styles";
 import { TriedRates } from "./tried";
 import { zoomBy } from "./zoom";
 
@@ -31,6 +32,7 @@ export class Plot {
   private readonly range: RangeBand;
   private readonly tried: TriedRates;
   readonly el: HTMLElement;
+  private others: Element | null = null;
   private drawn = false;
 
   constructor(
@@ -100,10 +102,7 @@ export class Plot {
       signal,
     );
     if (signal.aborted) return;
-    for (const mark of marks) {
-      const style = this.chart.styleOf(mark.model);
-      if (style !== null) setAttribute(mark.el, "data-style", style);
-    }
+    this.others = marks.find(({ model }) => model === this.chart.mark("others"))!.el;
     const model = this.chart.mark("marker");
     this.drawn = true;
     const moved = (): void => {
@@ -143,6 +142,9 @@ export class Plot {
     this.el.dataset.mode = this.session.view.mode;
     // bqplot gives the first curve of every mark the same id; an id must be unique in the page.
     for (const curve of this.figure.querySelectorAll("path[id]")) curve.removeAttribute("id");
+    this.others?.querySelectorAll(".curve").forEach((curve, i) => {
+      setRunStyle(curve, this.chart.otherStyles[i]!);
+    });
     this.twin.value = String(lr === null ? 0.5 : fractionOf(lr, visibleSpan));
     const text = lr === null ? "no learning rate chosen" : `learning rate ${formatRate(lr)}`;
     setAttribute(this.twin, "aria-valuetext", text);

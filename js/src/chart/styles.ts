@@ -1,5 +1,6 @@
 // The styles of the figure's marks. The kernel names and scales them (lrwidget/widget/figure.py);
 // colours are variables of the style sheet, so that the page's theme decides.
+import { setAttribute } from "../dom";
 
 /** Widths of the smoothed line: by itself, and of the sweep in progress under the median. */
 export const STRONG = 2.4;
@@ -18,14 +19,23 @@ export function trialColour(lr: number): string {
   return `light-dark(oklch(48% 0.15 ${hue}), oklch(80% 0.12 ${hue}))`;
 }
 
-/** A mark's label up to the number of its style, where it has one. */
+/** The colours and the patterns of dashes in controls/legend.css. */
+const STYLES = 8;
+
+/** Gives a line the style of an inactive run; of 64, no two share both colour and dashes. */
+export function setRunStyle(line: Element, style: number): void {
+  setAttribute(line, "data-style", String(style % STYLES));
+  setAttribute(line, "data-dash", String((style + Math.floor(style / STYLES)) % STYLES));
+}
+
+/** A mark's label. */
 export type MarkName =
-  "other" | "band" | "raw loss" | "smoothed loss" | "median" | "suggestion" | "rule" | "marker";
+  "others" | "band" | "raw loss" | "smoothed loss" | "median" | "suggestion" | "rule" | "marker";
 
 /** Style attributes, by the names that bqplot gives them. */
 export const MARK_STYLES: Readonly<Record<MarkName, Readonly<Record<string, unknown>>>> = {
-  // The style sheet gives each of them its own colour and dashes: see controls/legend.css.
-  other: { colors: ["var(--lrw-ink-2)"], stroke_width: 1.6 },
+  // Each curve has its own colour and dashes: see `setRunStyle`.
+  others: { colors: ["var(--lrw-ink-2)"], stroke_width: 1.6 },
   band: {
     colors: ["var(--lrw-line)"],
     stroke_width: 0,

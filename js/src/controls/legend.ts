@@ -1,4 +1,5 @@
 // The runs by label: shows and hides them, makes one active, renames and removes them.
+import { setRunStyle } from "../chart/styles";
 import { button, h, on, s, setAttribute, setClass, setText } from "../dom";
 import type { Run } from "../state/runs";
 import type { Session } from "../state/session";
@@ -107,8 +108,8 @@ class Entry {
     setText(this.text, label);
     setClass(this.el, "is-active", isActive);
     setClass(this.el, "is-hidden", hidden);
-    const style = isActive ? "active" : String(run.style);
-    if (this.line.dataset.style !== style) this.line.dataset.style = style;
+    if (isActive) this.line.dataset.style = this.line.dataset.dash = "active";
+    else setRunStyle(this.line, run.style);
 
     name(this.useButton, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
     if (isActive) setAttribute(this.useButton, "aria-current", "true");

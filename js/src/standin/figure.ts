@@ -5,8 +5,6 @@ import type { Figure } from "../host";
 import { PageModel } from "./events";
 import { StandInView } from "./view";
 
-/** The number of styles for runs that are not active. */
-const STYLES = 8;
 /** The marks that do not move with the loss axis. */
 const UPRIGHT = ["suggestion", "rule", "marker"];
 
@@ -18,13 +16,10 @@ export function standInModel(height: number): PageModel {
   const lr = new PageModel({ min: 1, max: 10 });
   const loss = new PageModel({ min: 0, max: 1 });
   const upright = new PageModel({ min: 0, max: 1 });
-  const labels = Object.keys(MARK_STYLES).flatMap((name) =>
-    name === "other" ? Array.from({ length: STYLES }, (_, style) => `other ${style}`) : [name],
-  );
   const axis = (label: string, scale: PageModel): PageModel =>
     new PageModel({ label, scale, tick_values: [], tick_labels: {} });
   return new PageModel({
-    marks: labels.map(
+    marks: Object.keys(MARK_STYLES).map(
       (label) =>
         new PageModel({
           labels: [label],

@@ -2,7 +2,7 @@
 import { s, setAttribute } from "../dom";
 import type { MarkView, RealModel } from "../host";
 import { rateAt } from "../numeric/axis";
-import { pathOf, pointsOf, type Scales, type Size, spanOf } from "./places";
+import { curvesOf, pathOf, type Scales, type Size, spanOf } from "./places";
 
 export interface DrawnMark {
   view: MarkView;
@@ -12,9 +12,9 @@ export interface DrawnMark {
 /** bqplot's dashes. */
 const DASHES: Record<string, string> = { dotted: "2 10" };
 
-/** A line, or the area that it encloses. */
-export function lineOf(model: RealModel, size: Size): DrawnMark {
-  const path = s("path", { class: "line" });
+/** Lines, or the areas that they enclose. */
+export function linesOf(model: RealModel, size: Size): DrawnMark {
+  const view = viewOf(model);
   const first = (name: string): unknown => (model.get(name) as unknown[] | undefined)?.[0];
   const draw = (): void => {
     const colour = String(first("colors"));
@@ -27,10 +27,19 @@ export function lineOf(model: RealModel, size: Size): DrawnMark {
       "fill-opacity": first("fill_opacities") ?? 1,
       display: model.get("visible") === false ? "none" : "",
     };
-    for (const [name, value] of Object.entries(style)) path.style.setProperty(name, String(value));
-    setAttribute(path, "d", pathOf(model, size));
+    const curves = curvesOf(model, size);
+    // The chart marks the elements of curves, so those that are there stay.
+    while (view.el.childElementCount > curves.length) view.el.lastElementChild!.remove();
+    curves.forEach((points, i) => {
+      if (!view.el.children[i])
+        view.el.append(s("g", { class: "curve" }, s("path", { class: "line" })));
+      const path = view.el.children[i]!.firstElementChild as SVGPathElement;
+      for (const [name, value] of Object.entries(style))
+        path.style.setProperty(name, String(value));
+      setAttribute(path, "d", pathOf(points, size));
+    });
   };
-  return { view: viewOf(model, path), draw };
+  return { view, draw };
 }
 
 /** The handle, which is dragged along the x axis. */
@@ -39,7 +48,7 @@ export function handleOf(model: RealModel, size: Size): DrawnMark {
   const handle = s("g", { class: "object_grp" }, path);
   const view = viewOf(model, handle);
   const draw = (): void => {
-    const [at] = pointsOf(model, size);
+    const at = curvesOf(model, size)[0]?.[0];
     const radius = Math.sqrt((model.get("default_size") as number) / Math.PI);
     const half = `a${radius} ${radius} 0 0 0 `;
     path.style.fill = String((model.get("colors") as string[])[0]);
@@ -51,7 +60,7 @@ export function handleOf(model: RealModel, size: Size): DrawnMark {
   /** The x of the handle where that of the pointer is 0. */
   let grip = 0;
   handle.addEventListener("pointerdown", (event) => {
-    const [at] = pointsOf(model, size);
+    const at = curvesOf(model, size)[0]?.[0];
     if (!event.isPrimary || event.button !== 0 || !at) return;
     grip = at.x - xOf(event);
     handle.setPointerCapture(event.pointerId);
@@ -69,6 +78,6 @@ export function handleOf(model: RealModel, size: Size): DrawnMark {
   return { view, draw };
 }
 
-function viewOf(model: RealModel, shape: Element): MarkView {
-  return { el: s("g", {}, shape), model, send: () => undefined, touch: () => undefined };
+function viewOf(model: RealModel, ...shapes: Element[]): MarkView {
+  return { el: s("g", {}, ...shapes), model, send: () => undefined, touch: () => undefined };
 }

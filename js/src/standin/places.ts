@@ -32,23 +32,33 @@ export function yOf(value: number, scale: RealModel, { height }: Size): number {
   return (1 - (value - low) / (high - low)) * height;
 }
 
-/** The points of a mark; the y of a value that is not a number is NaN. */
-export function pointsOf(mark: RealModel, size: Size): Point[] {
-  const { x, y } = mark.get("scales") as Scales;
-  const values = mark.get("y") as ArrayLike<number>;
-  return Array.from(mark.get("x") as ArrayLike<number>, (rate, i) => ({
-    x: xOf(rate, x, size),
-    y: yOf(values[i]!, y, size),
-  }));
+type Values = ArrayLike<number>;
+
+/** The values of each curve of a mark: several are in a list, and a typed array is those of one. */
+function curvesIn(mark: RealModel, name: "x" | "y"): Values[] {
+  const values = mark.get(name) as Values | Values[];
+  return Array.isArray(values) ? values : [values];
 }
 
-/** The `d` of a line through the points of a mark, with gaps where they have no y. */
-export function pathOf(mark: RealModel, size: Size): string {
+/** The points of each curve of a mark; the y of a value that is not a number is NaN. */
+export function curvesOf(mark: RealModel, size: Size): Point[][] {
+  const { x, y } = mark.get("scales") as Scales;
+  const values = curvesIn(mark, "y");
+  return curvesIn(mark, "x").map((rates, curve) =>
+    Array.from(rates, (rate, i) => ({
+      x: xOf(rate, x, size),
+      y: yOf(values[curve]![i]!, y, size),
+    })),
+  );
+}
+
+/** The `d` of a line through points, with gaps where they have no y. */
+export function pathOf(points: readonly Point[], size: Size): string {
   // Renderers fail on coordinates as large as 1e30.
   const far = 10 * size.height;
   let pen = "M";
   let path = "";
-  for (const { x, y } of pointsOf(mark, size)) {
+  for (const { x, y } of points) {
     if (Number.isNaN(y)) pen = "M";
     else {
       path += `${pen}${x.toFixed(1)} ${Math.min(Math.max(y, -far), far).toFixed(1)}`;

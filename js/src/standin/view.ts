@@ -4,7 +4,7 @@ import { h, s, setAttributes } from "../dom";
 import type { FigureView, MarkView, RealModel } from "../host";
 import { svgText, uprightText } from "../trials/axes";
 import { Events } from "./events";
-import { handleOf, lineOf } from "./marks";
+import { handleOf, linesOf } from "./marks";
 import { type Scales, type Size, xOf, yOf } from "./places";
 
 export class StandInView extends Events implements FigureView {
@@ -27,7 +27,7 @@ export class StandInView extends Events implements FigureView {
 
     const marks = (figure.get("marks") as RealModel[]).map((model) => {
       const dragged = model.get("enable_move") === true;
-      const mark = (dragged ? handleOf : lineOf)(model, this.size);
+      const mark = (dragged ? handleOf : linesOf)(model, this.size);
       (dragged ? plot : lines).append(mark.view.el);
       model.on("change", mark.draw, this);
       return mark;

@@ -4,7 +4,7 @@ import { Chart } from "../../src/chart/figure";
 import type { RealModel } from "../../src/host";
 import { PageModel } from "../../src/standin/events";
 import { standInModel } from "../../src/standin/figure";
-import { pathOf } from "../../src/standin/places";
+import { curvesOf, pathOf } from "../../src/standin/places";
 
 interface FigureVector {
   marks: Record<string, "loss" | "upright">;
@@ -50,24 +50,19 @@ describe("the figure of a page without bqplot", () => {
     const chart = new Chart(figure);
     chart.placeMarker(1e-3);
     expect(chart.mark("marker").get("x")).toEqual(Float64Array.of(1e-3));
-    expect(chart.styleOf(marks[7]!)).toBe("7");
   });
 });
 
 describe("the path of a mark", () => {
   const size = { width: 300, height: 100 };
+  const scales = {
+    x: new PageModel({ min: 1e-3, max: 1 }),
+    y: new PageModel({ min: 1, max: 3 }),
+  };
+  const pathsOf = (x: unknown, y: unknown): string[] =>
+    curvesOf(new PageModel({ x, y, scales }), size).map((points) => pathOf(points, size));
   const pathTo = (x: number[], y: number[]): string =>
-    pathOf(
-      new PageModel({
-        x: Float64Array.from(x),
-        y: Float64Array.from(y),
-        scales: {
-          x: new PageModel({ min: 1e-3, max: 1 }),
-          y: new PageModel({ min: 1, max: 3 }),
-        },
-      }),
-      size,
-    );
+    pathsOf(Float64Array.from(x), Float64Array.from(y)).join();
 
   it("has logarithmic rates from left to right and losses from bottom to top", () => {
     expect(pathTo([1e-3, 1e-2, 1], [1, 2, 3])).toBe("M0.0 100.0L100.0 50.0L300.0 0.0");
@@ -76,6 +71,14 @@ describe("the path of a mark", () => {
     expect(pathTo([1e-3, 1e-2, 1e-1, 1], [1, NaN, 3, 2])).toBe("M0.0 100.0M200.0 0.0L300.0 50.0");
     expect(pathTo([1e-3], [NaN])).toBe("");
     expect(pathTo([], [])).toBe("");
+  });
+  it("is one for each curve, which may have other rates", () => {
+    const [first, second] = [Float64Array.of(1e-3, 1), Float64Array.of(1e-2, 1e-1, 1)];
+    expect(pathsOf([first, second], [Float64Array.of(1, 3), Float64Array.of(2, 2, 2)])).toEqual([
+      "M0.0 100.0L300.0 0.0",
+      "M100.0 50.0L200.0 50.0L300.0 50.0",
+    ]);
+    expect(pathsOf([], [])).toEqual([]);
   });
   it("leaves the plot where the loss does, but not without bound", () => {
     expect(pathTo([1e-3, 1e-2], [5, 0])).toBe("M0.0 -100.0L100.0 150.0");
