@@ -13,6 +13,18 @@ from tests.browser.harness.lab import Lab
 LATER = (".lrw-toolbar", ".lrw-view", ".lrw-pick")
 
 
+# Where the chart is in the widget, and how high that is, by its width.
+PLACES = """
+(root) => Object.fromEntries([320, 400, 650, 900, 1150].map((width) => {
+  root.style.width = `${width}px`;
+  const { top, height } = root.getBoundingClientRect();
+  const chart = root.querySelector('.lrw-chart').getBoundingClientRect();
+  root.style.width = '';
+  return [width, [chart.top - top, height]];
+}))
+"""
+
+
 def expect_primary(finder: Finder, name: str) -> None:
     """Wait until this is the one primary button that can be seen."""
     primary = finder.root.locator(".lrw-primary:visible")
@@ -47,18 +59,21 @@ def test_at_first_sight_there_is_a_chart_start_and_one_sentence(lab: Lab) -> Non
 
 def test_each_state_has_one_primary_button(lab: Lab) -> None:
     finder = open_finder(lab, allowed=30)
-    before = finder.plot
+    before, places = finder.plot, finder.root.evaluate(PLACES)
     start(finder)
     finder.wait_for_rows(30)
     expect_primary(finder, "Stop")
     expect_opacity(finder, "1")
     assert finder.plot["y"] == before["y"]  # the chart has not moved
+    assert finder.root.evaluate(PLACES) == places
     expect(finder.root.locator(".lrw-pick > .lrw-hint")).to_be_hidden()
     finder.button("Pause").click()
     finder.wait_for_pause()
     lab.allow("steps", STEPS)
     expect_primary(finder, "Resume")
+    assert finder.root.evaluate(PLACES) == places
     finder.button("Resume").click()
     finder.wait_for_state("finished")
     expect_primary(finder, "Export")
+    assert finder.root.evaluate(PLACES) == places
     expect(finder.root.locator(".lrw-pick > .lrw-hint")).to_be_visible()

@@ -46,8 +46,7 @@ export class RunBar {
       this.buttons.set(command, element);
       group.append(element);
     }
-    const progress = h("div.run", {}, this.progress, this.facts);
-    this.el = h("div.bar", {}, group, progress);
+    this.el = h("div.bar.run", {}, group, this.progress, this.facts);
   }
 
   update(): void {
