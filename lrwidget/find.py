@@ -19,7 +19,7 @@ from lrwidget.records.jsonl import Log
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
-from lrwidget.restore.captured import not_swept
+from lrwidget.restore.captured import warnings_of
 from lrwidget.task.optimizers import is_optimizer
 from lrwidget.task.options import SWEEP_OPTIONS
 from lrwidget.task.task import TrainingTask
@@ -74,7 +74,7 @@ def lr_find(
         name = "held_out" if planned_steps is None else "planned_steps"
         raise TypeError(f"{name} is for refine=True, which was not given")
     task, sweep_options = task_and_options(model, optimizer, loss_fn, data, **options)
-    if note := not_swept(task):
+    if note := warnings_of(task):
         warnings.warn(note, stacklevel=2)
     records = LRRecords()
     steps = sweep(task, sweep_options, records)

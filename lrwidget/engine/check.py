@@ -9,12 +9,14 @@ from contextlib import nullcontext
 from itertools import repeat
 
 from lrwidget.data.reading import Iterated
+from lrwidget.engine.equal_trials import refuse_equal
 from lrwidget.engine.sweep import train_at
 from lrwidget.process_group.team import Team
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import prepared
+from lrwidget.task.optimizers import name_of
 from lrwidget.task.task import TrainingTask
 from lrwidget.validation import whole_number
 
@@ -43,6 +45,10 @@ def checking(
         steps: optimizer steps at each rate.
         results: holds the rates, and gets the rows.
         locked: the caller holds the `ModelLock` of the task.
+
+    Raises:
+        RuntimeError: all rates gave the same losses, which says nothing.
+        Exception: any exception of the task.
     """
     refuse_if_read_once(task)
     alone = nullcontext() if locked else exclusive(task)
@@ -72,6 +78,8 @@ def checking(
             in_place = parts.why
             if trial.stop_reason is StopReason.STOPPED:  # on another rank
                 return StopReason.STOPPED
+    trials = list(zip(results.lrs, results.trials, strict=True))
+    refuse_equal(trials, name_of(task.optimizer))
     return StopReason.FINISHED
 
 

@@ -20,6 +20,7 @@ from lrwidget.curve.search import (
 )
 from lrwidget.data.held_out import refuse_bad_share
 from lrwidget.engine.check import refuse_if_read_once
+from lrwidget.engine.equal_trials import refuse_equal
 from lrwidget.engine.meta import class_of
 from lrwidget.engine.sweep import seed_of_rank, sweep
 from lrwidget.engine.trial_trainer import (
@@ -198,6 +199,17 @@ def trial_of(job: Job, trials: dict[int, Trial], result: Refinement) -> Trial:
     return trials[job.place]
 
 
+def refuse_unused_rate(result: Refinement, score: float) -> None:
+    """Refuse to go on where trials at all rates are the same.
+
+    Raises:
+        RuntimeError: they are, and the last one, with this held-out loss, has changed the model.
+            Where none did, the search may still find a rate that does.
+    """
+    if score != result.untrained:
+        refuse_equal([(trial.lr, trial.records) for trial in result.trials])
+
+
 def _common(result: Refinement) -> dict[str, Any]:
     """Return what must be equal on all ranks, so that they try the same rates."""
     names = ("centre", "suggested", "sweep_steps", "budget", "planned_steps")
@@ -218,6 +230,7 @@ def _go_through(
             return StopReason.STOPPED
         if math.isfinite(score):
             trial.held_out[job.end] = score
+        refuse_unused_rate(result, score)
         search.left = result.budget - result.sweep_steps  # the budget may have been raised
         try:
             following = jobs.send((score, len(trial.records) - job.begin))

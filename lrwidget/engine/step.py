@@ -363,6 +363,5 @@ def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tens
 
 def _zeroes_as_usual(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether `zero_grad` is torch's own, not overridden by a subclass or on the object."""
-    return type(optimizer).zero_grad is torch.optim.Optimizer.zero_grad and "zero_grad" not in vars(
-        optimizer
-    )
+    usual = getattr(type(optimizer), "zero_grad", None) is torch.optim.Optimizer.zero_grad
+    return usual and "zero_grad" not in vars(optimizer)

@@ -22,6 +22,7 @@ from lrwidget.data.passed_over import in_fixed_order, keeper
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.ladder import Ladder
 from lrwidget.engine.meta import meta_of, plain
+from lrwidget.engine.rate_watch import RateWatch
 from lrwidget.engine.readback import GroupedReader, ImmediateReader, Reading, reader_for
 from lrwidget.process_group.processes import process_rank
 from lrwidget.process_group.team import Team
@@ -30,6 +31,7 @@ from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import SweepTarget, prepared, where_it_ran
+from lrwidget.task.optimizers import finds_its_own_rate, uses_rate_once
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
@@ -74,8 +76,12 @@ def sweep(
                 seed = _seed(options, repeat)
                 with task.session(), prepared(task, seed, in_place=in_place) as parts:
                     records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
-                    if note := not_swept(task):
-                        records.meta["not_swept"] = note
+                    notes = {
+                        "not_swept": not_swept(task),
+                        "own_rate": finds_its_own_rate(task.optimizer),
+                        "rate_unused": uses_rate_once(task.optimizer),
+                    }
+                    records.meta.update({name: note for name, note in notes.items() if note})
                     try:
                         reason = yield from train_at(
                             task,
@@ -141,6 +147,7 @@ def train_at(
     source = BatchSource(task.data, on_epoch=begin_epoch)
     keep = keeper(task.data)
     given = GivenBatches(task.data)
+    use = RateWatch(parts, own_step=task.step is not None)
     try:
         step.open()
         held_out = _held_out(val_data, task.val_batches)
@@ -151,6 +158,10 @@ def train_at(
             extra = None
             if held_out and (number % task.val_every == 0 or number == last):
                 extra = step.evaluate(held_out)
+            # Not in the first step, which may be repeated on another model.
+            measured = number > 0 and lr >= use.next_rate
+            if measured:
+                use.begin(lr)
             skipped: list[torch.Tensor] = []
             while True:
                 batches = [keep(next(source)) for _ in range(task.accumulate - 1)]
@@ -176,6 +187,8 @@ def train_at(
                 skipped.append(step.skipped)
                 if len(skipped) == MOST_SKIPS:
                     return recorder.add(reader.flush()) or _reason_after_skips(lr, skipped)
+            if measured:
+                use.end()
             if team is not None:
                 loss, extra = team.mean(loss, extra)
             reason = recorder.add(reader.push(lr, loss, extra))
@@ -204,6 +217,7 @@ def train_at(
         step.close()
         source.close()
         given.put_back()
+        use.close(records)
         recorder.drop_later_epochs()
         if watch is None:
             _note_few_samples(task, records, count, ranks)

@@ -75,10 +75,14 @@ class LRRecords(RecordsTable):
             curve = self._curve(count)
             suggestion = suggest(*curve)
             early = ended_early(*curve, self.meta, reason)
-            if early is not None:
+            if unused := self.meta.get("rate_unused"):
+                suggestion = Suggestion(None, str(unused), "low")
+            elif early is not None:
                 suggestion = dataclasses.replace(suggestion, reason=early)
             elif why := few_samples_doubt(self.meta, self.sweep_starts, count):
                 suggestion = suggestion.doubted(why)
+            if own := self.meta.get("own_rate"):
+                suggestion = suggestion.doubted(str(own))
             found = self._suggested = (count, reason, suggestion)
         return count, found[2]
 

@@ -13,7 +13,7 @@ from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
 from lrwidget.restore.step_state import used_by_step
-from lrwidget.task.optimizers import with_inner
+from lrwidget.task.optimizers import finds_its_own_rate, with_inner
 from lrwidget.task.task import TrainingTask
 
 
@@ -114,6 +114,12 @@ def methods_of(classes: set[type]) -> Iterator[types.FunctionType]:
             function = getattr(method, "__func__", getattr(method, "fget", method))
             if isinstance(function, types.FunctionType):
                 yield function
+
+
+def warnings_of(task: TrainingTask) -> str:
+    """Return what to warn of before a sweep of a task, or ''."""
+    warnings = (not_swept(task), finds_its_own_rate(task.optimizer))
+    return "; ".join(filter(None, warnings))
 
 
 def not_swept(task: TrainingTask) -> str:

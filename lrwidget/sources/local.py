@@ -25,7 +25,7 @@ from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
-from lrwidget.restore.captured import not_swept
+from lrwidget.restore.captured import warnings_of
 from lrwidget.restore.model_lock import ModelLock
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner, RefinementRunner, Source
 from lrwidget.task.mends import mend_in
@@ -99,7 +99,7 @@ class SweepRunner(RecordsRunner):
             lambda error: explain_here(error, "the sweep", records, len(records)),
         )
         super().__init__(work, records, ladder.total)
-        self.notice: str = not_swept(task)
+        self.notice: str = warnings_of(task)
         self.cannot_refine: str = _why_not_refined(task)
 
     @property

@@ -180,11 +180,18 @@ def refuse_without_rate(optimizer: Any) -> None:
     """Refuse an optimizer that sets its own rate.
 
     Raises:
-        ValueError: a param group has no `lr`, or one that the optimizer ignores.
+        ValueError: a param group has no `lr`, or one that the optimizer ignores; or the groups
+            are copies.
         TypeError: a rate is not a number.
     """
     name = type(optimizer).__name__
-    for number, group in enumerate(optimizer.param_groups, start=1):
+    groups = optimizer.param_groups
+    if groups and groups[0] is not optimizer.param_groups[0]:
+        raise ValueError(
+            f"{name} makes its param_groups anew each time they are read, so that a rate which is "
+            "set in them is lost; sweep the optimizer inside it, or let it keep its groups"
+        )
+    for number, group in enumerate(groups, start=1):
         which = f"{'the first param group' if number == 1 else f'param group {number}'} of {name}"
         if "lr" not in group:
             settings = ", ".join(key for key in group if key != "params")
@@ -205,6 +212,34 @@ def refuse_without_rate(optimizer: Any) -> None:
             float(lr)
         except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
             raise TypeError(f"{which} has lr {lr!r}; expected a number") from None
+
+
+def name_of(optimizer: Any) -> str:
+    """Return the name of an optimizer's class; of a stand-in of this package "the optimizer"."""
+    kind = type(optimizer)
+    return "the optimizer" if kind.__module__.startswith("lrwidget.") else kind.__name__
+
+
+def finds_its_own_rate(optimizer: Any) -> str:
+    """Return a warning about an optimizer that adapts the size of its steps itself, or ''."""
+    name = type(optimizer).__name__
+    if any({"d", "growth_rate"} <= group.keys() for group in optimizer.param_groups):
+        return (
+            f"{name} estimates its rate itself, and lr is only a factor of it, which it is made to "
+            "leave at 1: a sweep shows how the estimate and the factor go together"
+        )
+    return ""
+
+
+def uses_rate_once(optimizer: Any) -> str:
+    """Return why a sweep with this optimizer shows nothing of the rate, or ''."""
+    if not _is_a(optimizer, "torch.optim", "Rprop"):
+        return ""
+    return (
+        f"the rate plays no part: {type(optimizer).__name__} takes lr for the size of its first "
+        "step only, and finds those of the others itself; compare rates with check_lrs, whose "
+        "trials each begin with a first step"
+    )
 
 
 def refuse_two_passes(optimizer: Any) -> None:
@@ -248,5 +283,7 @@ def _needs(optimizer: Any, what: str, step: str) -> ValueError:
 
 def needs_closure(optimizer: Any) -> bool:
     """Return whether `optimizer.step` requires a closure (LBFGS)."""
-    parameter = inspect.signature(type(optimizer).step).parameters.get("closure")
+    # Not the one of the object first, which a scheduler may have replaced.
+    step = getattr(type(optimizer), "step", None) or optimizer.step
+    parameter = inspect.signature(step).parameters.get("closure")
     return parameter is not None and parameter.default is inspect.Parameter.empty

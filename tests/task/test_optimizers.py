@@ -271,3 +271,20 @@ def test_it_is_evaluated_in_eval_mode_and_that_does_not_change_its_training(snap
         trained = float(LOSS(model(x), y))
     assert evaluated[0] == (False, pytest.approx(expected))
     assert trained != pytest.approx(expected, rel=1e-4)
+
+
+def test_groups_that_are_made_anew_at_each_reading_are_refused() -> None:
+    class Anew(torch.optim.SGD):
+        @property
+        def param_groups(self) -> list[dict[str, Any]]:
+            return [dict(group) for group in self.kept]
+
+        @param_groups.setter
+        def param_groups(self, groups: list[dict[str, Any]]) -> None:
+            self.kept = groups
+
+    model = nn.Linear(2, 2)
+    optimizer = object.__new__(Anew)
+    optimizer.kept = [{"params": list(model.parameters()), "lr": 0.1}]
+    with pytest.raises(ValueError, match="Anew makes its param_groups anew"):
+        TrainingTask(model, optimizer, nn.MSELoss(), [(torch.ones(1, 2), torch.ones(1, 2))])

@@ -1,0 +1,38 @@
+"""Refuse trials whose losses are bit for bit the same, though their rates differ."""
+
+from collections.abc import Sequence
+
+from lrwidget.records.in_words import rate_in_words
+from lrwidget.records.table import RecordsTable
+
+# The first loss is the same at all rates: it is that before the first step.
+LEAST_STEPS = 3
+
+
+def refuse_equal(
+    trials: Sequence[tuple[float, RecordsTable]], optimizer: str = "the optimizer"
+) -> None:
+    """Raise if all trials, two at least, have the same finite losses as far as all of them went.
+
+    Args:
+        trials: the rate and the rows of each.
+        optimizer: the name of the optimizer's class, where it is known.
+
+    Raises:
+        RuntimeError: the losses are the same, so that the rate plays no part.
+    """
+    steps = min((len(records) for _, records in trials), default=0)
+    if len(trials) < 2 or steps < LEAST_STEPS:
+        return
+    first, *others = (records.loss[:steps] for _, records in trials)
+    # NaN is not equal to itself.
+    if not all((other == first).all() for other in others):
+        return
+    rates = ", ".join(rate_in_words(lr) for lr, _ in sorted(trials, key=lambda one: one[0]))
+    raise RuntimeError(
+        f"the losses of all {steps} steps are bit for bit the same at {rates}, so the rate plays "
+        f"no part, and trials say nothing about it: either {optimizer} does not "
+        'go by the lr of its param groups (let its step read group["lr"]), or at such rates '
+        "nothing changes that the loss depends on (look at requires_grad, at the gradients and at "
+        "the precision of the weights, or try higher rates)"
+    )
