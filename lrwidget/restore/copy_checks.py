@@ -1,5 +1,6 @@
 """Refuse a deep copy that is not as the original: it shares less with others, or holds less."""
 
+import collections
 import random
 import types
 import weakref
@@ -104,7 +105,7 @@ def refuse_other_copies(memo: dict[int, Any]) -> None:
             if id(item) in memo:
                 name = type(item).__name__
                 raise NotCopied(f"it has a weak reference to a {name}, which a copy would keep")
-        if _copies_its_own_way(type(value)) and not _alike(value, memo[id(value)]):
+        if _copies_its_own_way(type(value)) and not _is_whole(value, memo[id(value)], memo):
             name = type(value).__name__
             raise NotCopied(f"a copy of a {name} is not as the original")
 
@@ -165,11 +166,57 @@ def _alike(original: Any, copied: Any) -> bool:
     )
 
 
+def _is_whole(original: Any, copied: Any, memo: dict[int, Any]) -> bool:
+    """Return whether a copy that a class has made holds what its original holds, at any depth.
+
+    What `copy.deepcopy` has copied is as its original, unless the class has changed it since;
+    what the class has made anew, or set back, is compared.
+    """
+    seen: set[int] = set()
+    waiting = [(original, copied)]
+    while waiting:
+        first, second = waiting.pop()
+        if id(first) in seen:
+            continue
+        seen.add(id(first))
+        before = {memo.get(id(key), key): value for key, value in _held(first).items()}
+        after = _held(second)
+        if before.keys() != after.keys():
+            return False
+        for key, value in before.items():
+            made = after[key]
+            if value is made:
+                continue
+            if not (_same(value, made) and _same_values(value, made, memo)):
+                return False
+            size = len(walk.items(value))
+            if size != len(walk.items(made)):
+                return False
+            anew = memo.get(id(value)) is not made
+            if 0 < size <= walk.MAX_ITEMS or (anew and walk.is_plain(type(value))):
+                waiting.append((value, made))
+    return True
+
+
+def _same_values(first: Any, second: Any, memo: dict[int, Any]) -> bool:
+    """Return whether two tensors hold the same; true of copied parameters, and other objects."""
+    if not walk.is_a(first, torch.Tensor):
+        return True
+    if walk.is_a(first, nn.Parameter) and memo.get(id(first)) is second:
+        return True
+    try:
+        return bool(((first == second) | (first.isnan() & second.isnan())).all())
+    except (RuntimeError, NotImplementedError):  # not comparable, such as nested tensors
+        return True
+
+
 def _held(value: Any) -> dict[Any, Any]:
     if walk.is_a(value, dict):
         return dict(dict.items(value))
-    if walk.is_a(value, (list, tuple)):
+    if walk.is_a(value, (list, tuple, collections.deque)):
         return dict(enumerate(value))
+    if walk.is_a(value, (set, frozenset)):
+        return dict.fromkeys(value)
     return dict(walk.own_attributes(value) or {})
 
 

@@ -143,6 +143,38 @@ def compiled_in_part() -> nn.Module:
     return model
 
 
+class WithoutState(nn.Module):
+    """A model whose copies begin anew in one attribute, as a class for checkpoints may have it."""
+
+    def __init__(self, left_out: str) -> None:
+        super().__init__()
+        self.net, self.left_out = network(), left_out
+        self.__dict__.update(self.at_first())
+        self.count, self.counts["passes"], self.counter.passes = 5, [5], 5
+        self.offset.fill_(3)
+        self.flags.add("scaled")
+
+    @staticmethod
+    def at_first() -> dict[str, Any]:
+        return {
+            "count": 0,
+            "counts": {"passes": [0]},
+            "counter": types.SimpleNamespace(passes=0),
+            "offset": torch.zeros(4),
+            "flags": set(),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: held for name, held in vars(self).items() if name != self.left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**self.at_first(), **state})
+
+    def forward(self, x: torch.Tensor) -> Any:
+        passes = self.count + self.counts["passes"][0] + self.counter.passes + len(self.flags)
+        return self.net(x - self.offset) * (1 + passes)
+
+
 FALSE: dict[str, Callable[[], nn.Module]] = {
     "a wrapped forward": wrapped,
     "a method bound to it": bound_to_the_original,
@@ -156,6 +188,11 @@ FALSE: dict[str, Callable[[], nn.Module]] = {
     "copied in part": lambda: CopiedInPart(*network()),
     "copied flat": lambda: CopiedFlat(*network()),
     "a copy that fails": CopiedWithout,
+    "without its count": lambda: WithoutState("count"),
+    "without a count in a dict": lambda: WithoutState("counts"),
+    "without an object's count": lambda: WithoutState("counter"),
+    "without the values of a tensor": lambda: WithoutState("offset"),
+    "without the items of a set": lambda: WithoutState("flags"),
     "a global": UsesAGlobal,
     "a compiled part": compiled_in_part,
     "traced": lambda: torch.jit.trace(network(norm=True).eval(), X[:4]).train(),
