@@ -39,24 +39,8 @@ def outside_of(task: TrainingTask) -> list[Any]:
     of_classes = [held for kind in set(map(type, parts)) for held in walk.state_of_class(kind)]
     data = set(map(id, data_of(task)))
     used = walk.used_by(*functions, containers=True)
-    found = [*of_classes, *used, *used_by_step(task), *_modules_of_step(task)]
+    found = [*of_classes, *used, *used_by_step(task)]
     return [value for value in found if id(value) not in data]
-
-
-def _modules_of_step(task: TrainingTask) -> list[nn.Module]:
-    """Return the modules with trained parameters that only the task's own step or evaluation uses,
-    such as the discriminator beside a generator."""
-    optimizers = with_inner((task.optimizer, *task.other_optimizers))
-    trained = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
-    trained -= set(map(id, task.model.parameters()))
-    functions = [function for function in (task.step, task.evaluate) if function is not None]
-    if not trained or not functions:
-        return []
-    return [
-        value
-        for value in walk.used_by(*functions, containers=True)
-        if walk.is_a(value, nn.Module) and any(id(p) in trained for p in value.parameters())
-    ]
 
 
 def used_by_loaders(task: TrainingTask) -> list[Any]:

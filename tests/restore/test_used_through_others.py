@@ -83,7 +83,8 @@ def test_generators_behind_global_objects_are_put_back_and_seeded(make: Any) -> 
     assert states() == before
 
 
-def test_modules_that_only_the_step_trains_are_as_before() -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_modules_that_only_the_step_trains_are_as_before(named: bool) -> None:
     generator = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
     judge = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(0.1), nn.Linear(8, 1))
     optimizer = torch.optim.Adam(generator.parameters())
@@ -104,8 +105,9 @@ def test_modules_that_only_the_step_trains_are_as_before() -> None:
         optimizer.step()
         return loss
 
+    others = [other] if named else []
     task = TrainingTask(
-        generator, optimizer, data=[*real.split(16)], step=step, other_optimizers=[other]
+        generator, optimizer, data=[*real.split(16)], step=step, other_optimizers=others
     )
     judge[1].eval()
     before = fingerprint(generator=generator, judge=judge, optimizer=optimizer, other=other)
