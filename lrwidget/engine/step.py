@@ -128,17 +128,21 @@ class TrainingStep:
         batches = [to_device(batch, self._device) for batch in batches]
         self.pending, self.skipped = False, None
         self._watch.begin(looks=self._compares_params())
+        loss = self._watched_step(batches)
+        self._watch.refuse_idle()
+        if self._becomes_plain and self._watch.trains:
+            self._plain = True
+            self._watch.close()
+        return loss
+
+    def _watched_step(self, batches: Sequence[Any]) -> torch.Tensor | None:
         if self._task.step is not None:
             return self._custom(self._task.step, batches)
         if self._needs_closure:
             return self._with_closure(lambda: self._losses(batches), len(batches))
         self._zero_grad()
         loss = self._accumulate(self._losses(batches), len(batches))
-        updated = self._update()
-        if self._becomes_plain:
-            self._plain = True
-            self._watch.close()
-        return self._unless_skipped(loss, updated)
+        return self._unless_skipped(loss, self._update())
 
     def _compares_params(self) -> bool:
         """Return whether the watch must compare the parameters before and after this call."""

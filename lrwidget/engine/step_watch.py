@@ -1,4 +1,4 @@
-"""Detect whether a call of a custom step has taken an optimizer step."""
+"""Detect whether a step of the optimizer was taken, and whether it had gradients."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 import torch
 
 from lrwidget.task.optimizers import with_inner
+
+# After this many steps without a gradient an error is raised. A first batch may have none.
+MOST_IDLE = 3
 
 _AS_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -31,6 +34,10 @@ class StepWatch:
         self._places: list[Any] = []
         self._bits: list[torch.Tensor] = []
         self._rate: tuple[dict[str, Any], Any] | None = None
+        # Whether a gradient has reached the optimizer, and its steps without one before that.
+        self._reached = False
+        self._idle = 0
+        self._before_idle: tuple[list[Any], list[torch.Tensor]] = ([], [])
 
     def expect(self, group: dict[str, Any]) -> None:
         """Require that the next step uses the present rate of `group`."""
@@ -43,7 +50,7 @@ class StepWatch:
             if hasattr(optimizer, "_optimizer_step_post_hooks"):
                 self._handles.append(optimizer.register_step_post_hook(self._note))
             if hasattr(optimizer, "_optimizer_step_pre_hooks"):
-                self._handles.append(optimizer.register_step_pre_hook(self._check_rate))
+                self._handles.append(optimizer.register_step_pre_hook(self._begin_step))
 
     def close(self) -> None:
         """Remove the hooks from the optimizer."""
@@ -61,6 +68,11 @@ class StepWatch:
         return bool(self._handles)
 
     @property
+    def trains(self) -> bool:
+        """Whether a gradient has reached the optimizer, as far as can be detected."""
+        return self._reached or not self.hears
+
+    @property
     def called(self) -> bool:
         """Whether `step` was called since `begin`."""
         return self._called
@@ -68,6 +80,8 @@ class StepWatch:
     def begin(self, *, looks: bool) -> None:
         """Reset before a call; `looks` says that `moved` or `moves` will be called after it."""
         self._called = False
+        if self._idle and not self._reached:
+            self._before_idle = _places(self._params), _bits(self._params)
         if looks and self._detected_by != "step":
             self._places = _places(self._params)
             self._bits = [] if self._detected_by == "place" else _bits(self._params)
@@ -105,10 +119,41 @@ class StepWatch:
             return "values"
         return ""
 
-    def _note(self, *_: Any) -> None:
-        self._called = True
+    def refuse_idle(self) -> None:
+        """Refuse steps of the optimizer that change nothing, whatever the rate.
 
-    def _check_rate(self, optimizer: Any, *_: Any) -> None:
+        Raises:
+            ValueError: no gradient has reached the optimizer in its first `MOST_IDLE` steps.
+        """
+        if self._reached or not self._called:
+            return
+        places, bits = self._before_idle
+        if self._idle and (
+            _places(self._params) != places or not all(map(torch.equal, _bits(self._params), bits))
+        ):
+            self._reached = True  # something else trains them, such as hooks in the backward pass
+            return
+        self._idle += 1
+        if self._idle == MOST_IDLE:
+            raise ValueError(
+                f"no gradient has reached {self.name} in {MOST_IDLE} steps: none of its "
+                f"{len(self._params)} parameters had one when {self.name}.step was called, so no "
+                "rate changes anything; make it of the parameters with which the loss is computed, "
+                "after the last layer of the model was replaced, and let no .detach(), .item(), "
+                ".numpy() or torch.tensor(...) come between parameters and loss"
+            )
+
+    def _look_for_gradients(self, optimizer: Any) -> None:
+        if not self._reached:
+            params = (p for group in optimizer.param_groups for p in group["params"])
+            self._reached = any(p.grad is not None for p in params)
+
+    def _note(self, optimizer: Any, *_: Any) -> None:
+        self._called = True
+        self._look_for_gradients(optimizer)  # again, since a closure computes them in the step
+
+    def _begin_step(self, optimizer: Any, *_: Any) -> None:
+        self._look_for_gradients(optimizer)
         if self._rate is None:
             return
         group, lr = self._rate
