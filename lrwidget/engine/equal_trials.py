@@ -7,12 +7,15 @@ from lrwidget.records.table import RecordsTable
 
 # The first loss is the same at all rates: it is that before the first step.
 LEAST_STEPS = 3
+# Rates that are nearer to each other may come to the same in a few steps.
+LEAST_FACTOR = 10.0
 
 
 def refuse_equal(
     trials: Sequence[tuple[float, RecordsTable]], optimizer: str = "the optimizer"
 ) -> None:
-    """Raise if all trials, two at least, have the same finite losses as far as all of them went.
+    """Raise if all trials, over a decade of rates at least, have the same finite losses as far as
+    all of them went.
 
     Args:
         trials: the rate and the rows of each.
@@ -22,7 +25,8 @@ def refuse_equal(
         RuntimeError: the losses are the same, so that the rate plays no part.
     """
     steps = min((len(records) for _, records in trials), default=0)
-    if len(trials) < 2 or steps < LEAST_STEPS:
+    tried = [lr for lr, _ in trials]
+    if steps < LEAST_STEPS or max(tried) < LEAST_FACTOR * min(tried):
         return
     first, *others = (records.loss[:steps] for _, records in trials)
     # NaN is not equal to itself.
