@@ -16,6 +16,7 @@ import { hasEnded, type Model, type Traits } from "./stream/protocol";
 import { View } from "./view";
 import "./widget.css";
 import "./chart/overlays.css";
+import "./controls/run-bar.css";
 import "./controls/toolbar.css";
 import "./chart/drag.css";
 import "./export/save-menu.css";

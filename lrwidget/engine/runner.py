@@ -50,8 +50,8 @@ Result = TypeVar("Result")
 class Lock(Protocol):
     """A lock that a runner holds while it works."""
 
-    def acquire(self) -> None:
-        """Acquire the lock, or raise RuntimeError and change nothing."""
+    def acquire(self, stop: Callable[[], None]) -> None:
+        """Acquire the lock, or raise RuntimeError and change nothing; `stop` ends the work."""
 
     def release(self) -> None:
         """Release the lock; may be called again."""
@@ -129,7 +129,7 @@ class Runner(Generic[Result]):
         over = threading.Lock()
         try:
             if lock is not None:
-                lock.acquire()
+                lock.acquire(self.stop)
             self._go.set()
             # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that
             # sends messages.

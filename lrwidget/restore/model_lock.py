@@ -1,10 +1,11 @@
 """A lock that allows one sweep of a model at a time: two would train the same weights."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lrwidget.backup.interrupts import uninterrupted
+from lrwidget.restore.in_use import InUseError
 from lrwidget.task.task import TrainingTask
 
 # The lock that holds each parameter, by its id. Parameters, not models, since a compiled
@@ -19,21 +20,28 @@ class ModelLock:
     def __init__(self, task: TrainingTask) -> None:
         self._model = type(task.model).__name__
         self._keys = [id(p) for p in task.model.parameters()]
+        self._stop: Callable[[], None] | None = None
 
-    def acquire(self) -> None:
+    def acquire(self, stop: Callable[[], None] | None = None) -> None:
         """Acquire the lock, or raise and change nothing.
 
+        Args:
+            stop: ends the sweep that acquires it, for whoever wants the model meanwhile.
+
         Raises:
-            RuntimeError: the model is being swept.
+            InUseError: the model is being swept.
         """
         with _lock:
-            if any(key in _held for key in self._keys):
-                raise RuntimeError(
+            holders = [_held[key] for key in self._keys if key in _held]
+            if holders:
+                raise InUseError(
                     f"this {self._model} is being swept already; "
                     "wait for that sweep to end, or stop it: by Stop or w.stop() of its widget w, "
                     "which a notebook whose cell was run again may still hold as Out[n], "
-                    "or by restarting the kernel"
+                    "or by restarting the kernel",
+                    holders[0]._stop,
                 )
+            self._stop = stop
             for key in self._keys:
                 _held[key] = self
 

@@ -54,6 +54,7 @@ class Detail(TypedDict):
     span: list[float]  # the rates at the ends of the sweep
     optimizer: OptimizerRecipe | None
     notice: str  # the result of the last button, or the reason why the run waits
+    blocked: bool  # whether it was refused for the sweep of another widget, which "unblock" ends
     elsewhere: str  # why no model can be trained here; empty if one can
     extends: bool  # whether the runner can extend the sweep
     adds: int  # steps that an extension adds to each sweep
@@ -255,7 +256,7 @@ def number_or_none(value: float | None) -> float | None:
 # From the page.
 
 COMMANDS = frozenset(
-    {"start", "pause", "resume", "stop", "reset", "apply", "check", "refine", "extend"}
+    {"start", "pause", "resume", "stop", "unblock", "reset", "apply", "check", "refine", "extend"}
 )
 STREAMS = ("rows", "check", "refinement")
 RUN_ACTIONS = frozenset({"activate", "rename", "remove"})

@@ -8,6 +8,7 @@ from lrwidget.curve.search import BUDGET
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement
+from lrwidget.restore.in_use import InUseError
 from lrwidget.stream.protocol import (
     Command,
     Export,
@@ -131,6 +132,8 @@ class Page:
                 self._attempt(lambda: setattr(widget, "lr", lr))
             case Command("apply"):
                 self._do(self._apply)
+            case Command("unblock"):
+                self._do(self._stop_other)
             case Command("refine"):
                 self._do(lambda: widget.refine(self._runs.active.budget or BUDGET))
             case Command(name):
@@ -139,9 +142,19 @@ class Page:
                 self._do(lambda: self._do_with_run(action, number, label))
 
     def _do(self, action: Callable[[], Any]) -> None:
-        _, text = self._attempt(action)
+        stop_other = None
+
+        def noting_who_is_in_the_way() -> Any:
+            nonlocal stop_other
+            try:
+                return action()
+            except InUseError as error:
+                stop_other = error.stop
+                raise
+
+        _, text = self._attempt(noting_who_is_in_the_way)
         active = self._runs.active
-        active.notice = text if isinstance(text, str) else ""
+        active.answer(text if isinstance(text, str) else "", stop_other)
         self._catch_up()
         self.send_rows(active, offset=None)  # always answers: the page waits for it
 
@@ -155,6 +168,13 @@ class Page:
     def _apply(self) -> str:
         self._widget.apply()
         return f"The optimizer's learning rate is now {self._widget.lr!r}."
+
+    def _stop_other(self) -> str:
+        stop = self._runs.active.stop_other
+        if stop is None:  # pressed in two views
+            return ""
+        stop()
+        return "The other sweep ends after its current step, and keeps its rows; then try again."
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[bool, Any]:
         """Run a button's action; return an error for the page instead of raising into a cell.

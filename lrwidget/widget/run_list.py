@@ -123,6 +123,7 @@ class RunList:
             run = self._new_run(name, options)
         run.label = name
         run.start()
+        run.answer("")
         self._starts += 1
         self._keep(run)
         self.latest = run
@@ -274,7 +275,7 @@ class RunList:
             return False
         if not self.source.parallel:
             self._refuse_while_under_way("run")
-        self.active.notice = ""
+        self.active.answer("")
         self._make_active(run)
         return True
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 
 from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine.optimizer_code import optimizer_code
@@ -41,6 +42,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         cannot_refine: why its suggestion cannot be refined; empty if it can.
         refined: the end of the refinement of its suggestion; None before that.
         notice: the answer to the last press of a button.
+        stop_other: ends the sweep of another widget, for which that button was refused.
     """
 
     records: LRRecords
@@ -60,6 +62,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self.cannot_refine: str = runner.cannot_refine
         self.refined: RunEnd | None = None
         self.notice = ""
+        self.stop_other: Callable[[], None] | None = None
         self._label = ""
         self._elsewhere, self._extends = runner.elsewhere, runner.extends
 
@@ -89,6 +92,10 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
     @label.setter
     def label(self, label: str) -> None:
         self._label = self.records.meta["label"] = label
+
+    def answer(self, notice: str, stop_other: Callable[[], None] | None = None) -> None:
+        """Answer a press of a button; without words, take the last answer back."""
+        self.notice, self.stop_other = notice, stop_other
 
     def show(self) -> None:
         """Publish the outcome of a sweep that has already ended, instead of `start`."""
@@ -142,6 +149,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
             "adds": 0 if self._sweeps is None else self._sweeps.steps_to(10 * self.span[1]),
             # For the page's snippets.
             "optimizer": optimizer_code(self.records.meta),
+            "blocked": self.stop_other is not None,
             "notice": self.notice or (self._sweeps.notice if self._sweeps is not None else ""),
         }
 

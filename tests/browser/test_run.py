@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import expect
+
 from tests.browser.harness.cells import SETUP, STEPS, open_finder, start
 from tests.browser.harness.lab import Lab
 
@@ -103,3 +105,25 @@ def test_a_sweep_whose_cell_was_run_again_is_stopped_as_its_refusal_says(lab: La
     lab.allow("steps", STEPS)
     states = "[o.state for o in Out.values() if o is not w]"
     lab.wait_for("it has stopped", lambda: lab.kernel.value(states) == ["stopped"])
+
+
+def test_a_sweep_whose_cell_was_run_again_is_stopped_by_one_click(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=20)
+    start(finder)
+    finder.wait_for_rows(20)
+    lab.kernel.run("old = w")
+    lab.run_cell(1)
+    finder.wait_until_drawn()
+    expect(finder.button("Stop the other sweep")).to_be_hidden()
+    finder.button("Start").click()
+    finder.button("Stop the other sweep").click()
+    finder.wait_for_text("The other sweep ends after its current step")
+    expect(finder.button("Stop the other sweep")).to_be_hidden()
+    expect(finder.button("Start")).to_be_focused()
+    lab.allow("steps", 2 * STEPS)
+    lab.wait_for("it has stopped", lambda: lab.kernel.value("old.state") == "stopped")
+    finder.button("Start").click()
+    finder.wait_for_state("finished")
+    expect(finder.root).not_to_contain_text("ends after its current step")
+    expect(finder.button("Stop the other sweep")).to_be_hidden()
+    assert lab.kernel.value("model_is_as_before()")

@@ -26,7 +26,10 @@ from typing import Any
 
 NAMES = {
     "states": ["idle", "running", "paused", "finished", "diverged", "stopped", "failed"],
-    "commands": ["start", "pause", "resume", "stop", "reset", "apply", "check", "refine", "extend"],
+    "commands": [
+        *("start", "pause", "resume", "stop", "unblock", "reset", "apply", "check", "refine"),
+        "extend",
+    ],
     "run_actions": ["activate", "rename", "remove"],
 }
 STATUS = ["state", "step", "steps", "elapsed", "error", "suggestion"]
@@ -43,7 +46,7 @@ FIELDS = {
     "detail": [
         *("reason", "traceback", "stop_reason", "suggestions", "landmarks", "confidence"),
         *("spread", "elapsed", "span", "optimizer", "notice", "elsewhere", "extends", "adds"),
-        "budget",
+        *("budget", "blocked"),
     ],
     "landmarks": ["falls_at", "minimum", "explodes_at"],
     "optimizer": ["name", "arguments", "momentum"],
@@ -88,6 +91,7 @@ DETAIL = {
     "extends": True,
     "adds": 40,
     "budget": 1500,
+    "blocked": False,
 }
 FAILED = DETAIL | {
     "reason": "",
@@ -103,6 +107,7 @@ FAILED = DETAIL | {
     "extends": False,
     "adds": 0,
     "budget": 0,
+    "blocked": True,
 }
 CHECK_DETAIL = {
     "lrs": [0.01, 0.03],

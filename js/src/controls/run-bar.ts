@@ -8,14 +8,15 @@ import { describeProgress } from "../text/words";
 import { situationOf } from "./situation";
 
 /** The buttons in each state. */
+const REST: Command[] = ["start", "unblock"];
 const BUTTONS: Record<RunState, Command[]> = {
-  idle: ["start"],
+  idle: REST,
   running: ["stop", "pause", "extend"],
   paused: ["resume", "stop", "extend"],
-  finished: ["start"],
-  diverged: ["start"],
-  stopped: ["start"],
-  failed: ["start"],
+  finished: REST,
+  diverged: REST,
+  stopped: REST,
+  failed: REST,
 };
 const LABELS: [Command, string][] = [
   ["start", "Start"],
@@ -23,6 +24,7 @@ const LABELS: [Command, string][] = [
   ["pause", "Pause"],
   ["stop", "Stop"],
   ["extend", "Extend"],
+  ["unblock", "Stop the other sweep"],
 ];
 
 export class RunBar {
@@ -58,8 +60,10 @@ export class RunBar {
     const action = primaryAction(situationOf(this.session));
     const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
     for (const [command, button] of this.buttons) {
-      const can = command !== "extend" || detail.extends !== false;
-      button.hidden = !shown.includes(command) || !can;
+      const cannot =
+        (command === "extend" && detail.extends === false) ||
+        (command === "unblock" && !detail.blocked);
+      button.hidden = !shown.includes(command) || cannot;
       button.disabled = !connected || (command === "start" && trying);
       setClass(button, "primary", command === action);
     }

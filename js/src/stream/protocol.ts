@@ -26,6 +26,7 @@ export const COMMANDS = [
   "pause",
   "resume",
   "stop",
+  "unblock",
   "reset",
   "apply",
   "check",
@@ -69,6 +70,8 @@ export interface Detail {
   span?: [number, number];
   optimizer?: OptimizerRecipe | null;
   notice?: string;
+  /** Whether the last button was refused for the sweep of another widget, which "unblock" ends. */
+  blocked?: boolean;
   /** Why this process cannot train; empty if it can. */
   elsewhere?: string;
   /** Whether the sweep can be extended where it runs. */

@@ -78,6 +78,7 @@ const LABEL: Record<Command | RunAction | "export", string> = {
   pause: "Pause",
   resume: "Resume",
   stop: "Stop",
+  unblock: "Stop the other sweep",
   reset: "Reset",
   apply: "Apply",
   check: "Check",

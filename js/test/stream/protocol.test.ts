@@ -102,6 +102,7 @@ const FIELDS: { [Name in keyof Described]: Keys<Described[Name]> } = {
     extends: true,
     adds: true,
     budget: true,
+    blocked: true,
   },
   landmarks: { falls_at: true, minimum: true, explodes_at: true },
   optimizer: { name: true, arguments: true, momentum: true },
