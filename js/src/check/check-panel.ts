@@ -1,6 +1,6 @@
 // The panel of a check: its state in words, its curves, a table of its rates, and a button for the best.
 import { ErrorBox } from "../controls/error-box";
-import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import { button, h, on, setAttribute, setText } from "../dom";
 import type { Session } from "../state/session";
 import { formatLoss, formatRate } from "../text/format";
 import {
@@ -11,6 +11,7 @@ import {
   offer,
 } from "./check-words";
 import { lastFinite, trialCurves } from "../trials/curves";
+import { TrialsTable } from "../trials/table";
 import { swatch, type TrialsPicture, TrialsPlot } from "./trials-plot";
 import "./check-panel.css";
 
@@ -23,25 +24,12 @@ export class CheckPanel {
   private readonly error: ErrorBox;
   private readonly plot = new TrialsPlot();
   private readonly picture = h("div.trials-box", {}, this.plot.el);
-  private readonly rows = h("tbody");
-  private readonly table = h(
-    "table",
-    { "aria-label": "Checked rates" },
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        ...["Learning rate", "Final loss", "Outcome"].map((name) =>
-          h("th", { scope: "col" }, name),
-        ),
-      ),
-    ),
-    this.rows,
-  );
+  private readonly table = new TrialsTable("Checked rates", [
+    "Learning rate",
+    "Final loss",
+    "Outcome",
+  ]);
   readonly el = h("div.trials-panel", { hidden: true, role: "group" });
-  private shownRows = "";
   private drawnFrom: readonly unknown[] = [];
 
   constructor(private readonly session: Session) {
@@ -95,17 +83,16 @@ export class CheckPanel {
       width,
     };
     this.plot.draw(picture, describeCurves(steps, detail.lrs, last));
-    this.fill(
-      detail.lrs.map((rate, i) => {
-        const final = detail.final_losses[i] ?? null;
-        const { length } = curves[i] ?? NOTHING;
-        return [
-          formatRate(rate),
-          final === null ? "–" : formatLoss(final),
-          describeTrial(i, table.starts.length, length, status, detail),
-        ];
-      }),
-    );
+    const rows = detail.lrs.map((rate, i) => {
+      const final = detail.final_losses[i] ?? null;
+      const { length } = curves[i] ?? NOTHING;
+      return [
+        formatRate(rate),
+        final === null ? "–" : formatLoss(final),
+        describeTrial(i, table.starts.length, length, status, detail),
+      ];
+    });
+    this.table.fill(rows, swatch, (i) => rows[i]![2] === "best");
   }
 
   private get offered(): number | null {
@@ -117,25 +104,6 @@ export class CheckPanel {
     const note =
       "Final loss is the mean over the last fifth of the steps, or with validation data the last " +
       "loss on them.";
-    return h("div.trials-side", {}, this.table, h("div.hint", {}, note));
-  }
-
-  private fill(rows: string[][]): void {
-    const text = JSON.stringify(rows);
-    if (text === this.shownRows) return;
-    this.shownRows = text;
-    this.rows.replaceChildren(
-      ...rows.map(([rate = "", loss = "", outcome = ""], i) => {
-        const row = h(
-          "tr",
-          {},
-          h("th", { scope: "row" }, swatch(i), rate),
-          h("td", {}, loss),
-          h("td", {}, outcome),
-        );
-        setClass(row, "best", outcome === "best");
-        return row;
-      }),
-    );
+    return h("div.trials-side", {}, this.table.el, h("div.hint", {}, note));
   }
 }

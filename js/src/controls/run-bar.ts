@@ -1,10 +1,11 @@
 // The bar on top: the buttons that control a run, and its progress.
-import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import { setClass } from "../dom";
 import type { Session } from "../state/session";
 import { primaryAction } from "../state/tour";
 import type { Command, RunState } from "../stream/protocol";
 import { formatRate } from "../text/format";
 import { describeProgress } from "../text/words";
+import { CommandBar } from "./command-bar";
 import { situationOf } from "./situation";
 
 /** The buttons in each state. */
@@ -28,38 +29,25 @@ const LABELS: [Command, string][] = [
 ];
 
 export class RunBar {
-  readonly el: HTMLElement;
-  private readonly buttons = new Map<Command, HTMLButtonElement>();
-  private readonly fill = h("div.fill");
-  private readonly progress = h(
-    "div.progress",
-    { role: "progressbar", "aria-label": "Steps", "aria-valuemin": "0" },
-    this.fill,
-  );
-  private readonly facts = h("div.facts");
+  private readonly bar: CommandBar;
 
   constructor(private readonly session: Session) {
-    const group = h("div.buttons", { role: "group", "aria-label": "Run" });
-    for (const [command, label] of LABELS) {
-      const element = button("button", label, { hidden: true });
-      on(element, "click", () => {
-        session.command(command);
-      });
-      this.buttons.set(command, element);
-      group.append(element);
-    }
-    this.el = h("div.bar.run", {}, group, this.progress, this.facts);
+    this.bar = new CommandBar(session, LABELS, "Run", "Steps");
+  }
+
+  get el(): HTMLElement {
+    return this.bar.el;
   }
 
   update(): void {
     const { displayedStatus: status, trying, span, detail } = this.session;
     const { connected } = this.session.connection;
-    const extend = this.buttons.get("extend")!;
+    const { buttons, focused } = this.bar;
+    const extend = buttons.get("extend")!;
     extend.title = `Go on to ${formatRate(10 * span.high)}: ${detail.adds} more steps, as dense as before.`;
     const shown = BUTTONS[status.state];
     const action = primaryAction(situationOf(this.session));
-    const focused = [...this.buttons.values()].find((button) => button === document.activeElement);
-    for (const [command, button] of this.buttons) {
+    for (const [command, button] of buttons) {
       const cannot =
         (command === "extend" && detail.extends === false) ||
         (command === "unblock" && !detail.blocked);
@@ -69,17 +57,13 @@ export class RunBar {
     }
     // A button that is hidden passes the focus to another: not to Stop, where a second Enter would stop
     // the run that the first one has started.
-    if (focused?.hidden) this.buttons.get(shown.find((name) => name !== "stop")!)!.focus();
+    if (focused?.hidden) buttons.get(shown.find((name) => name !== "stop")!)!.focus();
 
     const { step, steps } = status;
-    setAttribute(this.progress, "aria-valuemax", String(steps));
-    setAttribute(this.progress, "aria-valuenow", String(Math.min(step, steps)));
-    setAttribute(this.progress, "aria-valuetext", `step ${step} of ${steps}`);
-    this.fill.style.transform = `scaleX(${steps > 0 ? Math.min(step / steps, 1) : 0})`;
-    this.progress.dataset.state = status.state;
     const table = this.session.store.current;
     const last = (table?.length ?? 0) - 1;
     const [lastLr, lastLoss] = [table?.lr[last] ?? NaN, table?.loss[last] ?? NaN];
-    setText(this.facts, describeProgress(status, lastLr, lastLoss, table?.sweeps));
+    const facts = describeProgress(status, lastLr, lastLoss, table?.sweeps);
+    this.bar.show(step, steps, `step ${step} of ${steps}`, status.state, facts);
   }
 }

@@ -1,7 +1,8 @@
 // The panel of a refinement: its buttons, its progress within the budget, the choice and its reason in
 // words, the curves of its trials, and a table of them.
+import { CommandBar } from "../controls/command-bar";
 import { ErrorBox } from "../controls/error-box";
-import { button, h, on, setAttribute, setClass, setText } from "../dom";
+import { button, h, on, setClass, setText } from "../dom";
 import type { Trial } from "../state/refinement";
 import type { Session } from "../state/session";
 import type { Command, RunState } from "../stream/protocol";
@@ -14,6 +15,7 @@ import {
   describeTrial,
   describeTrials,
 } from "./refine-words";
+import { TrialsTable } from "../trials/table";
 import { RefinePlot, sampleOf } from "./refine-plot";
 import "./refine-panel.css";
 
@@ -28,21 +30,13 @@ const LABELS: [Command, string][] = [
 const COLUMNS = ["Learning rate", "Training loss", "Held-out loss", "Trial"];
 
 export class RefinePanel {
-  private readonly buttons = new Map<Command, HTMLButtonElement>();
-  private readonly group = h("div.buttons", { role: "group", "aria-label": "Trials" });
-  private readonly fill = h("div.fill");
-  private readonly progress = h(
-    "div.progress",
-    { role: "progressbar", "aria-label": "Steps of the budget", "aria-valuemin": "0" },
-    this.fill,
-  );
-  private readonly facts = h("div.facts");
+  private readonly bar: CommandBar;
   private readonly state = h("div.refined", { tabIndex: -1, "aria-live": "polite" });
   private readonly useButton = button("button");
   private readonly error: ErrorBox;
   private readonly plot = new RefinePlot();
   private readonly picture = h("div.trials-box", {}, this.plot.el);
-  private readonly rows = h("tbody");
+  private readonly table = new TrialsTable("Tried rates", COLUMNS);
   private readonly basis = h("div.hint");
   private readonly key = h(
     "div.hint",
@@ -54,7 +48,6 @@ export class RefinePanel {
     role: "group",
     "aria-label": "Refinement",
   });
-  private shownRows = "";
   private drawnFrom: readonly unknown[] = [];
 
   constructor(private readonly session: Session) {
@@ -62,14 +55,7 @@ export class RefinePanel {
       const { status, detail } = session.refinement;
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
-    for (const [command, label] of LABELS) {
-      const element = button("button", label, { hidden: true });
-      on(element, "click", () => {
-        session.command(command);
-      });
-      this.buttons.set(command, element);
-      this.group.append(element);
-    }
+    this.bar = new CommandBar(session, LABELS, "Trials", "Steps of the budget");
     on(this.useButton, "click", () => {
       const { offered } = this;
       if (offered === null) return;
@@ -77,26 +63,19 @@ export class RefinePanel {
       // The button is about to be hidden.
       this.state.focus();
     });
-    const headings = COLUMNS.map((name) => h("th", { scope: "col" }, name));
-    const table = h(
-      "table",
-      { "aria-label": "Tried rates" },
-      h("thead", {}, h("tr", {}, ...headings)),
-      this.rows,
-    );
     this.picture.append(this.key);
     this.el.append(
-      h("div.bar", {}, this.group, h("div.run", {}, this.progress, this.facts)),
+      this.bar.el,
       h("div.bar.trials-head", {}, this.state, this.useButton),
       this.error.el,
-      h("div.trials-body", {}, this.picture, h("div.trials-side", {}, table)),
+      h("div.trials-body", {}, this.picture, h("div.trials-side", {}, this.table.el)),
       this.basis,
     );
   }
 
   /** Moves the focus to the first button, as the one that started the refinement disappears. */
   focus(): void {
-    this.buttons.get("pause")!.focus();
+    this.bar.buttons.get("pause")!.focus();
   }
 
   update(): void {
@@ -137,9 +116,9 @@ export class RefinePanel {
   private updateButtons(state: RunState): void {
     const { connected } = this.session.connection;
     const { underWay } = this.session.refinement;
-    const focused = [...this.buttons.values()].find((one) => one === document.activeElement);
-    this.group.hidden = !underWay;
-    for (const [command, element] of this.buttons) {
+    const { buttons, focused } = this.bar;
+    this.bar.group.hidden = !underWay;
+    for (const [command, element] of buttons) {
       const idle = command === (state === "paused" ? "pause" : "resume");
       element.hidden = !underWay || idle;
       element.disabled = !connected;
@@ -147,28 +126,20 @@ export class RefinePanel {
     }
     const { steps } = this.session.refinement.status;
     const raised = `${formatCount(steps)} to ${formatCount(steps + MORE_STEPS)}`;
-    this.buttons.get("extend")!.title = `Raise the budget from ${raised} steps.`;
+    buttons.get("extend")!.title = `Raise the budget from ${raised} steps.`;
     // A button that is hidden passes the focus on, not to Stop, where a second Enter would end it.
     if (focused && !underWay) this.state.focus();
-    else if (focused?.hidden) this.buttons.get(state === "paused" ? "resume" : "pause")!.focus();
+    else if (focused?.hidden) buttons.get(state === "paused" ? "resume" : "pause")!.focus();
   }
 
   private updateProgress(state: RunState): void {
     const { refinement } = this.session;
     const { spent, status, detail } = refinement;
     const { steps } = status;
-    this.progress.hidden = !refinement.underWay;
-    const text = describeBudget(state, refinement);
-    setAttribute(this.progress, "aria-valuemax", String(steps));
-    setAttribute(this.progress, "aria-valuenow", String(Math.min(spent, steps)));
-    setAttribute(
-      this.progress,
-      "aria-valuetext",
-      `${formatCount(spent)} of ${formatCount(steps)} steps`,
-    );
-    this.fill.style.transform = `scaleX(${steps > 0 ? Math.min(spent / steps, 1) : 0})`;
-    this.progress.dataset.state = state;
-    setText(this.facts, [text, detail.notice].filter(Boolean).join(" · "));
+    this.bar.progress.hidden = !refinement.underWay;
+    const facts = [describeBudget(state, refinement), detail.notice].filter(Boolean).join(" · ");
+    const spoken = `${formatCount(spent)} of ${formatCount(steps)} steps`;
+    this.bar.show(spent, steps, spoken, state, facts);
   }
 
   private fillTable(
@@ -188,16 +159,10 @@ export class RefinePanel {
         describeTrial(trial, best, state),
       ];
     });
-    const text = JSON.stringify(cells);
-    if (text === this.shownRows) return;
-    this.shownRows = text;
-    this.rows.replaceChildren(
-      ...cells.map(([rate = "", ...rest], i) => {
-        const head = h("th", { scope: "row" }, sampleOf(trials[i]!.lr), rate);
-        const row = h("tr", {}, head, ...rest.map((cell) => h("td", {}, cell)));
-        setClass(row, "best", trials[i]!.lr === best);
-        return row;
-      }),
+    this.table.fill(
+      cells,
+      (i) => sampleOf(trials[i]!.lr),
+      (i) => trials[i]!.lr === best,
     );
   }
 }
