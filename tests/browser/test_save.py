@@ -8,7 +8,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageStat
 from playwright.sync_api import expect
 
 from tests.browser.harness.cells import STEPS, open_finder, start
@@ -35,7 +35,45 @@ def saved(finder: Finder, name: str) -> tuple[str, bytes]:
     return download.value.suggested_filename, download.value.path().read_bytes()
 
 
+# The boxes of what is drawn by HTML in the chart: left, top, right and bottom in its pixels.
+SHAPES = """
+(chart) => {
+  const all = chart.getBoundingClientRect();
+  const boxes = (selector, of) => [...chart.querySelectorAll(selector)]
+    .filter((element) => element.checkVisibility())
+    .map((element) => of(element.getBoundingClientRect()))
+    .map(({ x, y, width, height }) =>
+      [x - all.x, y - all.y, x - all.x + width, y - all.y + height].map(Math.round));
+  const top = ({ x, y, width }) => ({ x, y, width, height: 3 });
+  return {
+    rule: boxes('.lrw-shape', (box) => box), region: boxes('.lrw-shade', top),
+    handle: boxes('.lrw-range > *', (box) => box),
+  };
+}
+"""
+MARGIN = 12  # of a picture, in the pixels of the chart
+
+
+def differing(finder: Finder, picture: Image.Image) -> list[str]:
+    """Return the shapes whose mean colour in a picture is not that in the chart."""
+    finder.lab.page.mouse.move(0, 0)
+    chart = finder.root.locator(".lrw-chart")
+    shown = Image.open(io.BytesIO(chart.screenshot())).convert("RGB")
+    scale = picture.width / (shown.width + 2 * MARGIN)
+    found = []
+    for kind, boxes in chart.evaluate(SHAPES).items():
+        assert boxes, kind
+        for box in boxes:
+            moved = tuple(round(scale * (MARGIN + edge)) for edge in box)
+            pair = (shown.crop(box), picture.convert("RGB").crop(moved))
+            means = [ImageStat.Stat(image).mean for image in pair]
+            if max(abs(a - b) for a, b in zip(*means, strict=True)) > 16:
+                found.append(f"{kind}: {means}")
+    return found
+
+
 def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) -> None:
+    lab.kernel.run("w.lr_range = (1e-3, 1)")
     surfaces = {}
     for theme in ("light", "dark"):
         lab.theme(theme)
@@ -60,6 +98,11 @@ def test_pictures_are_whole_and_need_nothing_else(lab: Lab, finished: Finder) ->
         image = Image.open(io.BytesIO(content)).convert("RGBA")
         surfaces[theme] = image.getpixel((2, 2))
         assert image.width > 1000
+        assert differing(finished, image) == []
+        edges = root.iter("{http://www.w3.org/2000/svg}path")
+        assert any(
+            path.get("d", "").count("v") == 1 and path.get("stroke-dasharray") for path in edges
+        )
         assert image.getextrema()[3] == (255, 255)  # opaque
         counts = sorted(n for n, _ in image.getcolors(1 << 24) or [])
         assert len(counts) > 50

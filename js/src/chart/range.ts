@@ -25,7 +25,12 @@ export function movedEnd(range: Range, end: 0 | 1, by: number, shown: Span): Ran
 
 export class RangeBand {
   /** Lies behind the figure. */
-  readonly shade = h("div.range", { hidden: true, "aria-hidden": "true" });
+  readonly shade = h(
+    "div.range",
+    { hidden: true, "aria-hidden": "true" },
+    h("div.handle"),
+    h("div.handle"),
+  );
   readonly sliders: HTMLInputElement[];
 
   constructor(private readonly session: Session) {

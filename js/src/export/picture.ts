@@ -69,23 +69,7 @@ function drawInto(root: Element, element: Element, seen: Lens): void {
     root.append(s("g", { transform: `translate(${left} ${top})` }, ...copies));
     return;
   }
-  const { x, y, width, height } = seen(element.getBoundingClientRect());
-  const fill = paint("fill", style.backgroundColor);
-  const rx = style.borderRadius === "50%" ? width / 2 : 0;
-  const edge = (side: string): Attributes => ({
-    ...paint("fill", style.getPropertyValue(`border-${side}-color`)),
-    width: parseFloat(style.getPropertyValue(`border-${side}-width`)),
-  });
-  // Round elements are rings; all others have borders only on the left and on the right.
-  if (rx)
-    root.append(
-      s("rect", { x, y, width, height, rx, fill: "none", ...paint("stroke", style.color) }),
-    );
-  root.append(s("rect", { x, y, width, height, ...fill }));
-  const left = edge("left");
-  const right = edge("right");
-  root.append(s("rect", { x, y, height, ...left }));
-  root.append(s("rect", { x: x + width - Number(right.width), y, height, ...right }));
+  drawBox(root, seen(element.getBoundingClientRect()), style);
   for (const node of element.childNodes) {
     if (node instanceof Element) drawInto(root, node, seen);
     else if (node.textContent?.trim()) {
@@ -94,6 +78,54 @@ function drawInto(root: Element, element: Element, seen: Lens): void {
       const { left, top, height } = seen(range.getBoundingClientRect());
       root.append(text(node.textContent, left, top + height / 2, style));
     }
+  }
+}
+
+/** The background and the borders of an element. Only the signs of the rules, squares, have all four. */
+function drawBox(
+  root: Element,
+  { x, y, width, height }: DOMRect,
+  style: CSSStyleDeclaration,
+): void {
+  const rx = parseFloat(style.borderRadius);
+  const fill = paint("fill", style.backgroundColor);
+  const border = parseFloat(style.borderBottomWidth);
+  if (border) {
+    // It may be turned, and then the box around it is larger.
+    const size = parseFloat(style.width) - border;
+    const turn = style.transform.replace("none", "");
+    root.append(
+      s("rect", {
+        transform: `translate(${x + width / 2} ${y + height / 2}) ${turn}`,
+        x: -size / 2,
+        y: -size / 2,
+        width: size,
+        height: size,
+        rx,
+        ...fill,
+        ...paint("stroke", style.color),
+        "stroke-width": border,
+      }),
+    );
+    return;
+  }
+  root.append(s("rect", { x, y, width, height, rx, ...fill }));
+  const sides = {
+    left: (by: number) => `M${x + by} ${y}v${height}`,
+    right: (by: number) => `M${x + width - by} ${y}v${height}`,
+    top: (by: number) => `M${x} ${y + by}h${width}`,
+  };
+  for (const [side, pathAt] of Object.entries(sides)) {
+    const edge = (property: string): string => style.getPropertyValue(`border-${side}-${property}`);
+    const thick = parseFloat(edge("width"));
+    root.append(
+      s("path", {
+        d: pathAt(thick / 2),
+        "stroke-width": thick,
+        "stroke-dasharray": edge("style") === "dashed" ? 3 * thick : "none",
+        ...paint("stroke", edge("color")),
+      }),
+    );
   }
 }
 
