@@ -14,6 +14,7 @@ from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
 from lrwidget.process_group.processes import reshard
 from lrwidget.restore.snapshot import SweepTarget
+from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of, recorded_loss, trainable_loss
 from lrwidget.task.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
@@ -190,6 +191,8 @@ class TrainingStep:
                         losses.append(recorded_loss(loss, "loss_fn"))
                     if self._parts.metric is not None:
                         metrics.append(self._parts.metric(output, target))
+        except StopIteration as error:
+            raise ended_iterator(error, "what measures a batch") from error
         except Exception as error:
             if self._task.step is not None and self._task.evaluate is None:
                 error.add_note(
@@ -309,8 +312,11 @@ class TrainingStep:
                 if number == 0 and made:
                     yield made.pop()
                     continue
-                with self._autocast():
-                    loss = step(batch)
+                try:
+                    with self._autocast():
+                        loss = step(batch)
+                except StopIteration as error:
+                    raise ended_iterator(error, "step") from error
                 yield loss
 
         if self._steps_itself:

@@ -31,6 +31,7 @@ from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import SweepTarget, prepared, where_it_ran
+from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.optimizers import finds_its_own_rate, uses_rate_once
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
@@ -176,7 +177,10 @@ def train_at(
                     given.before(batches)
                 # Set before each call: a custom step that accumulates may contain a scheduler.
                 step.set_rate(lr)
-                loss = step(batches)
+                try:
+                    loss = step(batches)
+                except StopIteration as error:  # of an optimizer or a hook
+                    raise ended_iterator(error, "the optimizer or a hook") from error
                 if given.looks:
                     given.after()
                 if loss is not None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from lrwidget.engine.step_watch import StepWatch
+from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss_value import loss_of, mean_of, recorded_loss
 
 # After this many calls without an optimizer step an error is raised.
@@ -142,6 +143,8 @@ def does_all(
     ]
     try:
         returned = step(batch)
+    except StopIteration as error:
+        raise ended_iterator(error, "step") from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrwidget import LRFinderWidget, TrainingTask, check_lrs, lr_find, refine
+from lrwidget import LRFinderWidget, LRRecords, TrainingTask, check_lrs, lr_find, refine
 
 x, y = torch.randn(64, 3), torch.arange(64) % 2
 DATA = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 64, 8)]
@@ -40,7 +40,10 @@ def own_step(*, whole: bool = False, accumulate: int = 1) -> TrainingTask:
             optimizer.step()
         return loss
 
-    return TrainingTask(model, optimizer, data=DATA, step=step, accumulate=accumulate)
+    evaluate = own_loss(model) if whole else None
+    return TrainingTask(
+        model, optimizer, data=DATA, step=step, evaluate=evaluate, accumulate=accumulate
+    )
 
 
 def reading_loss() -> Any:
@@ -97,6 +100,64 @@ def test_also_where_a_model_makes_its_own_loss_and_in_checks_and_trials() -> Non
     records = lr_find(nn.Linear(3, 2), torch.optim.SGD, ce, DATA, progress=False)
     with pytest.raises(RuntimeError, match=r"Reads.forward \(.*raised StopIteration"):
         refine(of_model(), records, budget=300)
+
+
+def evaluated() -> TrainingTask:
+    task = own_step(whole=True)
+    loss = task.step = own_loss(task.model)
+    seen = iter(range(2))
+    task.evaluate = lambda batch: (next(seen), loss(batch))[1]
+    return task
+
+
+def own_loss(model: nn.Module) -> Any:
+    return lambda batch: ce(model(batch[0]), batch[1])
+
+
+def measured() -> TrainingTask:
+    seen = iter(range(5))
+    return of_linear(val_data=DATA, metric=lambda output, target: next(seen))
+
+
+def of_linear(**options: Any) -> TrainingTask:
+    return TrainingTask(nn.Linear(3, 2), torch.optim.SGD, ce, DATA, **options)
+
+
+class Warming(torch.optim.SGD):
+    """An optimizer that reads its warm-up from an iterator."""
+
+    warmup = iter(range(3))
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        next(self.warmup)
+        super().step()
+
+
+def warming() -> TrainingTask:
+    Warming.warmup = iter(range(3))
+    return TrainingTask(nn.Linear(3, 2), Warming, ce, DATA)
+
+
+IN_TRIALS: dict[str, Any] = {
+    "step": (own_step, "own_step.<locals>.step ("),
+    "whole step": (lambda: own_step(whole=True), "own_step.<locals>.step ("),
+    "evaluate": (evaluated, "evaluated.<locals>.<lambda> ("),
+    "metric": (measured, "measured.<locals>.<lambda> ("),
+    "optimizer": (warming, "Warming.step ("),
+}
+
+
+@pytest.mark.parametrize("name", IN_TRIALS)
+def test_checks_and_trials_name_it_too(name: str) -> None:
+    make, words = IN_TRIALS[name]
+    calls = [lambda: refine(make(), LRRecords(), budget=300, held_out=DATA)]
+    if name != "evaluate":  # which a check without validation data does not call
+        calls.append(lambda: check_lrs(make(), [0.1, 0.2], steps=20))
+    for call in calls:
+        with pytest.raises(RuntimeError, match="raised StopIteration: an iterator") as caught:
+            call()
+        assert str(caught.value).startswith(words)
+        assert isinstance(caught.value.__cause__, StopIteration)
 
 
 def test_the_widget_shows_it() -> None:
