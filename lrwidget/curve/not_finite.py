@@ -6,14 +6,14 @@ without a target that counts, ends a sweep at any rate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 CAUSE = "a sample of that batch, or the loss, is a likelier cause than the rate"
-REMEDY = (
-    "look for NaN in the data and for a batch in which no target counts, mend it or leave it out, "
-    "and sweep again"
-)
+LOOK = "look for NaN in the data and for a batch in which no target counts, mend it or leave it out"
+REMEDY = f"{LOOK}, and sweep again"
 # A loss this share of the range of the others above all of them is a climb.
 CLIMB_SHARE = 0.5
 
@@ -37,7 +37,35 @@ def sudden_end(lr: ArrayLike, loss: ArrayLike) -> tuple[int, float] | None:
     if finite[:, -1].any() or not finite[:, -2].any():
         return None
     longest = losses[np.flatnonzero(finite[:, -2])[0]]
-    *before, last = longest[np.isfinite(longest)].tolist()
-    if before and last > max(before) + CLIMB_SHARE * (max(before) - min(before)):
-        return None
-    return len(rates), float(rates[-1])
+    return None if _climbed(longest[np.isfinite(longest)]) else (len(rates), float(rates[-1]))
+
+
+def same_end(trials: Iterable[ArrayLike]) -> str:
+    """Return why trials at several rates ended if it is not their rates, as a sentence; else "".
+
+    Trials train on the same batches. So one of these is the likelier cause where the loss of all
+    that came so far was not finite in the same step, without a climb before.
+
+    Args:
+        trials: the losses of each trial.
+    """
+    losses = [found for trial in trials if len(found := np.asarray(trial, dtype=np.float64))]
+    step = max(map(len, losses), default=0)
+    ends = [found for found in losses if len(found) == step]
+    if step > 1 and len(ends) < 2:
+        return ""
+    if not ends or any(np.isfinite(found[-1]) or _climbed(found[:-1]) for found in ends):
+        return ""
+    if step == 1:
+        return f"the loss was not finite before the first step, so no rate is the cause: {LOOK}"
+    which = "both" if len(losses) == 2 else "all"
+    which = f"{which} rates" if len(ends) == len(losses) else f"{len(ends)} rates"
+    return f"the loss of {which} was not finite in the same step, {step}, and had not climbed: " + (
+        f"{CAUSE.replace('the rate', 'a rate')}; {LOOK}"
+    )
+
+
+def _climbed(losses: np.ndarray) -> bool:
+    """Return whether the last of some finite losses lies clearly above those before it."""
+    *before, last = losses.tolist() or [0.0]
+    return bool(before) and last > max(before) + CLIMB_SHARE * (max(before) - min(before))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lrwidget.curve.not_finite import same_end
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.records.trial_loss import LOSSES, mean_of_tail
@@ -74,6 +75,11 @@ class CheckResults:
         return None if finals.empty else float(rates[losses.argmin()])
 
     @property
+    def not_the_rates(self) -> str:
+        """Why no trial finished where that is laid to the data, as a sentence; else ""."""
+        return "" if self.best is not None else same_end(trial.loss for trial in self.trials)
+
+    @property
     def ranked_by(self) -> str:
         """The column of the summary that `best` goes by: "val_loss" or "final_loss"."""
         return "val_loss" if "val_loss" in self.summary else "final_loss"
@@ -97,6 +103,8 @@ class CheckResults:
             for lr, final in zip(self.lrs, self.summary[self.ranked_by], strict=True)
         )
         best = "none" if self.best is None else f"{self.best:.1e}"
+        if cause := self.not_the_rates:
+            best += f"; {cause}"
         return f"CheckResults({LOSSES[self.ranked_by]} {finals}; best {best})"
 
 

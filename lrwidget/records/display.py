@@ -41,6 +41,10 @@ class Trials(Protocol):
         """One row a rate."""
 
     @property
+    def not_the_rates(self) -> str:
+        """Why no trial finished, where that is laid to the data."""
+
+    @property
     def best(self) -> float | None:
         """The best rate; None if no trial finished."""
 
@@ -170,7 +174,7 @@ def _ends(results: Trials) -> str:
     if not any(map(len, results.trials)):
         return "no steps yet"
     if all(reason is StopReason.NON_FINITE for reason in reasons):
-        return "the loss was not finite at any; try lower ones"
+        return results.not_the_rates or "the loss was not finite at any; try lower ones"
     ends = [
         f"{rate_text(lr)} {'not tried' if reason is None else reason.value}"
         for lr, reason in zip(results.lrs[:MOST_COLUMNS], reasons, strict=False)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from lrwidget.curve.not_finite import same_end
 from lrwidget.curve.search import MUCH_LONGER, Choice, choose, fallen
 from lrwidget.records.in_words import number_in_words, rate_in_words
 from lrwidget.records.table import RecordsTable, StopReason
@@ -158,7 +159,9 @@ class Refinement:
             )
             return "; ".join([*parts, nothing])
         if choice.lr is None:
-            return "; ".join([*parts, "all of them diverged: lower rates are left to try"])
+            cause = same_end(trial.records.loss for trial in self.trials)
+            cause = cause or "all of them diverged: lower rates are left to try"
+            return "; ".join([*parts, cause])
         if not choice.learned:
             stays = "this is the suggestion of the sweep" if self.suggested else "this is a guess"
             left = f"none fell clearly below the untrained loss of {self.untrained:.3g}"

@@ -77,8 +77,13 @@ class CheckRun(BackgroundRun[CheckResults, RunEnd]):
             "final_losses": [number_or_none(loss) for loss in self.results.ranking],
             "stop_reasons": reasons,
             "traceback": end.traceback if end else None,
-            "notice": "" if self._runner is None else self._runner.notice,
+            "notice": self._notice(),
         }
+
+    def _notice(self) -> str:
+        if self.outcome is not None:
+            return self.results.not_the_rates
+        return "" if self._runner is None else self._runner.notice
 
     def _choose(self, end: RunEnd) -> RunEnd:
         # Trials of different lengths cannot be compared.

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrwidget import lr_find
-from lrwidget.curve.not_finite import sudden_end
+from lrwidget import TrainingTask, check_lrs, lr_find, refine
+from lrwidget.curve.not_finite import same_end, sudden_end
 from lrwidget.curve.suggest import suggest
 from tests.curve.curves import ladder, range_test
 
@@ -74,3 +74,43 @@ def test_a_batch_without_a_target_is_named_in_a_sweep() -> None:
     few = reason(4)
     assert "after 5 of 60 steps: the losses before it did not climb, so a sample" in few
     assert "no step had been taken yet, so the rate is not the cause" in reason(0)
+
+
+def spoilt(bad_batch: int) -> TrainingTask:
+    """Return a task whose samples have a NaN in one batch; another is diverged by a high rate."""
+    x, y = torch.randn(640, 3), torch.arange(640) % 2
+    x[32 * bad_batch] = np.nan
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    loader = DataLoader(TensorDataset(x, y), 32)
+    return TrainingTask(model, optimizer, nn.CrossEntropyLoss(), loader)
+
+
+HELD_OUT = [(torch.randn(32, 3), torch.arange(32) % 2)]
+
+
+def test_trials_that_end_in_the_same_batch_are_laid_to_it() -> None:
+    shown = repr(check_lrs(spoilt(4), [1e-3, 1e-2, 1e-1], steps=20))
+    assert "best none; the loss of all rates was not finite in the same step, 5" in shown
+    assert "look for NaN in the data" in shown
+    records = lr_find(nn.Linear(3, 2), torch.optim.SGD, nn.CrossEntropyLoss(), HELD_OUT)
+    result = refine(spoilt(4), records, held_out=HELD_OUT)
+    assert "in the same step, 5, and had not climbed" in result.reason
+    assert "lower rates" not in result.reason
+    before = refine(spoilt(0), records, held_out=HELD_OUT).reason
+    assert "not finite before the first step, so no rate is the cause" in before
+
+
+def test_trials_whose_rates_are_too_high_are_not_laid_to_a_batch() -> None:
+    climbing = [2.0, 3.0, 9.0, 500.0, np.nan]
+    assert same_end([climbing, climbing]) == ""
+    assert same_end([[2.0, 1.9, np.nan], [2.0, 1.9, 1.8, np.nan]]) == ""  # in other steps
+    assert same_end([[2.0, 1.9, np.nan], [2.0, 1.9, 1.8]]) == ""  # one came further
+    assert same_end([[2.0, 1.9, 1.8], [2.0, 1.9, 1.8]]) == ""  # stopped
+    assert same_end([]) == same_end([[], []]) == ""
+
+
+def test_trials_that_diverged_before_the_batch_do_not_hide_it() -> None:
+    low = [2.0, 1.9, 2.1, 1.8, np.inf]
+    told = same_end([[2.0, 70.0, np.nan], low, low])
+    assert told.startswith("the loss of 2 rates was not finite in the same step, 5,")

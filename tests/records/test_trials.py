@@ -74,6 +74,11 @@ def test_a_check_that_came_to_nothing_says_so() -> None:
     stopped = check({1e-3: NAN, 1e-2: NAN})
     stopped.trials[0].stop_reason = StopReason.STOPPED
     assert "1.00e-03 stopped, 1.00e-02 non-finite" in shown(stopped).text
+    spoilt = check({1e-3: NAN, 1e-2: NAN})
+    for trial, lr in zip(spoilt.trials, spoilt.lrs, strict=True):
+        trial.append(lr, NAN)
+    assert "a likelier cause than a rate" in shown(spoilt).text
+    assert "try lower ones" not in shown(spoilt).text
 
 
 # Refinements

@@ -348,7 +348,7 @@ def test_close_and_reset_end_it(how: str, gate: Gate) -> None:
 
 def test_where_every_trial_diverges_no_rate_is_left(gate: Gate) -> None:
     w = gated(gate)
-    gate.losses = lambda _: float("nan")
+    gate.losses = lambda call: (1.0, 3.0, 40.0, float("nan"))[call % 4]
     gate.open()
     result = w.refine(budget=BUDGET)
     w.wait()
@@ -356,6 +356,20 @@ def test_where_every_trial_diverges_no_rate_is_left(gate: Gate) -> None:
     detail = w.get_state("_refinement")["_refinement"]["detail"]
     assert {trial["stop_reason"] for trial in detail["trials"]} == {"non-finite"}
     assert "all of them diverged" in detail["reason"]
+
+
+def test_where_no_loss_is_a_number_the_data_are_looked_at_and_not_the_rates(gate: Gate) -> None:
+    w = gated(gate)
+    gate.losses = lambda _: float("nan")
+    gate.open()
+    w.refine(budget=BUDGET)
+    w.wait()
+    reason = w.get_state("_refinement")["_refinement"]["detail"]["reason"]
+    assert "no rate is the cause: look for NaN in the data" in reason
+    results = w.check([0.01, 0.1], steps=4)
+    w.wait()
+    assert results.best is None
+    assert w.get_state("_check")["_check"]["detail"]["notice"] == results.not_the_rates != ""
 
 
 def test_the_page_refines_with_a_budget_that_suffices() -> None:

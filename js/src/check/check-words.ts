@@ -32,10 +32,11 @@ export function describeCheck(
 
 function describeBest(
   best: number | null,
-  { lrs, final_losses: finals }: CheckDetail,
+  { lrs, final_losses: finals, notice }: CheckDetail,
   lr: number | null,
   span: Span,
 ): string {
+  if (best === null && notice) return "Checked: no rate came to the end.";
   if (best === null) return "Checked: no rate came to the end; try lower ones.";
   const finalOf = (rate: number): number | null => finals[lrs.indexOf(rate)] ?? null;
   const loss = formatLoss(finalOf(best) ?? NaN);
