@@ -32,6 +32,10 @@ class Modes:
         elif self._own_switches:
             self._switch(self.present(), exactly=False)
 
+    def evaluate(self) -> None:
+        """Go into evaluation mode."""
+        self._model.eval()
+
     def go_back(self, modes: Present) -> None:
         """Go back to what `present` has returned."""
         self._switch(modes, exactly=True)

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from lrwidget.data.batches import to_device
 from lrwidget.data.structure import Unharmed
@@ -13,6 +14,7 @@ from lrwidget.engine.sample_mean import weighted_mean, weights_of
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
 from lrwidget.process_group.processes import reshard
+from lrwidget.restore.captured import trained_beside
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
@@ -95,6 +97,8 @@ class TrainingStep:
         self._unharmed = Unharmed()
         self._modes = Modes(parts.model)
         self._modes.begin()
+        # The modes of all modules that are put into evaluation mode; None before that.
+        self._judged: list[Modes] | None = None
         self._with_modes = with_modes(trained)
         for optimizer in self._with_modes:
             optimizer.train()
@@ -168,12 +172,15 @@ class TrainingStep:
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
         """Return mean loss and metric over validation samples, in eval mode without gradients."""
-        modes = self._modes.present()
+        if self._judged is None:
+            self._judged = [self._modes, *map(Modes, self._modules_beside())]
+        present = [(modes, modes.present()) for modes in self._judged]
         # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
         losses, metrics = [], []
         try:
-            self._model.eval()
+            for modes, _ in present:
+                modes.evaluate()
             for optimizer in self._with_modes:
                 optimizer.eval()
             with torch.no_grad(), self._autocast():
@@ -204,7 +211,8 @@ class TrainingStep:
         finally:
             for optimizer in self._with_modes:
                 optimizer.train()
-            self._modes.go_back(modes)
+            for modes, before in reversed(present):
+                modes.go_back(before)
             for parameter, value in held:
                 parameter.data.copy_(value)
             if self._team is not None:
@@ -213,6 +221,15 @@ class TrainingStep:
         weights = weights_of(batches, self._parts.loss_fn)
         metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
         return {"val_loss": weighted_mean(losses, weights), **metric}
+
+    def _modules_beside(self) -> list[nn.Module]:
+        """Return the modules that are trained beside the model, such as a decoder of the loss."""
+        task, parts = self._task, self._parts
+        if task.reads_itself:
+            return []
+        optimizers = (parts.optimizer, *parts.other_optimizers)
+        functions = (parts.loss_fn, task.step, task.evaluate)
+        return trained_beside(parts.model, optimizers, functions)
 
     def _losses(self, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
         for batch in batches:

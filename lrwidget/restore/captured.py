@@ -1,7 +1,7 @@
 """Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,37 @@ def outside_of(task: TrainingTask) -> list[Any]:
     used = walk.used_by(*functions, containers=True)
     found = [*of_classes, *used, *used_by_step(task)]
     return [value for value in found if id(value) not in data]
+
+
+def trained_beside(
+    model: nn.Module, optimizers: Iterable[Any], functions: Iterable[Any]
+) -> list[nn.Module]:
+    """Return the modules with trained parameters that some functions use beside the model.
+
+    Args:
+        model: the model.
+        optimizers: the optimizers that train it, and other modules; those that the functions use
+            count too.
+        functions: what computes the loss; None and modules too.
+    """
+    given = [part for part in functions if part is not None]
+    modules = [part for part in given if isinstance(part, nn.Module)]
+    parts = [part for module in modules for part in module.modules()]
+    held = [
+        value for part in parts for name, value in vars(part).items() if name not in _MODULE_TREE
+    ]
+    called = [part for part in given if not isinstance(part, nn.Module)]
+    called += [*methods_of(set(map(type, parts))), *walk.functions_in(held)]
+    used = [*modules, *walk.used_by(*called, containers=True)]
+    training = [*optimizers, *(v for v in used if walk.is_a(v, torch.optim.Optimizer))]
+    groups = [group for one in with_inner(training) for group in one.param_groups]
+    trained = {id(p) for group in groups for p in group["params"]}
+    trained -= set(map(id, model.parameters()))
+    return [
+        value
+        for value in used
+        if walk.is_a(value, nn.Module) and any(id(p) in trained for p in value.parameters())
+    ]
 
 
 def used_by_loaders(task: TrainingTask) -> list[Any]:
