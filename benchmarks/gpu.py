@@ -283,10 +283,10 @@ def report(took: dict[str, list[float]]) -> None:
         ratios = []
         for over in (NEVER, READS):
             pairs = zip(times, took[over], strict=True)
-            low, median, high = quartiles([mine / base for mine, base in pairs])
-            ratios.append(f"{median:5.3f} ({low:5.3f} to {high:5.3f})")
+            ratios.append(f"{quartiles([mine / base for mine, base in pairs])!s:22}")
         print(
-            f"    {name:28}{1e3 * statistics.median(times):9.1f}   {'   '.join(ratios)}", flush=True
+            f"    {name:28}{1e3 * statistics.median(times):9.1f}   {'   '.join(ratios).rstrip()}",
+            flush=True,
         )
 
 

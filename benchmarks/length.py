@@ -11,7 +11,7 @@ import tracemalloc
 import torch
 from torch import nn
 
-from benchmarks.paired import Seconds, quartiles
+from benchmarks.paired import Quartiles, Seconds, quartiles
 from benchmarks.workloads import Problem
 from lrwidget.engine.sweep import sweep
 from lrwidget.records.records import LRRecords
@@ -31,14 +31,14 @@ def main() -> None:
 
     clock, processor = step_ratio(options.rows, options.rounds)
     print(f"time of a step at {options.rows:,} over one at {EARLY}: median (quartiles)")
-    for name, (low, median, high) in (("clock", clock), ("processor", processor)):
-        print(f"  {name:10} {median:.3f} ({low:.3f} to {high:.3f})")
+    for name, ratio in (("clock", clock), ("processor", processor)):
+        print(f"  {name:10} {ratio}")
     tenth = options.rows // 10
     for begin, end in ((tenth // 10, tenth), (tenth, options.rows)):
         print(f"bytes a row from {begin:,} to {end:,} rows: {bytes_per_row(begin, end):.1f}")
 
 
-def step_ratio(rows: int, rounds: int) -> tuple[tuple[float, float, float], ...]:
+def step_ratio(rows: int, rounds: int) -> tuple[Quartiles, Quartiles]:
     """Return the ratio of the times at `rows` rows and at 100: quartiles by clock and processor."""
     late = Sweep(rows + rounds * BLOCK + 1)
     late.advance(rows)

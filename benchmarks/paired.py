@@ -1,6 +1,7 @@
 """Paired timings: on a busy machine only ratios of adjacent runs are meaningful."""
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,18 @@ class Seconds(NamedTuple):
         return Seconds(now.clock - self.clock, now.processor - self.processor)
 
 
+class Quartiles(NamedTuple):
+    """Lower quartile, median and upper quartile; of a single value the quartiles are NaN."""
+
+    low: float
+    median: float
+    high: float
+
+    def __str__(self) -> str:
+        spread = "" if math.isnan(self.low) else f" ({self.low:5.3f} to {self.high:5.3f})"
+        return f"{self.median:5.3f}{spread}"
+
+
 class Ratio(NamedTuple):
     """Time of a finder divided by that of the paired bare loop: quartiles over all pairs.
 
@@ -35,11 +48,11 @@ class Ratio(NamedTuple):
     affect processor times, but these exclude the time that a thread waits for another.
     """
 
-    clock: tuple[float, float, float]  # lower quartile, median, upper quartile
-    processor: tuple[float, float, float]
+    clock: Quartiles
+    processor: Quartiles
 
     def __str__(self) -> str:
-        return "    ".join(f"{m:5.3f} ({low:5.3f} to {high:5.3f})" for low, m, high in self)
+        return "    ".join(map(str, self))
 
 
 class Measured(NamedTuple):
@@ -94,7 +107,8 @@ def ratio(pairs: list[tuple[Seconds, Seconds]]) -> Ratio:
     )
 
 
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """Return lower quartile, median and upper quartile."""
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, median, high
+def quartiles(values: list[float]) -> Quartiles:
+    """Return lower quartile, median and upper quartile of at least one value."""
+    if len(values) == 1:
+        return Quartiles(math.nan, values[0], math.nan)
+    return Quartiles(*statistics.quantiles(values, n=4, method="inclusive"))
