@@ -7,7 +7,7 @@ no others, such as recorders, trackers, loggers and schedulers.
 import copy
 import random
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -83,6 +83,8 @@ class FastaiTask(FrameworkTask):
             # A copied callback shares the containers of the given one.
             stack.enter_context(put_back_after(modules, [loader, *learn.cbs]))
             stack.enter_context(_same_order(loader))
+            if is_fastais(loader):
+                loader._get_iterator = partial(iter, loader)
             for other in self._valid():
                 stack.enter_context(put_back_after([], [other]))
                 stack.enter_context(_same_order(other))
@@ -205,8 +207,9 @@ class FastaiTask(FrameworkTask):
         return data
 
     def _end_pass(self) -> None:
-        if isinstance(self._reading, Generator):
-            self._reading.close()  # its workers end with it
+        close = getattr(self._reading, "close", None)
+        if close is not None:
+            close()  # its workers end with it
         self._reading = iter(())
         self._private_loaders.close()
 
@@ -216,13 +219,19 @@ class FastaiTask(FrameworkTask):
         if seeded and self._passes == 0 and hasattr(loader, "rng"):
             loader.rng = random.Random(self._seed.initial_seed())
         self._passes += 1
-        self._reading = iter(loader)
+        self._reading = self._pass()
         while True:
             try:
                 first = next(self._reading)
             except StopIteration:
                 return
             yield StepBatches(self._until_step(first))
+
+    def _pass(self) -> Iterator[Any]:
+        """Begin a pass; a refinement counts its batches, and skips those that were read."""
+        loader = self._loader
+        passes: Iterator[Any] = loader._get_iterator() if is_fastais(loader) else iter(loader)
+        return passes
 
     def _until_step(self, first: Any) -> Iterator[Any]:
         """Yield batches until the step has enough samples, across the end of a pass."""
@@ -236,7 +245,7 @@ class FastaiTask(FrameworkTask):
             try:
                 batch = next(self._reading)
             except StopIteration:
-                self._reading = iter(self._loader)
+                self._reading = self._pass()
                 batch = next(self._reading)
 
     def _samples_in_step(self) -> int:

@@ -1,5 +1,6 @@
 """The samples of fastai's loaders by index, for holding some out and for judging by some."""
 
+import copy
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from typing import Any
 from torch.utils.data import Subset
 
 from lrwidget.adapters.rows import Rows
+from lrwidget.backup.rng import unmoved
 from lrwidget.data.by_index import OwnIndices, chosen
 from lrwidget.data.passed_over import MOST
 
@@ -50,6 +52,26 @@ class Indexed(OwnIndices):
     def dataset(self) -> Any:
         """The data set of the loader."""
         return self._loader.dataset
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the loader."""
+        own: dict[str, Any] = vars(self._loader)
+        return own
+
+    @property
+    def draws(self) -> bool:
+        """Whether it shuffles, or gives its indices in another order each time."""
+        loader = self._loader
+        if loader.shuffle or not loader.indexed or loader.n is None:
+            return bool(loader.shuffle)
+        generator = copy.copy(loader.rng)
+        try:
+            with unmoved():
+                first, second = (list(loader.get_idxs()) for _ in range(2))
+        finally:
+            loader.rng = generator
+        return first != second
 
     def pool(self) -> Sequence[Any] | None:
         """Return the indices of its data set; None if it can only be iterated."""

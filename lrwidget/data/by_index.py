@@ -53,6 +53,16 @@ class OwnIndices(abc.ABC):
         """Return what else is to be said of some indices."""
         return ""
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the loader; its task begins a pass with `_get_iterator` among them."""
+        return {}
+
+    @property
+    def draws(self) -> bool:
+        """Whether each pass has another order."""
+        return False
+
 
 def pool_of(loader: Any) -> Sequence[Any] | None:
     """Return the indices that a pass over a loader may read; None if it has none."""

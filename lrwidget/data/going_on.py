@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
-from lrwidget.data.by_index import pool_of
+from lrwidget.data.by_index import OwnIndices, pool_of
 from lrwidget.data.passed_over import Skipping, private_copy
 from lrwidget.data.without import base_of
 
@@ -42,9 +42,10 @@ class ReadByFramework:
 
     def __init__(self, loader: Any) -> None:
         self._loader = base_of(loader)
-        self._own = getattr(self._loader, "__dict__", {})
+        own_indices = isinstance(loader, OwnIndices)
+        self._own = loader.attributes if own_indices else getattr(self._loader, "__dict__", {})
         # Else those are held out by their place among the batches that are read.
-        self._by_index = pool_of(loader) is not None
+        self._by_index = not own_indices and pool_of(loader) is not None
         self._begin_pass = self._own.get("_get_iterator")
         self._left = 0
         self.count: int = 0

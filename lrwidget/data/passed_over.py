@@ -228,6 +228,8 @@ def in_fixed_order(loader: Any) -> bool:
     Of a user's own sampler two passes are compared.
     """
     loader = base_of(loader)
+    if getattr(loader, "draws", False):  # of a framework's own loader
+        return False
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return True
     sampler, in_batches = innermost(loader)

@@ -1,6 +1,7 @@
 """A trial that goes on trains on what follows in the framework's data, as one without a break."""
 
 import copy
+import random
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,17 @@ def skorch(net: nn.Module, _: Path) -> Any:
     return {"model": learner, "X": X.numpy(), "y": Y.numpy()}
 
 
+def fastai(net: nn.Module, _: Path) -> Any:
+    load = pytest.importorskip("fastai.data.load")
+    core = pytest.importorskip("fastai.data.core")
+    learner = pytest.importorskip("fastai.learner")
+    sgd = pytest.importorskip("fastai.optimizer").SGD
+    samples = list(zip(X, Y, strict=True))
+    loaders = core.DataLoaders(*(load.DataLoader(samples, bs=8, device="cpu") for _ in range(2)))
+    loss = nn.functional.mse_loss
+    return {"model": learner.Learner(loaders, net, loss_func=loss, opt_func=sgd, lr=0.01)}
+
+
 def accelerate(net: nn.Module, _: Path) -> Any:
     accelerator = pytest.importorskip("accelerate").Accelerator(cpu=True)
     optimizer = torch.optim.SGD(net.parameters(), 0.01)
@@ -101,7 +113,7 @@ def accelerate(net: nn.Module, _: Path) -> Any:
 
 
 @pytest.mark.parametrize("length", [5, 7])  # within a pass of seven batches, and at its end
-@pytest.mark.parametrize("made", [lightning, transformers, skorch, accelerate])
+@pytest.mark.parametrize("made", [lightning, transformers, fastai, skorch, accelerate])
 def test_it_is_as_one_that_was_never_broken_off(
     made: Any, length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,3 +138,20 @@ def test_it_is_as_one_that_was_never_broken_off(
         optimizer.zero_grad()
         losses.append(loss.item())
     assert trial.records.loss.tolist() == pytest.approx(losses, rel=1e-5)
+
+
+def test_fastais_loaders_tell_whether_they_draw_an_order_and_draw_none_for_that() -> None:
+    load = pytest.importorskip("fastai.data.load")
+    from lrwidget.adapters.fastai_loaders import indexed
+
+    def draws(**options: Any) -> bool:
+        loader = load.DataLoader(list(X), bs=8, **options)
+        before = loader.rng.getstate(), random.getstate()
+        found = indexed(loader).draws
+        assert (loader.rng.getstate(), random.getstate()) == before
+        return found
+
+    assert draws(shuffle=True)
+    assert draws(get_idxs=lambda: random.sample(range(56), 56))
+    assert not draws()
+    assert not draws(get_idxs=lambda: list(range(40)))
