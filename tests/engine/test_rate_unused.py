@@ -132,6 +132,11 @@ def test_a_check_of_rates_that_are_all_too_small_says_so() -> None:
         check_lrs(TrainingTask(*problem()), [1e-14, 1e-13], steps=5)
 
 
+def test_rates_that_hardly_differ_may_give_the_same_losses() -> None:
+    first, second = check_lrs(TrainingTask(*problem()), [1e-3, 1.0000001e-3], steps=5).trials
+    assert first.loss[-1] == pytest.approx(second.loss[-1])
+
+
 def test_a_refinement_whose_trials_are_all_the_same_is_refused() -> None:
     with pytest.raises(RuntimeError, match="so the rate plays no part"):
         refine(TrainingTask(*problem(OwnRate)), LRRecords(), budget=200)
