@@ -77,9 +77,14 @@ class Backup:
         return self._copies.nbytes + self._of_arrays
 
     def set_gradients_aside(self) -> None:
-        """Set the gradients of all leaf tensors to None; `restore` puts the same objects back."""
-        for tensor in self.tensors():
-            if tensor.is_leaf:
+        """Set the gradients of all leaf tensors to None; `restore` puts the same objects back.
+
+        Views of a flat buffer stay, with zeros, since the optimizer may read the buffer.
+        """
+        for tensor in filter(lambda one: one.is_leaf, self.tensors()):
+            if tensor.grad is not None and id(tensor.grad) in self._seen:
+                tensor.grad.zero_()
+            else:
                 tensor.grad = None
 
     def tensors(self) -> list[torch.Tensor]:
@@ -314,6 +319,8 @@ class Backup:
             self._put_back.append(put_values_back)
             return
         requires_grad, grad = tensor.requires_grad, tensor.grad
+        if walk.is_view_of_more(grad):
+            self._remember(grad)
 
         def put_back() -> None:
             if not tensor.is_leaf:  # an in-place update gave a buffer a graph
@@ -321,7 +328,7 @@ class Backup:
             put_values_back()
             if tensor.requires_grad is not requires_grad:
                 tensor.requires_grad_(requires_grad)
-            # `set_gradients_aside` removed the gradient from the tensor, so it is unchanged.
+            # `set_gradients_aside` removed it from the tensor, or its values are backed up too.
             if tensor.grad is not grad:
                 tensor.grad = grad
             for name, held in hooks:

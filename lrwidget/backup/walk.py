@@ -117,6 +117,14 @@ def is_a(value: Any, kinds: Any) -> bool:
     return issubclass(type(value), kinds)
 
 
+def is_view_of_more(tensor: torch.Tensor | None) -> bool:
+    """Return whether a tensor shares its storage with others, as gradients in one flat buffer."""
+    try:
+        return tensor is not None and tensor.untyped_storage().nbytes() > tensor.nbytes
+    except (RuntimeError, NotImplementedError):  # sparse tensors have no storage
+        return False
+
+
 def attributes(value: Any) -> dict[str, Any] | None:
     """Return the `__dict__` of an object, not a copy; None if it has none or has active objects."""
     found = own_attributes(value)

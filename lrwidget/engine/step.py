@@ -19,7 +19,13 @@ from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of, recorded_loss, trainable_loss
-from lrwidget.task.optimizers import in_words, needs_closure, refuse_without_rate, with_modes
+from lrwidget.task.optimizers import (
+    in_words,
+    needs_closure,
+    refuse_without_rate,
+    with_modes,
+    zeroes_as_usual,
+)
 from lrwidget.task.rates import rate_groups, set_rate
 from lrwidget.task.task import TrainingTask
 
@@ -250,7 +256,7 @@ class TrainingStep:
 
     def _zero_grad(self) -> None:
         for optimizer in (self._optimizer, *self._parts.other_optimizers):
-            if not _zeroes_as_usual(optimizer):
+            if not zeroes_as_usual(optimizer):
                 optimizer.zero_grad()
                 continue
             # The same as zero_grad without its profiler entry, which takes ten times as long.
@@ -386,9 +392,3 @@ def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tens
     for loss in losses:
         team.exchange()
         yield loss
-
-
-def _zeroes_as_usual(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether `zero_grad` is torch's own, not overridden by a subclass or on the object."""
-    usual = getattr(type(optimizer), "zero_grad", None) is torch.optim.Optimizer.zero_grad
-    return usual and "zero_grad" not in vars(optimizer)

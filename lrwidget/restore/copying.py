@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrwidget.backup.walk import is_a
+from lrwidget.backup.walk import is_a, is_view_of_more
 from lrwidget.restore.captured import outside_of, used_by_loaders
 from lrwidget.restore.copy_checks import (
     NotCopied,
@@ -19,7 +19,7 @@ from lrwidget.restore.copy_checks import (
     refuse_other_copies,
     shared_by,
 )
-from lrwidget.task.optimizers import is_complete, with_inner
+from lrwidget.task.optimizers import is_complete, with_inner, zeroes_as_usual
 from lrwidget.task.task import TrainingTask
 
 
@@ -120,6 +120,8 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     if isinstance(task.loss_fn, nn.Module):
         modules += list(task.loss_fn.modules())
     prepared = (*_compiled_modules(), DistributedDataParallel, torch.jit.ScriptModule)
+    # Torch's own zero_grad removes the views, in training too.
+    usual = all(map(zeroes_as_usual, (task.optimizer, *task.other_optimizers)))
     for module in modules:
         if isinstance(module, prepared):
             raise NotCopied(f"a copy of a {type(module).__name__} would have to be prepared anew")
@@ -130,6 +132,10 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
         for parameter in module.parameters(recurse=False):
             if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
                 raise NotCopied("a parameter has hooks, which a copy would lose")
+            if not usual and is_view_of_more(parameter.grad):
+                raise NotCopied(
+                    "its gradients are views of one tensor, which those of a copy are not"
+                )
     _refuse_shared_storage(task.model)
     for optimizer in (task.optimizer, *task.other_optimizers):
         if any(value for name, value in vars(optimizer).items() if name.endswith("_hooks")):

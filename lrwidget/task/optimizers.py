@@ -287,3 +287,10 @@ def needs_closure(optimizer: Any) -> bool:
     step = getattr(type(optimizer), "step", None) or optimizer.step
     parameter = inspect.signature(step).parameters.get("closure")
     return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def zeroes_as_usual(optimizer: Any) -> bool:
+    """Return whether `zero_grad` is torch's own, not overridden by a subclass or on the object."""
+    usual = sys.modules["torch.optim"].Optimizer.zero_grad
+    own = getattr(type(optimizer), "zero_grad", None)
+    return own is usual and "zero_grad" not in vars(optimizer)
