@@ -22,6 +22,7 @@ from lrwidget.task.loss_value import mean_of, recorded_loss, trainable_loss
 from lrwidget.task.optimizers import (
     in_words,
     needs_closure,
+    refuse_maximizing,
     refuse_without_rate,
     with_modes,
     zeroes_as_usual,
@@ -81,6 +82,8 @@ class TrainingStep:
             )
         # Checked again, since another framework creates its optimizer only when a sweep begins.
         refuse_without_rate(parts.optimizer)
+        if task.reads_itself:
+            refuse_maximizing(parts.optimizer)
         optimizers = [parts.optimizer]
         if task.others == "follow":
             optimizers += parts.other_optimizers
@@ -324,6 +327,8 @@ class TrainingStep:
             with self._autocast():
                 self._steps_itself, loss = does_all(step, batches[0], self._params, self._watch)
             made.append(loss)
+            if not self._steps_itself:
+                refuse_maximizing(self._optimizer)
             if not self._steps_itself and self._task.accumulate_in_step is not None:
                 raise ValueError(
                     "accumulate_in_step is for a step that calls the optimizer itself, and this "

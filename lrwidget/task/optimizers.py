@@ -145,7 +145,8 @@ def not_an_optimizer(value: Any) -> TypeError:
     if isinstance(held, (list, tuple)) and held and all(is_optimizer(one) for one in held):
         return TypeError(
             f"optimizer is a {type(value).__name__} of {len(held)} optimizers; give the one to "
-            "sweep, and those that step beside it as other_optimizers=[...]"
+            "sweep, and those that step beside it as other_optimizers=[...], with others='follow' "
+            "if all are to be swept in their ratio to it"
         )
     kind = type(value).__name__
     inside = getattr(value, "optimizer", None)
@@ -240,6 +241,23 @@ def uses_rate_once(optimizer: Any) -> str:
         "step only, and finds those of the others itself; compare rates with check_lrs, whose "
         "trials each begin with a first step"
     )
+
+
+def refuse_maximizing(optimizer: Any) -> None:
+    """Refuse an optimizer that raises the loss, since a curve is read as one that training lowers.
+
+    Where only some groups do, as for Lagrange multipliers, the loss is not theirs alone.
+
+    Raises:
+        ValueError: all param groups have maximize=True.
+    """
+    if all(group.get("maximize") is True for group in optimizer.param_groups):
+        name = type(optimizer).__name__
+        raise ValueError(
+            f"{name} has maximize=True: its loss rises where it learns, and a range test looks for "
+            f"where the loss falls; make it with maximize=False and return the negative loss: "
+            "lambda output, target: -loss_fn(output, target). The steps are the same"
+        )
 
 
 def refuse_two_passes(optimizer: Any) -> None:

@@ -16,6 +16,7 @@ from lrwidget.task.optimizers import (
     is_optimizer,
     made_by,
     not_an_optimizer,
+    refuse_maximizing,
     refuse_two_passes,
     refuse_without_rate,
     unwrapped,
@@ -177,6 +178,7 @@ class TrainingTask:
         self.optimizer: torch.optim.Optimizer = _ready_optimizer(optimizer, model, loss_fn)
         if step is None:
             refuse_two_passes(self.optimizer)
+            refuse_maximizing(self.optimizer)
             if accumulate_in_step is not None:
                 raise ValueError("accumulate_in_step is about a step of your own; give step= too")
         self.accumulate_in_step: int | None = (

@@ -68,7 +68,38 @@ def test_a_later_group_without_a_rate_is_named() -> None:
 def test_several_optimizers_name_other_optimizers_without_their_reprs() -> None:
     one = torch.optim.SGD(network().parameters(), lr=0.1)
     for given in ([one, one], (one, one), {"first": one, "second": one}):
-        refused(given, TypeError, r"of 2 optimizers; .*other_optimizers=\[...\]")
+        refused(given, TypeError, r"other_optimizers=\[...\], with others='follow'")
+
+
+def test_one_that_raises_the_loss_is_refused() -> None:
+    def maximizing(parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=0.1, maximize=True)
+
+    refused(maximizing, ValueError, r"Adam has maximize=True: its loss rises .*-loss_fn\(output")
+    model = network()
+    task = TrainingTask(model, maximizing(model.parameters()), data=BATCHES, step=of(model))
+    with pytest.raises(ValueError, match="return the negative loss"):
+        lr_find(task, progress=False)
+
+
+def test_one_that_raises_the_loss_in_some_groups_is_swept() -> None:
+    model = network()
+    multiplier = nn.Parameter(torch.ones(()))
+    groups = [
+        {"params": list(model.parameters())},
+        {"params": [multiplier], "maximize": True, "lr": 0.01},
+    ]
+
+    def step(batch: Any) -> torch.Tensor:
+        loss: torch.Tensor = of(model)(batch) * multiplier
+        return loss
+
+    task = TrainingTask(model, torch.optim.SGD(groups, lr=0.1), data=BATCHES, step=step)
+    assert lr_find(task, steps=4, end_lr=0.1, progress=False).stop_reason == "finished"
+
+
+def of(model: nn.Module) -> Any:
+    return lambda batch: LOSS(model(batch[0]), batch[1])
 
 
 def test_a_scheduler_and_what_is_no_optimizer_are_named() -> None:
