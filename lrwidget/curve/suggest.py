@@ -155,7 +155,7 @@ def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
         doubts = ["it does so from the first steps on: lower start_lr"]
     return Suggestion(
         lr=None if rate is None else 10**rate,
-        reason="; ".join([_story(marks, rate, share, sudden), *doubts]),
+        reason="; ".join([_story(marks, losses, rate, share, sudden), *doubts]),
         confidence="low" if rate is None or doubts else "high",
         falls_at=10**marks.begun if fell else None,
         minimum=10**marks.minimum if fell else None,
@@ -263,13 +263,14 @@ def _lowest_level(losses: Array) -> float:
     return min(levels, default=0.0)
 
 
-def _story(marks: Landmarks, rate: float | None, share: float, sudden: str) -> str:
+def _story(marks: Landmarks, losses: Array, rate: float | None, share: float, sudden: str) -> str:
     """Return a description of the curve and of the place of the rate in it."""
     if share == 0:
         if marks.climbs is None:
             return (
                 f"loss neither fell nor climbed by more than its noise up to {_text(marks.last)}"
                 f"{'' if sudden else ': raise end_lr'}"
+                f"{_SAME if np.nanmin(losses) == np.nanmax(losses) else ''}"
             )
         story = f"loss never fell by more than its noise; it climbs from {_text(marks.climbs)}"
         if rate is None:
@@ -286,6 +287,12 @@ def _story(marks: Landmarks, rate: float | None, share: float, sudden: str) -> s
     if rate > marks.minimum:
         return f"{story}; this rate is above the minimum, judged by where the loss climbs"
     return f"{story}; this rate is a factor {_factor(marks.minimum - rate)} below the minimum"
+
+
+_SAME = (
+    ", or look at the loss, which is the same in all steps: the cross-entropy of a single output "
+    "is always 0"
+)
 
 
 def _factor(decades: float) -> str:

@@ -94,7 +94,7 @@ def compared(
     except StopIteration as error:
         raise ended_iterator(error, "the model or the loss") from error
     except Exception as error:
-        known = mend(model, loss_fn, batch)
+        known = mend(model, loss_fn, batch, error=error)
         error.add_note(Mend(known) if known else comparison.note(batch, outputs, rest))
         raise
     returned = outputs if together else next(o for o in outputs if not torch.is_tensor(o))

@@ -357,7 +357,7 @@ def _of_torch(function: Any) -> bool:
 
 def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = _NO_TARGET) -> None:
     """Say in a note on the error what to change, or describe the batch if that may be the cause."""
-    known = mend(model, loss_fn, batch, None if output is _NO_TARGET else output)
+    known = mend(model, loss_fn, batch, None if output is _NO_TARGET else output, error)
     if known:
         error.add_note(Mend(known))
         return

@@ -98,6 +98,13 @@ def test_neither_falls_nor_climbs(loss):
     assert (s.falls_at, s.minimum, s.explodes_at) == (None, None, None)
 
 
+def test_a_loss_that_is_the_same_in_all_steps_is_named():
+    words = "look at the loss, which is the same in all steps"
+    assert words in suggest(ladder(), np.zeros(100)).reason
+    assert words in suggest(ladder(), np.full((2, 100), 0.7)).reason
+    assert words not in suggest(ladder(), range_test(ladder(), fall=0.0, climb=1e9)).reason
+
+
 def test_never_explodes():
     lr = ladder()
     s = suggest(lr, range_test(lr, at=0.1, climb=1e9))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import LRFinderWidget, TrainingTask, lr_find
 from lrwidget.task.mends import mend, mend_in
@@ -23,6 +23,49 @@ CASES: dict[str, tuple[Any, ...]] = {
     "too few outputs": (
         *(nn.Linear(3, 2), nn.functional.cross_entropy, (x, classes)),
         *(IndexError, "The targets go up to 2, and the model has 2 outputs"),
+    ),
+}
+one_output = nn.Linear(3, 1)
+CASES |= {
+    "one sample for batch norm": (
+        *(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), nn.CrossEntropyLoss()),
+        *(DataLoader(TensorDataset(x, classes), 19), ValueError, "drop_last=True"),
+    ),
+    "images as bytes": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset((9 * x).byte(), classes)),
+        *(RuntimeError, "The data is uint8, and the model float32: convert it, x.float(), for im"),
+    ),
+    "integers": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset((9 * x).long(), classes)),
+        *(RuntimeError, "The data is int64, and the model float32: convert it, x.float()."),
+    ),
+    "half as wide": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset(x.half(), classes)),
+        *(RuntimeError, "The data is float16, and the model float32"),
+    ),
+    "classes in columns": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss()),
+        *(TensorDataset(x, nn.functional.one_hot(classes)), RuntimeError, "y.argmax(1), or prob"),
+    ),
+    "classes in a column": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset(x, classes[:, None])),
+        *(RuntimeError, "The targets are (20, 1), but classes are one number each: y[:, 0]"),
+    ),
+    "classes as int32": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset(x, classes.int())),
+        *(RuntimeError, "The targets are int32, but classes are int64: y.long()"),
+    ),
+    "classes from -1": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss(), TensorDataset(x, classes - 1)),
+        *(IndexError, "The targets go down to -1, but classes count from 0"),
+    ),
+    "two classes as integers": (
+        *(one_output, nn.BCEWithLogitsLoss(), TensorDataset(x, classes[:, None] % 2), RuntimeError),
+        "The targets are int64, and this loss takes floats: y.float()",
+    ),
+    "two classes in a row": (
+        *(one_output, nn.BCEWithLogitsLoss(), TensorDataset(x, classes % 2), ValueError),
+        "The outputs are (20, 1) and the targets (20,): this loss takes them in one shape, y.view",
     ),
 }
 
