@@ -48,7 +48,7 @@ class HeldOut:
         words: describes the data to the user.
         batches: reads the data.
         leave_out: makes a private loader skip the data until the exit stack is closed.
-        shrinks: the batch sampler whose batches are smaller without the data; empty if none are.
+        shrinks: which batches are smaller without the data, in words; empty if none are.
         count: the number of its samples, where it is known from their indices.
     """
 
@@ -308,7 +308,7 @@ def _by_index(
 
 
 def _batches_made_of(loader: Any) -> tuple[str, str]:
-    """Return in words what happens to batches that a sampler composes, and whose are smaller."""
+    """Return in words what happens to batches that a sampler composes, and which are smaller."""
     loader = base_of(loader)
     if not isinstance(loader, DataLoader):
         return "", ""
@@ -317,10 +317,10 @@ def _batches_made_of(loader: Any) -> tuple[str, str]:
     instead = "where that matters, give val_data, or held_out= with data of its own"
     if in_batches:
         why = f"the batches that {name} makes are smaller without them, which may undo a balance"
-        return f"; {why}: {instead}", name
+        return f"; {why}: {instead}", f"the batches of {name} are smaller"
     if isinstance(getattr(own, "batch_size", None), int):  # as samplers of so many for each class
         return f"; {name} gives samples in batches, which are others without them: {instead}", ""
-    return "", ""
+    return "", "" if loader.drop_last else "the last batches of passes may be smaller"
 
 
 def leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:

@@ -210,6 +210,11 @@ class TrainingStep:
         except StopIteration as error:
             raise ended_iterator(error, "what measures a batch") from error
         except Exception as error:
+            if "does not require grad" in str(error):
+                error.add_note(
+                    "This was measured without gradients: where the model or the loss takes "
+                    "derivatives itself, put `with torch.enable_grad():` around that."
+                )
             if self._task.step is not None and self._task.evaluate is None:
                 error.add_note(
                     "This was val_data, which is measured with the model and loss_fn, not with "

@@ -123,7 +123,15 @@ class TrialTrainer:
                 name=task.validation_name,
                 as_batches=task.held_out_loader,
             )
-            self._batches = held.batches()
+            try:
+                self._batches = held.batches()
+            except Exception as error:
+                error.add_note(
+                    f"this was while held-out data ({held.words}) was read, in batches that may be "
+                    "smaller than those of training; where they must be whole, give val_data, or "
+                    "held_out= with data of its own"
+                )
+                raise
             if self._team is not None:
                 # A wrapped model may wait for the other ranks in each batch.
                 del self._batches[self._team.least(len(self._batches)) :]
@@ -205,9 +213,9 @@ class TrialTrainer:
             records.stop_reason = StopReason.FAILED
             if self._held is not None and self._held.shrinks:
                 error.add_note(
-                    f"trials train without the held-out data ({self._held.words}), so that the "
-                    f"batches of {self._held.shrinks} are smaller; where they must be whole, give "
-                    "val_data, or held_out= with data of its own"
+                    f"trials train without the held-out data ({self._held.words}), so that "
+                    f"{self._held.shrinks}; where they must be whole, give val_data, or held_out= "
+                    "with data of its own"
                 )
             raise
         records.stop_reason = ended

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset, default_collate
 
 from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
 from lrwidget.curve.search import choose
@@ -90,6 +90,55 @@ def test_batches_that_must_be_whole_are_told_of() -> None:
     with pytest.raises(RuntimeError) as raised:
         refine(task, LRRecords(), 400, held_out=range(50, 61, 2))
     assert "batches of Pairs are smaller; where they must be whole" in raised.value.__notes__[-1]
+
+
+@pytest.mark.parametrize("of_what", ["loss", "collate_fn"])
+def test_a_size_that_batches_must_have_is_told_of(of_what: str) -> None:
+    whole = DataLoader(blobs(), batch_size=64, shuffle=True)
+
+    def collate(samples: Any) -> Any:
+        if len(samples) % 2:
+            raise ValueError("odd")
+        return default_collate(samples)
+
+    def loss_fn(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if output.requires_grad and len(output) < 64:
+            raise ValueError("small")
+        return nn.functional.cross_entropy(output, target)
+
+    model, optimizer, loss, _ = problem()
+    if of_what == "loss":
+        task = TrainingTask(model, optimizer, loss_fn, whole)
+    else:
+        whole = DataLoader(whole.dataset, 64, collate_fn=collate)
+        task = TrainingTask(model, optimizer, loss, whole)
+    with pytest.raises(ValueError, match=r"small|odd") as raised:
+        refine(task, LRRecords(), 400, held_out=range(51))
+    words = " ".join(raised.value.__notes__)
+    assert "smaller" in words
+    assert "where they must be whole, give val_data" in words
+
+
+def test_derivatives_within_a_model_are_told_how_to_be_judged() -> None:
+    class Slopes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.potential = nn.Linear(4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.requires_grad_()
+            (slope,) = torch.autograd.grad(self.potential(x).square().sum(), x, create_graph=True)
+            return slope
+
+    model = Slopes()
+    x = torch.randn(64, 4)
+    task = TrainingTask(model, torch.optim.SGD(model.parameters()), nn.MSELoss(), (x, x))
+    with pytest.raises(RuntimeError) as raised:
+        refine(task, LRRecords(), 400)
+    assert "put `with torch.enable_grad():` around that" in " ".join(raised.value.__notes__)
+    forward = torch.enable_grad()(Slopes.forward)
+    model.forward = lambda x: forward(model, x)
+    assert refine(task, LRRecords(), 300).lr
 
 
 @pytest.mark.parametrize("bad", [None, {"accuracy": 0.5}, "0.5"])
