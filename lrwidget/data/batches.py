@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from lrwidget.data.arrays import arrays_as_data_set
 from lrwidget.data.collation import collate_at_once, collation_of, put_together
 from lrwidget.data.known_datasets import as_tensors, holds_a_loader, known_kind
-from lrwidget.data.no_data import refuse_several, refuse_what_is_no_data
+from lrwidget.data.no_data import refuse_numbered, refuse_several, refuse_what_is_no_data
 from lrwidget.data.reading import (
     OPTIONS_OF_SAMPLES,
     BatchRequest,
@@ -80,6 +80,7 @@ def as_loader(
     refuse_empty(data, name)
     if not own_step:
         refuse_several(data, name)
+        refuse_numbered(data, name)
     arrays = arrays_as_data_set(data, name, own_step)
     if arrays is not None:
         return DataLoader(arrays, **_options_of_samples(options, batch_size))

@@ -38,6 +38,15 @@ def refuse_several(data: Any, name: str) -> None:
         )
 
 
+def refuse_numbered(data: Any, name: str) -> None:
+    """Raise a TypeError for `enumerate(loader)`, as it stands in the loops that people write."""
+    if isinstance(data, enumerate):
+        raise TypeError(
+            f"{name} is an enumerate object, which gives numbers beside the batches, and only "
+            f"once; give the loader itself: {name}=loader"
+        )
+
+
 def _advice(data: Any, name: str) -> str | None:
     """Return advice on what to give instead, possibly empty; None if `data` may be data."""
     if isinstance(data, type):

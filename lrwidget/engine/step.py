@@ -18,7 +18,7 @@ from lrwidget.restore.captured import trained_beside
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
-from lrwidget.task.loss_value import mean_of, recorded_loss, trainable_loss
+from lrwidget.task.loss_value import mean_of, measured, recorded_loss, trainable_loss
 from lrwidget.task.optimizers import (
     in_words,
     needs_closure,
@@ -206,7 +206,7 @@ class TrainingStep:
                     if self._task.evaluate is None:
                         losses.append(recorded_loss(loss, "loss_fn"))
                     if self._parts.metric is not None:
-                        metrics.append(self._parts.metric(output, target))
+                        metrics.append(measured(self._parts.metric, output, target))
         except StopIteration as error:
             raise ended_iterator(error, "what measures a batch") from error
         except Exception as error:

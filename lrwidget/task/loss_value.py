@@ -1,9 +1,11 @@
 """The loss in the return value of a step or a loss function."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+
+from lrwidget.data.structure import describe
 
 
 def loss_of(value: Any) -> Any:
@@ -63,6 +65,29 @@ def recorded_loss(value: Any, function: str = "step") -> torch.Tensor:
             f"of the batch from {function}{_ALSO}"
         )
     return torch.as_tensor(float(loss), dtype=torch.float64)
+
+
+def measured(metric: Callable[[Any, Any], Any], output: Any, target: Any) -> Any:
+    """Return the metric of a batch, a number or a tensor of one, which is not read yet.
+
+    Raises:
+        TypeError: it is neither.
+        Exception: any exception of the metric, with a note on what it was called with.
+    """
+    try:
+        value = metric(output, target)
+    except Exception as error:
+        error.add_note(
+            f"This was metric(output, target), with the output {describe(output)} and the target "
+            f"{describe(target)}."
+        )
+        raise
+    if not isinstance(value, bool) and not _is_scalar(value):
+        raise TypeError(
+            f"metric returned {described(value)}; expected a number, or a tensor of one number, "
+            "such as a mean over the batch"
+        )
+    return value
 
 
 def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:

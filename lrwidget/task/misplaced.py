@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from lrwidget.task.signatures import takes
+
 ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"
 OWN_STEP = "TrainingTask(model, optimizer, data=batches, step=lambda batch: loss)"
 
@@ -34,6 +36,32 @@ def refuse_misplaced(model: Any, optimizer: Any, loss_fn: Any) -> None:
         data = "" if isinstance(loss_fn, torch.optim.Optimizer) else "; loss_fn=None is for models "
         data += "that return their own loss: give data by name, data=loader" if data else ""
         raise TypeError(f"loss_fn is a {type(loss_fn).__name__}; expected {ORDER}{data}")
+
+
+# How many arguments the functions of a task are called with, and what they are.
+_CALLED_WITH = {
+    "step": (1, "one batch, as the loader gives it", "def step(batch): x, y = batch"),
+    "evaluate": (1, "one batch, as the loader gives it", "def evaluate(batch): x, y = batch"),
+    "metric": (2, "the model's output and the target", "def metric(output, target)"),
+}
+
+
+def refuse_other_arguments(name: str, function: Any) -> None:
+    """Raise a TypeError if a function of a task cannot be called as the task does.
+
+    Args:
+        name: the argument that it was given as.
+        function: the function; None is not checked.
+    """
+    if function is None or name not in _CALLED_WITH:
+        return
+    if isinstance(function, type):
+        raise TypeError(f"{name} is a class; make one: {function.__name__}(...)")
+    count, what, form = _CALLED_WITH[name]
+    accepted = takes(function)
+    if not accepted.fits(count):
+        needed = ", ".join(accepted.required) or "no arguments"
+        raise TypeError(f"{name} takes ({needed}), but is called with {what}: {form}")
 
 
 def way_out(model: Any) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 from lrwidget.backup.objects import objects_also
 from lrwidget.data.batches import as_loader, asked_size
 from lrwidget.data.reading import batch_size_of
-from lrwidget.task.misplaced import refuse_misplaced, way_out
+from lrwidget.task.misplaced import refuse_misplaced, refuse_other_arguments, way_out
 from lrwidget.task.optimizers import (
     checked_others,
     is_optimizer,
@@ -138,6 +138,7 @@ class TrainingTask:
         for name, function in functions.items():
             if function is not None and not callable(function):
                 raise TypeError(f"{name} is {function!r}; expected {FUNCTIONS[name]}, or None")
+            refuse_other_arguments(name, function)
         if data is None:
             raise TypeError("data is missing; expected a DataLoader, a Dataset or batches")
         if val_data is None and metric is not None:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lrwidget import LRFinderWidget, TrainingTask, check_lrs, lr_find
+from lrwidget.data.batches import as_loader
 from tests.givendata import (
     Indexed,
     IndexedBatches,
@@ -110,6 +111,15 @@ def test_a_size_among_the_options_of_the_loader_counts_and_two_sizes_are_refused
         TrainingTask(
             *problem()[:3], data_set, batch_size=8, loader_options={"batch_sampler": [[0], [1]]}
         )
+
+
+def test_a_numbered_loader_is_refused_at_once() -> None:
+    batches = [(torch.randn(4, 3), torch.randn(4, 2))] * 3
+    with pytest.raises(
+        TypeError, match=r"an enumerate object.*give the loader itself: data=loader"
+    ):
+        as_loader(enumerate(batches), 32, None)
+    assert next(as_loader(enumerate(batches), 32, None, own_step=True))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Losses on held-out data are means over samples, whatever their batches."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lrwidget import LRRecords, TrainingTask, check_lrs, refine
 from lrwidget.engine.sample_mean import weights_of
 from tests.restore.endings import find
-from tests.tasks import problem
+from tests.tasks import blobs, problem
 
 
 def held_out(model: nn.Module, samples: int = 33) -> tuple[TensorDataset, float]:
@@ -64,3 +66,29 @@ def test_a_metric_is_weighted_too() -> None:
 )
 def test_weights(batches: list[object], loss_fn: object, weights: list[int] | None) -> None:
     assert weights_of(batches, loss_fn) == weights
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (
+            lambda output, target: {"accuracy": 0.5},
+            r"metric returned a mapping .*expected a number",
+        ),
+        (lambda output, target: output.argmax(1) == target, "metric returned a Tensor; expected a"),
+        (lambda output, target: None, "metric returned None; expected a number"),
+    ],
+)
+def test_a_metric_that_is_no_number_is_named(metric: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        find(TrainingTask(*problem(), val_data=blobs(), metric=metric))
+
+
+def test_a_metric_that_fails_is_told_with_what_it_was_called() -> None:
+    def fails(output: Any, target: Any) -> float:
+        raise ValueError("continuous-multioutput and multiclass targets")
+
+    with pytest.raises(ValueError, match="continuous") as raised:
+        find(TrainingTask(*problem(), val_data=blobs(), metric=fails))
+    words = "the output a tensor float32 (32, 4) and the target a tensor int64 (32,)"
+    assert words in raised.value.__notes__[0]

@@ -11,6 +11,7 @@ from lrwidget.records.table import StopReason
 from tests.tasks import problem
 
 model, sgd, ce, loader = problem()
+X = torch.randn(16, 4)
 
 
 def made(name: str, module: str, base: type = object, **attributes: Any) -> Any:
@@ -148,3 +149,41 @@ def test_the_words_follow_the_end_of_the_sweep() -> None:
     for stop, words in [("stopped", "stopped after 5"), ("failed", "by an error after 5")]:
         records.stop_reason = StopReason(stop)
         assert words in records.suggestion.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "words"),
+    [
+        (
+            "step",
+            lambda x, y: x,
+            r"step takes \(x, y\), but is called with one batch.*batch\): x, y",
+        ),
+        ("step", lambda: 0, r"step takes \(no arguments\), but is called with one batch"),
+        (
+            "evaluate",
+            lambda model, batch: 0,
+            r"evaluate takes \(model, batch\), but is called with",
+        ),
+        (
+            "metric",
+            lambda output: 0,
+            r"metric takes \(output\), but is called with the model's out",
+        ),
+        ("metric", nn.MSELoss, r"metric is a class; make one: MSELoss\(\.\.\.\)"),
+    ],
+)
+def test_a_function_with_other_arguments_is_told_with_what_it_is_called(
+    name: str, function: Any, words: str
+) -> None:
+    arguments: dict[str, Any] = {"loss_fn": nn.MSELoss(), "data": (X, X), "val_data": (X, X)}
+    with pytest.raises(TypeError, match=words):
+        TrainingTask(nn.Linear(4, 4), torch.optim.SGD, **arguments, **{name: function})
+
+
+@pytest.mark.parametrize("function", [lambda *a: a[0].mean(), lambda o, t, scale=2.0: scale])
+def test_a_function_with_optional_arguments_is_called(function: Any) -> None:
+    task = TrainingTask(
+        nn.Linear(4, 4), torch.optim.SGD, nn.MSELoss(), (X, X), val_data=(X, X), metric=function
+    )
+    assert "metric" in lr_find(task, steps=2, progress=False).frame
