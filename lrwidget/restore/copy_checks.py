@@ -5,6 +5,7 @@ import random
 import types
 import weakref
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,15 @@ def pointers(value: Any) -> list[int]:
 
 def _storages(values: Sequence[Any]) -> set[int]:
     return {pointer for value in values for pointer in pointers(value)}
+
+
+def keys_of(table: Any) -> Iterator[int]:
+    """Yield the ids of what a dict or a weak container has entries for, and its numbers, which may
+    be ids."""
+    if walk.is_a(table, dict):
+        yield from (id(key) for key in islice(dict.__iter__(table), walk.MAX_ITEMS))
+    yield from map(id, _weak(table))
+    yield from _known_by_id(table)
 
 
 def _known_by_id(value: Any) -> Iterator[int]:

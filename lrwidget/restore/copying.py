@@ -3,18 +3,25 @@
 import copy
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrwidget.backup.walk import is_a, is_view_of_more
+from lrwidget.backup.walk import (
+    is_a,
+    is_from_a_library,
+    is_plain,
+    is_view_of_more,
+    own_attributes,
+)
 from lrwidget.restore.captured import outside_of, used_by_loaders
 from lrwidget.restore.copy_checks import (
     NotCopied,
     Shared,
+    keys_of,
     pointers,
     refuse_other_copies,
     shared_by,
@@ -154,6 +161,27 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
         if _leads_back(value, own):
             name = getattr(value, "__qualname__", type(value).__name__)
             raise NotCopied(f"a function uses the model, or {name}, from outside")
+    for value in (*outside, *_held_by_classes({type(module) for module in modules})):
+        if _knows(value, own):
+            raise NotCopied("a table outside has entries for parts of it, and none for a copy's")
+
+
+def _knows(table: Any, own: set[int]) -> bool:
+    try:
+        return any(key in own for key in keys_of(table))
+    except Exception:  # noqa: BLE001 - a container's class may raise any error
+        return False
+
+
+def _held_by_classes(kinds: Iterable[type]) -> Iterator[Any]:
+    """Yield the attributes of users' classes, and what descriptors and others among them hold."""
+    for base in {base for kind in kinds for base in kind.__mro__}:
+        if is_from_a_library(base.__module__):
+            continue
+        for held in list(vars(base).values()):
+            yield held
+            if is_plain(type(held)):
+                yield from list((own_attributes(held) or {}).values())
 
 
 def _replaced_method(optimizer: torch.optim.Optimizer) -> str:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -175,6 +176,62 @@ class WithoutState(nn.Module):
         return self.net(x - self.offset) * (1 + passes)
 
 
+SCALES: dict[Any, float] = {}
+WEAK_SCALES: "weakref.WeakKeyDictionary[Any, float]" = weakref.WeakKeyDictionary()
+
+
+class OfEach:
+    """A descriptor that keeps a value for each object, as libraries of settings have it."""
+
+    def __init__(self) -> None:
+        self.values: Any = weakref.WeakKeyDictionary()
+
+    def __get__(self, owner: Any, kind: Any) -> float:
+        found: float = self.values.get(owner, 1.0)
+        return found
+
+
+class InATable(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+        SCALES[self] = 3.0
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.net(x) * SCALES.get(self, 1.0)
+
+
+class InATableById(InATable):
+    def __init__(self) -> None:
+        super().__init__()
+        SCALES[id(self.net)] = 2.0
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.net(x) * SCALES.get(id(self.net), 1.0)
+
+
+class InAWeakTable(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+        WEAK_SCALES[self] = 3.0
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.net(x) * WEAK_SCALES.get(self, 1.0)
+
+
+class Described(nn.Module):
+    scale = OfEach()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+        vars(type(self))["scale"].values[self] = 3.0
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.net(x) * self.scale
+
+
 FALSE: dict[str, Callable[[], nn.Module]] = {
     "a wrapped forward": wrapped,
     "a method bound to it": bound_to_the_original,
@@ -193,6 +250,10 @@ FALSE: dict[str, Callable[[], nn.Module]] = {
     "without an object's count": lambda: WithoutState("counter"),
     "without the values of a tensor": lambda: WithoutState("offset"),
     "without the items of a set": lambda: WithoutState("flags"),
+    "in a table": InATable,
+    "in a table by its id": InATableById,
+    "in a weak table": InAWeakTable,
+    "in a descriptor": Described,
     "a global": UsesAGlobal,
     "a compiled part": compiled_in_part,
     "traced": lambda: torch.jit.trace(network(norm=True).eval(), X[:4]).train(),
