@@ -108,9 +108,13 @@ class Watch:
         batches: the held-out batches.
         whole: whether batches are single samples.
         lazily: whether the trials are given steps, whose `batches` are read by the step alone.
+
+    Attributes:
+        last: the batch that was read last.
     """
 
     def __init__(self, batches: Iterable[Any], *, whole: bool, lazily: bool = False) -> None:
+        self.last: Any = None
         self._whole, self._lazily = whole, lazily
         self._held: list[Pair] = []
         self._targets: dict[int, set[int]] = {}
@@ -132,6 +136,7 @@ class Watch:
     def read(self, batches: Iterable[Any]) -> None:
         """Look at the next batches of a trial."""
         for batch in batches:
+            self.last = batch
             self._place += 1
             if self._watched < self._place <= MOST_WATCHED and self._bytes_left > 0:
                 self._watched = self._place

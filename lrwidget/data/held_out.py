@@ -320,7 +320,7 @@ def _batches_made_of(loader: Any) -> tuple[str, str]:
         return f"; {why}: {instead}", f"the batches of {name} are smaller"
     if isinstance(getattr(own, "batch_size", None), int):  # as samplers of so many for each class
         return f"; {name} gives samples in batches, which are others without them: {instead}", ""
-    return "", "" if loader.drop_last else "the last batches of passes may be smaller"
+    return "", ""
 
 
 def leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, ExitStack], Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.curve.search import Job
 from lrwidget.data.batches import BatchSource, to_device
+from lrwidget.data.counting import counted
 from lrwidget.data.equal_samples import Watch, gives_single_samples
 from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import HeldOut, held_out_of
@@ -179,6 +180,14 @@ class TrialTrainer:
             self._untrained = result.untrained
             yield
 
+    def _short_batch(self) -> str:
+        """Say that the last batch that was read is not whole, or nothing if it is."""
+        size = self._trained.batch_size
+        read = counted(self._watch.last) if self._watch is not None else None
+        if size is None or read is None or read >= size:
+            return ""
+        return f"the last batch of a pass, of {read}, is smaller"
+
     def run(self, job: Job, trial: Trial) -> Generator[None, None, float]:
         """Train, and return the held-out loss: infinity if the trial broke off.
 
@@ -211,10 +220,11 @@ class TrialTrainer:
             raise
         except BaseException as error:
             records.stop_reason = StopReason.FAILED
-            if self._held is not None and self._held.shrinks:
+            smaller = self._held.shrinks or self._short_batch() if self._held is not None else ""
+            if self._held is not None and smaller:
                 error.add_note(
                     f"trials train without the held-out data ({self._held.words}), so that "
-                    f"{self._held.shrinks}; where they must be whole, give val_data, or held_out= "
+                    f"{smaller}; where they must be whole, give val_data, or held_out= "
                     "with data of its own"
                 )
             raise
