@@ -60,6 +60,16 @@ PLOT = """
   return { plot: plot.width / all.width, free: (all.right - plot.right) / all.width };
 }
 """
+# The parts beside the chart, which bqplot draws later, that are wider than a widget of this width.
+TOO_WIDE = """
+(root, width) => {
+  root.style.width = `${width}px`;
+  const wide = [...root.children]
+    .filter((part) => !part.matches('.lrw-chart') && part.scrollWidth > part.clientWidth);
+  root.style.width = '';
+  return wide.map((part) => part.outerHTML.slice(0, 120));
+}
+"""
 PANELS = ("details.lrw-save", "details.lrw-code")
 
 
@@ -100,6 +110,7 @@ def test_at_400_pixels_nothing_is_cut_off_and_all_is_in_reach(lab: Lab) -> None:
     finder.wait_for_text("best")
     found["eight runs, a range, a check"] = problems(finder)
     assert finder.root.get_by_role("list", name="Runs").locator(".lrw-entry").count() == 8
+    found["tiny"] = finder.root.evaluate(TOO_WIDE, 260)
     assert {when: what for when, what in found.items() if what} == {}
 
 
