@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lrwidget.backup import walk
 from lrwidget.task.optimizers import with_inner
 
 # After this many steps without a gradient an error is raised. A first batch may have none.
@@ -123,7 +124,8 @@ class StepWatch:
         """Refuse steps of the optimizer that change nothing, whatever the rate.
 
         Raises:
-            ValueError: no gradient has reached the optimizer in its first `MOST_IDLE` steps.
+            ValueError: no gradient has reached the optimizer in its first `MOST_IDLE` steps, or
+                other optimizers step in the backward pass, at rates of their own.
         """
         if self._reached or not self._called:
             return
@@ -132,6 +134,7 @@ class StepWatch:
             _places(self._params) != places or not all(map(torch.equal, _bits(self._params), bits))
         ):
             self._reached = True  # something else trains them, such as hooks in the backward pass
+            self._refuse_hooked_optimizers()
             return
         self._idle += 1
         if self._idle == MOST_IDLE:
@@ -141,6 +144,24 @@ class StepWatch:
                 "rate changes anything; make it of the parameters with which the loss is computed, "
                 "after the last layer of the model was replaced, and let no .detach(), .item(), "
                 ".numpy() or torch.tensor(...) come between parameters and loss"
+            )
+
+    def _refuse_hooked_optimizers(self) -> None:
+        hooks = [
+            one for p in self._params for one in (p._post_accumulate_grad_hooks or {}).values()
+        ]
+        known = set(map(id, with_inner([self._optimizer])))
+        found = {
+            id(one): one
+            for one in walk.used_by(*hooks, containers=True)
+            if walk.is_a(one, torch.optim.Optimizer) and id(one) not in known
+        }
+        if found:
+            raise ValueError(
+                f"{self.name} has no gradients to step with, since hooks of its parameters step "
+                f"{len(found)} other optimizers in the backward pass, at rates that are not swept; "
+                "sweep the first of those, and name the others: other_optimizers=[...], "
+                "others='follow'"
             )
 
     def _look_for_gradients(self, optimizer: Any) -> None:

@@ -123,3 +123,29 @@ def test_updates_in_the_backward_pass_are_none_of_it() -> None:
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(update)
     swept(TrainingTask(model, optimizer, mse_loss, BATCHES))
+
+
+def test_optimizers_that_step_in_the_backward_pass_are_swept_if_named() -> None:
+    def make(model: nn.Module) -> list[torch.optim.Optimizer]:
+        of_each = {p: torch.optim.SGD([p], lr=0.1) for p in model.parameters()}
+
+        def update(parameter: torch.Tensor) -> None:
+            of_each[parameter].step()
+            of_each[parameter].zero_grad()
+
+        for parameter in model.parameters():
+            parameter.register_post_accumulate_grad_hook(update)
+        return list(of_each.values())
+
+    model = two_layers()
+    first, *others = make(model)
+    with pytest.raises(ValueError, match=r"step 4 other optimizers .* others='follow'"):
+        swept(TrainingTask(model, torch.optim.SGD(model.parameters()), mse_loss, BATCHES))
+    task = TrainingTask(
+        model, first, mse_loss, BATCHES, other_optimizers=others, others="follow", snapshot="cpu"
+    )
+    losses = swept(task)
+    plain = two_layers()
+    plain.load_state_dict(model.state_dict())
+    usual = TrainingTask(plain, torch.optim.SGD(plain.parameters()), mse_loss, BATCHES)
+    assert swept(usual) == losses
