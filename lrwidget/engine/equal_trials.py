@@ -14,11 +14,10 @@ LEAST_FACTOR = 10.0
 def refuse_equal(
     trials: Sequence[tuple[float, RecordsTable]], optimizer: str = "the optimizer"
 ) -> None:
-    """Raise if all trials, over a decade of rates at least, have the same finite losses as far as
-    all of them went.
+    """Raise if all trials, over a decade of rates at least, have the same finite losses.
 
     Args:
-        trials: the rate and the rows of each.
+        trials: the rate and the rows of each; compared are the steps that all of them have.
         optimizer: the name of the optimizer's class, where it is known.
 
     Raises:

@@ -82,6 +82,16 @@ def used_by_loaders(task: TrainingTask) -> list[Any]:
     return [*found, *walk.used_by(*functions, containers=True)]
 
 
+def classes_of(task: TrainingTask) -> set[type]:
+    """Return the classes of what a step runs: modules, loss, metric, optimizers, step's object."""
+    functions = (task.loss_fn, task.metric, task.step, task.evaluate)
+    owners = [getattr(function, "__self__", function) for function in functions]
+    modules = [part for part in (task.model, *owners) if isinstance(part, nn.Module)]
+    parts = [part for module in modules for part in module.modules()]
+    optimizers = with_inner((task.optimizer, *task.other_optimizers))
+    return {type(part) for part in (*parts, *owners, *optimizers)}
+
+
 def generators_used_by(task: TrainingTask) -> list[Any]:
     """Return the random generators that loaders and functions use, also through other objects."""
     functions = [task.step, task.loss_fn, task.metric, task.evaluate]

@@ -20,10 +20,11 @@ from torch import nn
 
 from lrwidget.backup import walk
 from lrwidget.backup.backup import Backup
+from lrwidget.backup.class_state import ClassState
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.backup.tensor_copies import Place
-from lrwidget.restore.captured import data_of, has_state, outside_of
+from lrwidget.restore.captured import classes_of, data_of, has_state, outside_of
 from lrwidget.restore.copy_checks import NotCopied, Shared
 from lrwidget.restore.copy_proof import Proof
 from lrwidget.restore.copying import copy_together
@@ -105,9 +106,10 @@ def _autocasts(device_type: str) -> bool:
 def _trained_on(
     task: TrainingTask, seed: int | None, generators: list[Any], in_place: str
 ) -> Iterator[SweepTarget]:
-    backups: list[Backup] = []
+    backups: list[Backup | ClassState] = []
     put_generators_back = remember_generators()
     try:
+        backups.append(ClassState(classes_of(task)))
         outside = outside_of(task)
         copied = NotCopied(in_place) if in_place else _copy_of(task, outside)
         if isinstance(copied, NotCopied):
@@ -138,13 +140,17 @@ def _trained_on(
 
 
 def _switch_to_originals(
-    task: TrainingTask, outside: list[Any], backups: list[Backup], target: SweepTarget, why: str
+    task: TrainingTask,
+    outside: list[Any],
+    backups: list[Backup | ClassState],
+    target: SweepTarget,
+    why: str,
 ) -> None:
     """Make the target the task's own objects, and add a backup of them to `backups`."""
     for backup in reversed(backups):
         backup.restore()
-    backups.append(_backup_of(task, outside))
-    backups[-1].set_gradients_aside()
+    backups.append(backup := _backup_of(task, outside))
+    backup.set_gradients_aside()
     own = _originals(task)
     for field in dataclasses.fields(SweepTarget):
         setattr(target, field.name, getattr(own, field.name))
@@ -156,7 +162,7 @@ def _watch_the_originals(
     outside: list[Any],
     target: SweepTarget,
     shared: Shared,
-    backups: list[Backup],
+    backups: list[Backup | ClassState],
 ) -> None:
     """Back up the objects that the sweep of a copy may change, and watch the originals.
 
@@ -164,8 +170,8 @@ def _watch_the_originals(
     the values of parameters are not backed up: only their optimizer changes them, and it is copied.
     """
     data = data_of(task)
-    backups.append(Backup(filter(has_state, outside), _place(task), leave=data))
-    backups[-1].set_gradients_aside()
+    backups.append(used := Backup(filter(has_state, outside), _place(task), leave=data))
+    used.set_gradients_aside()
     kept = Backup(
         [task.model, *objects_of(task.loss_fn, task.metric)],
         "device",
