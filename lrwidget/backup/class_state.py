@@ -1,19 +1,17 @@
 """Restore the attributes of classes that training sets: `Model.count += 1`, `type(self).total`."""
 
-import collections
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from lrwidget.backup.interrupts import finish
-from lrwidget.backup.objects import remember_contents
-from lrwidget.backup.walk import MAX_ITEMS, is_from_a_library
+from lrwidget.backup.walk import is_from_a_library
 
 
 class ClassState:
     """The data in the attributes of users' classes, without methods and other descriptors.
 
-    Lists, dicts and sets among them are restored with their items. Tensors, arrays and objects are
-    the same objects afterwards; their values are those of `Backup`.
+    They are the same objects afterwards. The items of lists, dicts and sets among them are taken
+    for notes, and stay; the values of tensors and arrays are left to `Backup`.
 
     Args:
         kinds: classes; their bases count too, and those of torch, numpy and Python do not.
@@ -36,7 +34,6 @@ class ClassState:
 
 def _remember(kind: type) -> Callable[[], object]:
     kept = _data_of(kind)
-    contents = [remember_contents(type(v), v) for v in kept.values() if _is_small(v)]
 
     def put_back() -> None:
         now = _data_of(kind)
@@ -46,7 +43,6 @@ def _remember(kind: type) -> Callable[[], object]:
         for name, value in kept.items():
             if name not in now or now[name] is not value:
                 type.__setattr__(kind, name, value)
-        finish(contents)
 
     return put_back
 
@@ -57,10 +53,3 @@ def _data_of(kind: type) -> dict[str, Any]:
         for name, value in list(vars(kind).items())
         if not name.startswith(("__", "_abc_")) and not hasattr(type(value), "__get__")
     }
-
-
-_CONTAINERS = (list, dict, set, collections.deque)
-
-
-def _is_small(value: Any) -> bool:
-    return type(value) in _CONTAINERS and len(value) <= MAX_ITEMS

@@ -103,7 +103,7 @@ class ObjectState:
         if held is not None and self._as_data and is_at_work(held):
             return
         if held is not None:
-            self._put_back.append(remember_contents(dict, held))
+            self._put_back.append(_contents(dict, held))
         own_slots = slots(type(value))
         if own_slots:
             self._put_back.append(_slots(value, own_slots))
@@ -117,7 +117,7 @@ class ObjectState:
         for kind in _CONTAINERS:
             if is_a(value, kind):
                 size = kind.__len__(value) * _POINTER
-                return remember_contents(kind, value) if self._fits_limits(value, size) else None
+                return _contents(kind, value) if self._fits_limits(value, size) else None
         return None
 
     def _remember_tensor(self, tensor: torch.Tensor) -> None:
@@ -219,8 +219,7 @@ _CONTAINERS: tuple[Any, ...] = (
 )
 
 
-def remember_contents(kind: Any, value: Any) -> PutBack:
-    """Return a function that restores the items of a container of a built-in type."""
+def _contents(kind: Any, value: Any) -> PutBack:
     if issubclass(kind, dict):
         return _entries(kind, value)
     kept: Any = value[:] if kind in (bytearray, array.array) else list(kind.__iter__(value))

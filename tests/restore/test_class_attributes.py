@@ -23,7 +23,6 @@ class Counted(Base):
     calls = 3
     last: Any = None
     seen: list[int] = [1]  # noqa: RUF012
-    by_size: dict[int, int] = {}  # noqa: RUF012
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +34,6 @@ class Counted(Base):
         Base.total += 1.0
         type(self).new = self.calls  # type: ignore[attr-defined]
         self.seen.append(len(x))
-        self.by_size[len(x)] = self.calls
         return self.net(x) + 0 * self.calls
 
 
@@ -76,7 +74,7 @@ def held() -> Any:
         {
             name: (value, repr(value))
             for name, value in vars(kind).items()
-            if not name.startswith("__") and not callable(value)
+            if not name.startswith("__") and not callable(value) and name != "seen"
         }
         for kind in CLASSES
     ]
@@ -95,6 +93,12 @@ def task(kind: str, **options: Any) -> TrainingTask:
     if kind == "step":
         return TrainingTask(model, optimizer, data=data, step=Stepping(model).step, **options)
     return TrainingTask(model, optimizer, CountingLoss(), data, **options)
+
+
+def test_what_is_noted_in_a_list_of_a_class_stays_there() -> None:
+    noted = len(Counted.seen)
+    lr_find(task("loss"), steps=4, progress=False)
+    assert len(Counted.seen) == noted + 4
 
 
 @pytest.mark.parametrize("kind", ["step", "loss"])
