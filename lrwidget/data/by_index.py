@@ -22,6 +22,7 @@ from lrwidget.data.batches import end_workers
 from lrwidget.data.equal_samples import rows_by_value
 from lrwidget.data.index_parts import IndexPart, indices_in
 from lrwidget.data.reading import IndexedLoader
+from lrwidget.data.table_rows import table_rows
 from lrwidget.data.without import all_of, as_key, base_of, batching_of, innermost
 
 # Upper limit of the indices that are read from a user's own sampler, which may be endless.
@@ -288,7 +289,8 @@ def _equal_by_value(item: Any) -> bool:
 def shared_with(loader: Any, other: Any) -> list[Any]:
     """Return the indices of a loader whose samples another loader gives too.
 
-    Samples are the same if they come from one data set object, whatever subsets are made of it.
+    Samples are the same if they come from one data set object, or from one column of a Hugging Face
+    data set, whatever subsets are made of it.
     """
     found: dict[Any, None] = {}
     several = getattr(other, "loaders", None)  # of a framework's validation data
@@ -302,10 +304,10 @@ def _shared_by(loader: Any, other: Any) -> list[Any]:
     if own is None or given is None or not _bases(given) & _bases(own):
         return []
     pool, others = pool_of(loader), pool_of(other)
-    sources, known = _all_sources(own), _all_sources(given)
-    if pool is None or others is None or sources is None or known is None:
-        return []
     try:
+        sources, known = _all_sources(own), _all_sources(given)
+        if pool is None or others is None or sources is None or known is None:
+            return []
         taken = {known[index] for index in of_any_pass(other, others)}
         return [index for index in of_any_pass(loader, pool) if sources[index] in taken]
     except (IndexError, TypeError):  # samplers may give other indices than places
@@ -322,11 +324,17 @@ def _bases(dataset: Any) -> set[int]:
         return _bases(dataset.dataset)
     if isinstance(dataset, ConcatDataset):
         return set().union(*map(_bases, dataset.datasets))
-    return {id(dataset)}
+    rows = table_rows(dataset)
+    return {id(dataset)} if rows is None else {address for address, _ in rows}
 
 
 def _all_sources(dataset: Any) -> list[Any] | None:
-    found = _sources(dataset)
+    if isinstance(dataset, Subset) and (inner := _all_sources(dataset.dataset)) is not None:
+        return [inner[index] for index in map(as_key, dataset.indices)]
+    if isinstance(dataset, ConcatDataset):
+        parts = [_all_sources(part) for part in dataset.datasets]
+        return None if None in parts else [one for part in parts for one in part or ()]
+    found = table_rows(dataset) or _sources(dataset)
     try:
         return [(id(dataset), i) for i in range(len(dataset))] if found is None else found
     except TypeError:

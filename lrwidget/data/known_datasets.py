@@ -23,7 +23,7 @@ def known_kind(data: Any) -> Kind | None:
             kind = "batch"
         elif name in ("unbatched", "unlisted"):
             kind = "sample"
-    if _is_hugging_face(data, "IterableDataset") and _batched_by_hugging_face(data):
+    if is_hugging_face(data, "IterableDataset") and _batched_by_hugging_face(data):
         kind = "batch"
     return kind
 
@@ -36,9 +36,9 @@ def holds_a_loader(data: Any) -> bool:
 
 def as_tensors(data: Any) -> Any:
     """Return a Hugging Face data set with its format set to torch; other data unchanged."""
-    if _is_hugging_face(data, "Dataset"):
+    if is_hugging_face(data, "Dataset"):
         return data if data.format["type"] in _FIT_TO_COLLATE else data.with_format("torch")
-    if _is_hugging_face(data, "IterableDataset"):
+    if is_hugging_face(data, "IterableDataset"):
         format_type = getattr(getattr(data, "_formatting", None), "format_type", None)
         return data if format_type in _FIT_TO_COLLATE else data.with_format("torch")
     return data
@@ -53,7 +53,8 @@ def _is_pipeline(data: Any) -> bool:
     return "webdataset.DataPipeline" in bases and isinstance(getattr(data, "pipeline", None), list)
 
 
-def _is_hugging_face(data: Any, name: str) -> bool:
+def is_hugging_face(data: Any, name: str) -> bool:
+    """Return whether an object is of a class of the library `datasets` with this name."""
     return any(
         base.__name__ == name and base.__module__.split(".")[0] == "datasets"
         for base in type(data).__mro__
