@@ -27,15 +27,15 @@ def refuse_equal(
     tried = [lr for lr, _ in trials]
     if steps < LEAST_STEPS or max(tried) < LEAST_FACTOR * min(tried):
         return
+    # Rates may also be too small for the precision of the weights, or of the losses.
+    changes = {records.meta.get("change") for _, records in trials}
     first, *others = (records.loss[:steps] for _, records in trials)
     # NaN is not equal to itself.
-    if not all((other == first).all() for other in others):
+    if len(changes) > 1 or 0.0 in changes or not all((other == first).all() for other in others):
         return
     rates = ", ".join(rate_in_words(lr) for lr, _ in sorted(trials, key=lambda one: one[0]))
     raise RuntimeError(
         f"the losses of all {steps} steps are bit for bit the same at {rates}, so the rate plays "
-        f"no part, and trials say nothing about it: either {optimizer} does not "
-        'go by the lr of its param groups (let its step read group["lr"]), or at such rates '
-        "nothing changes that the loss depends on (look at requires_grad, at the gradients and at "
-        "the precision of the weights, or try higher rates)"
+        f"no part, and trials say nothing about it: {optimizer} does not go by the lr of its param "
+        'groups (let its step read group["lr"]), or what it trains has no part in the loss'
     )

@@ -71,11 +71,14 @@ class RateWatch:
         self._after.append(_numbers(self._watched))
 
     def close(self, records: RecordsTable) -> None:
-        """Note in the records' meta, as `rate_unused`, if the rate had no part in the steps."""
+        """Note in the records' meta, as `rate_unused`, if the rate had no part in the steps.
+
+        Of a trial, with one rate, the norm of its change is noted instead, as `change`.
+        """
         while self._hooks:  # of a step that failed
             self._hooks.pop().remove()
         count, self._watched = len(self._after), None
-        if count < 2:
+        if not count:
             return
         try:
             changes = _norms(torch.stack(self._after) - torch.stack(self._before[:count]))
@@ -86,7 +89,9 @@ class RateWatch:
         finally:
             for kept in (self._before, self._after, self._gradients):
                 kept.clear()
-        if found := rate_unused(self._rates[:count], changes, gradients):
+        if count == 1:
+            records.meta["change"] = changes[0]
+        elif found := rate_unused(self._rates[:count], changes, gradients):
             low, high = (self._rates[place] for place in found)
             name = name_of(self._parts.optimizer)
             records.meta["rate_unused"] = (
