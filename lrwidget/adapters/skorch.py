@@ -6,6 +6,7 @@ on a shallow copy without callbacks, except skorch's callback for gradient clipp
 
 import copy
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -49,6 +50,7 @@ class SkorchTask(FrameworkTask):
         # Restores the random generators after initializing and splitting.
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
+            _warn_of_initializing(private, net.callbacks)
             private.check_data(X, y)
             self._training, self._valid = private.get_split_datasets(X, y)
             given = private.get_iterator(self._training, training=True)
@@ -159,23 +161,46 @@ def _callbacks(given: Any) -> list[Any]:
 
 def _freeze_as_in_first_epoch(private: Any, given: Any) -> None:
     """Freeze and unfreeze the parameters that skorch's callbacks do as `fit` begins."""
-    mapper, utils = sys.modules["skorch.callbacks"].ParamMapper, sys.modules["skorch.utils"]
+    utils = sys.modules["skorch.utils"]
     changes = (utils.freeze_parameter, utils.unfreeze_parameter)
+    for one, change in _mapped_in_first_epoch(private, given):
+        # Others, such as an Initializer, would change values that are to be kept.
+        if change in changes:
+            for _, parameter in one.filter_parameters(one.patterns, one.named_parameters(private)):
+                change(parameter)
+
+
+def _warn_of_initializing(private: Any, given: Any) -> None:
+    """Warn that callbacks which set weights as `fit` begins take no part in a sweep."""
+    utils = sys.modules["skorch.utils"]
+    known = (utils.freeze_parameter, utils.unfreeze_parameter, utils.noop)
+    names = [
+        type(one).__name__
+        for one, change in _mapped_in_first_epoch(private, given)
+        if change not in known
+    ]
+    if names:
+        warnings.warn(
+            f"{' and '.join(names)} of the net takes no part in a sweep, which begins with the "
+            "weights as they are, and not with those that `fit` would begin with; initialize the "
+            "net, set its weights as the callback does, and sweep that net",
+            stacklevel=4,
+        )
+
+
+def _mapped_in_first_epoch(private: Any, given: Any) -> list[tuple[Any, Any]]:
+    """Return skorch's callbacks for parameters, each with what it calls as `fit` begins."""
+    mapper = sys.modules["skorch.callbacks"].ParamMapper
     before = private.history_
     private.history_ = type(before)()
     private.history_.new_epoch()
     try:
-        for callback in _callbacks(given):
-            if isinstance(callback, type) or not isinstance(callback, mapper):
-                continue
-            one = copy.copy(callback).initialize()
-            # Others, such as an Initializer, would change values that are to be kept.
-            change = one.schedule(private)
-            if change in changes:
-                for _, parameter in one.filter_parameters(
-                    one.patterns, one.named_parameters(private)
-                ):
-                    change(parameter)
+        mappers = [
+            copy.copy(callback).initialize()
+            for callback in _callbacks(given)
+            if not isinstance(callback, type) and isinstance(callback, mapper)
+        ]
+        return [(one, one.schedule(private)) for one in mappers]
     finally:
         private.history_ = before
 
