@@ -34,7 +34,7 @@ class RateWatch:
     """
 
     def __init__(self, parts: SweepTarget, *, own_step: bool) -> None:
-        self.next_rate = 0.0
+        self.next_rate: float = 0.0
         self._parts = parts
         self._own_step = own_step
         self._watched: torch.Tensor | None = None

@@ -1,30 +1,24 @@
 """One training step of a task."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from lrwidget.data.batches import to_device
-from lrwidget.data.structure import Unharmed
-from lrwidget.engine.modes import Modes
-from lrwidget.engine.sample_mean import weighted_mean, weights_of
+from lrwidget.engine.evaluation import Evaluation, autocast_of
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
-from lrwidget.process_group.processes import reshard
-from lrwidget.restore.captured import trained_beside
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
-from lrwidget.task.loss_value import mean_of, measured, recorded_loss, trainable_loss
+from lrwidget.task.loss_value import mean_of, trainable_loss
 from lrwidget.task.optimizers import (
     in_words,
     needs_closure,
     refuse_maximizing,
     refuse_without_rate,
-    with_modes,
     zeroes_as_usual,
 )
 from lrwidget.task.rates import rate_groups, set_rate
@@ -103,14 +97,7 @@ class TrainingStep:
             or team is not None
         )
         self._scale = 0.0
-        self._unharmed = Unharmed()
-        self._modes = Modes(parts.model)
-        self._modes.begin()
-        # The modes of all modules that are put into evaluation mode; None before that.
-        self._judged: list[Modes] | None = None
-        self._with_modes = with_modes(trained)
-        for optimizer in self._with_modes:
-            optimizer.train()
+        self._evaluation = Evaluation(task, parts, self._params, team)
 
     def open(self) -> None:
         """Begin to watch the optimizer."""
@@ -180,74 +167,12 @@ class TrainingStep:
         return loss.detach()
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
-        """Return mean loss and metric over validation samples, in eval mode without gradients."""
-        if self._judged is None:
-            self._judged = [self._modes, *map(Modes, self._modules_beside())]
-        present = [(modes, modes.present()) for modes in self._judged]
-        # Optimizers that swap weights in eval mode do not restore them exactly.
-        held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
-        losses, metrics = [], []
-        try:
-            for modes, _ in present:
-                modes.evaluate()
-            for optimizer in self._with_modes:
-                optimizer.eval()
-            with torch.no_grad(), self._autocast():
-                if self._task.evaluate_all is not None:
-                    whole = self._task.evaluate_all(batches)
-                    return {"val_loss": float(recorded_loss(whole, "evaluate"))}
-                for given in self._unharmed(batches):
-                    batch = to_device(given, self._device)
-                    if self._task.evaluate is not None:
-                        losses.append(recorded_loss(self._task.evaluate(batch), "evaluate"))
-                        if self._parts.metric is None:
-                            continue
-                    output, target, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
-                    if self._task.evaluate is None:
-                        losses.append(recorded_loss(loss, "loss_fn"))
-                    if self._parts.metric is not None:
-                        metrics.append(measured(self._parts.metric, output, target))
-        except StopIteration as error:
-            raise ended_iterator(error, "what measures a batch") from error
-        except Exception as error:
-            if "does not require grad" in str(error):
-                error.add_note(
-                    "This was measured without gradients: where the model or the loss takes "
-                    "derivatives itself, put `with torch.enable_grad():` around that."
-                )
-            if self._task.step is not None and self._task.evaluate is None:
-                error.add_note(
-                    "This was val_data, which is measured with the model and loss_fn, not with "
-                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
-                    "evaluate=, which measures in its place."
-                )
-            raise
-        finally:
-            for optimizer in self._with_modes:
-                optimizer.train()
-            for modes, before in reversed(present):
-                modes.go_back(before)
-            for parameter, value in held:
-                parameter.data.copy_(value)
-            if self._team is not None:
-                reshard(self._model)
-        # Read after the last batch, so that an accelerator is synchronized once, not per batch.
-        weights = weights_of(batches, self._parts.loss_fn)
-        metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
-        return {"val_loss": weighted_mean(losses, weights), **metric}
-
-    def _modules_beside(self) -> list[nn.Module]:
-        """Return the modules that are trained beside the model, such as a decoder of the loss."""
-        task, parts = self._task, self._parts
-        if task.reads_itself:
-            return []
-        optimizers = (parts.optimizer, *parts.other_optimizers)
-        functions = (parts.loss_fn, task.step, task.evaluate)
-        return trained_beside(parts.model, optimizers, functions)
+        """Return mean loss and metric over validation samples; see `Evaluation`."""
+        return self._evaluation(batches)
 
     def _losses(self, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
         for batch in batches:
-            with self._autocast():
+            with autocast_of(self._task):
                 _, _, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
             yield self._check(loss)
 
@@ -329,7 +254,7 @@ class TrainingStep:
         before = self._skip_indicating_scale() if self._steps_itself is not False else 0.0
         self._calls.begin()
         if self._steps_itself is None:
-            with self._autocast():
+            with autocast_of(self._task):
                 self._steps_itself, loss = does_all(step, batches[0], self._params, self._watch)
             made.append(loss)
             if not self._steps_itself:
@@ -346,7 +271,7 @@ class TrainingStep:
                     yield made.pop()
                     continue
                 try:
-                    with self._autocast():
+                    with autocast_of(self._task):
                         loss = step(batch)
                 except StopIteration as error:
                     raise ended_iterator(error, "step") from error
@@ -379,13 +304,6 @@ class TrainingStep:
         updated = self._update()
         self._zero_grad()
         return self._unless_skipped(mean_of(found), updated)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        wanted = self._task.autocast
-        if wanted is None or wanted is False:
-            return _AS_IT_IS
-        dtype = wanted if isinstance(wanted, torch.dtype) else None
-        return torch.autocast(self._device.type, dtype=dtype)
 
     def _check(self, loss: Any) -> torch.Tensor:
         """Return `loss` as a scalar tensor with a graph, or raise as `trainable_loss` does."""

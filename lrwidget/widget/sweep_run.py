@@ -61,7 +61,7 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
         self.style = 0
         self.cannot_refine: str = runner.cannot_refine
         self.refined: RunEnd | None = None
-        self.notice = ""
+        self.notice: str = ""
         self.stop_other: Callable[[], None] | None = None
         self._label = ""
         self._elsewhere, self._extends = runner.elsewhere, runner.extends

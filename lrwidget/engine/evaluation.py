@@ -1,0 +1,133 @@
+"""Measure held-out batches with the model of a task, and leave all as it was."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lrwidget.data.batches import to_device
+from lrwidget.data.structure import Unharmed
+from lrwidget.engine.modes import Modes
+from lrwidget.engine.sample_mean import weighted_mean, weights_of
+from lrwidget.process_group.processes import reshard
+from lrwidget.restore.captured import trained_beside
+from lrwidget.restore.snapshot import SweepTarget
+from lrwidget.task.ended_iterator import ended_iterator
+from lrwidget.task.loss import outputs_and_loss
+from lrwidget.task.loss_value import measured, recorded_loss
+from lrwidget.task.optimizers import with_modes
+from lrwidget.task.task import TrainingTask
+
+if TYPE_CHECKING:
+    from lrwidget.process_group.team import Team
+
+_AS_IT_IS = nullcontext()
+
+
+class Evaluation:
+    """Measures mean loss and metric over samples, in eval mode without gradients.
+
+    It also puts model and optimizers into the modes in which they train, where it is made.
+
+    Args:
+        task: describes how a batch is measured.
+        parts: the objects that are trained: the task's own or copies of them.
+        params: the parameters of the optimizers.
+        team: the processes that measure together; None for a single process.
+    """
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        parts: SweepTarget,
+        params: Sequence[torch.Tensor],
+        team: "Team | None",
+    ) -> None:
+        self._task, self._parts, self._params, self._team = task, parts, params, team
+        self._unharmed = Unharmed()
+        self._modes = Modes(parts.model)
+        self._modes.begin()
+        # The modes of all modules that are put into evaluation mode; None before that.
+        self._judged: list[Modes] | None = None
+        self._with_modes = with_modes([parts.optimizer, *parts.other_optimizers])
+        for optimizer in self._with_modes:
+            optimizer.train()
+
+    def __call__(self, batches: Sequence[Any]) -> dict[str, float]:
+        """Return mean loss and metric over the samples of batches."""
+        if self._judged is None:
+            self._judged = [self._modes, *map(Modes, self._modules_beside())]
+        present = [(modes, modes.present()) for modes in self._judged]
+        # Optimizers that swap weights in eval mode do not restore them exactly.
+        held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
+        losses, metrics = [], []
+        try:
+            for modes, _ in present:
+                modes.evaluate()
+            for optimizer in self._with_modes:
+                optimizer.eval()
+            with torch.no_grad(), autocast_of(self._task):
+                if self._task.evaluate_all is not None:
+                    whole = self._task.evaluate_all(batches)
+                    return {"val_loss": float(recorded_loss(whole, "evaluate"))}
+                for given in self._unharmed(batches):
+                    batch = to_device(given, self._task.device)
+                    if self._task.evaluate is not None:
+                        losses.append(recorded_loss(self._task.evaluate(batch), "evaluate"))
+                        if self._parts.metric is None:
+                            continue
+                    output, target, loss = outputs_and_loss(
+                        self._parts.model, self._parts.loss_fn, batch
+                    )
+                    if self._task.evaluate is None:
+                        losses.append(recorded_loss(loss, "loss_fn"))
+                    if self._parts.metric is not None:
+                        metrics.append(measured(self._parts.metric, output, target))
+        except StopIteration as error:
+            raise ended_iterator(error, "what measures a batch") from error
+        except Exception as error:
+            if "does not require grad" in str(error):
+                error.add_note(
+                    "This was measured without gradients: where the model or the loss takes "
+                    "derivatives itself, put `with torch.enable_grad():` around that."
+                )
+            if self._task.step is not None and self._task.evaluate is None:
+                error.add_note(
+                    "This was val_data, which is measured with the model and loss_fn, not with "
+                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
+                    "evaluate=, which measures in its place."
+                )
+            raise
+        finally:
+            for optimizer in self._with_modes:
+                optimizer.train()
+            for modes, before in reversed(present):
+                modes.go_back(before)
+            for parameter, value in held:
+                parameter.data.copy_(value)
+            if self._team is not None:
+                reshard(self._parts.model)
+        # Read after the last batch, so that an accelerator is synchronized once, not per batch.
+        weights = weights_of(batches, self._parts.loss_fn)
+        metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
+        return {"val_loss": weighted_mean(losses, weights), **metric}
+
+    def _modules_beside(self) -> list[nn.Module]:
+        """Return the modules that are trained beside the model, such as a decoder of the loss."""
+        task, parts = self._task, self._parts
+        if task.reads_itself:
+            return []
+        optimizers = (parts.optimizer, *parts.other_optimizers)
+        functions = (parts.loss_fn, task.step, task.evaluate)
+        return trained_beside(parts.model, optimizers, functions)
+
+
+def autocast_of(task: TrainingTask) -> AbstractContextManager[Any]:
+    """Return the context of a task's forward pass."""
+    wanted = task.autocast
+    if wanted is None or wanted is False:
+        return _AS_IT_IS
+    dtype = wanted if isinstance(wanted, torch.dtype) else None
+    return torch.autocast(task.device.type, dtype=dtype)
