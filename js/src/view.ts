@@ -104,7 +104,9 @@ export class View {
     let next = connected && !refined ? describeNextStep(displayedStatus, detail) : "";
     if (refinedRate !== null) next = `Refined to ${formatRate(refinedRate)}.`;
     setText(this.state, idle ? "Not started." : [state, next].filter(Boolean).join(" "));
-    let text = note?.text ?? detail.notice ?? "";
+    // What the kernel has answered is of no use without it.
+    const answer = connected ? detail.notice : "";
+    let text = note?.text ?? answer ?? "";
     if (request?.late) text = describeWaiting(request.name, kernel === "alive");
     if (!connected) {
       const recorded = Boolean(store.current?.length) || others.length > 0;

@@ -83,10 +83,16 @@ def test_shut_down_in_mid_run_and_another_kernel_started(lab: Lab) -> None:
 def test_before_the_first_start_there_is_neither_a_curve_nor_an_invitation(lab: Lab) -> None:
     finder = open_finder(lab)
     expect(finder.root).to_contain_text("Press Start")
+    lab.kernel.run("other = LRFinderWidget(model, optimizer, loss_fn, data)\nother.start()")
+    finder.button("Start").click()
+    finder.wait_for_text("is being swept already")
+    expect(finder.button("Stop the other sweep")).to_be_visible()
     lab.shut_down_kernel()
     expect(finder.root).to_contain_text("No kernel, and no curve has been recorded.", timeout=SOON)
     finder.wait_for_state("^Not started.$")
     expect(finder.root).not_to_contain_text("Press Start")
+    expect(finder.root).not_to_contain_text("is being swept already")
+    expect(finder.button("Stop the other sweep")).to_be_hidden()
 
 
 @pytest.mark.own_page

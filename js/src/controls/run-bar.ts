@@ -50,7 +50,7 @@ export class RunBar {
     for (const [command, button] of buttons) {
       const cannot =
         (command === "extend" && detail.extends === false) ||
-        (command === "unblock" && !detail.blocked);
+        (command === "unblock" && !(detail.blocked && connected));
       button.hidden = !shown.includes(command) || cannot;
       button.disabled = !connected || (command === "start" && trying);
       setClass(button, "primary", command === action);
