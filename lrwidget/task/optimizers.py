@@ -224,7 +224,8 @@ def name_of(optimizer: Any) -> str:
 def finds_its_own_rate(optimizer: Any) -> str:
     """Return a warning about an optimizer that adapts the size of its steps itself, or ''."""
     name = type(optimizer).__name__
-    if any({"d", "growth_rate"} <= group.keys() for group in optimizer.param_groups):
+    # D-Adaptation, Prodigy and what follows them keep their estimate by this name.
+    if any("d" in group for group in optimizer.param_groups):
         return (
             f"{name} estimates its rate itself, and lr is only a factor of it, which it is made to "
             "leave at 1: a sweep shows how the estimate and the factor go together"

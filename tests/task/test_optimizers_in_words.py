@@ -208,6 +208,7 @@ SOME = [
     "AdaBelief",
     "AdamP",
     "DAdaptAdam",
+    "DAdaptLion",
     "GaLore",
     "GrokFastAdamW",
     "Kron",
@@ -231,6 +232,14 @@ SOME = [
 def test_optimizers_of_pytorch_optimizer(name: str) -> None:
     import pytorch_optimizer
 
+    if name.startswith(("DAdapt", "Prodigy")):
+        with pytest.warns(UserWarning, match=f"{name} estimates its rate itself"):
+            as_in_a_plain_loop(pytorch_optimizer, name)
+    else:
+        as_in_a_plain_loop(pytorch_optimizer, name)
+
+
+def as_in_a_plain_loop(pytorch_optimizer: Any, name: str) -> None:
     kind = getattr(pytorch_optimizer, name)
     model = network()
     if name == "Muon":
