@@ -227,7 +227,6 @@ SOME = [
 
 
 @pytest.mark.framework
-@pytest.mark.filterwarnings("ignore:.* estimates its rate itself:UserWarning")
 @pytest.mark.parametrize("name", SOME)
 def test_optimizers_of_pytorch_optimizer(name: str) -> None:
     import pytorch_optimizer
