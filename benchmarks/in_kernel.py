@@ -11,7 +11,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from benchmarks import finders, workloads
-from benchmarks.paired import Measured, Ratio, Run, measure
+from benchmarks.paired import Measured, Quartiles, Ratio, Run, measure
 from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,8 @@ def measured(workload: Workload, steps: int, rounds: int, threads: int) -> Measu
         ratios, bare_step = json.loads(
             output_of(client, f"from benchmarks import in_kernel\n{call}")
         )
-    return Measured({n: Ratio(tuple(c), tuple(p)) for n, (c, p) in ratios.items()}, bare_step)
+    quartiles = {name: Ratio(*(Quartiles(*of) for of in pair)) for name, pair in ratios.items()}
+    return Measured(quartiles, bare_step)
 
 
 def work(name: str, steps: int, rounds: int, threads: int) -> None:
