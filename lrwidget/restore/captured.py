@@ -12,7 +12,7 @@ from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
-from lrwidget.restore.step_state import used_by_step
+from lrwidget.restore.step_state import data_of_step, used_by_step
 from lrwidget.task.optimizers import finds_its_own_rate, with_inner
 from lrwidget.task.task import TrainingTask
 
@@ -100,7 +100,8 @@ def generators_used_by(task: TrainingTask) -> list[Any]:
 
 
 def data_of(task: TrainingTask) -> list[Any]:
-    """Return the large arrays and tensors of the loaders, which are data and are not copied.
+    """Return the large arrays and tensors of the loaders and of the task's own step, which are data
+    and are not copied.
 
     A method of the model may use them, too.
     """
@@ -108,7 +109,8 @@ def data_of(task: TrainingTask) -> list[Any]:
     found: list[Any] = []
     for value in reached(task.loaders, as_data=walk.MAX_ITEMS, functions=False):
         found += [value, *walk.items(value, walk.MAX_ITEMS)]
-    return [value for value in found if _is_large(value) and id(value) not in own]
+    large = [value for value in found if _is_large(value) and id(value) not in own]
+    return [*large, *data_of_step(task)]
 
 
 def _is_large(value: Any) -> bool:

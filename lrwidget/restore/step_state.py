@@ -13,36 +13,49 @@ from lrwidget.task.task import TrainingTask
 
 
 def used_by_step(task: TrainingTask) -> list[Any]:
-    """Return what the task's own step and evaluation use, but for data and what must not change.
+    """Return what the task's own step and evaluation use, but for `data_of_step`.
 
-    Left out are tensors and arrays that are larger than the model and not trained, which are data.
-    Of a larger module without trained parameters, such as a teacher, only the buffers are taken.
     Of an object that holds a model and an optimizer, which is a training loop, the parts are taken,
-    but not its own counters and lists, which users read after a sweep.
+    but not its own counters and lists, which users read after a sweep. Of a teacher that is left
+    out the buffers are taken.
     """
+    limit = _limit(task)
+    found: list[Any] = []
+    for value in _used(task):
+        if not _is_data(value, limit):
+            found += [] if _is_a_loop(value) else [value]
+        elif walk.is_a(value, nn.Module):
+            found += value.buffers()
+    return found
+
+
+def data_of_step(task: TrainingTask) -> list[Any]:
+    """Return the data that the task's own step and evaluation use, which is not copied.
+
+    That is what is larger than the model and not trained: tensors and arrays, and modules such as a
+    teacher.
+    """
+    limit = _limit(task)
+    return [value for value in _used(task) if _is_data(value, limit)]
+
+
+def _used(task: TrainingTask) -> Iterator[Any]:
     # The steps of adapters are the project's own, and their frameworks' objects are not followed.
     functions = [f for f in (task.step, task.evaluate) if f is not None and not _is_ours(f)]
-    if not functions:
-        return []
-    limit = max(MAX_BYTES, _size(task.model))
-    return list(_kept(walk.used_by(*functions, containers=True), limit))
+    return walk.used_by(*functions, containers=True)
 
 
-def _kept(values: Iterator[Any], limit: int) -> Iterator[Any]:
-    for value in values:
-        if walk.is_a(value, nn.Module):
-            if _size(value) <= limit or any(p.requires_grad for p in value.parameters()):
-                yield value
-            else:
-                yield from value.buffers()
-        elif walk.is_a(value, torch.Tensor):
-            if value.requires_grad or value.nbytes <= limit:
-                yield value
-        elif walk.is_a(value, np.ndarray):
-            if value.nbytes <= limit:
-                yield value
-        elif not _is_a_loop(value):
-            yield value
+def _limit(task: TrainingTask) -> int:
+    return max(MAX_BYTES, _size(task.model))
+
+
+def _is_data(value: Any, limit: int) -> bool:
+    if walk.is_a(value, nn.Module):
+        trained = any(p.requires_grad for p in value.parameters())
+        return not trained and _size(value) > limit
+    if walk.is_a(value, torch.Tensor):
+        return not value.requires_grad and value.nbytes > limit
+    return walk.is_a(value, np.ndarray) and value.nbytes > limit
 
 
 def _is_a_loop(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from lrwidget import TrainingTask, check_lrs, lr_find, refine
+from lrwidget.backup.tensor_copies import Copies
 from lrwidget.restore.step_state import used_by_step
 from tests.restore.fingerprint import differences, fingerprint
 
@@ -248,19 +250,31 @@ def test_what_a_training_loop_notes_of_itself_stays() -> None:
     assert it.losses == records.loss.tolist()
 
 
-def test_data_and_the_weights_of_larger_teachers_are_not_copied() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_data_and_the_weights_of_larger_teachers_are_not_copied(way: str) -> None:
     model = nn.Linear(4, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     everything, table = torch.zeros(300_000), np.zeros(300_000)
+    by_name = {"inputs": torch.zeros(300_000), "mean": torch.zeros(3)}
+    source = SimpleNamespace(rows=torch.zeros(300_000), seen=torch.zeros(3))
     teacher = nn.Sequential(nn.Linear(4, 60_000), nn.BatchNorm1d(60_000)).requires_grad_(False)
     codes = nn.Parameter(torch.zeros(300_000))
 
     def step(batch: Any) -> torch.Tensor:
-        more = everything[0] + table[0] + teacher(batch[0]).sum() + codes[0]
-        return MSE(model(batch[0]) + more, batch[1])
+        more = everything[0] + table[0] + by_name["inputs"][0] + source.rows[0] + codes[0]
+        return MSE(model(batch[0]) + more + teacher(batch[0]).sum(), batch[1])
 
-    used = used_by_step(TrainingTask(model, optimizer, data=BATCHES, step=step))
-    for kept in (model, codes, *teacher.buffers()):
+    task = TrainingTask(
+        model, optimizer, data=BATCHES, step=step, evaluate=lambda b: MSE(model(b[0]), b[1])
+    )
+    used = used_by_step(task)
+    for kept in (model, codes, by_name, source, *teacher.buffers()):
         assert any(value is kept for value in used)
-    for left in (everything, table, teacher):
-        assert not any(value is left for value in used)
+    left = [everything, by_name["inputs"], source.rows, table, teacher]
+    assert not any(value is data for value in used for data in left)
+    with patch.object(Copies, "of", autospec=True, side_effect=Copies.of) as copied:
+        WAYS[way](task)
+    seen = {id(call.args[1]) for call in copied.call_args_list}
+    assert id(codes) in seen
+    assert id(by_name["mean"]) in seen
+    assert not seen & {id(data) for data in (*left, *teacher.parameters())}
