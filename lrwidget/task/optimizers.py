@@ -224,8 +224,9 @@ def name_of(optimizer: Any) -> str:
 def finds_its_own_rate(optimizer: Any) -> str:
     """Return a warning about an optimizer that adapts the size of its steps itself, or ''."""
     name = type(optimizer).__name__
-    # D-Adaptation, Prodigy and what follows them keep their estimate by this name.
-    if any("d" in group for group in optimizer.param_groups):
+    # They keep their estimate as "d". Adafactor of torch has its limit of an update by that name.
+    grows = any({"d", "growth_rate"} <= group.keys() for group in optimizer.param_groups)
+    if grows or ("dadapt" in name.lower() and "d" in optimizer.param_groups[0]):
         return (
             f"{name} estimates its rate itself, and lr is only a factor of it, which it is made to "
             "leave at 1: a sweep shows how the estimate and the factor go together"

@@ -121,6 +121,12 @@ def test_an_optimizer_that_estimates_its_rate_is_warned_of_and_doubted() -> None
     assert "estimates its rate itself" in records.meta["own_rate"]
 
 
+@pytest.mark.parametrize("kind", ["Adafactor", "Adadelta", "NAdam"])
+def test_optimizers_with_other_settings_by_that_name_are_not(kind: str) -> None:
+    make = getattr(torch.optim, kind)
+    assert not swept(TrainingTask(*problem(make)), end_lr=10.0).meta.get("own_rate")
+
+
 def test_a_check_whose_rates_all_give_the_same_losses_is_refused() -> None:
     task = TrainingTask(*problem(OwnRate))
     with pytest.raises(RuntimeError, match=r"1e-4, 1e-2, so the rate plays no part.*OwnRate"):
