@@ -75,6 +75,7 @@ def cut_short(result: Refinement, budget: int) -> Refinement:
         except StopIteration:
             break
     cut.length, cut.untrained, cut.held_out = search.length, result.untrained, result.held_out
+    cut.held_out_samples, cut.repeated = result.held_out_samples, result.repeated
     for place in search.scores:
         one, last = whole[place], max(search.scores[place])
         trial = Trial(one.lr, held_out={n: v for n, v in one.held_out.items() if n <= last})
