@@ -220,10 +220,10 @@ class TrialTrainer:
             raise
         except BaseException as error:
             records.stop_reason = StopReason.FAILED
-            smaller = self._held.shrinks or self._short_batch() if self._held is not None else ""
-            if self._held is not None and smaller:
+            held = self._held
+            if held is not None and (smaller := held.shrinks or self._short_batch()):
                 error.add_note(
-                    f"trials train without the held-out data ({self._held.words}), so that "
+                    f"trials train without the held-out data ({held.words}), so that "
                     f"{smaller}; where they must be whole, give val_data, or held_out= "
                     "with data of its own"
                 )

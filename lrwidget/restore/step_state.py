@@ -19,10 +19,9 @@ def used_by_step(task: TrainingTask) -> list[Any]:
     but not its own counters and lists, which users read after a sweep. Of a teacher that is left
     out the buffers are taken.
     """
-    limit = _limit(task)
     found: list[Any] = []
-    for value in _used(task):
-        if not _is_data(value, limit):
+    for value, is_data in _used(task):
+        if not is_data:
             found += [] if _is_a_loop(value) else [value]
         elif walk.is_a(value, nn.Module):
             found += value.buffers()
@@ -35,18 +34,17 @@ def data_of_step(task: TrainingTask) -> list[Any]:
     That is what is larger than the model and not trained: tensors and arrays, and modules such as a
     teacher.
     """
-    limit = _limit(task)
-    return [value for value in _used(task) if _is_data(value, limit)]
+    return [value for value, is_data in _used(task) if is_data]
 
 
-def _used(task: TrainingTask) -> Iterator[Any]:
+def _used(task: TrainingTask) -> Iterator[tuple[Any, bool]]:
+    """Yield what the functions use, and whether it is data."""
     # The steps of adapters are the project's own, and their frameworks' objects are not followed.
     functions = [f for f in (task.step, task.evaluate) if f is not None and not _is_ours(f)]
-    return walk.used_by(*functions, containers=True)
-
-
-def _limit(task: TrainingTask) -> int:
-    return max(MAX_BYTES, _size(task.model))
+    if functions:
+        limit = max(MAX_BYTES, _size(task.model))
+        for value in walk.used_by(*functions, containers=True):
+            yield value, _is_data(value, limit)
 
 
 def _is_data(value: Any, limit: int) -> bool:
