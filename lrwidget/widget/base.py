@@ -109,15 +109,20 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         with self._lock, super().hold_sync():
             yield
 
-    def send_state(self, key: Any = None) -> None:
-        """Send the current traits; the lock keeps them from changing while they are read."""
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """Return the current traits, brought up to date once for all of them."""
         with self._lock:
             self._catch_up()
             caught_up, self._catching_up = self._catching_up, True
             try:
-                super().send_state(key)
+                return super().get_state(key, drop_defaults)
             finally:
                 self._catching_up = caught_up
+
+    def send_state(self, key: Any = None) -> None:
+        """Send the current traits; the lock keeps them from changing while they are sent."""
+        with self._lock:
+            super().send_state(key)
 
     # -- from the page to the traits ------------------------------------------------------------
 
