@@ -36,6 +36,7 @@ def offers_what_works_alone(finder: Finder) -> None:
     """Check what is disabled, which messages are absent, and that the rest works."""
     for name in ("Start", "Refine", "Export"):
         expect(finder.button(name)).to_be_disabled()
+    expect(finder.root.get_by_text("Export writes the rate")).to_be_hidden()
     before = finder.mark("smoothed loss").path
     finder.slider("Smoothing").press("Home")
     finder.lab.wait_for("the line moves", lambda: finder.mark("smoothed loss").path != before)
