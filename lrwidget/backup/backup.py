@@ -6,7 +6,7 @@ memory of the weights, buffers and optimizer states.
 
 Other objects are traversed: containers, plain objects, numpy arrays, random generators, attributes
 of tensors, and the variables that functions use. Lists, dicts and numbers that only a function or
-the object of a hook holds are taken as results that users read after a sweep, and stay unchanged.
+the object of a hook holds are left to `Variables`.
 """
 
 import collections

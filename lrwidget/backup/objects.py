@@ -106,7 +106,7 @@ class ObjectState:
             self._put_back.append(_contents(dict, held))
         own_slots = slots(type(value))
         if own_slots:
-            self._put_back.append(_slots(value, own_slots))
+            self._put_back.append(filled_slots(value, own_slots))
         if _has_state_dict(value) and any(map(_is_hidden, (value, *(held or {}).values()))):
             with contextlib.suppress(Exception):  # an error of the user's state_dict
                 self._by_state_dict.append(_state_dict(value))
@@ -221,7 +221,7 @@ _CONTAINERS: tuple[Any, ...] = (
 
 def _contents(kind: Any, value: Any) -> PutBack:
     if issubclass(kind, dict):
-        return _entries(kind, value)
+        return entries(kind, value)
     kept: Any = value[:] if kind in (bytearray, array.array) else list(kind.__iter__(value))
 
     def put_back() -> None:
@@ -238,7 +238,8 @@ def _contents(kind: Any, value: Any) -> PutBack:
     return put_back
 
 
-def _entries(kind: Any, value: Any) -> PutBack:
+def entries(kind: Any, value: Any) -> PutBack:
+    """Return a function that puts back the keys and values of a dict; `kind` has its methods."""
     kept = dict(kind.items(value))
 
     def put_back() -> None:
@@ -255,7 +256,8 @@ def _entries(kind: Any, value: Any) -> PutBack:
     return put_back
 
 
-def _slots(value: Any, descriptors: list[Any]) -> PutBack:
+def filled_slots(value: Any, descriptors: list[Any]) -> PutBack:
+    """Return a function that puts back what is in the slots of an object."""
     kept = dict(slot_values(value, descriptors))
 
     def put_back() -> None:

@@ -12,7 +12,7 @@ from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
-from lrwidget.restore.step_state import data_of_step, used_by_step
+from lrwidget.restore.step_state import data_of_step, is_ours, used_by_step
 from lrwidget.task.optimizers import finds_its_own_rate, with_inner
 from lrwidget.task.task import TrainingTask
 
@@ -23,17 +23,8 @@ def outside_of(task: TrainingTask) -> list[Any]:
     These are the objects in closures, defaults, partials, bound methods and used globals, and what
     those refer to, nearest first.
     """
-    held: list[Any] = [task.loss_fn, task.metric]
-    modules = list(task.model.modules())
-    for part in (task.loss_fn, task.metric):
-        if isinstance(part, nn.Module):
-            modules += part.modules()
-    for module in modules:
-        held += [value for name, value in vars(module).items() if name not in _MODULE_TREE]
-    optimizers = with_inner((task.optimizer, *task.other_optimizers))
-    for optimizer in optimizers:
-        held += [value for name, value in vars(optimizer).items() if not _of_torch(name)]
-    functions = walk.functions_in(held)
+    modules, optimizers = _parts_of(task)
+    functions = _held_functions(task)
     parts = (*modules, *optimizers, task.loss_fn, task.metric)
     functions += methods_of({type(value) for value in parts})
     of_classes = [held for kind in set(map(type, parts)) for held in walk.state_of_class(kind)]
@@ -41,6 +32,33 @@ def outside_of(task: TrainingTask) -> list[Any]:
     used = walk.used_by(*functions, containers=True)
     found = [*of_classes, *used, *used_by_step(task)]
     return [value for value in found if id(value) not in data]
+
+
+def functions_of(task: TrainingTask) -> list[Any]:
+    """Return the functions that a step of the task runs, as far as they may be the user's."""
+    own = [f for f in (task.step, task.evaluate, task.loss_fn, task.metric) if f is not None]
+    others = [*_held_functions(task), *methods_of(classes_of(task))]
+    return [f for f in (*own, *others) if not isinstance(f, nn.Module) and not is_ours(f)]
+
+
+def _parts_of(task: TrainingTask) -> tuple[list[nn.Module], list[Any]]:
+    """Return the modules of model, loss and metric, and the optimizers with those they wrap."""
+    modules = list(task.model.modules())
+    for part in (task.loss_fn, task.metric):
+        if isinstance(part, nn.Module):
+            modules += part.modules()
+    return modules, with_inner((task.optimizer, *task.other_optimizers))
+
+
+def _held_functions(task: TrainingTask) -> list[Any]:
+    """Return the loss, the metric, and the functions in attributes of modules and optimizers."""
+    modules, optimizers = _parts_of(task)
+    held: list[Any] = [task.loss_fn, task.metric]
+    for module in modules:
+        held += [value for name, value in vars(module).items() if name not in _MODULE_TREE]
+    for optimizer in optimizers:
+        held += [value for name, value in vars(optimizer).items() if not _of_torch(name)]
+    return walk.functions_in(held)
 
 
 def trained_beside(

@@ -16,7 +16,7 @@ def used_by_step(task: TrainingTask) -> list[Any]:
     """Return what the task's own step and evaluation use, but for `data_of_step`.
 
     Of an object that holds a model and an optimizer, which is a training loop, the parts are taken,
-    but not its own counters and lists, which users read after a sweep. Of a teacher that is left
+    but not its own lists, which users read after a sweep. Of a teacher that is left
     out the buffers are taken.
     """
     found: list[Any] = []
@@ -40,7 +40,7 @@ def data_of_step(task: TrainingTask) -> list[Any]:
 def _used(task: TrainingTask) -> Iterator[tuple[Any, bool]]:
     """Yield what the functions use, and whether it is data."""
     # The steps of adapters are the project's own, and their frameworks' objects are not followed.
-    functions = [f for f in (task.step, task.evaluate) if f is not None and not _is_ours(f)]
+    functions = [f for f in (task.step, task.evaluate) if f is not None and not is_ours(f)]
     if functions:
         limit = max(MAX_BYTES, _size(task.model))
         for value in walk.used_by(*functions, containers=True):
@@ -66,7 +66,8 @@ def _size(module: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _is_ours(function: Any) -> bool:
+def is_ours(function: Any) -> bool:
+    """Return whether a function is one of this package, such as the step of an adapter."""
     owner = getattr(function, "__func__", getattr(function, "func", function))
     module = getattr(owner, "__module__", None) or type(owner).__module__
     return str(module).partition(".")[0] == "lrwidget"

@@ -10,7 +10,8 @@ from lrwidget.backup.objects import ObjectState
 from lrwidget.backup.reach import moves_on_its_own
 from lrwidget.backup.rng import remember_shared
 from lrwidget.backup.tensor_copies import Place
-from lrwidget.restore.captured import classes_of, data_of, has_state, outside_of
+from lrwidget.backup.variables import Variables
+from lrwidget.restore.captured import classes_of, data_of, functions_of, has_state, outside_of
 from lrwidget.restore.loaders_and_also import trained_by
 from lrwidget.restore.snapshot import SweepTarget, objects_of
 from lrwidget.task.optimizers import with_inner
@@ -38,8 +39,10 @@ class TrainingState:
         loaders = _state_of_loaders(task)
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
-        classes = ClassState(classes_of(task))
-        self._beside: list[ObjectState | Backup | ClassState] = [loaders, functions, classes]
+        classes, variables = ClassState(classes_of(task)), Variables(functions_of(task))
+        self._beside: list[ObjectState | Backup | ClassState | Variables] = [
+            *(loaders, functions, classes, variables)
+        ]
         if task.also:
             also = ObjectState(task.also, leave=trained)
             self._beside += [also, Backup(also.tensors, self._place)]

@@ -90,9 +90,9 @@ class TrainingTask:
         snapshot: "auto" sweeps a deep copy if the model can be copied, and otherwise sweeps the
             model itself and keeps a backup on its device; "device", "cpu" and "disk" sweep the
             model itself and keep the backup there.
-        also: further objects that training changes, in a list: a large memory, counters, a
-            history. What `step` or `loss_fn` reaches need not be named, if it is a module, an
-            optimizer, a scheduler, a tensor or an object with tensors. They are restored with the
+        also: further objects that training changes, in a list: a large memory, a history. What
+            `step` or `loss_fn` reaches need not be named, unless it is what they add to a list or
+            dict without tensors. They are restored with the
             model: modules and optimizers, objects with their attributes and containers, arrays and
             tensors by value, and hidden state by the object's own `load_state_dict`. The items of a
             list or dict of more than 1000 are not searched. If one of them shares something with

@@ -126,9 +126,9 @@ class Scene:
             raise ZeroDivisionError("in forward")
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
         loss = nn.functional.cross_entropy(output, target)
         self.own_losses.append(loss.item())
+        self.calls = len(self.own_losses)  # a counter of its own is put back before each trial
         if self.trouble == "hosthung" and RANK == 0 and self.calls == self.fails_at:
             os.kill(os.getpid(), signal.SIGSTOP)
         if FAILS and self.trouble == "measuring" and self.calls == 2:

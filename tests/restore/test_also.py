@@ -69,7 +69,7 @@ class Opaque:
     """An object whose state is in a closure and reachable only through its methods."""
 
     def __init__(self) -> None:
-        held = [torch.zeros(2)]
+        held = [0.0]
         self._add = lambda: held.append(held[-1] + 1)
         self._get = lambda: held
         self._at = iter(range(10**9))
@@ -135,7 +135,7 @@ def _memory(model: nn.Module) -> tuple[Any, Callable[[], Any], Callable[[], Any]
 
 def _opaque(model: nn.Module) -> tuple[Any, Callable[[], Any], Callable[[], Any]]:
     opaque = Opaque()
-    state = lambda: {"held": [t.tolist() for t in opaque.state_dict()["held"]]}  # noqa: E731
+    state = lambda: {"held": list(opaque.state_dict()["held"])}  # noqa: E731
     return [opaque], lambda: opaque.update(model), state
 
 

@@ -1,0 +1,204 @@
+"""Restore what functions of the user's set besides tensors: counters, warm-ups, last values."""
+
+import collections
+import dis
+import functools
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrwidget.backup import walk
+from lrwidget.backup.interrupts import finish
+from lrwidget.backup.objects import PutBack, entries, filled_slots
+
+
+class Variables:
+    """Variables that functions declare `nonlocal` or `global`, and the places of what they use.
+
+    Places are attributes of objects and functions, and the items of lists and dicts. They refer to
+    the same objects afterwards. What was added to a list or dict is taken for notes, and stays,
+    but for tensors that the functions read again, such as a memory; and so does what a Counter has
+    counted. The values of tensors and arrays are left to `Backup`, and installed packages alone.
+
+    Args:
+        functions: the functions, methods, partials and callable objects.
+    """
+
+    def __init__(self, functions: Iterable[Any]) -> None:
+        given = list(functions)
+        used = [*given, *walk.used_by(*given, containers=True)]
+        read = _read_again(used)
+        self._put_back: list[PutBack] = []
+        for value in {id(value): value for value in used}.values():
+            self._put_back += _places_of(value, id(value) in read)
+
+    def restore(self) -> None:
+        """Restore everything; may be called repeatedly."""
+        finish(self._put_back)
+
+    def close(self) -> None:
+        """Release what was kept."""
+        self._put_back.clear()
+
+
+def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
+    kind = type(value)
+    if kind is types.FunctionType:
+        if _is_users(value):
+            yield entries(dict, vars(value))
+            yield from _variables_of(value)
+    elif kind is list or kind is collections.deque:
+        if len(value) <= _MOST_ITEMS:
+            yield functools.partial(_put_items_back, value, tuple(value), read)
+    elif kind in _DICTS:
+        if len(value) <= _MOST_ITEMS:
+            yield functools.partial(_put_keys_back, value, dict(value))
+    elif walk.is_plain(kind) and not walk.is_shared(kind) and not _is_installed(kind.__module__):
+        attributes = walk.own_attributes(value)
+        if attributes is not None:
+            yield functools.partial(_put_attributes_back, attributes, _at_rest(attributes))
+        if slots := walk.slots(kind):
+            yield filled_slots(value, slots)
+
+
+def _read_again(used: Iterable[Any]) -> set[int]:
+    """Return the ids of what functions use by name in other ways than to add to it."""
+    functions = [value for value in used if type(value) is types.FunctionType and _is_users(value)]
+    names = frozenset().union(*(_names_read(function.__code__) for function in functions))
+    spaces = [walk.own_attributes(value) or {} for value in used if walk.is_plain(type(value))]
+    for function in functions:
+        spaces.append(dict(zip(function.__code__.co_freevars, _cells(function), strict=True)))
+        spaces.append(function.__globals__)
+    return {id(space[name]) for space in spaces for name in names & space.keys()}
+
+
+@functools.lru_cache(maxsize=4096)
+def _names_read(code: types.CodeType) -> frozenset[str]:
+    inner = [_names_read(const) for const in code.co_consts if isinstance(const, types.CodeType)]
+    steps = list(dis.get_instructions(code))
+    return frozenset(
+        str(this.argval)
+        for this, following in zip(steps, [*steps[1:], steps[-1]], strict=True)
+        if this.opname in _LOADS
+        and not (following.opname in _LOADS and following.argval in ("append", "extend"))
+    ).union(*inner)
+
+
+_LOADS = ("LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD")
+
+
+def _variables_of(function: types.FunctionType) -> Iterator[PutBack]:
+    code, scope = function.__code__, function.__globals__
+    in_closure, in_module = _set_by(code)
+    for name, cell, kept in zip(
+        code.co_freevars, function.__closure__ or (), _cells(function), strict=True
+    ):
+        if name in in_closure:
+            yield functools.partial(_put_cell_back, cell, kept)
+    for name in in_module:
+        yield functools.partial(_put_global_back, scope, name, scope.get(name, _MISSING))
+
+
+@functools.lru_cache(maxsize=4096)
+def _set_by(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the closure's variables and of the globals that a code object sets."""
+    closure, scope = set(), set()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("STORE_DEREF", "DELETE_DEREF"):
+            closure.add(instruction.argval)
+        elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            scope.add(instruction.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            of_closure, of_scope = _set_by(inner)
+            closure |= of_closure & set(inner.co_freevars)
+            scope |= of_scope
+    return frozenset(closure & set(code.co_freevars)), frozenset(scope)
+
+
+def _is_installed(module: Any) -> bool:
+    """Return whether the module with this name belongs to an installed package."""
+    if walk.is_from_a_library(module):
+        return module not in ("types", "argparse")  # namespaces
+    place = getattr(sys.modules.get(str(module)), "__file__", None)
+    return place is not None and "site-packages" in place
+
+
+def _is_users(function: types.FunctionType) -> bool:
+    # Not `__module__`, which functools.wraps copies from the wrapped function.
+    return not _is_installed(function.__globals__.get("__name__"))
+
+
+def _cells(function: types.FunctionType) -> list[Any]:
+    return [_content(cell) for cell in function.__closure__ or ()]
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return _MISSING
+
+
+def _put_cell_back(cell: types.CellType, kept: Any) -> None:
+    if kept is not _MISSING:
+        cell.cell_contents = kept
+    elif _content(cell) is not _MISSING:
+        del cell.cell_contents
+
+
+def _put_global_back(scope: dict[str, Any], name: str, kept: Any) -> None:
+    if kept is _MISSING:
+        scope.pop(name, None)
+    else:
+        scope[name] = kept
+
+
+def _at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes but for loaders, files, threads and the like, which stay."""
+    return {
+        name: value
+        for name, value in dict.items(attributes)
+        if not walk.is_active_type(type(value))
+    }
+
+
+def _put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
+    for name in _at_rest(attributes).keys() - kept.keys():
+        del attributes[name]
+    attributes.update(
+        (name, value) for name, value in kept.items() if attributes.get(name) is not value
+    )
+
+
+def _put_items_back(value: Any, kept: tuple[Any, ...], read: bool) -> None:
+    added = list(value)[len(kept) :]
+    window = type(value) is collections.deque and value.maxlen is not None
+    notes = [] if window or (read and any(map(_has_tensors, added))) else added
+    if type(value) is list:
+        value[:] = [*kept, *notes]
+    else:
+        value.clear()
+        value.extend([*kept, *notes])
+
+
+def _has_tensors(value: Any) -> bool:
+    return any(walk.is_a(item, _TENSORS) for item in (value, *walk.items(value, walk.MAX_ITEMS)))
+
+
+def _put_keys_back(value: dict[Any, Any], kept: dict[Any, Any]) -> None:
+    # Averages and the like are made at the first step.
+    for key in [key for key, item in value.items() if key not in kept and walk.is_state(item)]:
+        del value[key]
+    value.update(kept)
+
+
+_DICTS = (dict, collections.defaultdict, collections.OrderedDict)
+# The items of longer ones are data.
+_MOST_ITEMS = 100_000
+_TENSORS = (torch.Tensor, np.ndarray)
+_MISSING: Any = object()

@@ -1,0 +1,319 @@
+"""Variables and places that a step sets are as before after a sweep, and before each trial."""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
+from tests.tasks import blobs, network
+
+ce = nn.CrossEntropyLoss()
+x, y = blobs().tensors
+BATCHES = [(x[i : i + 16], y[i : i + 16]) for i in range(0, 256, 16)]
+
+Loss = Callable[[Any], torch.Tensor]
+# What a step does besides, and what it has so far.
+Beside = tuple[Callable[[torch.Tensor], Any], Callable[[], Any]]
+
+warm = 3
+
+
+class Annealed:
+    """A schedule that counts its calls, as for the weight of a divergence."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, _: Any) -> None:
+        self.calls += 1
+        self.latest = self.calls / 10
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    calls: int = 0
+
+    def add(self, _: Any) -> None:
+        self.calls += 1
+
+
+def counter() -> Beside:
+    count = 0
+
+    def add(_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    return add, lambda: count
+
+
+def deeper() -> Beside:
+    count = 0
+
+    def add(_: Any) -> None:
+        def inner() -> None:
+            nonlocal count
+            count += 1
+
+        inner()
+
+    return functools.partial(add), lambda: count
+
+
+def module_variable() -> Beside:
+    def add(_: Any) -> None:
+        global warm
+        warm += 1
+
+    return add, lambda: warm
+
+
+def new_module_variable() -> Beside:
+    def add(_: Any) -> None:
+        global made
+        made = 1  # type: ignore[name-defined]
+
+    return add, lambda: "made" in globals()
+
+
+def average() -> Beside:
+    mean: Any = None
+
+    def add(loss: torch.Tensor) -> None:
+        nonlocal mean
+        mean = loss.detach() if mean is None else 0.9 * mean + 0.1 * loss.detach()
+
+    return add, lambda: mean
+
+
+def not_yet_assigned() -> Beside:
+    def has() -> bool:
+        try:
+            return first is not None
+        except NameError:
+            return False
+
+    def add(loss: torch.Tensor) -> None:
+        nonlocal first
+        first = loss.detach()
+
+    if x is None:
+        first: Any = 1
+    return add, has
+
+
+def averages_in_a_list() -> Beside:
+    means = [torch.zeros(()), torch.zeros(())]
+
+    def add(loss: torch.Tensor) -> None:
+        means[0] = 0.9 * means[0] + 0.1 * loss.detach()
+
+    return add, lambda: [float(mean) for mean in means]
+
+
+def numbers_in_a_list() -> Beside:
+    window, at = [0.0, 0.0, 0.0], [0]
+
+    def add(loss: torch.Tensor) -> None:
+        window[at[0] % 3] = loss.item()
+        at[0] += 1
+
+    return add, lambda: [*window, *at]
+
+
+def numbers_in_a_dict() -> Beside:
+    held = {"steps": 0}
+
+    def add(_: Any) -> None:
+        held["steps"] += 1
+
+    return add, lambda: dict(held)
+
+
+def averages_made_at_the_first_step() -> Beside:
+    means: dict[str, Any] = {}
+
+    def add(loss: torch.Tensor) -> None:
+        means["loss"] = 0.9 * means.get("loss", 0) + loss.detach()
+
+    return add, lambda: dict(means)
+
+
+def window() -> Beside:
+    latest: collections.deque[float] = collections.deque([1.0], maxlen=3)
+    return lambda loss: latest.append(loss.item()), lambda: list(latest)
+
+
+def memory_in_a_list() -> Beside:
+    memory: list[torch.Tensor] = []
+
+    def add(loss: torch.Tensor) -> None:
+        memory.append(loss.detach())
+        if len(memory) > 4:
+            memory.pop(0)
+
+    return add, lambda: len(memory)
+
+
+def memory_of_an_object() -> Beside:
+    it = SimpleNamespace(memory=[])
+
+    def add(loss: torch.Tensor) -> None:
+        it.memory.append((loss.detach(), 0))
+        torch.stack([item for item, _ in it.memory])
+
+    return add, lambda: len(it.memory)
+
+
+def attribute_of_an_object() -> Beside:
+    annealed = Annealed()
+    return annealed, lambda: dict(vars(annealed))
+
+
+def attribute_beside_a_loader() -> Beside:
+    it = SimpleNamespace(loader=torch.utils.data.DataLoader(blobs()), steps=0)
+
+    def add(_: Any) -> None:
+        it.steps += 1
+        it.newest = it.steps
+
+    return add, lambda: (it.steps, it.loader, sorted(vars(it)))
+
+
+def slot() -> Beside:
+    slotted = Slotted()
+    return slotted.add, lambda: slotted.calls
+
+
+def attribute_of_a_function() -> Beside:
+    def add(_: Any) -> None:
+        add.calls = getattr(add, "calls", 0) + 1  # type: ignore[attr-defined]
+
+    return add, lambda: dict(vars(add))
+
+
+BESIDE = (
+    *(counter, deeper, module_variable, new_module_variable, average, not_yet_assigned),
+    *(averages_in_a_list, numbers_in_a_list, numbers_in_a_dict, averages_made_at_the_first_step),
+    *(
+        attribute_beside_a_loader,
+        window,
+        memory_in_a_list,
+        memory_of_an_object,
+        attribute_of_an_object,
+        slot,
+    ),
+    attribute_of_a_function,
+)
+
+
+class Trained:
+    """A task whose step, or whose loss, does something besides, and what it saw before each."""
+
+    def __init__(self, make: Callable[[], Beside], form: str = "step") -> None:
+        model = network()
+        do, state = make()
+        seen: list[Any] = []
+
+        def step(batch: Any) -> torch.Tensor:
+            return loss_fn(model(batch[0]), batch[1])
+
+        def loss_fn(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            seen.append(state())
+            loss: torch.Tensor = ce(output, target)
+            do(loss)
+            return loss
+
+        self.seen, self.state = seen, state
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        evaluate = lambda batch: ce(model(batch[0]), batch[1])  # noqa: E731
+        how: Any = {"step": step} if form == "step" else {"loss_fn": loss_fn}
+        self.task = TrainingTask(model, optimizer, data=BATCHES, evaluate=evaluate, **how)
+
+
+@pytest.mark.parametrize("form", ["step", "loss"])
+@pytest.mark.parametrize("make", BESIDE)
+def test_they_are_as_before_and_each_trial_begins_so(make: Callable[[], Beside], form: str) -> None:
+    it = Trained(make, form)
+    before = it.state()
+    lr_find(it.task, steps=5, progress=False)
+    assert it.state() == before
+    assert it.seen[4] != before or make is new_module_variable or make is not_yet_assigned
+    it.seen.clear()
+    check_lrs(it.task, [1e-3, 2e-3], 3)
+    assert it.state() == it.seen[0] == it.seen[3] == before
+    it.seen.clear()
+    result = refine(it.task, LRRecords(), budget=180)
+    assert it.state() == before
+    starts = [number for number, seen in enumerate(it.seen) if seen == before]
+    assert len(starts) >= len(result.trials)
+
+
+@pytest.mark.parametrize("make", BESIDE)
+def test_an_exception_does_not_keep_them(make: Callable[[], Beside]) -> None:
+    it = Trained(make)
+    before = it.state()
+    it.task.data = [*BATCHES[:3], "no batch"]
+    with pytest.raises((TypeError, AttributeError)):
+        lr_find(it.task, steps=5, progress=False)
+    assert it.state() == before
+
+
+def test_a_trial_that_goes_on_goes_on_with_them() -> None:
+    it = Trained(counter)
+    refine(it.task, LRRecords(), budget=450)
+    # Counts of at least one trial run from 0 beyond the length of the first trials.
+    again = [number for number, seen in enumerate(it.seen) if seen == 0]
+    assert max(it.seen) > again[1]
+
+
+def test_what_is_added_to_lists_and_dicts_and_what_a_counter_counts_are_notes() -> None:
+    model = network()
+    losses, outputs, by_step, counted = [], [], {}, collections.Counter({"steps": 1})
+    history: dict[str, list[float]] = {"loss": []}
+
+    def step(batch: Any) -> torch.Tensor:
+        output = model(batch[0])
+        loss: torch.Tensor = ce(output, batch[1])
+        losses.append(loss.item())
+        outputs.append(output.detach())
+        by_step[len(losses)] = loss.item()
+        history["loss"].append(loss.item())
+        counted["steps"] += 1
+        return loss
+
+    task = TrainingTask(model, torch.optim.SGD, data=BATCHES, step=step)
+    records = lr_find(task, steps=6, progress=False)
+    assert losses == history["loss"] == list(by_step.values()) == records.loss.tolist()
+    assert len(outputs) == 6
+    assert counted["steps"] == 7
+
+
+def test_a_step_trains_as_before_the_sweep_after_it() -> None:
+    def run(*, sweeps: bool) -> list[float]:
+        model, count = network(), 0
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(batch: Any) -> torch.Tensor:
+            nonlocal count
+            count += 1
+            warmed = ce(model(batch[0]), batch[1]) * min(1.0, count / 10)
+            optimizer.zero_grad()
+            warmed.backward()
+            optimizer.step()
+            return warmed
+
+        if sweeps:
+            lr_find(
+                TrainingTask(model, optimizer, data=BATCHES, step=step), steps=8, progress=False
+            )
+        return [step(batch).item() for batch in BATCHES]
+
+    assert run(sweeps=True) == run(sweeps=False)
