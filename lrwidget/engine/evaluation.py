@@ -12,7 +12,7 @@ from lrwidget.data.structure import Unharmed
 from lrwidget.engine.modes import Modes
 from lrwidget.engine.sample_mean import weighted_mean, weights_of
 from lrwidget.process_group.processes import reshard
-from lrwidget.restore.captured import trained_beside
+from lrwidget.restore.captured import modules_beside
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
@@ -115,13 +115,11 @@ class Evaluation:
         return {"val_loss": weighted_mean(losses, weights), **metric}
 
     def _modules_beside(self) -> list[nn.Module]:
-        """Return the modules that are trained beside the model, such as a decoder of the loss."""
-        task, parts = self._task, self._parts
+        """Return the modules that take part beside the model, such as a decoder or a teacher."""
+        task = self._task
         if task.reads_itself:
             return []
-        optimizers = (parts.optimizer, *parts.other_optimizers)
-        functions = (parts.loss_fn, task.step, task.evaluate)
-        return trained_beside(parts.model, optimizers, functions)
+        return modules_beside(self._parts.model, (self._parts.loss_fn, task.step, task.evaluate))
 
 
 def autocast_of(task: TrainingTask) -> AbstractContextManager[Any]:

@@ -61,15 +61,11 @@ def _held_functions(task: TrainingTask) -> list[Any]:
     return walk.functions_in(held)
 
 
-def trained_beside(
-    model: nn.Module, optimizers: Iterable[Any], functions: Iterable[Any]
-) -> list[nn.Module]:
-    """Return the modules with trained parameters that some functions use beside the model.
+def modules_beside(model: nn.Module, functions: Iterable[Any]) -> list[nn.Module]:
+    """Return the modules that functions use beside the model: a decoder, a teacher, a dropout.
 
     Args:
-        model: the model.
-        optimizers: the optimizers that train it, and other modules; those that the functions use
-            count too.
+        model: the model, whose own modules are left out.
         functions: what computes the loss; None and modules too.
     """
     given = [part for part in functions if part is not None]
@@ -81,15 +77,8 @@ def trained_beside(
     called = [part for part in given if not isinstance(part, nn.Module)]
     called += [*methods_of(set(map(type, parts))), *walk.functions_in(held)]
     used = [*modules, *walk.used_by(*called, containers=True)]
-    training = [*optimizers, *(v for v in used if walk.is_a(v, torch.optim.Optimizer))]
-    groups = [group for one in with_inner(training) for group in one.param_groups]
-    trained = {id(p) for group in groups for p in group["params"]}
-    trained -= set(map(id, model.parameters()))
-    return [
-        value
-        for value in used
-        if walk.is_a(value, nn.Module) and any(id(p) in trained for p in value.parameters())
-    ]
+    own = set(map(id, model.modules()))
+    return [value for value in used if walk.is_a(value, nn.Module) and id(value) not in own]
 
 
 def used_by_loaders(task: TrainingTask) -> list[Any]:

@@ -117,3 +117,39 @@ def test_an_error_while_judging_leaves_their_modes(decoder: Decoder) -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         refine(given, LRRecords(), budget=180)
     assert decoder.training
+
+
+class Teacher(nn.Sequential):
+    """Is not trained; notes in which mode it is called."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+        self.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        SEEN.append((torch.is_grad_enabled(), self.training, self[1].training))
+        return super().forward(x)
+
+
+class Noise(nn.Dropout):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        SEEN.append((torch.is_grad_enabled(), self.training, self.training))
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", [Teacher, Noise])
+def test_a_module_that_is_not_trained_is_judged_in_eval_mode_too(
+    kind: type[nn.Module], training: bool
+) -> None:
+    SEEN.clear()
+    beside, model = kind().train(training), nn.Linear(8, 4)
+    before = [buffer.clone() for buffer in beside.buffers()]
+
+    def step(batch: Any) -> torch.Tensor:
+        return ce(model(batch[0]) + beside(batch[0]).mean(), batch[1])
+
+    refine(TrainingTask(model, torch.optim.SGD, data=problem()[3], step=step), budget=300)
+    assert set(SEEN) == {(True, training, training), (False, False, False)}
+    assert all(module.training is training for module in beside.modules())
+    assert all(map(torch.equal, before, beside.buffers()))
