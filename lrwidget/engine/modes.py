@@ -26,8 +26,8 @@ class Modes:
         return [(module, module.training) for module in self._model.modules()]
 
     def begin(self) -> None:
-        """Begin training; modules that the user has put into evaluation mode stay there."""
-        if not self._model.training:
+        """Begin training; where some modules are in evaluation mode and some not, they stay so."""
+        if not any(module.training for module in self._model.modules()):
             self._model.train()
         elif self._own_switches:
             self._switch(self.present(), exactly=False)
