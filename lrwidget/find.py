@@ -19,7 +19,7 @@ from lrwidget.records.jsonl import Log
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
-from lrwidget.restore.captured import warnings_of
+from lrwidget.restore.warned_of import reads_on, warnings_of
 from lrwidget.task.optimizers import is_optimizer
 from lrwidget.task.options import SWEEP_OPTIONS
 from lrwidget.task.task import TrainingTask
@@ -185,7 +185,10 @@ def _task_of(task: Any, given: dict[str, Any]) -> TrainingTask:
     for name in SWEEP_OPTIONS:
         if name in given:
             raise TypeError(f"{name} is an option of a sweep; give it to lr_find")
-    return task_and_options(task, **given)[0]
+    made = task_and_options(task, **given)[0]
+    if note := reads_on(made):
+        warnings.warn(note, stacklevel=3)
+    return made
 
 
 def _progress_bar(total: int) -> Any:

@@ -13,8 +13,7 @@ from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
 from lrwidget.restore.step_state import data_of_step, is_ours, used_by_step
-from lrwidget.task.in_eval_mode import partly_in_eval_mode
-from lrwidget.task.optimizers import finds_its_own_rate, with_inner
+from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
 
@@ -149,14 +148,6 @@ def methods_of(classes: set[type]) -> Iterator[types.FunctionType]:
             function = getattr(method, "__func__", getattr(method, "fget", method))
             if isinstance(function, types.FunctionType):
                 yield function
-
-
-def warnings_of(task: TrainingTask) -> str:
-    """Return what to warn of before a sweep of a task, or ''."""
-    optimizers = (task.optimizer, *task.other_optimizers)
-    modes = "" if task.reads_itself else partly_in_eval_mode(task.model, optimizers)
-    warnings = (not_swept(task), finds_its_own_rate(task.optimizer), modes)
-    return "; ".join(filter(None, warnings))
 
 
 def not_swept(task: TrainingTask) -> str:

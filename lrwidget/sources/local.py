@@ -25,8 +25,8 @@ from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.records.refinement import Refinement
 from lrwidget.records.table import StopReason
-from lrwidget.restore.captured import warnings_of
 from lrwidget.restore.model_lock import ModelLock
+from lrwidget.restore.warned_of import warnings_of
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner, RefinementRunner, Source
 from lrwidget.task.mends import mend_in
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
