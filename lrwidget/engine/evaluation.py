@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from lrwidget.backup.variables import Variables
 from lrwidget.data.batches import to_device
 from lrwidget.data.structure import Unharmed
 from lrwidget.engine.modes import Modes
@@ -14,6 +15,7 @@ from lrwidget.engine.sample_mean import weighted_mean, weights_of
 from lrwidget.process_group.processes import reshard
 from lrwidget.restore.captured import modules_beside
 from lrwidget.restore.snapshot import SweepTarget
+from lrwidget.restore.step_state import is_ours
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import measured, recorded_loss
@@ -63,6 +65,8 @@ class Evaluation:
         # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
         losses, metrics = [], []
+        # What a step counts, which may be what measures, is of its training.
+        counts = Variables(f for f in self._functions() if f is not None and not is_ours(f))
         try:
             for modes, _ in present:
                 modes.evaluate()
@@ -101,6 +105,7 @@ class Evaluation:
                 )
             raise
         finally:
+            counts.restore()
             for optimizer in self._with_modes:
                 optimizer.train()
             for modes, before in reversed(present):
@@ -116,10 +121,12 @@ class Evaluation:
 
     def _modules_beside(self) -> list[nn.Module]:
         """Return the modules that take part beside the model, such as a decoder or a teacher."""
-        task = self._task
-        if task.reads_itself:
+        if self._task.reads_itself:
             return []
-        return modules_beside(self._parts.model, (self._parts.loss_fn, task.step, task.evaluate))
+        return modules_beside(self._parts.model, self._functions())
+
+    def _functions(self) -> tuple[Any, ...]:
+        return self._parts.loss_fn, self._task.step, self._task.evaluate
 
 
 def autocast_of(task: TrainingTask) -> AbstractContextManager[Any]:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -266,12 +267,46 @@ def test_an_exception_does_not_keep_them(make: Callable[[], Beside]) -> None:
     assert it.state() == before
 
 
-def test_a_trial_that_goes_on_goes_on_with_them() -> None:
-    it = Trained(counter)
-    refine(it.task, LRRecords(), budget=450)
-    # Counts of at least one trial run from 0 beyond the length of the first trials.
-    again = [number for number, seen in enumerate(it.seen) if seen == 0]
-    assert max(it.seen) > again[1]
+def test_a_trial_goes_on_with_them_and_measuring_does_not_change_them() -> None:
+    model, count = network(), 0
+    counted: list[int] = []
+
+    def step(batch: Any) -> torch.Tensor:
+        nonlocal count
+        if model.training:
+            counted.append(count)
+        count += 1
+        return ce(model(batch[0]), batch[1])
+
+    result = refine(TrainingTask(model, torch.optim.SGD, data=BATCHES, step=step), LRRecords(), 750)
+    lengths = {length for trial in result.trials for length in trial.held_out}
+    assert len(lengths) == 2
+    begun_at = [new for old, new in itertools.pairwise(counted) if new != old + 1]
+    assert set(begun_at) <= {0, min(lengths)}
+    assert max(counted) == max(lengths) - 1
+
+
+@pytest.mark.parametrize("form", ["step", "loss"])
+def test_validation_does_not_move_what_training_counts(form: str) -> None:
+    def losses(**options: Any) -> list[float]:
+        model, count = network(), 0
+
+        def loss_fn(output: torch.Tensor, target: torch.Tensor) -> Any:
+            nonlocal count
+            count += 1
+            return ce(output, target) * count
+
+        def step(batch: Any) -> Any:
+            return loss_fn(model(batch[0]), batch[1])
+
+        if form == "loss":
+            task = TrainingTask(model, torch.optim.SGD, loss_fn, BATCHES, **options)
+        else:
+            options |= {"evaluate": step} if options else {}
+            task = TrainingTask(model, torch.optim.SGD, data=BATCHES, step=step, **options)
+        return list(lr_find(task, steps=6, progress=False).loss)
+
+    assert losses(val_data=BATCHES[:4], val_every=2) == losses()
 
 
 def test_what_is_added_to_lists_and_dicts_and_what_a_counter_counts_are_notes() -> None:
