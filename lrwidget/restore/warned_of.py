@@ -34,9 +34,9 @@ def reads_on(task: TrainingTask) -> str:
 
 def _cannot_be_wound_back(kind: type) -> bool:
     of = kind.__module__
-    return hasattr(kind, "__next__") and (
-        of in ("builtins", "itertools") or of.startswith("torch.utils.data")
-    )
+    known = of in ("builtins", "itertools") or of.startswith("torch.utils.data")
+    # That of a range ends: it plans so many calls, and reads no data.
+    return known and hasattr(kind, "__next__") and kind is not type(iter(range(0)))
 
 
 def _in_words(kind: type) -> str:
