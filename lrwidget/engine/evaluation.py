@@ -80,6 +80,7 @@ class Evaluation:
                     batch = to_device(given, self._task.device)
                     if self._task.evaluate is not None:
                         losses.append(recorded_loss(self._task.evaluate(batch), "evaluate"))
+                        self._refuse_switching()
                         if self._parts.metric is None:
                             continue
                     output, target, loss = outputs_and_loss(
@@ -118,6 +119,17 @@ class Evaluation:
         weights = weights_of(batches, self._parts.loss_fn)
         metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
         return {"val_loss": weighted_mean(losses, weights), **metric}
+
+    def _refuse_switching(self) -> None:
+        """Refuse a step that measures, too, and puts the model into training mode for that.
+
+        An `evaluate` may do so when it has measured.
+        """
+        if self._task.evaluate == self._task.step and self._parts.model.training:
+            raise ValueError(
+                "step puts the model into training mode, in which held-out data would be measured "
+                "with dropout and would move statistics; call model.train() outside of it"
+            )
 
     def _modules_beside(self) -> list[nn.Module]:
         """Return the modules that take part beside the model, such as a decoder or a teacher."""

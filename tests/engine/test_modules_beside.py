@@ -153,3 +153,23 @@ def test_a_module_that_is_not_trained_is_judged_in_eval_mode_too(
     assert set(SEEN) == {(True, training, training), (False, False, False)}
     assert all(module.training is training for module in beside.modules())
     assert all(map(torch.equal, before, beside.buffers()))
+
+
+def test_a_step_that_switches_to_training_mode_cannot_measure_held_out_data() -> None:
+    model = nn.Sequential(nn.Linear(8, 4), nn.Dropout(0.5))
+
+    def step(batch: Any) -> torch.Tensor:
+        model.train()
+        return ce(model(batch[0]), batch[1])
+
+    def evaluate(batch: Any) -> torch.Tensor:
+        model.eval()
+        loss: torch.Tensor = ce(model(batch[0]), batch[1])
+        model.train()
+        return loss
+
+    data = problem()[3]
+    with pytest.raises(ValueError, match=r"step puts the model into training mode.*outside of it"):
+        refine(TrainingTask(model, torch.optim.SGD, data=data, step=step), LRRecords(), budget=180)
+    given = TrainingTask(model, torch.optim.SGD, data=data, step=step, evaluate=evaluate)
+    assert refine(given, LRRecords(), budget=180).trials
