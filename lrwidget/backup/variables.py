@@ -26,15 +26,19 @@ class Variables:
 
     Args:
         functions: the functions, methods, partials and callable objects.
+        of_data: functions of which only the variables are restored, and not the places.
     """
 
-    def __init__(self, functions: Iterable[Any]) -> None:
-        given = list(functions)
+    def __init__(self, functions: Iterable[Any], of_data: Iterable[Any] = ()) -> None:
+        given, reading = list(functions), list(of_data)
         used = [*given, *walk.used_by(*given, containers=True)]
         read = _read_again(used)
         self._put_back: list[PutBack] = []
         for value in {id(value): value for value in used}.values():
             self._put_back += _places_of(value, id(value) in read)
+        for value in (*reading, *walk.used_by(*reading, containers=True)):
+            if type(value) is types.FunctionType and _is_users(value):
+                self._put_back += _variables_of(value)
 
     def restore(self) -> None:
         """Restore everything; may be called repeatedly."""
@@ -122,6 +126,8 @@ def _set_by(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
 
 def _is_installed(module: Any) -> bool:
     """Return whether the module with this name belongs to an installed package."""
+    if module == "__main__":  # of a notebook it may have the file of its kernel
+        return False
     if walk.is_from_a_library(module):
         return module not in ("types", "argparse")  # namespaces
     place = getattr(sys.modules.get(str(module)), "__file__", None)

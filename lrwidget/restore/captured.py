@@ -83,10 +83,22 @@ def modules_beside(model: nn.Module, functions: Iterable[Any]) -> list[nn.Module
 
 def used_by_loaders(task: TrainingTask) -> list[Any]:
     """Return what loaders, data sets, samplers and their functions refer to, nearest first."""
-    found = reached(task.loaders, as_data=walk.MAX_ITEMS, trained=True)
+    found = _reached_by_loaders(task)
+    return [*found, *walk.used_by(*_functions_among(found), containers=True)]
+
+
+def functions_of_loaders(task: TrainingTask) -> list[Any]:
+    """Return the functions, and the methods of classes, that loaders and data sets use."""
+    return _functions_among(_reached_by_loaders(task))
+
+
+def _reached_by_loaders(task: TrainingTask) -> list[Any]:
+    return reached(task.loaders, as_data=walk.MAX_ITEMS, trained=True)
+
+
+def _functions_among(found: list[Any]) -> list[Any]:
     functions = [value for value in found if walk.is_a(value, walk.FUNCTIONS)]
-    functions += methods_of({type(value) for value in found})
-    return [*found, *walk.used_by(*functions, containers=True)]
+    return [*functions, *methods_of({type(value) for value in found})]
 
 
 def classes_of(task: TrainingTask) -> set[type]:

@@ -25,7 +25,14 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import classes_of, data_of, functions_of, has_state, outside_of
+from lrwidget.restore.captured import (
+    classes_of,
+    data_of,
+    functions_of,
+    functions_of_loaders,
+    has_state,
+    outside_of,
+)
 from lrwidget.restore.copy_checks import NotCopied, Shared
 from lrwidget.restore.copy_proof import Proof
 from lrwidget.restore.copying import copy_together
@@ -111,7 +118,7 @@ def _trained_on(
     put_generators_back = remember_generators()
     try:
         backups.append(ClassState(classes_of(task)))
-        backups.append(Variables(functions_of(task)))
+        backups.append(Variables(functions_of(task), functions_of_loaders(task)))
         outside = outside_of(task)
         copied = NotCopied(in_place) if in_place else _copy_of(task, outside)
         if isinstance(copied, NotCopied):

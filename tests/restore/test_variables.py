@@ -352,3 +352,42 @@ def test_a_step_trains_as_before_the_sweep_after_it() -> None:
         return [step(batch).item() for batch in BATCHES]
 
     assert run(sweeps=True) == run(sweeps=False)
+
+
+def counting_collation() -> tuple[Any, Callable[[], int]]:
+    calls = 0
+
+    def collated(samples: list[Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        inputs, targets = torch.utils.data.default_collate(samples)
+        return inputs * min(1.0, calls / 4), targets
+
+    return torch.utils.data.DataLoader(blobs(), 16, collate_fn=collated), lambda: calls
+
+
+class Counted(torch.utils.data.Dataset[Any]):
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> Any:
+        global warm
+        warm += 1
+        return x[index] * min(1.0, warm / 100), y[index]
+
+
+def counting_data() -> tuple[Any, Callable[[], int]]:
+    return torch.utils.data.DataLoader(Counted(), 16), lambda: warm
+
+
+@pytest.mark.parametrize("make", [counting_collation, counting_data])
+def test_so_are_those_of_a_collation_and_of_a_data_set(make: Callable[[], Any]) -> None:
+    data, count = make()
+    before = count()
+    task = TrainingTask(network(), torch.optim.SGD, ce, data)
+    lr_find(task, steps=4, progress=False)
+    assert count() == before
+    # Rates so low that they make no difference.
+    first, second = check_lrs(task, [1e-30, 2e-30], 4).trials
+    assert first.loss.tolist() == second.loss.tolist()
+    assert count() == before
