@@ -8,6 +8,9 @@ from torch import nn
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask, check_lrs, lr_find, refine
 
+# Which is warned of: tests/restore/test_warned_of.py.
+pytestmark = pytest.mark.filterwarnings("ignore:step or loss reads on in")
+
 x, y = torch.randn(64, 3), torch.arange(64) % 2
 DATA = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 64, 8)]
 ce = nn.CrossEntropyLoss()
