@@ -168,14 +168,14 @@ def _at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes but for loaders, files, threads and the like, which stay."""
     return {
         name: value
-        for name, value in dict.items(attributes)
+        for name, value in list(dict.items(attributes))  # another thread may set some
         if not walk.is_active_type(type(value))
     }
 
 
 def _put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
     for name in _at_rest(attributes).keys() - kept.keys():
-        del attributes[name]
+        attributes.pop(name, None)
     attributes.update(
         (name, value) for name, value in kept.items() if attributes.get(name) is not value
     )
@@ -198,8 +198,8 @@ def _has_tensors(value: Any) -> bool:
 
 def _put_keys_back(value: dict[Any, Any], kept: dict[Any, Any]) -> None:
     # Averages and the like are made at the first step.
-    for key in [key for key, item in value.items() if key not in kept and walk.is_state(item)]:
-        del value[key]
+    for key in [k for k, v in list(value.items()) if k not in kept and walk.is_state(v)]:
+        value.pop(key, None)
     value.update(kept)
 
 

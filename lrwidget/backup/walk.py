@@ -335,7 +335,7 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
     elif is_a(value, weakref.ref):
         yield weakref.ref.__call__(value)
     elif is_plain(type(value)):
-        yield from (own_attributes(value) or {}).values()
+        yield from list((own_attributes(value) or {}).values())
         yield from state_of_class(type(value))
         for slot in slots(type(value)):
             try:
