@@ -7,7 +7,7 @@ on a shallow copy without callbacks, except skorch's callback for gradient clipp
 import copy
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -124,6 +124,16 @@ class SkorchTask(FrameworkTask):
         """The private net."""
         return [self._private]
 
+    def remember(self) -> Callable[[], object]:
+        """Save the private net with its history; return a function that restores them."""
+        put_back, history = super().remember(), copy.deepcopy(self._private.history_)
+
+        def put_history_back() -> None:
+            put_back()
+            self._private.history_ = copy.deepcopy(history)
+
+        return put_history_back
+
     def apply(self, lr: float, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Set `net.lr`, `optimizer__lr` if it is set, and the optimizer of an initialized net."""
         if optimizer is not None:
@@ -137,8 +147,8 @@ class SkorchTask(FrameworkTask):
             apply_rate(net.optimizer_, lr)
 
     def _steps(self) -> Iterator[StepBatches]:
-        for batch in self._loader:
-            yield StepBatches([batch])
+        for number, batch in enumerate(self._loader):
+            yield (StepBatches if number else _FirstOfPass)([batch])
 
     def _measure(self, batch: Any) -> torch.Tensor:
         given = batch.batch if isinstance(batch, ValidationBatch) else batch
@@ -148,9 +158,20 @@ class SkorchTask(FrameworkTask):
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         (batch,) = step.batches
+        # A net that accumulates gradients counts the batches of its history.
+        history = self._private.history
+        if isinstance(step, _FirstOfPass) or not history:
+            history.new_epoch()
+        history.new_batch()
         result = self._private.train_step(batch)
         loss = result.get("loss") if isinstance(result, Mapping) else None
         return expect_tensor(loss, f"{type(self._private).__name__}.train_step").detach()
+
+
+class _FirstOfPass(StepBatches):
+    """The first batch of a pass over the data."""
+
+    __slots__ = ()
 
 
 def _callbacks(given: Any) -> list[Any]:

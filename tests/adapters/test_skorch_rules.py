@@ -91,3 +91,44 @@ def test_what_wraps_a_net_is_told_what_to_give() -> None:
         refine(search, LRRecords(), 10, X=X, y=Y)
     with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
         lr_find(GridSearchCV(pipeline, {}), X, Y)
+
+
+@pytest.mark.parametrize("initialized", [False, True])
+def test_a_net_that_accumulates_by_its_history_is_trained_as_in_its_own_loop(
+    initialized: bool,
+) -> None:
+    from skorch import NeuralNetRegressor
+
+    class Accumulating(NeuralNetRegressor):  # type: ignore[misc]
+        """As skorch's documentation shows it; notes the loss of each batch and each step."""
+
+        def train_step(self, batch: Any, **parameters: Any) -> Any:
+            step = self.train_step_single(batch, **parameters)
+            noted.append(float(step["loss"].detach()))
+            if len(self.history[-1, "batches"]) % 2 == 0:
+                self.optimizer_.step()
+                self.optimizer_.zero_grad()
+                noted.append(0.0)  # for the step
+            return step
+
+    def made() -> Any:
+        torch.manual_seed(0)
+        options = {"train_split": None, "verbose": 0, "lr": 0.01, "batch_size": 8}
+        one = Accumulating(Noting(), max_epochs=4, **options)
+        return one.initialize() if initialized else one
+
+    noted: list[float] = []
+    one = made()
+    # Three batches in a pass: the gradient of the last is left for the step of the next.
+    same = {"start_lr": 0.01, "end_lr": 0.01 + 1e-12, "steps": 4}
+    records = lr_find(one, X[:24], Y[:24], progress=False, **same)
+    rows, again = noted.copy(), lr_find(one, X[:24], Y[:24], progress=False, **same)
+    assert noted == rows * 2
+    assert again.loss.tolist() == records.loss.tolist()
+    noted.clear()
+    trained = made()
+    trained.partial_fit(X[:24], Y[:24])
+    assert rows == pytest.approx(noted[: len(rows)], rel=1e-5)
+    assert len(rows) == 11 + 4
+    assert not getattr(one, "history_", [])
+    assert refine(one, records, 13, X=X[:24], y=Y[:24]).stop_reason == "finished"
