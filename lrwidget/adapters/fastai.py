@@ -5,11 +5,15 @@ no others, such as recorders, trackers, loggers and schedulers.
 """
 
 import copy
+import dis
 import random
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import pairwise
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -39,6 +43,10 @@ STEP_CALLBACKS: dict[str, tuple[str, ...]] = {
     "fastai.callback.channelslast": ("ChannelsLast",),
 }
 
+# What callbacks set to change what is trained, and the events that exist for changing gradients.
+SET_TO_CHANGE = frozenset({"xb", "yb", "pred", "loss", "loss_grad"})
+OF_GRADIENTS = ("after_backward", "before_step")
+
 
 class FastaiTask(FrameworkTask):
     """A task from a fastai Learner, with a copy of the optimizer that it has or would create.
@@ -56,6 +64,7 @@ class FastaiTask(FrameworkTask):
     device: torch.device
 
     def __init__(self, learn: Any) -> None:
+        _warn_of_left_out(learn)
         self._learn = learn
         self._private: Any = None
         self._watch: Any = None
@@ -320,6 +329,39 @@ def _step_callbacks() -> tuple[type, ...]:
         for name in names
     ]
     return tuple(kind for kind in found if kind is not None)
+
+
+def _warn_of_left_out(learn: Any) -> None:
+    """Warn of callbacks that change what is trained and take no part in a sweep."""
+    known = _step_callbacks()
+    kinds = [type(one) for one in learn.cbs if not isinstance(one, known)]
+    names = [
+        kind.__name__
+        for kind in kinds
+        # Of fastai's own only those of a GAN change what is trained.
+        if kind.__module__ == "fastai.vision.gan"
+        or (not kind.__module__.startswith("fastai.") and _changes_training(kind))
+    ]
+    if names:
+        warnings.warn(
+            f"{' and '.join(names)} of the Learner takes no part in a sweep, as no callback of "
+            "your own does, so the losses are not those of a fit with what it changes; for a "
+            "sweep with it give a TrainingTask with a step that does the same",
+            stacklevel=7,
+        )
+
+
+def _changes_training(kind: type) -> bool:
+    """Return whether a callback's class changes gradients or sets an attribute of a batch."""
+    if any(hasattr(kind, event) for event in OF_GRADIENTS):
+        return True
+    functions = (one for base in kind.__mro__ for one in vars(base).values())
+    codes = [one.__code__ for one in functions if isinstance(one, FunctionType)]
+    return any(
+        before.argval == "learn" and one.opname == "STORE_ATTR" and one.argval in SET_TO_CHANGE
+        for code in codes
+        for before, one in pairwise(dis.get_instructions(code))
+    )
 
 
 def _may_have_batches(loader: Any) -> bool:

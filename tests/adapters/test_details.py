@@ -227,6 +227,32 @@ def test_mixup_takes_part(folder: Path) -> None:
     assert list(plain.loss) != own
 
 
+def test_a_callback_that_changes_what_is_trained_is_named_in_a_warning(folder: Path) -> None:
+    from fastai.callback.core import Callback
+    from fastai.callback.training import GradientClip
+
+    def learner(**events: Any) -> Any:
+        case = make("fastai", folder, callbacks=lambda: [type("Mine", (Callback,), events)()])
+        return case.arguments[0]
+
+    def noise(self: Any) -> None:
+        self.learn.xb = tuple(x + torch.randn_like(x) for x in self.xb)
+
+    def scale(self: Any) -> None:
+        self.learn.loss_grad, self.learn.seen = self.loss_grad * 2, True
+
+    def note(self: Any) -> None:
+        self.learn.seen, self.loss_grad = self.loss, None
+
+    for events in ({"before_batch": noise}, {"after_loss": scale}, {"before_step": note}):
+        with pytest.warns(UserWarning, match="Mine of the Learner takes no part in a sweep"):
+            lr_find(learner(**events), **SHORT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lr_find(learner(after_loss=note, before_batch=note), **SHORT)
+        lr_find(make("fastai", folder, callbacks=lambda: [GradientClip(0.1)]).arguments[0], **SHORT)
+
+
 def test_a_wrapped_torch_optimizer(folder: Path) -> None:
     from fastai.optimizer import OptimWrapper
 
