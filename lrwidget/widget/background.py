@@ -110,6 +110,11 @@ class BackgroundRun(Generic[Result, End]):
         self._sender.join()
         self._runner = None  # it holds the exception, whose frames hold the model
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has released the task."""
+        return self._runner is None
+
     # -- from any thread ------------------------------------------------------------------------
 
     @property

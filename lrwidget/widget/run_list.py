@@ -71,6 +71,11 @@ class RunList:
         return [run for run in (self.check, self.refinement) if run is not None]
 
     @property
+    def at_rest(self) -> bool:
+        """Whether no sweep, check or refinement is under way."""
+        return not self.under_way and not any(run.under_way for run in self.trying)
+
+    @property
     def source(self) -> Source:
         """The source of the runs; raises RuntimeError if the widget is closed."""
         if self._source is None:
@@ -119,7 +124,7 @@ class RunList:
             self._refuse_while_under_way("sweep")
         run = self.active
         name = self._unique(named or label_of(options) or f"run {self._starts + 1}")
-        if options or run.started or run.number != self._numbers:
+        if options or run.started or run.closed or run.number != self._numbers:
             run = self._new_run(name, options)
         run.label = name
         run.start()
@@ -319,10 +324,9 @@ class RunList:
         """Make a new run, which is not started, the active one."""
         self._make_active(self._new_run())
 
-    def close(self) -> Source | None:
-        """End all runs and refuse new ones; return the source if it is not closed yet."""
+    def refuse_new(self) -> Source | None:
+        """Refuse new runs from now on; return the source if it is not closed yet."""
         source, self._source = self._source, None
-        self.end_all()
         return source
 
     # -- details ----------------------------------------------------------------------------------

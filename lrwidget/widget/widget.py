@@ -1,5 +1,6 @@
 """LRFinderWidget: its traits and all of its public methods."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -238,16 +239,20 @@ class LRFinderWidget(ThreadSafeWidget):
         """Stop, remove all runs with check and refinement, and clear the pick and its range."""
         runs = self._run_list
         _ = runs.source
-        # Not under the lock, since the current step may take long.
-        runs.end_all()
-        with self._lock:
-            runs.clear()
-            self._hidden = ()
-            self.lr = self.lr_range = None
-            self._page.state.picked = False
-            runs.renew()
-            self._catch_up()
-            self._page.send_rows(runs.active)
+        while True:
+            # Not under the lock, since the current step may take long.
+            runs.end_all()
+            with self._lock:
+                if not runs.at_rest:  # another thread has started one meanwhile
+                    continue
+                runs.clear()
+                self._hidden = ()
+                self.lr = self.lr_range = None
+                self._page.state.picked = False
+                runs.renew()
+                self._catch_up()
+                self._page.send_rows(runs.active)
+                return
 
     # -- the list of runs ----------------------------------------------------------------------
 
@@ -527,7 +532,10 @@ class LRFinderWidget(ThreadSafeWidget):
         """
         runs = getattr(self, "_run_list", None)  # None if construction has failed
         if runs is not None:
-            source = runs.close()
+            # A start in another thread is refused, or under way by now. Construction may have failed.
+            with self._lock if self._ready else contextlib.nullcontext():
+                source = runs.refuse_new()
+            runs.end_all()
             self._catch_up()
             if source is not None:
                 source.close()

@@ -120,6 +120,33 @@ def test_another_sweep_of_the_same_model_is_refused_and_changes_nothing(gate: Ga
     assert len(second.wait()) == 5
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_what_another_thread_starts_during_a_reset_ends_too(started: bool, gate: Gate) -> None:
+    model = training()["model"]
+    w = finder(model=model, optimizer=torch.optim.SGD, loss_fn=gate)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if started:
+        gate.let(20)
+        w.start()
+        w.wait()
+        gate.threads.clear()
+    ending = threading.Thread(target=w.reset)
+    with w._lock:  # as `start` holds it
+        ending.start()
+        time.sleep(0.2)  # by now all runs are ended
+        w.start()
+    until(lambda: gate.threads)
+    ending.join(0.2)
+    assert ending.is_alive()
+    gate.open()
+    ending.join(60)
+    assert not any(thread.is_alive() for thread in {ending, *gate.threads})
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert (w.state, w.runs) == ("idle", [])
+    w.start()
+    assert w.wait().stop_reason == "finished"
+
+
 def test_the_state_moves_from_the_page(gate: Gate) -> None:
     w = finder(loss_fn=gate)
     page = comm_of(w)
