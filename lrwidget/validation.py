@@ -1,10 +1,14 @@
 """Validation of single arguments."""
 
+import math
 import numbers
 from typing import Any
 
 # The largest number of float32: torch raises an error where it is to multiply by a larger one.
 HIGHEST_RATE = 3.4028234663852886e38
+
+# Loops that count take no larger whole number.
+HIGHEST_COUNT = 2**63 - 1
 
 
 def is_rate(value: float) -> bool:
@@ -12,8 +16,8 @@ def is_rate(value: float) -> bool:
     return 0 < value <= HIGHEST_RATE
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
-    """Return `value` as an int, or raise a TypeError or ValueError if it is not one >= `least`."""
+def whole_number(name: str, value: Any, least: int, most: int = HIGHEST_COUNT) -> int:
+    """Return `value` as an int; raise a TypeError or ValueError if it is none, or out of range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{name} is {value!r}, a {type(value).__name__}; "
@@ -21,4 +25,16 @@ def whole_number(name: str, value: Any, least: int) -> int:
         )
     if value < least:
         raise ValueError(f"{name} is {value!r}; expected at least {least}")
+    if int(value) > most:
+        raise ValueError(f"{name} is {value!r}; expected at most {most}")
     return int(value)
+
+
+def number(value: Any) -> float:
+    """Return a number, or a tensor or array of one, as a float; NaN for anything else."""
+    if isinstance(value, (bool, str, bytes)):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: several values
+        return math.nan

@@ -25,8 +25,8 @@ def smoothed(loss: ArrayLike, beta: float) -> NDArray[np.float64]:
     Raises:
         ValueError: beta lies outside [0, 1), or loss is not one-dimensional.
     """
-    if not 0 <= beta < 1:
-        raise ValueError(f"beta must be at least 0 and below 1, got {beta}")
+    if not (isinstance(beta, float | int | np.number) and 0 <= beta < 1):  # type: ignore[redundant-expr]
+        raise ValueError(f"beta must be at least 0 and below 1, got {beta!r}")
     values = np.asarray(loss, dtype=np.float64)
     if values.ndim != 1:
         raise ValueError(f"loss must be one-dimensional, got shape {values.shape}")

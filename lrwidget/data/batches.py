@@ -106,8 +106,14 @@ def asked_size(
     """Return the batch size, which `loader_options` may contain, and the other options.
 
     Raises:
+        TypeError: the options are not in a mapping.
         ValueError: two different sizes are given, or a size together with a batch sampler.
     """
+    if loader_options is not None and not isinstance(loader_options, Mapping):
+        raise TypeError(
+            f"loader_options is {loader_options!r}; expected options of a DataLoader in a dict, "
+            "such as {'num_workers': 2}"
+        )
     options = dict(loader_options or {})
     if "batch_size" in options:
         among = options.pop("batch_size")
@@ -205,9 +211,12 @@ def refuse_empty(data: Any, name: str = "data") -> None:
 
 
 def _no_batches(data: Any, name: str = "data") -> ValueError:
+    given = data.data if isinstance(data, Iterated) else data
+    mend = "(a DataLoader with drop_last=True drops a data set smaller than its batch_size)"
+    if isinstance(given, Iterator):
+        mend = "(an iterator that was read to its end, as by an earlier sweep, has no more)"
     return ValueError(
-        f"{name} is a {type(data).__name__} without a single batch; give at least one "
-        "(a DataLoader with drop_last=True drops a data set smaller than its batch_size)"
+        f"{name} is a {type(given).__name__} without a single batch; give at least one {mend}"
     )
 
 

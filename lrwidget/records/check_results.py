@@ -124,7 +124,7 @@ def last_val_loss(trial: LRRecords) -> float:
 
 
 def _rates(lrs: Any) -> list[float]:
-    if isinstance(lrs, str) or not isinstance(lrs, Iterable):
+    if isinstance(lrs, (str, bytes)) or not isinstance(lrs, Iterable):
         raise TypeError(f"lrs is {lrs!r}; expected learning rates such as [1e-3, 1e-2]")
     rates = sorted({_rate(lr) for lr in lrs})
     if not rates:

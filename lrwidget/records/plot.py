@@ -8,6 +8,7 @@ import numpy as np
 from lrwidget.curve.centred import centred
 from lrwidget.curve.loss_range import loss_range
 from lrwidget.records.table import Floats
+from lrwidget.validation import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,8 @@ def draw(
         sweeps: rates and raw losses, shapes (steps, 2).
         suggested: the suggested rate; None draws none.
     """
+    if not 0 <= number(smoothing) < 1:
+        raise ValueError(f"smoothing is {smoothing!r}; expected 0 to 0.99")
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:

@@ -8,6 +8,9 @@ from lrwidget.validation import HIGHEST_RATE, is_rate, whole_number
 
 Spacing = Literal["log", "linear"]
 
+# Torch's generators take 64 bits; repeats and ranks add to the seed.
+HIGHEST_SEED = 2**64 - 2**32
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SweepOptions:
@@ -64,7 +67,7 @@ class SweepOptions:
                 f"stop_at_divergence is {self.stop_at_divergence!r}; expected True or False"
             )
         if self.seed is not None:
-            object.__setattr__(self, "seed", whole_number("seed", self.seed, 0))
+            object.__setattr__(self, "seed", whole_number("seed", self.seed, 0, HIGHEST_SEED))
 
 
 SWEEP_OPTIONS = tuple(SweepOptions.__dataclass_fields__)

@@ -27,7 +27,7 @@ from lrwidget.task.rates import (
     refuse_undefined_ratios,
     set_rate,  # noqa: F401
 )
-from lrwidget.validation import whole_number
+from lrwidget.validation import number, whole_number
 
 Others = Literal["keep", "follow"]
 SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
@@ -148,8 +148,10 @@ class TrainingTask:
                 f"autocast is {autocast!r}; expected True, False, a dtype such as "
                 "torch.bfloat16, or None"
             )
-        if clip_grad_norm is not None and not clip_grad_norm > 0:
+        if clip_grad_norm is not None and not number(clip_grad_norm) > 0:
             raise ValueError(f"clip_grad_norm is {clip_grad_norm!r}; expected a positive norm")
+        if scaler is not None and not (hasattr(scaler, "scale") and hasattr(scaler, "step")):
+            raise TypeError(f"scaler is {scaler!r}; expected a torch.amp.GradScaler, or None")
         if others not in get_args(Others):
             raise ValueError(f"others is {others!r}; expected 'keep' or 'follow'")
         if snapshot not in get_args(SnapshotPlace):
@@ -322,7 +324,13 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
 
 def _numbered(device: torch.device | str) -> torch.device:
     """Return `device` with its index: "cuda" becomes the current device, such as "cuda:0"."""
-    return torch.empty(0, device=device).device
+    try:
+        named = torch.device(device)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"device is {device!r}; expected a torch device, such as 'cpu' or 'cuda:0'"
+        ) from error
+    return torch.empty(0, device=named).device
 
 
 def _device_of(model: nn.Module) -> torch.device:

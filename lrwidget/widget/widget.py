@@ -532,7 +532,7 @@ class LRFinderWidget(ThreadSafeWidget):
         """
         runs = getattr(self, "_run_list", None)  # None if construction has failed
         if runs is not None:
-            # A start in another thread is refused, or under way by now. Construction may have failed.
+            # What another thread starts is refused, or under way by now.
             with self._lock if self._ready else contextlib.nullcontext():
                 source = runs.refuse_new()
             runs.end_all()

@@ -51,7 +51,7 @@ def test_a_gap_is_not_counted():
     np.testing.assert_array_equal(with_gap[[0, 2, 4]], smoothed([1.0, 3.0, 2.0], 0.9))
 
 
-@pytest.mark.parametrize("beta", [-0.1, 1.0, 1.5, float("nan")])
+@pytest.mark.parametrize("beta", [-0.1, 1.0, 1.5, float("nan"), None, "0.9"])
 def test_refuses_a_beta_outside_its_range(beta):
     with pytest.raises(ValueError, match="beta must be"):
         smoothed([1.0], beta)

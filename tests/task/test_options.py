@@ -50,6 +50,9 @@ def test_repeats_seed_spacing_and_the_stop_flag_are_checked() -> None:
         SweepOptions(repeats=0)
     with pytest.raises(ValueError, match="seed is -1"):
         SweepOptions(seed=-1)
+    with pytest.raises(ValueError, match=r"seed is 1000.*; expected"):
+        SweepOptions(seed=10**30)
+    assert SweepOptions(seed=2**63).seed == 2**63  # as `torch.seed()` gives
     with pytest.raises(ValueError, match="spacing is 'exp'; expected 'log' or 'linear'"):
         SweepOptions(spacing="exp")
     with pytest.raises(TypeError, match="stop_at_divergence is 1"):

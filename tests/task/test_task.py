@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lrwidget import TrainingTask
+from lrwidget import TrainingTask, lr_find
 from lrwidget.arguments import task_and_options
 from tests.tasks import blobs, network, problem
 
@@ -102,6 +102,14 @@ def test_an_empty_loader_is_refused_at_once() -> None:
             TrainingTask(model, optimizer, loss_fn, empty)
 
 
+def test_an_iterator_that_was_read_to_its_end_is_named_as_what_it_is() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    read = (batch for batch in loader)
+    assert list(read)
+    with pytest.raises(ValueError, match=r"data is a generator without .*earlier sweep"):
+        lr_find(model, optimizer, loss_fn, read, progress=False)
+
+
 @pytest.mark.parametrize("bad", [5, "batches", {"x": 1}, torch.zeros(3)])
 def test_data_that_is_not_batches_is_refused(bad: object) -> None:
     model, optimizer, loss_fn, _ = problem()
@@ -131,6 +139,12 @@ def test_loader_options_need_a_data_set() -> None:
         ("accumulate", 1.5, TypeError),
         ("clip_grad_norm", 0.0, ValueError),
         ("clip_grad_norm", -1.0, ValueError),
+        ("clip_grad_norm", "1", ValueError),
+        ("clip_grad_norm", [1.0], ValueError),
+        ("scaler", True, TypeError),
+        ("loader_options", 2, TypeError),
+        ("device", "gpu", ValueError),
+        ("device", 1.5, ValueError),
         ("autocast", "bf16", TypeError),
         ("others", "ignore", ValueError),
         ("snapshot", "gpu", ValueError),
@@ -138,6 +152,7 @@ def test_loader_options_need_a_data_set() -> None:
         ("val_every", 0, ValueError),
         ("metric", 3, TypeError),
         ("batch_size", 0, ValueError),
+        ("batch_size", 10**30, ValueError),
     ],
 )
 def test_an_option_out_of_its_range_is_named(

@@ -77,7 +77,7 @@ def test_bad_input_is_refused_at_once_and_starts_nothing() -> None:
     for bad in ([], [0.0], [1e-3, "fast"], [float("nan")]):
         with pytest.raises(ValueError, match="lrs"):
             w.check(bad)
-    for bad in (0.1, "1e-3"):
+    for bad in (0.1, "1e-3", b"1e-3"):
         with pytest.raises(TypeError, match="lrs is"):
             w.check(bad)
     with pytest.raises(TypeError, match="steps"):
