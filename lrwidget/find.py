@@ -148,7 +148,9 @@ def refine(
     return refinements.refine(made, records, budget, planned_steps, held_out)
 
 
-def check_lrs(task: Any, lrs: Sequence[float], steps: int = 100, **given: Any) -> CheckResults:
+def check_lrs(
+    task: Any, lrs: Sequence[float], steps: int = 100, *, seed: int | None = None, **given: Any
+) -> CheckResults:
     """Train `steps` steps at each rate from the task's present state, and restore that state.
 
     The rates are ranked by the loss on the validation data of the task or its framework, if there
@@ -158,6 +160,7 @@ def check_lrs(task: Any, lrs: Sequence[float], steps: int = 100, **given: Any) -
         task: a TrainingTask, or what `lr_find` takes as its model.
         lrs: learning rates for the first param group; the others keep their ratio to it.
         steps: optimizer steps at each rate, at least 2.
+        seed: seeds the random generators for each rate, as that of `lr_find` does.
         given: what `lr_find` takes beside the model, by name: optimizer, loss_fn, trainer, ...
 
     Returns:
@@ -168,7 +171,7 @@ def check_lrs(task: Any, lrs: Sequence[float], steps: int = 100, **given: Any) -
         Exception: any exception of the task.
     """
     _refuse_optimizer("lrs", lrs, "check_lrs(model, lrs, optimizer=...")
-    return checks.check_lrs(_task_of(task, given), lrs, steps)
+    return checks.check_lrs(_task_of(task, given), lrs, steps, seed)
 
 
 def _refuse_optimizer(name: str, value: Any, call: str) -> None:

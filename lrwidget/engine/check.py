@@ -10,21 +10,26 @@ from itertools import repeat
 
 from lrwidget.data.reading import Iterated
 from lrwidget.engine.equal_trials import refuse_equal
-from lrwidget.engine.sweep import train_at
+from lrwidget.engine.sweep import seed_of_rank, train_at
 from lrwidget.process_group.team import Team
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason
 from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import prepared
 from lrwidget.task.optimizers import name_of
+from lrwidget.task.options import HIGHEST_SEED
 from lrwidget.task.task import TrainingTask
 from lrwidget.validation import whole_number
 
 
-def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> CheckResults:
+def check_lrs(
+    task: TrainingTask, lrs: Sequence[float], steps: int = 100, seed: int | None = None
+) -> CheckResults:
     """Check rates as `lrwidget.check_lrs` does, whose documentation describes the arguments."""
     results = CheckResults(lrs)
-    work = checking(task, whole_number("steps", steps, 2), results)
+    if seed is not None:
+        seed = whole_number("seed", seed, 0, HIGHEST_SEED)
+    work = checking(task, whole_number("steps", steps, 2), results, seed=seed)
     try:
         for _ in work:
             pass
@@ -36,7 +41,12 @@ def check_lrs(task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> Che
 
 
 def checking(
-    task: TrainingTask, steps: int, results: CheckResults, *, locked: bool = False
+    task: TrainingTask,
+    steps: int,
+    results: CheckResults,
+    *,
+    locked: bool = False,
+    seed: int | None = None,
 ) -> Generator[None, None, StopReason]:
     """Fill `results`, one optimizer step for each `next`; return the stop reason.
 
@@ -45,6 +55,7 @@ def checking(
         steps: optimizer steps at each rate.
         results: holds the rates, and gets the rows.
         locked: the caller holds the `ModelLock` of the task.
+        seed: seeds the random generators for each trial.
 
     Raises:
         RuntimeError: all rates gave the same losses, which says nothing.
@@ -54,11 +65,12 @@ def checking(
     alone = nullcontext() if locked else exclusive(task)
     with alone, Team.assembled(task, {"lrs": results.lrs, "steps": steps}) as team:
         in_place = ""
+        seed = None if seed is None else seed_of_rank(seed)
         for lr, trial in zip(results.lrs, results.trials, strict=True):
             trial.stop_reason = StopReason.STOPPED
             try:
-                # No seed: the generators are restored after each trial, so all draw the same.
-                with task.session(), prepared(task, None, in_place=in_place) as parts:
+                # Without a seed all draw the same too: the generators are restored after each.
+                with task.session(), prepared(task, seed, in_place=in_place) as parts:
                     # A loss that jumps up may recover, which a check must show; and the stop rule
                     # is made for rising rates.
                     trial.stop_reason = yield from train_at(

@@ -136,18 +136,21 @@ class CheckRunner(Runner[CheckResults]):
         task: the task to train.
         lrs: the rates to try.
         steps: optimizer steps at each rate, at least 2.
+        seed: as in `lrwidget.check_lrs`.
 
     Raises:
         TypeError, ValueError: an invalid argument; the message says what is expected.
     """
 
-    def __init__(self, task: TrainingTask, lrs: Sequence[float], steps: int = 100) -> None:
+    def __init__(
+        self, task: TrainingTask, lrs: Sequence[float], steps: int = 100, seed: int | None = None
+    ) -> None:
         results = CheckResults(lrs)
         steps = whole_number("steps", steps, 2)
         refuse_if_read_once(task)
         work = local_work(
             task,
-            lambda: checking(task, steps, results, locked=True),
+            lambda: checking(task, steps, results, locked=True, seed=seed),
             lambda error: explain_here(error, "the check", results, sum(map(len, results.trials))),
         )
         super().__init__(work, results, steps * len(results.lrs))
@@ -235,8 +238,8 @@ class LocalSource(Source):
 
     def checker(self, lrs: Sequence[float], steps: int, overrides: Overrides = NONE) -> CheckRunner:
         """Return a runner of a check."""
-        self._last, _ = self._variant(overrides)
-        return CheckRunner(self._last, lrs, steps)
+        self._last, options = self._variant(overrides)
+        return CheckRunner(self._last, lrs, steps, options.seed)
 
     def refiner(
         self,

@@ -345,9 +345,10 @@ class LRFinderWidget(ThreadSafeWidget):
     def check(self, lrs: Sequence[float] | None = None, steps: int = 100) -> CheckResults:
         """Train a few steps at each of a few rates in the background, to see which is best.
 
-        Each rate starts from the model's current state and gets the same batches; the model is
-        restored after each. The curves appear below the chart, and at the end a button offers the
-        best rate; the marker does not move. `stop()` ends the check, `wait()` waits for it.
+        Each rate starts from the model's current state and gets the same batches, those of the
+        widget's `seed` if it has one; the model is restored after each. The curves appear below the
+        chart, and at the end a button offers the best rate; the marker does not move. `stop()` ends
+        the check, `wait()` waits for it.
 
         Args:
             lrs: learning rates for the first param group; by default a third of, at, and three

@@ -37,6 +37,20 @@ def test_all_rates_begin_from_the_same_state_with_the_same_batches() -> None:
     assert len(set(first.loss)) > 10
 
 
+def test_a_seed_repeats_a_check_wherever_the_generators_are() -> None:
+    def losses(seed: int | None) -> list[float]:
+        torch.rand(1)
+        return check_lrs(given, [0.1, 0.2], steps=5, seed=seed).frame.loss.tolist()
+
+    model, optimizer, loss_fn, _ = problem()
+    given = TrainingTask(model, optimizer, loss_fn, blobs(), batch_size=8)
+    first, other = losses(1), losses(2)
+    assert losses(1) == first != other
+    assert losses(None) != losses(None)
+    with pytest.raises(ValueError, match="seed is -1"):
+        losses(-1)
+
+
 def test_the_frame_has_a_row_for_each_step() -> None:
     frame = check_lrs(task(), [0.2, 0.1], steps=5).frame
     assert list(frame.columns) == ["lr", "step", "loss"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lrwidget import LRFinderWidget
 from tests.widget.fakepage import FakePage, Sent
@@ -62,6 +63,16 @@ def test_rates_of_ones_own_are_trained_as_they_are() -> None:
     w.wait()
     assert results.lrs == [0.1, 0.5, 20.0]
     assert set(results.frame.lr) <= {0.1, 0.5, 20.0}
+
+
+def test_a_widget_with_a_seed_repeats_its_checks() -> None:
+    w = finder(seed=3)
+    frames = []
+    for _ in range(2):
+        torch.rand(1)
+        frames.append(w.check(lrs=[1e-3, 1e-2], steps=5))
+        w.wait()
+    assert frames[0].frame.equals(frames[1].frame)
 
 
 def test_without_a_rate_it_says_what_to_do() -> None:
