@@ -7,6 +7,7 @@ exact step, or keep a cell busy, without timing.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 
@@ -15,14 +16,15 @@ class Gate:
 
     def __init__(self, name: str) -> None:
         self._file = Path(name)
-        self._passed = 0
         self._allowed = 0
+        # Other numbers of a loss are put back when a sweep or a trial ends.
+        self._passed: Counter[str] = Counter()
 
     def pass_through(self) -> None:
         """Wait until the number in the file allows one more pass."""
-        while self._passed >= self._allowed:
+        while self._passed.total() >= self._allowed:
             text = self._file.read_text() if self._file.exists() else ""
             self._allowed = int(text or 0)
-            if self._passed >= self._allowed:
+            if self._passed.total() >= self._allowed:
                 time.sleep(0.005)
-        self._passed += 1
+        self._passed["times"] += 1
