@@ -175,7 +175,7 @@ class Actions:
         """Allow steps within the block, and hold them again after it."""
         self.lab.allow("steps", self.allowed + 1_000_000)
         yield
-        self.allowed = self.lab.kernel.value("gate._passed")
+        self.allowed = self.lab.kernel.value("gate._passed.total()")
         self.lab.allow("steps", self.allowed)
         self.lab.kernel.run("gate._allowed = 0")  # the number that the gate has cached
 
