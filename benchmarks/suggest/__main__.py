@@ -12,7 +12,8 @@ from lrwidget.curve.published_rules import RULES
 from lrwidget.curve.suggest import suggest
 
 SETS = ("recorded", "made", "very_slow", "varied")
-HELD = "unseen"  # fixed before the first run and scored once: not used for any choice
+# Fixed before their first run and scored once: not used for any choice.
+HELD = ("unseen", "fresh")
 
 
 def ours(lr: Array, loss: Array) -> float | None:
@@ -55,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", action="store_true", help="the mean regret of every task too")
     by_task = parser.parse_args().tasks
-    sets = {name: load_tasks(name) for name in (*SETS, HELD)}
+    sets = {name: load_tasks(name) for name in (*SETS, *HELD)}
     print("mean regret / 90th percentile / share of failures (regret above one half)\n")
     everything = [task for name in SETS for task in sets[name]]
     without = {sweeps: left_out(everything, sweeps) for sweeps in (1, 3)}
@@ -75,9 +76,10 @@ def main() -> None:
                 "best fixed rate in hindsight": {n: fixed_rate(tasks, n) for n in LENGTHS},
             }
         show(f"{len(tasks)} tasks: {name}", rows, by_task)
-        if name == HELD:
+        if name in HELD:
             errors = " and ".join(f"{rows['lrwidget'][n].error:.3f}" for n in LENGTHS)
             print(f"  lrwidget's means have standard errors of {errors}, from task to task\n")
+        if name == "unseen":
             show_unseen(tasks, rows)
     show_kinds(everything)
 

@@ -73,7 +73,8 @@ def sizes() -> dict[str, tuple[int, int]]:
     """Return the number of training samples and the batch size of each task that can be made."""
     from benchmarks.suggest.make.sets import RECIPES_OF
 
-    recipes = [recipe for name in ("varied", "small", "unseen") for recipe in RECIPES_OF[name]]
+    names = ("varied", "small", "unseen", "fresh")
+    recipes = [recipe for name in names for recipe in RECIPES_OF[name]]
     return {recipe.name: (len(recipe.data()[0][0]), recipe.batch) for recipe in recipes}
 
 
@@ -122,6 +123,7 @@ def main() -> None:
     for name, what in (
         ("small", "the 19 small tasks, which the bound of few samples was set on"),
         ("unseen", "the 31 unseen tasks, not used for any bound"),
+        ("fresh", "the 37 fresh tasks, not used for any bound"),
     ):
         ones = sure_ones(load_tasks(name))
         print(what)

@@ -3,8 +3,9 @@
 `recorded.json` has 13 tasks with five sweeps of either length. `made.json` has 50 more, made to
 prevent overfitting to the first (two sweeps of 100 steps, one of 300). `very_slow.json` has 10 that
 learn nothing in the first few hundred steps at any rate. `varied.json` has the tasks that
-`benchmarks.suggest.make` makes, with three sweeps of either length. So does `unseen.json`
-(`--unseen`); its tasks were fixed together with the rule, before any of them was run.
+`benchmarks.suggest.make` makes, with three sweeps of either length. So do
+`unseen.json` (`--unseen`), whose tasks were fixed together with the rule, before any of them was
+run, and `fresh.json` (`--fresh`), whose tasks were fixed when the former had been looked at often.
 """
 
 import json
@@ -66,7 +67,7 @@ def ladder(steps: int) -> Array:
 
 
 def load_tasks(name: str) -> list[Task]:
-    """Return the tasks of one set: "recorded", "made", "very_slow", "varied" or "unseen"."""
+    """Return the tasks of one set: "recorded", "made", "very_slow", "varied" or another."""
     path = Path(__file__).with_name(f"{name}.json")
     return [read_task(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 

@@ -22,8 +22,8 @@ from lrwidget.records.refinement import CONFIDENT_FALL, MUCH_LONGER
 HERE = Path(__file__).parent
 BUDGETS = (600, 1000, 1500)
 SWEEP = 100
-# Seeds of the models; those of the unseen tasks are the seeds of their recorded sweeps.
-SEEDS = {"varied": (200,), "small": (200, 201), "unseen": (200, 201)}
+# Seeds of the models; from the small tasks on they are the seeds of their recorded sweeps.
+SEEDS = {"varied": (200,), "small": (200, 201), "unseen": (200, 201), "fresh": (200, 201)}
 LONG_SEEDS = (200, 201)
 SCHEDULES = ("constant", "cosine", "one-cycle")
 CHECK = "check: 3 rates, 100 steps each"

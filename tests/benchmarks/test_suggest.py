@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.suggest.__main__ import HELD, SETS, main, ours
+from benchmarks.suggest.__main__ import SETS, main, ours
 from benchmarks.suggest.breakdown import (
     CARRIERS,
     KINDS,
@@ -165,7 +165,7 @@ def test_better_than_every_published_rule_on_the_made_tasks(name, count, steps):
 )
 def test_what_the_readme_says_of_the_unseen_tasks(steps, figures):
     """The unseen tasks were run and scored once: these figures change only with the rule."""
-    unseen = load_tasks(HELD)
+    unseen = load_tasks("unseen")
     one, three = score(ours, unseen, steps), score(ours, unseen, steps, 3)
     found = [one.mean, one.p90, one.failures, one.error, three.mean]
     assert found == pytest.approx(figures, abs=0.0006)
@@ -173,6 +173,25 @@ def test_what_the_readme_says_of_the_unseen_tasks(steps, figures):
         published = score(rule, unseen, steps)
         assert one.mean < published.mean
         assert one.failures <= published.failures
+
+
+FRESH_AT = {
+    100: [(0.161, 0.719, 0.117), (0.265, 0.23), (0.420, 0.39), (0.147, 0.11), (0.273, 0.21)],
+    300: [(0.091, 0.163, 0.063), (0.128, 0.08), (0.337, 0.32), (0.133, 0.10), (0.585, 0.59)],
+}
+
+
+@pytest.mark.parametrize(("steps", "three"), [(100, 0.166), (300, 0.093)])
+def test_what_the_readme_says_of_the_fresh_tasks(steps, three):
+    fresh = load_tasks("fresh")
+    assert len(fresh) == 37
+    one, *published = (score(rule, fresh, steps) for rule in (ours, *RULES.values()))
+    expected, *others = FRESH_AT[steps]
+    assert [one.mean, one.p90, one.failures] == pytest.approx(expected, abs=0.0006)
+    assert score(ours, fresh, steps, 3).mean == pytest.approx(three, abs=0.0006)
+    for found, (mean, failures) in zip(published, others, strict=True):
+        assert found.mean == pytest.approx(mean, abs=0.0006)
+        assert found.failures == pytest.approx(failures, abs=0.006)
 
 
 @pytest.mark.parametrize("steps", LENGTHS)
@@ -193,11 +212,12 @@ def test_a_sweep_that_is_stopped_gives_the_same_suggestion(tasks, steps):
 
 def test_prints_the_tables_and_chooses_nothing_on_the_unseen_tasks(monkeypatch, capsys):
     sets = {name: load_tasks(name)[:2] for name in SETS}
-    held = load_tasks(HELD)
-    sets[HELD] = [
+    held = load_tasks("unseen")
+    sets["unseen"] = [
         next(task for task in held if task.name.startswith(starts or "breast"))
         for starts, *_ in CARRIERS.values()
     ]
+    sets["fresh"] = load_tasks("fresh")[:3]
     monkeypatch.setattr("benchmarks.suggest.__main__.load_tasks", sets.__getitem__)
     chosen = []
     monkeypatch.setattr(
@@ -211,7 +231,8 @@ def test_prints_the_tables_and_chooses_nothing_on_the_unseen_tasks(monkeypatch, 
     assert f"{one.mean:.3f} / {one.p90:.2f}" in printed
     for name in (*RULES, "lrwidget, 3 sweeps", "2 tasks: made", sets["very_slow"][0].name):
         assert name in printed
-    assert f"{score(ours, sets[HELD], 100).error:.3f} and" in printed
+    error = score(ours, sets["unseen"], 100).error
+    assert f"{error:.3f} and" in printed
     assert chosen == 2 * [task for name in SETS for task in sets[name]]
     assert "distances" not in printed[printed.index("5 tasks: unseen") :]
     assert "  8 tasks, mean regret by what the curve shows" in printed
@@ -238,7 +259,7 @@ def test_what_the_readme_says_of_curves_by_kind(steps):
 
 
 def test_what_the_readme_says_of_single_unseen_tasks():
-    unseen = load_tasks(HELD)
+    unseen = load_tasks("unseen")
     ours_100, ours_300 = (score(ours, unseen, steps) for steps in LENGTHS)
     assert carriers(ours_100)["learned by heart"] == pytest.approx((0.592, 0.41, 4), abs=5e-3)
     assert carriers(ours_300)["slow starters"] == pytest.approx((0.571, 0.36, 3), abs=5e-3)
@@ -269,7 +290,7 @@ def moved(sweeps, changed):
 @pytest.fixture(scope="module")
 def real():
     """Return all sweeps of three sets, by length."""
-    tasks = [task for name in ("recorded", "made", HELD) for task in load_tasks(name)]
+    tasks = [task for name in ("recorded", "made", "unseen") for task in load_tasks(name)]
     return {n: [sweep for task in tasks for sweep in curves(task, n, 1)] for n in LENGTHS}
 
 

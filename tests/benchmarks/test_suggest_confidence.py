@@ -57,13 +57,21 @@ def test_those_above_the_bound_are_those_that_are_called_high():
 
 
 @pytest.mark.parametrize(
-    ("kind", "by_the_fall", "by_both"), [("small", (18, 44), (0, 6)), ("unseen", (8, 46), (2, 34))]
+    ("kind", "by_the_fall", "by_both"),
+    [("small", (18, 44), (0, 6)), ("unseen", (8, 46), (2, 34)), ("fresh", (0, 89), (0, 80))],
 )
 def test_what_the_readme_says_of_few_samples(kind, by_the_fall, by_both):
     ones = fallen(sure_ones(load_tasks(kind)))
     assert (sum(one.failed for one in ones), len(ones)) == by_the_fall
     kept = [one for one in ones if not one.by_heart]
     assert (sum(one.failed for one in kept), len(kept)) == by_both
+
+
+def test_of_the_tasks_that_no_bound_was_set_on_two_percent_of_the_high_fail():
+    ones = fallen(sure_ones([*load_tasks("unseen"), *load_tasks("fresh")]))
+    kept = [one for one in ones if not one.by_heart]
+    assert (sum(one.failed for one in kept), len(kept)) == (2, 114)
+    assert share(kept) == pytest.approx(0.018, abs=6e-4)
 
 
 def test_few_samples_count_where_a_sweep_passes_over_them_often():

@@ -18,6 +18,7 @@ from benchmarks.suggest.make.__main__ import (
     make,
     save,
 )
+from benchmarks.suggest.make.fresh import FRESH
 from benchmarks.suggest.make.sets import RECIPES_OF
 from benchmarks.suggest.make.small import SMALL
 from benchmarks.suggest.make.train import Recipe, Replicas, response, sweeps, untrained
@@ -118,6 +119,13 @@ def test_two_of_the_small_recipes_gain_too_little():
     assert left_out == {"few_classes30_sgdm_b32", "few_linear_adam_b16"}
     assert len(made) == len(SMALL) - 2
     assert all(len(recipe.data()[0][0]) < 500 for recipe in SMALL)
+
+
+def test_one_of_the_fresh_recipes_gains_too_little_and_none_is_one_of_the_others():
+    left_out = {made.name for made in FRESH} - {task.name for task in load_tasks("fresh")}
+    assert left_out == {"hastie_saturated_nesterov_b32"}
+    others = {made.name for kind, every in RECIPES_OF.items() if kind != "fresh" for made in every}
+    assert not others & {made.name for made in FRESH}
 
 
 def test_no_unseen_recipe_is_one_of_the_others():
