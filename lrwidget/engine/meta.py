@@ -1,6 +1,7 @@
 """The meta of records: a description of the sweep as plain JSON values."""
 
 import dataclasses
+import math
 import platform
 from typing import Any
 
@@ -22,7 +23,7 @@ def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
     settings = {
         name: value
         for name, value in group.items()
-        if name not in ("params", "lr") and isinstance(value, (bool, int, float, str, tuple))
+        if name not in ("params", "lr") and _is_plain(value)
     }
     return {
         "versions": {
@@ -40,6 +41,15 @@ def meta_of(task: TrainingTask, options: SweepOptions) -> dict[str, Any]:
         "device": str(task.device),
         "seed": options.seed,
     }
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether JSON can hold a setting: not an infinity, and no tensor."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, str)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 def class_of(optimizer: torch.optim.Optimizer) -> str:

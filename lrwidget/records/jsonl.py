@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str], make: type[R]) -> R:
         ValueError: a line does not follow the format; the message gives its number.
     """
     records = make()
-    with Path(path).open(encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8", errors="replace") as file:  # the line says what is wrong
         parser = Parser(records, os.fspath(path))
         for line in file:
             parser.feed(line)
@@ -128,6 +128,8 @@ class Parser:
             raise self._wrong("is not a JSON object")
         if self.line == 1:
             self._head(value)
+        elif "format" in value:
+            raise self._wrong("is the head of another file; expected the rows of one")
         elif "stop_reason" in value:
             self._end(value)
         else:

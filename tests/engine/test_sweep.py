@@ -1,7 +1,9 @@
 """The sweep: its rows and its stop reasons."""
 
+import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,6 +189,17 @@ def test_the_meta_say_what_was_swept() -> None:
     assert meta["options"]["steps"] == 3
     assert (meta["optimizer"], meta["batch_size"], meta["seed"]) == ("Adam", 32, 5)
     assert (meta["device"], meta["ran_on"]) == ("cpu", "copy")
+
+
+def test_settings_that_json_cannot_hold_keep_no_records_from_being_saved(tmp_path: Path) -> None:
+    task = TrainingTask(*problem(torch.optim.Adam))
+    # As with Prodigy, and with betas that are tensors.
+    task.optimizer.param_groups[0].update(growth_rate=math.inf, scales=(torch.ones(1), 1.0))
+    records = run(task, steps=3)
+    records.save(tmp_path / "sweep.jsonl")
+    settings = LRRecords.load(tmp_path / "sweep.jsonl").meta["optimizer_settings"]
+    assert settings["eps"] == 1e-8
+    assert not {"scales", "growth_rate"} & settings.keys()
 
 
 @pytest.mark.process

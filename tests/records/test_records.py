@@ -1,5 +1,6 @@
 """Tests of the records: rows, columns, smoothing and saving."""
 
+import gzip
 import json
 import math
 import threading
@@ -186,6 +187,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         ("HEAD\n{broken\n", "line 2 is not JSON"),
         ('HEAD\n{"lr": 1.0}\n', "line 2 is .*expected a row"),
         ('HEAD\n{"lr": 1.0, "loss": null}\n', "line 2 is .*expected a row"),
+        ('HEAD\n{"lr": 1.0, "loss": 2.0}\nHEAD\n', "line 3 is the head of another file"),
     ],
 )
 def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, words: str) -> None:
@@ -193,6 +195,13 @@ def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, word
     head = {"format": "lrwidget-records", "version": 1, "meta": {}, "stop_reason": None}
     path.write_text(text.replace("HEAD", json.dumps(head)))
     with pytest.raises(ValueError, match=words):
+        LRRecords.load(path)
+
+
+def test_a_file_that_is_no_text_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl.gz"
+    path.write_bytes(gzip.compress(b"{}\n"))
+    with pytest.raises(ValueError, match=r"sweep\.jsonl\.gz: line 1 is not JSON"):
         LRRecords.load(path)
 
 
