@@ -11,7 +11,7 @@ from lrwidget.curve.not_finite import same_end
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.records.trial_loss import LOSSES, mean_of_tail
-from lrwidget.validation import HIGHEST_RATE, is_rate
+from lrwidget.validation import HIGHEST_RATE, is_rate, number
 
 
 class CheckResults:
@@ -65,19 +65,22 @@ class CheckResults:
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest loss; None if no trial finished.
+        """The rate with the lowest finite loss; None if no trial finished with one.
 
         The loss is the last validation loss if the task has `val_data`, and otherwise the final
         training loss, which prefers too high a rate if the model can memorize the data.
         """
-        finals = self.summary.dropna(subset=self.ranked_by)
-        rates, losses = finals.lr.to_numpy(), finals[self.ranked_by]
-        return None if finals.empty else float(rates[losses.argmin()])
+        ranked = zip(self.ranking, self.lrs, strict=True)
+        return min(((loss, lr) for loss, lr in ranked if math.isfinite(loss)), default=(0, None))[1]
 
     @property
     def not_the_rates(self) -> str:
-        """Why no trial finished where that is laid to the data, as a sentence; else ""."""
-        return "" if self.best is not None else same_end(trial.loss for trial in self.trials)
+        """Why there is no best rate where that is laid to the data, as a sentence; else ""."""
+        if self.best is not None:
+            return ""
+        if any(trial.stop_reason is StopReason.FINISHED for trial in self.trials):
+            return "the validation loss was not finite at any rate: look for NaN in val_data"
+        return same_end(trial.loss for trial in self.trials)
 
     @property
     def ranked_by(self) -> str:
@@ -117,10 +120,11 @@ def final_loss(trial: LRRecords) -> float:
 
 def last_val_loss(trial: LRRecords) -> float:
     """Return the last validation loss; NaN for a trial that has none or did not finish."""
-    frame = trial.frame
-    if trial.stop_reason is not StopReason.FINISHED or "val_loss" not in frame:
+    if trial.stop_reason is not StopReason.FINISHED:
         return math.nan
-    return float(frame["val_loss"].dropna().iloc[-1])
+    # Not from the frame, where a measured NaN looks like a row without a measurement.
+    measured = [extra["val_loss"] for _, _, extra in trial.numbered() if "val_loss" in extra]
+    return measured[-1] if measured else math.nan
 
 
 def _rates(lrs: Any) -> list[float]:
@@ -133,10 +137,7 @@ def _rates(lrs: Any) -> list[float]:
 
 
 def _rate(lr: Any) -> float:
-    try:
-        rate = float(lr)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values
-        rate = math.nan
+    rate = number(lr)
     if not is_rate(rate):
         raise ValueError(
             f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3, "

@@ -42,11 +42,11 @@ class Trials(Protocol):
 
     @property
     def not_the_rates(self) -> str:
-        """Why no trial finished, where that is laid to the data."""
+        """Why there is no best rate, where that is laid to the data."""
 
     @property
     def best(self) -> float | None:
-        """The best rate; None if no trial finished."""
+        """The best rate; None if there is none."""
 
     @property
     def ranked_by(self) -> str:
@@ -119,7 +119,7 @@ def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) ->
     trials = [trial.loss for trial in results.trials]
     picture = trials_picture(results.lrs, trials, results.best)
     by = results.ranked_by
-    ended = summary.dropna(subset=by).sort_values(by, kind="stable")
+    ended = summary[np.isfinite(summary[by])].sort_values(by, kind="stable")
     ranking = [
         f"{rate_text(lr)} ({_number(final)})"
         for lr, final in zip(ended.lr.head(MOST_COLUMNS), ended[by], strict=False)
@@ -127,13 +127,13 @@ def show_check(results: Trials, include: Kinds = None, exclude: Kinds = None) ->
     if len(ended) > len(ranking):
         ranking.append(f"{len(ended) - len(ranking)} more")
     if results.best is None:
-        found, why = "No rate came to its end", _ends(results)
+        found, why = "No best learning rate", _ends(results)
     else:
         found = f"Best learning rate {rate_text(results.best)}"
         why = f"by the {LOSSES[by]}: " + ", ".join(ranking)
         broken = len(summary) - len(ended)
         if broken:
-            why += f"; {broken} of {len(summary)} did not come to the end"
+            why += f"; {broken} of {len(summary)} without a finite one"
     facts = f"{len(summary)} rate{_s(len(summary))}, up to {max(map(len, trials))} steps each"
     return _wanted(_bundle(picture, [(found, why)], facts, summary), include, exclude)
 
@@ -169,12 +169,14 @@ def _wanted(bundle: dict[str, str], include: Kinds, exclude: Kinds) -> dict[str,
 
 
 def _ends(results: Trials) -> str:
-    """Return a description of how the trials ended if none of them finished."""
+    """Return why none of the trials is the best."""
     reasons = [trial.stop_reason for trial in results.trials]
     if not any(map(len, results.trials)):
         return "no steps yet"
+    if results.not_the_rates:
+        return results.not_the_rates
     if all(reason is StopReason.NON_FINITE for reason in reasons):
-        return results.not_the_rates or "the loss was not finite at any; try lower ones"
+        return "the loss was not finite at any; try lower ones"
     ends = [
         f"{rate_text(lr)} {'not tried' if reason is None else reason.value}"
         for lr, reason in zip(results.lrs[:MOST_COLUMNS], reasons, strict=False)

@@ -96,6 +96,21 @@ def test_the_best_goes_by_held_out_data_where_there_is_any() -> None:
     assert repr(results) == "CheckResults(validation loss 1.0e-01: 1, 2.0e-01: 3; best 1.0e-01)"
 
 
+@pytest.mark.parametrize("last", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_is_not_the_best(last: float) -> None:
+    results = CheckResults([0.1, 0.2])
+    for trial, end in zip(results.trials, (0.5, last), strict=True):
+        for val_loss in (0.1, end):
+            trial.append(0.1, 1.0, {"val_loss": val_loss})
+        trial.stop_reason = StopReason.FINISHED
+    assert results.best == 0.1
+    assert "1 of 2 without a finite one" in results._repr_mimebundle_()["text/plain"]
+    results.trials[0].append(0.1, 1.0, {"val_loss": last})
+    assert results.best is None
+    assert "look for NaN in val_data" in repr(results)
+    assert "No best learning rate: the validation" in results._repr_mimebundle_()["text/plain"]
+
+
 def test_without_held_out_data_there_is_no_such_column() -> None:
     results = check_lrs(task(), [0.1], steps=2)
     assert list(results.summary.columns) == ["lr", "final_loss", "stop_reason"]
@@ -114,7 +129,7 @@ def test_the_task_is_afterwards_as_before() -> None:
 
 def test_equal_rates_are_tried_once_and_bad_ones_refused() -> None:
     assert CheckResults([0.1, 0.1, 0.01]).lrs == [0.01, 0.1]
-    for bad in ([], [0.0], [-1.0], [math.nan], [1e300]):
+    for bad in ([], [0.0], [-1.0], [math.nan], [1e300], [True], ["1e-3"], [10**400]):
         with pytest.raises(ValueError, match="lrs"):
             CheckResults(bad)
     with pytest.raises(ValueError, match="steps is 1"):

@@ -51,7 +51,7 @@ def test_a_check_is_shown_as_curves_ranking_and_folded_table() -> None:
     (best,) = [text.text for text in svg.iter(f"{SVG}text") if "font-weight" in text.attrib]
     assert best == "3.00e-03"
     assert "Best learning rate 3.00e-03: by the final loss: 3.00e-03 (" in page.text
-    assert re.search(r"3.00e-03 \(.*1.00e-02 \(.*1.00e-03 \(.*1 of 4 did not", page.text)
+    assert re.search(r"3.00e-03 \(.*1.00e-02 \(.*1.00e-03 \(.*1 of 4 without", page.text)
     assert "1.00e+00nannon-finite" in page.text
     assert page.tags.index("details") < page.tags.index("table")
     assert "1.00e-02" in results._repr_mimebundle_()["text/plain"]

@@ -36,7 +36,7 @@ function describeBest(
   lr: number | null,
   span: Span,
 ): string {
-  if (best === null && notice) return "Checked: no rate came to the end.";
+  if (best === null && notice) return "Checked: there is no best rate.";
   if (best === null) return "Checked: no rate came to the end; try lower ones.";
   const finalOf = (rate: number): number | null => finals[lrs.indexOf(rate)] ?? null;
   const loss = formatLoss(finalOf(best) ?? NaN);

@@ -58,7 +58,7 @@ describe("describeCheck", () => {
     expect(describeCheck(status("finished"), part, 3, null, span)).toContain("try lower ones");
     const spoilt = { ...part, notice: "the loss of all rates was not finite in the same step, 5" };
     expect(describeCheck(status("finished"), spoilt, 3, null, span)).toBe(
-      "Checked: no rate came to the end.",
+      "Checked: there is no best rate.",
     );
     expect(describeCheck(status("idle"), part, 0, null, span)).toBe("");
   });
