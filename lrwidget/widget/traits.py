@@ -11,11 +11,13 @@ thread that may deliver the page's changes (ipykernel 7.1 to 7.3), the sweep's a
   take it themselves, so a thread that holds it may wait for them.
 """
 
+import math
 from typing import Any
 
 import traitlets
 
 from lrwidget.stream.threads import in_background
+from lrwidget.validation import number
 
 
 class Locked(traitlets.TraitType[Any, Any]):
@@ -126,7 +128,7 @@ class NumberPair(Locked):
         name = self.name or "value"
         if not isinstance(value, (tuple, list)) or len(value) != 2:
             raise traitlets.TraitError(f"{name} is {value!r}; expected {self.info_text}")
-        low, high = (finite(name, number) for number in value)
+        low, high = (finite(name, end) for end in value)
         if not low < high:
             raise traitlets.TraitError(f"{name} is {value!r}; expected {self.info_text}")
         return low, high
@@ -148,18 +150,7 @@ class Counts(Locked):
 
 def finite(name: str, value: Any) -> float:
     """Return `value` as a finite float, or raise TraitError."""
-    problem = traitlets.TraitError(f"{name} is {value!r}; expected a finite number such as 1e-3")
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
-        raise problem
-    try:
-        number = float(value)
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        RuntimeError,
-    ):  # RuntimeError: a tensor of several
-        raise problem from None
-    if number - number != 0:  # NaN and the infinities
-        raise problem
-    return number
+    plain = number(value)
+    if not math.isfinite(plain):
+        raise traitlets.TraitError(f"{name} is {value!r}; expected a finite number such as 1e-3")
+    return plain
