@@ -139,6 +139,16 @@ def _takes_lr(factory: Callable[..., Any]) -> bool:
     return "lr" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def made_optimizer(value: Any) -> Any:
+    """Return an optimizer, without Accelerate's wrapper; raise TypeError for anything else."""
+    if not is_optimizer(value):
+        raise TypeError(
+            f"optimizer is a {type(value).__name__}; expected a torch.optim.Optimizer, such as the "
+            "one that you train with"
+        )
+    return unwrapped(value)
+
+
 def not_an_optimizer(value: Any) -> TypeError:
     """Return the error for an argument that is not an optimizer, with advice."""
     held = list(value.values()) if isinstance(value, Mapping) else value
@@ -162,11 +172,12 @@ def not_an_optimizer(value: Any) -> TypeError:
     )
 
 
-def checked_others(others: Any) -> tuple[Any, ...]:
+def checked_others(others: Any, swept: Any) -> tuple[Any, ...]:
     """Return `other_optimizers` as a tuple, without Accelerate's wrappers.
 
     Raises:
         TypeError: they are not a sequence of optimizers.
+        ValueError: the swept one is among them.
     """
     given = [others] if is_optimizer(others) or not isinstance(others, Iterable) else list(others)
     for one in given:
@@ -174,7 +185,13 @@ def checked_others(others: Any) -> tuple[Any, ...]:
             raise TypeError(
                 f"other_optimizers has a {type(one).__name__}; expected optimizers, in a list"
             )
-    return tuple(unwrapped(one) for one in given)
+    found = tuple(unwrapped(one) for one in given)
+    if any(one is swept for one in found):
+        raise ValueError(
+            f"other_optimizers has the {type(swept).__name__} that is swept, which would step "
+            "twice in each step; leave it out there"
+        )
+    return found
 
 
 def refuse_without_rate(optimizer: Any) -> None:

@@ -15,6 +15,7 @@ from lrwidget.task.optimizers import (
     checked_others,
     is_optimizer,
     made_by,
+    made_optimizer,
     not_an_optimizer,
     refuse_maximizing,
     refuse_two_passes,
@@ -27,7 +28,7 @@ from lrwidget.task.rates import (
     refuse_undefined_ratios,
     set_rate,  # noqa: F401
 )
-from lrwidget.validation import number, whole_number
+from lrwidget.validation import is_rate, number, whole_number
 
 Others = Literal["keep", "follow"]
 SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
@@ -189,7 +190,7 @@ class TrainingTask:
             if accumulate_in_step is None
             else whole_number("accumulate_in_step", accumulate_in_step, 1)
         )
-        self.other_optimizers: tuple[Any, ...] = checked_others(other_optimizers)
+        self.other_optimizers: tuple[Any, ...] = checked_others(other_optimizers, self.optimizer)
         self.others: Others = others
         self.snapshot: SnapshotPlace = snapshot
         self.also: tuple[Any, ...] = objects_also(also)
@@ -255,14 +256,21 @@ class TrainingTask:
             optimizer: the optimizer to set; by default the task's own.
 
         Raises:
-            ValueError: the task made its optimizer itself, from a class or factory.
+            ValueError: `lr` is not a rate, or the task made its optimizer itself, from a class or
+                factory.
+            TypeError: `optimizer` is not an optimizer.
         """
+        rate = number(lr)
+        if not is_rate(rate):
+            raise ValueError(
+                f"lr is {lr!r}; expected a positive, finite learning rate such as 1e-3"
+            )
         if optimizer is None and self.optimizer_is_ours:
             raise ValueError(
                 f"the {type(self.optimizer).__name__} was made for the sweep from a class or "
                 "factory; give the optimizer that you train with: apply(optimizer)"
             )
-        apply_rate(self.optimizer if optimizer is None else optimizer, lr)
+        apply_rate(self.optimizer if optimizer is None else made_optimizer(optimizer), rate)
 
     @property
     def loaders(self) -> list[Any]:

@@ -447,11 +447,9 @@ class LRFinderWidget(ThreadSafeWidget):
         if lr is None:
             raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
         if optimizer is not None:
-            from lrwidget.task.optimizers import is_optimizer, unwrapped
+            from lrwidget.task.optimizers import made_optimizer
 
-            if not is_optimizer(optimizer):
-                raise TypeError(f"optimizer is {optimizer!r}; expected a torch.optim.Optimizer")
-            optimizer = unwrapped(optimizer)
+            optimizer = made_optimizer(optimizer)
         if runs.closed:
             if optimizer is None:
                 raise RuntimeError("the widget is closed; give the optimizer: w.apply(optimizer)")

@@ -1,5 +1,7 @@
 """The training task: its arguments and their errors."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -190,6 +192,25 @@ def test_apply_needs_an_optimizer_where_the_task_made_its_own() -> None:
         task.apply(0.5)
     task.apply(0.5, mine)
     assert mine.param_groups[0]["lr"] == 0.5
+
+
+def test_apply_takes_a_rate_and_an_optimizer() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    task = TrainingTask(model, optimizer, loss_fn, loader)
+    for bad in (None, "0.1", 0, -0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="expected a positive, finite learning rate"):
+            task.apply(bad)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a Sequential; expected a torch\.optim\.Opt"):
+        task.apply(0.5, model)  # type: ignore[arg-type]
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    task.apply(torch.tensor(0.5))  # type: ignore[arg-type]
+    assert type(optimizer.param_groups[0]["lr"]) is float
+
+
+def test_the_swept_optimizer_is_none_of_the_others() -> None:
+    model, optimizer, loss_fn, loader = problem()
+    with pytest.raises(ValueError, match="would step twice"):
+        TrainingTask(model, optimizer, loss_fn, loader, other_optimizers=[optimizer])
 
 
 def test_a_first_group_without_a_rate_is_refused() -> None:
