@@ -162,9 +162,9 @@ def objects_also(also: Any) -> tuple[Any, ...]:
         )
     for number, value in enumerate(also):
         if not puts_back(value):
-            given = repr(value) if is_a(value, (int, float, str, type(None))) else "one"
+            shown = f"{value!r}, " if is_a(value, (int, float, str, type(None))) else ""
             raise TypeError(
-                f"also[{number}] is {given}, a {type(value).__name__}, in which there is nothing "
+                f"also[{number}] is {shown}a {type(value).__name__}, in which there is nothing "
                 "to put back; expected an object whose state changes: a module, an optimizer, a "
                 "random generator, an array, a list, an object with attributes or a state_dict"
             )

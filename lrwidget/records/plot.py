@@ -1,5 +1,6 @@
 """A matplotlib plot of the records, for scripts and papers."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,17 +28,23 @@ def draw(
     Args:
         sweeps: rates and raw losses, shapes (steps, 2).
         suggested: the suggested rate; None draws none.
+        ax, smoothing, y_max: as there.
     """
     if not 0 <= number(smoothing) < 1:
         raise ValueError(f"smoothing is {smoothing!r}; expected 0 to 0.99")
+    if y_max is not None and not math.isfinite(number(y_max)):
+        raise ValueError(f"y_max is {y_max!r}; expected a finite number, or None")
     try:
         import matplotlib.pyplot as plt
+        from matplotlib.axes import Axes
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "plot() needs matplotlib, which is not installed; pip install 'lrwidget[plot]'"
         ) from error
     if ax is None:
         _, ax = plt.subplots()
+    elif not isinstance(ax, Axes):
+        raise TypeError(f"ax is a {type(ax).__name__}; expected axes, such as plt.subplots()[1]")
     drawn: list[Line2D] = []
     for sweep in sweeps:
         lr, loss = sweep.T
@@ -49,7 +56,7 @@ def draw(
     ax.set_ylabel("loss")
     losses = [sweep[:, 1] for sweep in sweeps]
     if np.isfinite(np.concatenate(losses)).any():
-        ax.set_ylim(loss_range(losses, y_max))
+        ax.set_ylim(loss_range(losses, None if y_max is None else number(y_max)))
     if suggested is not None:
         rule = ax.axvline(
             suggested, color="C3", linestyle="--", label=f"suggestion {suggested:.1e}"

@@ -29,9 +29,17 @@ class LRRecords(RecordsTable):
     Args:
         meta: description of the sweep: versions, options, optimizer, batch size, seed; by default
             empty.
+
+    Raises:
+        TypeError: meta is not a dict.
     """
 
     def __init__(self, meta: dict[str, Any] | None = None) -> None:
+        if meta is not None and not isinstance(meta, dict):
+            raise TypeError(
+                f"meta is a {type(meta).__name__}; expected a dict. LRRecords.load(path) reads a "
+                "file, and append(lr, loss) adds rows of your own"
+            )
         super().__init__(meta)
         self._suggested: tuple[int, StopReason | None, Suggestion] | None = None
 
@@ -109,8 +117,12 @@ class LRRecords(RecordsTable):
                 beta, but two-sided, so that the line does not lag behind the loss.
             y_max: upper end of the loss axis; by default the axis leaves the explosion out.
 
+        Returns:
+            The axes.
+
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
+            TypeError, ValueError: an argument is invalid.
         """
         from lrwidget.records.plot import draw
 

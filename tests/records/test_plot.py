@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,6 +41,22 @@ def test_the_explosion_does_not_flatten_the_curve_and_y_max_is_obeyed() -> None:
 def test_it_draws_into_given_axes() -> None:
     _, ax = plt.subplots()
     assert curve().plot(ax) is ax
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ax": "sweep.png"}, "ax is a str; expected axes"),
+        ({"ax": plt}, "ax is a module; expected axes"),
+        ({"y_max": "5"}, "y_max is '5'; expected a finite number"),
+        ({"y_max": (0, 5)}, "y_max is .*; expected a finite number"),
+        ({"smoothing": 1}, "smoothing is 1; expected 0 to 0.99"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(given: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        curve().plot(**given)
+    assert not any(figure.axes[0].lines for figure in map(plt.figure, plt.get_fignums()))
 
 
 @pytest.mark.parametrize(

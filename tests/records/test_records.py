@@ -198,6 +198,12 @@ def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, word
         LRRecords.load(path)
 
 
+@pytest.mark.parametrize("given", ["sweep.jsonl", [1.0], curve().frame])
+def test_records_are_not_made_of_a_path_or_of_rows(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected a dict\. LRRecords\.load\(path\) reads a file"):
+        LRRecords(given)
+
+
 def test_a_file_that_is_no_text_says_where(tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonl.gz"
     path.write_bytes(gzip.compress(b"{}\n"))

@@ -321,10 +321,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "None inside": (lambda: [None], r"also\[0\] is None, a NoneType, in which there is nothing"),
     "a number": (lambda: [[1], 3], r"also\[1\] is 3, a int"),
     "a text inside": (lambda: ["ema"], r"also\[0\] is 'ema', a str"),
-    "a class": (lambda: [AveragedModel], r"also\[0\] is one, a type"),
-    "a function": (lambda: [lambda: None], r"also\[0\] is one, a function"),
-    "an iterator": (lambda: [iter([1])], r"also\[0\] is one, a list_iterator"),
-    "an empty object": (lambda: [object()], r"also\[0\] is one, a object"),
+    "a class": (lambda: [AveragedModel], r"also\[0\] is a type"),
+    "a function": (lambda: [lambda: None], r"also\[0\] is a function"),
+    "an iterator": (lambda: [iter([1])], r"also\[0\] is a list_iterator"),
+    "an empty object": (lambda: [object()], r"also\[0\] is a object"),
 }
 
 
