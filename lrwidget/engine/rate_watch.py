@@ -4,6 +4,7 @@ It may read a rate of its own, an attribute or a constant, and leave that of its
 The curve then shows nothing of the rate, and looks like any other.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -90,7 +91,8 @@ class RateWatch:
             for kept in (self._before, self._after, self._gradients):
                 kept.clear()
         if count == 1:
-            records.meta["change"] = changes[0]
+            if math.isfinite(changes[0]):  # JSON has no other numbers
+                records.meta["change"] = changes[0]
         elif found := rate_unused(self._rates[:count], changes, gradients):
             low, high = (self._rates[place] for place in found)
             name = name_of(self._parts.optimizer)

@@ -149,6 +149,18 @@ def test_a_refinement_whose_trials_are_all_the_same_is_refused() -> None:
         refine(TrainingTask(*problem(OwnRate)), LRRecords(), budget=200)
 
 
+def test_records_are_saved_where_the_first_step_has_made_the_weights_nan(tmp_path: Any) -> None:
+    model, optimizer, _, loader = problem()
+    path = tmp_path / "sweep.jsonl"
+    # The gradient of a square root at 0 is NaN, and the loss before it is not.
+    loss = lambda output, target: (output - output).square().sum().sqrt() + output.mean()  # noqa: E731
+    records = lr_find(model, optimizer, loss, loader, progress=False, log=path)
+    assert (len(records), records.stop_reason) == (2, "non-finite")
+    assert len(LRRecords.load(path)) == 2
+    records.save(path)
+    assert len(LRRecords.load(path)) == 2
+
+
 def test_hooks_are_gone_after_a_step_that_fails() -> None:
     task = own_step_task("by hand")
     step, calls = task.step, iter(range(3))
