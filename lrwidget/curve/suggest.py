@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrwidget.curve.falls_again import falls_again_doubt
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
 from lrwidget.curve.normalize import Array, broke_off, read_sweeps
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
@@ -214,7 +215,7 @@ def _sudden(lr: ArrayLike, loss: ArrayLike) -> str:
     if end is None:
         return ""
     return (
-        f"the loss was not finite at step {end[0]}, rate {_text(math.log10(end[1]))}, though the "
+        f"the loss was not finite at step {end[0]}, rate {rate_in_words(end[1])}, though the "
         f"losses before it did not climb: {CAUSE}; {REMEDY}"
     )
 
@@ -300,9 +301,4 @@ def _factor(decades: float) -> str:
 
 
 def _text(decades: float) -> str:
-    """Return a rate in its usual notation: 2e-4, 3e-2, 0.3, 2."""
-    rate = 10**decades
-    if rate >= 0.1:
-        return f"{rate:.2g}"
-    mantissa, exponent = f"{rate:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return rate_in_words(10**decades)

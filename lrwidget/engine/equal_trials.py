@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lrwidget.records.in_words import rate_in_words
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.records.table import RecordsTable
 
 # The first loss is the same at all rates: it is that before the first step.

@@ -56,7 +56,8 @@ class Modes:
 def _own_switches(model: nn.Module) -> list[nn.Module]:
     """Return the modules whose `train` or `eval` may do more than set flags.
 
-    None if a `train` among them is no switch, which is True by default: it may train the model.
+    There are none if a `train` among them is no switch, which is True by default: it may train the
+    model.
     """
     found = []
     for module in model.modules():

@@ -188,14 +188,14 @@ def _reason(records: RecordsTable) -> str | None:
 def _rows(records: RecordsTable, offset: int) -> Iterator[str]:
     starts = records.sweep_starts
     for number, (lr, loss, extra) in enumerate(records.numbered(offset), start=offset):
-        row: dict[str, Any] = {"lr": _plain(lr), "loss": _plain(loss)}
-        row |= {name: _plain(value) for name, value in extra.items()}
+        row: dict[str, Any] = {"lr": number_or_word(lr), "loss": number_or_word(loss)}
+        row |= {name: number_or_word(value) for name, value in extra.items()}
         sweep = sum(start <= number for start in starts) - 1
         if sweep:
             row["sweep"] = sweep
         yield json.dumps(row, allow_nan=False) + "\n"
 
 
-def _plain(value: float) -> float | str:
-    # JSON has no NaN and no infinity; float() parses these strings.
+def number_or_word(value: float) -> float | str:
+    """Return a number as JSON has it: NaN and infinity as words, which float() reads back."""
     return value if math.isfinite(value) else str(value)

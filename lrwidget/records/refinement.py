@@ -10,9 +10,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
+from lrwidget.curve.in_words import number_in_words, rate_in_words
 from lrwidget.curve.not_finite import same_end
 from lrwidget.curve.search import MUCH_LONGER, Choice, choose, fallen
-from lrwidget.records.in_words import number_in_words, rate_in_words
+from lrwidget.records.jsonl import number_or_word
 from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.records.trial_loss import mean_of_tail
 
@@ -262,13 +263,13 @@ class Refinement:
             "reason": self.reason,
             "steps": self.steps,
             **{name: getattr(self, name) for name in _PLAIN},
-            "untrained": _to_plain(self.untrained),
+            "untrained": number_or_word(self.untrained),
             "stop_reason": None if self.stop_reason is None else self.stop_reason.value,
             "trials": [
                 {
                     "lr": trial.lr,
-                    "loss": [_to_plain(loss) for loss in trial.records.loss.tolist()],
-                    "held_out": [[n, _to_plain(v)] for n, v in list(trial.held_out.items())],
+                    "loss": [number_or_word(loss) for loss in trial.records.loss.tolist()],
+                    "held_out": [[n, number_or_word(v)] for n, v in list(trial.held_out.items())],
                     "stop_reason": trial.records.stop_reason and trial.records.stop_reason.value,
                 }
                 for trial in list(self.trials)
@@ -375,11 +376,6 @@ _PLAIN = (
 
 def _reason(value: str | None) -> StopReason | None:
     return None if value is None else StopReason(value)
-
-
-def _to_plain(value: float) -> float | str:
-    # JSON has no NaN or infinity; float() reads these words back.
-    return value if math.isfinite(value) else str(value)
 
 
 def _final_loss(trial: Trial) -> float:
