@@ -11,12 +11,13 @@ from lrwidget.stream.protocol import OptimizerRecipe
 def optimizer_code(meta: Mapping[str, Any]) -> OptimizerRecipe | None:
     """Return the source of a sweep's optimizer, from the records' meta.
 
-    None if the optimizer is not one of torch's, or torch is not installed.
+    None if the optimizer is not one of torch's, or torch is not installed; also for a meta that no
+    sweep has written.
     """
     defaults = _defaults(str(meta.get("optimizer_class")))
-    if defaults is None:
-        return None
     settings = meta.get("optimizer_settings", {})
+    if defaults is None or not isinstance(settings, Mapping):
+        return None
     # JSON files have lists in place of tuples.
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
     changed = {

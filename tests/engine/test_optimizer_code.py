@@ -54,3 +54,4 @@ def test_an_optimizer_of_another_library_has_none() -> None:
     assert optimizer_code({}) is None
     assert optimizer_code({"optimizer": "Adam", "optimizer_class": "os.system"}) is None
     assert optimizer_code({"optimizer_class": "torch.optim.lr_scheduler"}) is None
+    assert optimizer_code({"optimizer_class": "torch.optim.Adam", "optimizer_settings": 5}) is None
