@@ -1,6 +1,6 @@
 """The range of a loss axis, chosen so that an explosion does not flatten the curve.
 
-Pictures made here and the page (`numeric/loss-range.ts`, `check/trials.ts`) show the same part.
+Pictures made here and the page (`numeric/loss-range.ts`, `trials/curves.ts`) show the same part.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ export function describeCheck(
   lr: number | null,
   span: Span,
 ): string {
-  const { lrs, final_losses: finals } = detail;
+  const { lrs, stop_reasons: reasons } = detail;
   switch (status.state) {
     case "running": {
       const rate = lrs[begun - 1];
@@ -20,7 +20,7 @@ export function describeCheck(
     case "finished":
       return describeBest(status.suggestion, detail, lr, span);
     case "stopped": {
-      const done = finals.filter((final) => final !== null).length;
+      const done = reasons.filter((reason) => reason === "finished").length;
       return `Check stopped: ${done} of ${lrs.length} rates came to the end.`;
     }
     case "failed":

@@ -14,10 +14,7 @@ export function visibleRange(auto: Range, limit: number | null): Range {
   return ordered(limit - (auto.max - auto.min), limit);
 }
 
-/**
- * The range in powers of ten, on a logarithmic axis.
- *
- */
+/** The range in powers of ten, on a logarithmic axis. */
 export function logRange({ max }: Range, minPositiveLoss: number, maxLoss: number): Range {
   // A limit below every positive loss would show nothing, and is ignored.
   const top = Math.log10(

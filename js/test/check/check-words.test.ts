@@ -50,7 +50,8 @@ describe("describeCheck", () => {
   });
 
   it("describes every other outcome", () => {
-    const part = { ...detail, final_losses: [0.8, null, null] };
+    const reasons = ["finished", "stopped", null];
+    const part = { ...detail, final_losses: [0.8, null, null], stop_reasons: reasons };
     expect(describeCheck(status("stopped"), part, 2, null, span)).toBe(
       "Check stopped: 1 of 3 rates came to the end.",
     );
