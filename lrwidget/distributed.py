@@ -1,4 +1,4 @@
-"""Sweeps past one process: process groups, and machines."""
+"""Sweeps on the workers of a Ray cluster."""
 
 from typing import TYPE_CHECKING
 

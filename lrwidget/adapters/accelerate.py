@@ -19,11 +19,11 @@ from lrwidget.adapters.base import (
     StepData,
     expect_tensor,
     grouped,
-    mean_of,
     samplers_of,
 )
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss import outputs_and_loss
+from lrwidget.task.loss_value import mean_of
 from lrwidget.task.task import FUNCTIONS
 
 # Types that shard one model over the processes, with their own training loops.

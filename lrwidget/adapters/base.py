@@ -268,11 +268,6 @@ def expect_tensor(loss: Any, giver: str) -> torch.Tensor:
     )
 
 
-def mean_of(losses: list[torch.Tensor]) -> torch.Tensor:
-    """Return the mean of scalar losses, without synchronizing with the device."""
-    return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
-
-
 def samplers_of(loader: Any) -> list[Any]:
     """Return the samplers of a loader, which count epochs and have generators."""
     found: list[Any] = []

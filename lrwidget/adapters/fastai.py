@@ -27,10 +27,10 @@ from lrwidget.adapters.base import (
     StepData,
     ValidationBatch,
     ValidationData,
-    mean_of,
 )
 from lrwidget.adapters.fastai_loaders import indexed, is_fastais, part_of
 from lrwidget.restore.attributes import put_back_after
+from lrwidget.task.loss_value import mean_of
 
 # The callbacks that belong to a training step, by module; their subclasses belong to it, too.
 STEP_CALLBACKS: dict[str, tuple[str, ...]] = {

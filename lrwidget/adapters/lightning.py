@@ -22,7 +22,6 @@ from lrwidget.adapters.base import (
     StepBatches,
     StepData,
     ValidationData,
-    mean_of,
     samplers_of,
 )
 from lrwidget.adapters.lightning_schedulers import SteppedAside
@@ -39,6 +38,7 @@ from lrwidget.adapters.lightning_watch import Watch
 from lrwidget.data.batches import Exhausted, loader_generators
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
+from lrwidget.task.loss_value import mean_of
 from lrwidget.task.rates import apply_rate
 
 RATES = ("lr", "learning_rate")

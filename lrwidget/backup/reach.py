@@ -32,7 +32,7 @@ _NOT_FOLLOWED = frozenset(
         *("subprocess", "threading", "tqdm", "traitlets", "wandb", "zarr", "zmq"),
     }
 )
-_AT_WORK = frozenset(
+_CLASSES_AT_WORK = frozenset(
     {
         ("_queue", "SimpleQueue"),
         ("concurrent.futures._base", "Executor"),
@@ -116,7 +116,7 @@ def reached(
 def is_at_work(attributes: dict[str, Any]) -> bool:
     """Return whether an object has a thread, a process or a queue, which runs during the sweep."""
     return any(
-        (base.__module__, base.__name__) in _AT_WORK
+        (base.__module__, base.__name__) in _CLASSES_AT_WORK
         for item in attributes.values()
         for base in type(item).__mro__
     )
