@@ -99,11 +99,11 @@ class Rate(Live, Number):
     """The chosen rate. The program sets it until the user picks one."""
 
     def set(self, obj: Any, value: Any) -> None:
-        """Set the rate by assignment or from the page, which counts as a pick."""
+        """Set the rate by assignment or from the page, which is a pick; None takes one back."""
         # In one message, so that a page with its own pick knows that this one is newer.
         with obj.hold_sync():
             value = self._validate(obj, value)  # a refused value does not count as a pick
-            obj._note_pick()
+            obj._note_pick(value is not None)
             self._store(obj, value)
 
     def _store(self, obj: Any, value: Any) -> None:

@@ -247,9 +247,8 @@ class LRFinderWidget(ThreadSafeWidget):
                     continue
                 runs.clear()
                 self._hidden = ()
-                self.lr = self.lr_range = None
-                self._page.state.picked = False
                 runs.renew()
+                self.lr = self.lr_range = None
                 self._catch_up()
                 self._page.send_rows(runs.active)
                 return
@@ -465,9 +464,9 @@ class LRFinderWidget(ThreadSafeWidget):
             )
         source.apply(lr, optimizer, overrides)
 
-    def _note_pick(self) -> None:
-        self._page.state.picked = True
-        self._move("_picked", True)
+    def _note_pick(self, picked: bool) -> None:
+        self._page.state.picked = picked
+        self._move("_picked", picked)
 
     def _clamped(self, lr: float | None) -> float | None:
         return self._run_list.clamp(lr)

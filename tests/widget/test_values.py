@@ -95,6 +95,20 @@ def test_as_long_as_nobody_picks_the_marker_follows(gate: Gate) -> None:
     assert w.lr is None
 
 
+def test_none_takes_a_pick_back() -> None:
+    w = finder()
+    w.start()
+    w.wait()
+    w.lr = 3e-3
+    w.lr = None
+    assert w.lr == w.suggestion is not None
+    assert comm_of(w).updates("_picked") == [True, False]
+    assert comm_of(w).updates("lr")[-1] == w.suggestion
+    w.start(end_lr=0.5)
+    w.wait()
+    assert w.lr == w.suggestion
+
+
 def test_a_refused_value_is_no_pick() -> None:
     w = finder()
     with pytest.raises(traitlets.TraitError):

@@ -287,8 +287,10 @@ export class Session {
       this.view.changed();
     });
     model.on("change:_picked", () => {
-      // True once the kernel has received a pick, false again after a reset.
+      // True once the kernel has received a pick, false again when it has taken one back.
       this.picked = model.get("_picked");
+      // The rate may have come before, and looked outdated.
+      if (!this.picked) this.moveMarker(model.get("lr"));
     });
     model.on("change:_runs", () => {
       this.loadSavedRuns(model.get("_runs"));

@@ -119,6 +119,19 @@ describe("the marker", () => {
     expect(session.lr).toBe(0.02);
   });
 
+  it("returns to the suggestion when Python takes a pick back", () => {
+    for (const taken of [
+      { lr: 0.02, _picked: false },
+      { _picked: false, lr: 0.02 },
+    ]) {
+      const { model, session } = open({ lr: 0.02, suggestion: 0.02, state: "finished" });
+      session.pick(0.3);
+      model.change({ _picked: true });
+      model.change(taken);
+      expect(session.lr).toBe(0.02);
+    }
+  });
+
   it("is not sent as a pick when the program moves it", () => {
     const { model, session } = open();
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
