@@ -21,6 +21,7 @@ class ModelLock:
         self._model = type(task.model).__name__
         self._keys = [id(p) for p in task.model.parameters()]
         self._stop: Callable[[], None] | None = None
+        self._to_tell: list[Callable[[], None]] = []
 
     def acquire(self, stop: Callable[[], None] | None = None) -> None:
         """Acquire the lock, or raise and change nothing.
@@ -40,6 +41,7 @@ class ModelLock:
                     "which a notebook whose cell was run again may still hold as Out[n], "
                     "or by restarting the kernel",
                     holders[0]._stop,
+                    holders[0]._when_released,
                 )
             self._stop = stop
             for key in self._keys:
@@ -51,6 +53,14 @@ class ModelLock:
         for key in self._keys:
             if _held.get(key) is self:
                 del _held[key]
+        for tell in self._to_tell:
+            tell()
+
+    def _when_released(self, tell: Callable[[], None]) -> None:
+        """Call a function, on any thread, once the lock is no longer held; it may be repeated."""
+        self._to_tell.append(tell)
+        if _held.get(self._keys[0]) is not self:
+            tell()
 
 
 @contextmanager

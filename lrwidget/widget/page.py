@@ -142,19 +142,26 @@ class Page:
                 self._do(lambda: self._do_with_run(action, number, label))
 
     def _do(self, action: Callable[[], Any]) -> None:
-        stop_other = None
+        stop_other = when_over = None
 
         def noting_who_is_in_the_way() -> Any:
-            nonlocal stop_other
+            nonlocal stop_other, when_over
             try:
                 return action()
             except InUseError as error:
-                stop_other = error.stop
+                stop_other, when_over = error.stop, error.when_over
                 raise
+
+        def take_back() -> None:
+            if active.notice == text:
+                active.answer("")
+                self.state.catch_up_soon()
 
         _, text = self._attempt(noting_who_is_in_the_way)
         active = self._runs.active
         active.answer(text if isinstance(text, str) else "", stop_other)
+        if when_over is not None:
+            when_over(take_back)
         self._catch_up()
         self.send_rows(active, offset=None)  # always answers: the page waits for it
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from lrwidget import LRFinderWidget, TrainingTask
 from lrwidget.restore.model_lock import exclusive
 from tests.widget.finder import Gate, comm_of, everything, finder, training, until
@@ -33,6 +35,37 @@ def test_a_page_stops_the_sweep_that_is_in_its_way_and_then_starts_its_own(gate:
     assert new.state == "finished"
 
 
+def test_once_the_other_sweep_has_ended_by_itself_the_refusal_is_taken_back(gate: Gate) -> None:
+    parts = training() | {"loss_fn": gate}
+
+    async def notebook() -> None:
+        old, new = finder(**parts), finder(**parts)
+        page = comm_of(new)
+        old.start()
+        page.say(type="command", name="start")
+        assert page.updates("_detail")[-1]["blocked"]
+        gate.open()
+        while not old._run_list.active.over or page.updates("_detail")[-1]["blocked"]:
+            await asyncio.sleep(0.01)
+        assert page.updates("_detail")[-1]["notice"] == ""
+
+    asyncio.run(asyncio.wait_for(notebook(), 60))
+
+
+def test_a_later_answer_outlives_the_end_of_the_other_sweep(gate: Gate) -> None:
+    parts = training() | {"loss_fn": gate}
+    old, new = finder(**parts), finder(**parts)
+    page = comm_of(new)
+    old.start()
+    page.say(type="command", name="start")
+    page.say(type="command", name="apply")
+    answer = new._detail["notice"]
+    assert "no learning rate to apply" in answer
+    gate.open()
+    old.wait()
+    assert new._detail["notice"] == answer
+
+
 def test_a_check_is_stopped_by_another_widget_too(gate: Gate) -> None:
     parts = training() | {"loss_fn": gate}
     old, new = finder(**parts), finder(**parts)
@@ -52,6 +85,7 @@ def test_what_only_its_caller_can_end_has_no_button() -> None:
         assert "being swept already" in w._detail["notice"]
         assert w._detail["blocked"] is False
         comm_of(w).say(type="command", name="unblock")
+        comm_of(w).say(type="command", name="start")
     assert w._detail["notice"] == ""
 
 
