@@ -33,10 +33,11 @@ def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
         one loss that is not NaN.
 
     Raises:
+        TypeError: `lr` or `loss` is not made of numbers.
         ValueError: the shapes do not fit together.
     """
-    rates = np.asarray(lr, dtype=np.float64)
-    losses = np.atleast_2d(np.asarray(loss, dtype=np.float64))
+    rates = as_floats("lr", lr)
+    losses = np.atleast_2d(as_floats("loss", loss))
     if rates.ndim != 1 or losses.ndim != 2 or losses.shape[1] != len(rates):
         raise ValueError(
             "lr must have shape (steps,) and loss (steps,) or (sweeps, steps), "
@@ -50,6 +51,14 @@ def read_sweeps(lr: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
     seen = ~np.isnan(losses)
     losses, order = losses[:, seen.any(axis=0)], order[seen.any(axis=0)]
     return np.log10(rates[order]), losses[seen.any(axis=1)]
+
+
+def as_floats(name: str, values: ArrayLike) -> Array:
+    """Return an argument as an array of float64; raise TypeError if it is not made of numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with a gradient
+        raise TypeError(f"{name} cannot be read as an array of numbers: {error}") from error
 
 
 def scored(decades: Array, losses: Array) -> tuple[Array, Array, float]:

@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike
 from lrwidget.curve.falls_again import falls_again_doubt
 from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
-from lrwidget.curve.normalize import Array, broke_off, read_sweeps
+from lrwidget.curve.normalize import Array, as_floats, broke_off, read_sweeps
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
 
 # A fall of less than one standard deviation of a batch is noise, and one of more than three is not.
@@ -137,10 +137,11 @@ def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
         says why. Scaling or offsetting the loss changes the rate by no more than rounding.
 
     Raises:
-        ValueError: the shapes do not fit together. No values raise an error.
+        TypeError, ValueError: the arguments are no numbers, or their shapes do not fit together. No
+            values raise an error.
     """
     decades, losses = read_sweeps(lr, loss)
-    lack = _lack(decades)
+    lack = _lack(decades, as_floats("loss", loss))
     if lack:
         return Suggestion(None, lack, "low")
     marks = find_landmarks(decades, losses)
@@ -187,14 +188,16 @@ def _spread(decades: Array, losses: Array) -> float | None:
     rates = []
     for sweep in losses:
         seen = ~np.isnan(sweep)
-        if not broke_off(sweep) and not _lack(decades[seen]):
+        if not broke_off(sweep) and not _lack(decades[seen], sweep):
             rate, _ = place_rate(find_landmarks(decades[seen], sweep[None, seen]))
             rates += [] if rate is None else [rate]
     return float(np.std(rates)) if len(rates) > 1 else None
 
 
-def _lack(decades: Array) -> str | None:
+def _lack(decades: Array, losses: Array) -> str | None:
     """Return why the sweep cannot be analysed; None if it can."""
+    if losses.size and not np.isfinite(losses).any():
+        return f"no loss was finite, so no rate is the cause: {REMEDY}"
     points = len(decades)
     if points < LEAST_STEPS:
         shown = f"{points} usable point{'' if points == 1 else 's'}"

@@ -121,6 +121,7 @@ class LRRecords(RecordsTable):
             The axes.
 
         Raises:
+            ValueError: `smoothing` or `y_max` is not such a number.
             ModuleNotFoundError: matplotlib is not installed.
             TypeError, ValueError: an argument is invalid.
         """

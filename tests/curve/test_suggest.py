@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -105,6 +106,14 @@ def test_a_loss_that_is_the_same_in_all_steps_is_named():
     assert words not in suggest(ladder(), range_test(ladder(), fall=0.0, climb=1e9)).reason
 
 
+@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shape", [100, (2, 100)])
+def test_where_no_loss_is_finite_no_rate_is_blamed(loss, shape):
+    s = suggest(ladder(), np.full(shape, loss))
+    assert s.lr is None
+    assert s.reason.startswith("no loss was finite, so no rate is the cause: look for NaN")
+
+
 def test_never_explodes():
     lr = ladder()
     s = suggest(lr, range_test(lr, at=0.1, climb=1e9))
@@ -157,6 +166,16 @@ def test_all_rates_the_same():
     s = suggest(np.full(50, 0.1), np.arange(50.0))
     assert s.lr is None
     assert "all rates are the same" in s.reason
+
+
+@pytest.mark.parametrize(
+    "losses", ["x", [[1, 2], [3]], [1j], torch.ones(3, requires_grad=True)], ids=repr
+)
+def test_what_is_no_array_of_numbers_is_named(losses):
+    with pytest.raises(TypeError, match="loss cannot be read as an array of numbers: "):
+        suggest([1e-3, 1e-2, 1e-1], losses)
+    with pytest.raises(TypeError, match="lr cannot be read as an array of numbers: "):
+        suggest(losses, [1.0, 2.0, 3.0])
 
 
 def test_shapes_that_do_not_fit():

@@ -90,3 +90,9 @@ else:
 def test_a_smoothing_out_of_its_range_is_named(smoothing: object) -> None:
     with pytest.raises(ValueError, match="smoothing is "):
         LRRecords().plot(smoothing=smoothing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("y_max", ["x", float("nan"), True, [1, 2]])
+def test_a_y_max_that_is_no_number_is_named(y_max: object) -> None:
+    with pytest.raises(ValueError, match=r"y_max is .*; expected a finite number, or None"):
+        LRRecords().plot(y_max=y_max)  # type: ignore[arg-type]
