@@ -111,9 +111,11 @@ export class Session {
     return union([this.reach, ...this.others.flatMap(({ span }) => span ?? [])]);
   }
 
-  /** The refined rate of the active run; null without one. */
+  /** The refined rate of the active run; null without one, and where the suggestion has stayed. */
   get refinedRate(): number | null {
-    return this.refines(this.runs.active) ? this.refinement.status.suggestion : null;
+    const { suggestion } = this.refinement.status;
+    const moved = suggestion !== this.status.suggestion;
+    return moved && this.refines(this.runs.active) ? suggestion : null;
   }
 
   /** Whether the refinement is of this run. */

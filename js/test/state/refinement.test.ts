@@ -80,6 +80,14 @@ describe("the trials in the rows", () => {
 });
 
 describe("a refinement in the session", () => {
+  it("refines nothing where the suggestion of the sweep stays", () => {
+    const { model, session } = open({ state: "finished", suggestion: 0.05, lr: 0.05 });
+    const ended = { state: "stopped", suggestion: 0.05, detail: detailOf() } as const;
+    model.emit("msg:custom", message(ended), [data([])]);
+    expect([session.refines(session.runs.active), session.refinedRate]).toEqual([true, null]);
+    model.emit("msg:custom", message({ ...ended, suggestion: 0.03 }), [data([])]);
+    expect(session.refinedRate).toBe(0.03);
+  });
   const detail = detailOf({ trials: [trial(0.1), trial(3)] });
   const ended = message({ state: "finished", step: 1, suggestion: 0.05, lr: 0.05, detail });
 
