@@ -68,6 +68,9 @@ LEAST_STEPS = 10
 # Below 5 steps per decade the smoothing kernel covers hardly any point (50 steps over eight decades
 # are 6).
 STEPS_PER_DECADE = 5
+# The remedy for a curve that ends too early.
+HIGHER = "raise end_lr"
+
 # Sweeps whose rates differ by more than a factor of 3 do not support one rate.
 SPREAD_DECADES = 0.5
 
@@ -121,6 +124,10 @@ class Suggestion:
         if self.confidence == "low":
             return self
         return replace(self, reason=f"{self.reason}; {why}", confidence="low")
+
+    def cut_short(self) -> Suggestion:
+        """Return this suggestion for a sweep that ended before it came to its `end_lr`."""
+        return replace(self, reason=self.reason.replace(HIGHER, "sweep on to higher rates"))
 
 
 def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
@@ -252,7 +259,7 @@ def _doubts(
     if sudden:
         doubts.append(sudden)
     elif share > 0 and not _exploded(marks):
-        doubts.append("it never exploded, so a higher rate may be better: raise end_lr")
+        doubts.append(f"it never exploded, so a higher rate may be better: {HIGHER}")
     if share == 0 and marks.climbs is not None:
         doubts.append("a sweep with more steps may show a fall")
     if spread is not None and spread > SPREAD_DECADES:
@@ -273,7 +280,7 @@ def _story(marks: Landmarks, losses: Array, rate: float | None, share: float, su
         if marks.climbs is None:
             return (
                 f"loss neither fell nor climbed by more than its noise up to {_text(marks.last)}"
-                f"{'' if sudden else ': raise end_lr'}"
+                f"{'' if sudden else f': {HIGHER}'}"
                 f"{_SAME if np.nanmin(losses) == np.nanmax(losses) else ''}"
             )
         story = f"loss never fell by more than its noise; it climbs from {_text(marks.climbs)}"

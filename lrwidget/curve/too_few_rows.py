@@ -1,4 +1,4 @@
-"""The reason why a sweep that ended early has too few rows for a suggestion."""
+"""Whether a sweep ended early, and the reason why it has too few rows for a suggestion."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,13 @@ import numpy as np
 
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
 from lrwidget.curve.suggest import LEAST_STEPS
+
+
+def planned_steps(meta: Mapping[str, Any]) -> int:
+    """Return the planned number of steps of each sweep; 0 if the meta do not tell."""
+    options = meta.get("options")
+    asked = options.get("steps") if isinstance(options, Mapping) else None
+    return asked if isinstance(asked, int) else 0
 
 
 def ended_early(
@@ -20,10 +27,9 @@ def ended_early(
         meta: the records' meta, whose options hold the planned number of steps.
         reason: the StopReason; None while the sweep runs.
     """
-    options = meta.get("options")
-    asked = options.get("steps") if isinstance(options, Mapping) else None
+    asked = planned_steps(meta)
     usable = int(np.isfinite(np.atleast_2d(loss)).any(0).sum()) if len(lr) else 0
-    if not isinstance(asked, int) or asked < LEAST_STEPS or usable >= LEAST_STEPS:
+    if asked < LEAST_STEPS or usable >= LEAST_STEPS:
         return None
     if len(lr) >= asked:
         return None

@@ -11,7 +11,7 @@ from lrwidget.curve.few_samples import few_samples_doubt
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
-from lrwidget.curve.too_few_rows import ended_early
+from lrwidget.curve.too_few_rows import ended_early, planned_steps
 from lrwidget.records import jsonl
 from lrwidget.records.table import Floats, RecordsTable, StopReason
 
@@ -82,6 +82,8 @@ class LRRecords(RecordsTable):
         if found is None or found[:2] != (count, reason):
             curve = self._curve(count)
             suggestion = suggest(*curve)
+            if len(curve[0]) < planned_steps(self.meta):
+                suggestion = suggestion.cut_short()
             early = ended_early(*curve, self.meta, reason)
             if unused := self.meta.get("rate_unused"):
                 suggestion = Suggestion(None, str(unused), "low")

@@ -122,6 +122,23 @@ def test_of_few_samples_that_were_passed_over_often_the_suggestion_is_doubted() 
     assert "passed 12 times over few samples, about 80," in many.suggestion.reason
 
 
+@pytest.mark.parametrize(("end", "story"), [(20, "neither fell nor climbed"), (35, "fell from")])
+def test_a_sweep_that_was_stopped_is_not_told_to_raise_an_end_that_it_did_not_reach(
+    end: int, story: str
+) -> None:
+    noise = np.column_stack([np.zeros(end), 0.05 * np.cos(2.0 * np.arange(end))])
+    rows = (curve().rows()[:end] + noise).tolist()
+    stopped, whole = filled(rows), filled(rows)
+    stopped.meta["options"] = {"steps": 60}
+    whole.meta["options"] = {"steps": end}
+    stopped.stop_reason, whole.stop_reason = StopReason.STOPPED, StopReason.FINISHED
+    assert story in stopped.suggestion.reason
+    assert "raise end_lr" in whole.suggestion.reason
+    assert "raise end_lr" not in stopped.suggestion.reason
+    assert "sweep on to higher rates" in stopped.suggestion.reason
+    assert stopped.suggestion.lr == whole.suggestion.lr
+
+
 def test_the_suggestion_follows_the_rows() -> None:
     records = filled([(1e-6, 2.0)])
     assert records.suggestion.lr is None
