@@ -111,6 +111,8 @@ class RunList:
         if lr is None:
             return None
         rates = [*self.active.span]
+        if self.active.rate is not None:
+            rates.append(self.active.rate)
         if self.refinement is not None and self.refinement.sweep is self.active:
             rates += self.refinement.rates
         return min(max(lr, min(rates)), max(rates))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine.optimizer_code import optimizer_code
+from lrwidget.records.in_words import rate_in_words
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner
@@ -171,6 +172,12 @@ class SweepRun(BackgroundRun[LRRecords, Outcome]):
                 explodes_at=number_or_none(suggestion.explodes_at),
             )
             by_rule = {rule: number_or_none(rate) for rule, rate in records.suggestions.items()}
+            refinement = records.refinement
+            if refinement is not None and refinement.lr is not None:
+                # Records that were added: the page has no trials to show for the rate.
+                self.refined = dataclasses.replace(end, suggestion=refinement.lr)
+                chosen = f"trials after the sweep chose {rate_in_words(refinement.lr)}"
+                reason = "; ".join(filter(None, (reason, chosen)))
         except Exception:
             logger.exception("no rate could be suggested")
             reason = "the rules failed on this curve; the log has the details"

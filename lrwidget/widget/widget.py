@@ -270,6 +270,8 @@ class LRFinderWidget(ThreadSafeWidget):
     def add(self, records: LRRecords, label: str | None = None) -> LRRecords:
         """Show records of `lr_find`, another widget or `LRRecords.load` as a run.
 
+        Its rate is the refined one where `refine` has run with the records.
+
         Args:
             records: the records to copy and show.
             label: name of the run; by default the one in their meta, or "records".

@@ -133,6 +133,33 @@ def test_the_rate_of_a_run_is_the_refined_one_of_that_run() -> None:
     assert (w.refinement, w._refinement) == (None, None)
 
 
+def test_a_refined_rate_beyond_the_sweep_outlives_the_refinement_of_another_run() -> None:
+    w = swept(start_lr=1e-6, end_lr=2e-3)
+    first, result = w.records, w.refine(budget=700)
+    w.wait()
+    assert result.lr is not None
+    assert result.lr > 2e-3
+    w.start(seed=1)
+    w.wait()
+    w.refine(budget=700)
+    w.wait()
+    w.activate(first)
+    assert w.lr == result.lr
+
+
+def test_of_records_that_are_added_the_rate_is_the_refined_one(tmp_path: Path) -> None:
+    w = swept(start_lr=1e-6, end_lr=2e-3)
+    result = w.refine(budget=700)
+    w.wait()
+    w.records.save(tmp_path / "refined.jsonl")
+    other = finder()
+    other.activate(other.add(LRRecords.load(tmp_path / "refined.jsonl")))
+    assert other.refinement is not None
+    assert other.lr == other.refinement.lr == result.lr != other.suggestion
+    assert "; trials after the sweep chose " in other._detail["reason"]
+    assert "trials after" not in w._detail["reason"]
+
+
 def test_before_a_sweep_it_says_what_to_do() -> None:
     w = finder()
     with pytest.raises(ValueError, match="no sweep yet whose suggestion"):
