@@ -4,9 +4,9 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine.optimizer_code import optimizer_code
-from lrwidget.records.in_words import rate_in_words
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner
