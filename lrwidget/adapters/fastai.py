@@ -8,7 +8,6 @@ import copy
 import dis
 import random
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -29,6 +28,7 @@ from lrwidget.adapters.base import (
     ValidationData,
 )
 from lrwidget.adapters.fastai_loaders import indexed, is_fastais, part_of
+from lrwidget.adapters.left_out import warn_of_left_out
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss_value import mean_of
 
@@ -342,13 +342,7 @@ def _warn_of_left_out(learn: Any) -> None:
         if kind.__module__ == "fastai.vision.gan"
         or (not kind.__module__.startswith("fastai.") and _changes_training(kind))
     ]
-    if names:
-        warnings.warn(
-            f"{' and '.join(names)} of the Learner takes no part in a sweep, as no callback of "
-            "your own does, so the losses are not those of a fit with what it changes; for a "
-            "sweep with it give a TrainingTask with a step that does the same",
-            stacklevel=7,
-        )
+    warn_of_left_out(names, "Learner", 7)
 
 
 def _changes_training(kind: type) -> bool:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -27,7 +28,15 @@ from lrwidget.adapters.base import (
 from lrwidget.adapters.lightning_schedulers import SteppedAside
 from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
-from lrwidget.adapters.lightning_trainer import end_fetching, private_trainer, warn_of_freezing
+from lrwidget.adapters.lightning_trainer import (
+    combined_anew,
+    end_fetching,
+    has_loader,
+    package_of,
+    private_trainer,
+    refuse_without_parameters,
+    warn_of_left_out_callbacks,
+)
 from lrwidget.adapters.lightning_validation import (
     CombinedBatches,
     LightningMeasure,
@@ -50,7 +59,7 @@ class LightningTask(FrameworkTask):
     """A task from a LightningModule; its optimizer is what `configure_optimizers` returns.
 
     Args:
-        module: the LightningModule.
+        module: the LightningModule, or what `torch.compile` made of it.
         trainer: a Trainer, for precision, accumulation, clipping, device and limits; without one,
             Lightning's defaults.
         data: a training loader, or a LightningDataModule; without one, the module's own
@@ -64,8 +73,9 @@ class LightningTask(FrameworkTask):
     def __init__(
         self, module: Any, trainer: Any = None, data: Any = None, datamodule: Any = None
     ) -> None:
+        compiled, module = module, getattr(module, "_orig_mod", module)
         # `lightning.pytorch` and `pytorch_lightning` are two packages with the same content.
-        self._package = _package_of(module)
+        self._package = package_of(module)
         pl = sys.modules[self._package]
         if trainer is not None and not isinstance(trainer, pl.Trainer):
             raise TypeError(
@@ -82,7 +92,7 @@ class LightningTask(FrameworkTask):
             raise TypeError("data and datamodule are both given; expected one of them")
         if trainer is not None and datamodule is None and data is None:
             datamodule = trainer.datamodule
-        if data is None and datamodule is None and not _has_loader(pl, module):
+        if data is None and datamodule is None and not has_loader(pl, module):
             raise TypeError(
                 f"{type(module).__name__} has no train_dataloader; give data=train_loader or "
                 "datamodule=..."
@@ -94,8 +104,9 @@ class LightningTask(FrameworkTask):
                 "batch_size=None where it holds batches"
             )
         refuse_processes(self._package, trainer)
-        warn_of_freezing(pl, trainer)
+        warn_of_left_out_callbacks(pl, trainer, module)
         self._module = module
+        self._compiled = None if compiled is module else compiled
         self._trainer = trainer
         self._given_data = data
         self._datamodule = datamodule
@@ -107,9 +118,10 @@ class LightningTask(FrameworkTask):
         self._passes = 0
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
+        refuse_without_parameters(module)
         trainable = [p for p in module.parameters() if p.requires_grad]
         # The optimizer is created in a session; until then the task has this one.
-        self._stand_in = OptimizerStandIn([(trainable, 0.0)] if trainable else [])
+        self._stand_in = OptimizerStandIn([(trainable, 0.0)])
         self._measure = LightningMeasure(self._package, module, trainer)
         super().__init__(
             module,
@@ -132,9 +144,12 @@ class LightningTask(FrameworkTask):
         with ExitStack() as stack:
             drop_unchanged = stack.enter_context(restored_weights(self._module))
             stack.enter_context(put_back_after([self._module]))
+            if self._compiled is not None:
+                import_module(f"{self._package}.utilities.compile").from_compiled(self._compiled)
             stack.enter_context(quiet(self._package))
             stack.enter_context(unpatched_loaders())
-            trainer = private_trainer(self._package, self._trainer, self._watch.callback)
+            folder = stack.enter_context(TemporaryDirectory())
+            trainer = private_trainer(self._package, self._trainer, self._watch.callback, folder)
             self._private = trainer
             stack.callback(self._clean_up)
             self._set_up(trainer, stack)
@@ -227,9 +242,7 @@ class LightningTask(FrameworkTask):
         connectors = f"{self._package}.trainer.connectors.data_connector"
         source = trainer.fit_loop._data_source
         loaders = import_module(connectors)._request_dataloader(source)
-        combined = import_module(f"{self._package}.utilities.combined_loader").CombinedLoader
-        if not isinstance(loaders, combined):
-            loaders = combined(loaders, "max_size_cycle")
+        loaders = combined_anew(self._package, loaders)
         connector = trainer._data_connector
         training = import_module(f"{self._package}.trainer.states").RunningStage.TRAINING
         for number, loader in enumerate(loaders.flattened):
@@ -247,8 +260,7 @@ class LightningTask(FrameworkTask):
     def _clean_up(self) -> None:
         trainer, self._private = self._private, None
         remove_ddp_hooks(trainer.strategy.model)
-        self._modes = []
-        self._passes = 0
+        self._modes, self._passes = [], 0
         self._pass_begun_early = self._cut_short = False
         self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
         self.data: Any = StepData(self._given_data, self._steps)
@@ -380,15 +392,6 @@ class LightningTask(FrameworkTask):
 
 class _SeveralLoaders:
     """In place of several training loaders, whose batches are combined."""
-
-
-def _package_of(module: Any) -> str:
-    names = (base.__module__ for base in type(module).__mro__ if base.__name__ == "LightningModule")
-    return "pytorch_lightning" if next(names).startswith("pytorch_") else "lightning.pytorch"
-
-
-def _has_loader(pl: Any, module: Any) -> bool:
-    return type(module).train_dataloader is not pl.LightningModule.train_dataloader
 
 
 def _holds(owner: Any, name: str) -> bool:

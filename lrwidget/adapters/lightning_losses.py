@@ -18,19 +18,13 @@ _GAINS |= {"ssim", "top1", "top5"}
 _LOADER = re.compile(r"/dataloader_idx_\d+$")
 
 
-def monitored(pl: Any, given: Any, module: Any, schedulers: Iterable[Any]) -> Iterator[str]:
+def monitored(callbacks: Iterable[Any], schedulers: Iterable[Any]) -> Iterator[str]:
     """Yield the values that the user has something minimize: a callback or a scheduler.
 
     Args:
-        pl: the package of Lightning.
-        given: the user's Trainer, or None.
-        module: the LightningModule, which may configure callbacks.
+        callbacks: the callbacks of a fit.
         schedulers: the configurations of its schedulers.
     """
-    callbacks = list(getattr(given, "callbacks", ()))
-    if type(module).configure_callbacks is not pl.LightningModule.configure_callbacks:
-        own = module.configure_callbacks()
-        callbacks += own if isinstance(own, Sequence) else [own]
     watching = [(one, one) for one in callbacks]
     watching += [(one, one.scheduler) for one in schedulers]
     for one, judge in watching:

@@ -3,26 +3,52 @@
 import copy
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.lightning_strategy import strategy_like
 
+PACKAGES = ("lightning", "pytorch_lightning")
 
-def private_trainer(package: str, given: Any, watch: Any) -> Any:
+# The events of callbacks that come before an optimizer step.
+BEFORE_STEP = (
+    "on_train_batch_start",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+
+
+def package_of(module: Any) -> str:
+    """Return the name of the Lightning package that a module is of."""
+    names = (base.__module__ for base in type(module).__mro__ if base.__name__ == "LightningModule")
+    return "pytorch_lightning" if next(names).startswith("pytorch_") else "lightning.pytorch"
+
+
+def has_loader(pl: Any, module: Any) -> bool:
+    """Return whether a module has a training loader of its own."""
+    return type(module).train_dataloader is not pl.LightningModule.train_dataloader
+
+
+def private_trainer(package: str, given: Any, watch: Any, folder: str | None = None) -> Any:
     """Return a Trainer with the settings of the given one and a single callback.
 
     Args:
         package: `lightning.pytorch` or `pytorch_lightning`.
         given: the user's Trainer; None for Lightning's defaults.
         watch: the callback.
+        folder: what the module is told to be the folder of its logger.
     """
     pl = sys.modules[package]
-    loggers = import_module(f"{package}.loggers.logger")
+    dummy = import_module(f"{package}.loggers.logger").DummyLogger
+    silent = type("SilentLogger", (dummy,), {"save_dir": folder, "log_dir": folder})
     options: dict[str, Any] = {
         "callbacks": [watch],
         # A module may use self.logger: give it one that discards everything.
-        "logger": loggers.DummyLogger(),
+        "logger": silent(),
         "log_every_n_steps": 1,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -39,7 +65,7 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
             "use_distributed_sampler": given._accelerator_connector.use_distributed_sampler,
             # A copy, since its loss scaler is state of the given Trainer.
             "plugins": [copy.deepcopy(given.precision_plugin)],
-            "logger": loggers.DummyLogger() if given.loggers else False,
+            "logger": [silent() for _ in given.loggers] or False,
             "accumulate_grad_batches": _accumulation(pl, given),
             "gradient_clip_val": given.gradient_clip_val,
             "gradient_clip_algorithm": given.gradient_clip_algorithm,
@@ -60,23 +86,56 @@ def private_trainer(package: str, given: Any, watch: Any) -> Any:
     return pl.Trainer(**options)
 
 
-def warn_of_freezing(pl: Any, given: Any) -> None:
-    """Warn that callbacks which choose the trained parameters take no part in a sweep."""
+def refuse_without_parameters(module: Any) -> None:
+    """Refuse a module that has not made its layers yet.
+
+    Raises:
+        ValueError: it has no parameters.
+    """
+    if next(module.parameters(), None) is None:
+        raise ValueError(
+            f"{type(module).__name__} has no parameters yet; if configure_model makes its layers, "
+            "call module.configure_model() before the sweep"
+        )
+
+
+def callbacks_of(pl: Any, given: Any, module: Any) -> list[Any]:
+    """Return the callbacks of a fit: those of the Trainer, and those that the module configures."""
+    callbacks = list(getattr(given, "callbacks", ()))
+    if type(module).configure_callbacks is not pl.LightningModule.configure_callbacks:
+        own = module.configure_callbacks()
+        callbacks += own if isinstance(own, Sequence) else [own]
+    return callbacks
+
+
+def warn_of_left_out_callbacks(pl: Any, given: Any, module: Any) -> None:
+    """Warn that callbacks which choose or change what is trained take no part in a sweep."""
+    callbacks: Sequence[Any] = getattr(given, "callbacks", ())
+    with suppress(Exception):  # the module may need a trainer for that
+        callbacks = callbacks_of(pl, given, module)
     kinds = tuple(
         kind
         for name in ("BaseFinetuning", "ModelPruning")
         if (kind := getattr(pl.callbacks, name, None)) is not None
     )
-    names = [
-        type(one).__name__ for one in getattr(given, "callbacks", ()) if isinstance(one, kinds)
-    ]
+    names = [type(one).__name__ for one in callbacks if isinstance(one, kinds)]
     if names:
         warnings.warn(
             f"{' and '.join(names)} of the Trainer takes no part in a sweep, as no callback does, "
             "so what it freezes or prunes is trained here; set requires_grad = False on those "
             "parameters in the module, and give the sweep that module",
-            stacklevel=3,
+            stacklevel=7,
         )
+    others = [one for one in callbacks if not isinstance(one, kinds)]
+    warn_of_left_out(changing(others, BEFORE_STEP, PACKAGES), "Trainer", 7)
+
+
+def combined_anew(package: str, loaders: Any) -> Any:
+    """Return a CombinedLoader of training loaders; the user's own keeps its loaders."""
+    combined = import_module(f"{package}.utilities.combined_loader").CombinedLoader
+    if isinstance(loaders, combined):
+        return combined(loaders.iterables, loaders._mode)
+    return combined(loaders, "max_size_cycle")
 
 
 def end_fetching(trainer: Any) -> None:

@@ -16,6 +16,7 @@ from lrwidget.adapters.lightning_losses import (
     monitored,
     returned_loss,
 )
+from lrwidget.adapters.lightning_trainer import callbacks_of
 from lrwidget.data.passed_over import rows_of
 from lrwidget.data.structure import Unharmed
 
@@ -69,7 +70,8 @@ class LightningMeasure:
             if self._wanted is None:
                 pl = import_module(self._package)
                 configs = trainer.strategy.lr_scheduler_configs
-                self._wanted = list(monitored(pl, self._given, self._module, configs))
+                callbacks = callbacks_of(pl, self._given, self._module)
+                self._wanted = list(monitored(callbacks, configs))
             names = logged_loss(logged, self._wanted)
             if names:
                 self.judged_by = f"; judged by the logged {' and '.join(names)}"

@@ -42,7 +42,9 @@ class Adapter:
     def recognises(self, given: Mapping[str, Any]) -> bool:
         """Whether `lr_find` was given an object of this framework."""
         classes = (getattr(sys.modules.get(name), self.class_name, None) for name in self.modules)
-        return any(cls is not None and isinstance(given[self.found_in], cls) for cls in classes)
+        thing = given[self.found_in]
+        thing = getattr(thing, "_orig_mod", thing)  # of torch.compile
+        return any(cls is not None and isinstance(thing, cls) for cls in classes)
 
     def make(self, given: Mapping[str, Any], options: Mapping[str, Any]) -> TrainingTask:
         """The task; `given` holds the arguments of `lr_find`, `options` its other keywords."""

@@ -24,6 +24,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     expect_tensor,
 )
+from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.rows import Rows
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.rates import apply_rate
@@ -51,6 +52,9 @@ class SkorchTask(FrameworkTask):
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
             _warn_of_initializing(private, net.callbacks)
+            own = _callbacks(net.callbacks)
+            events = ("on_batch_begin", "on_grad_computed")
+            warn_of_left_out(changing(own, events, ("skorch",)), "net", 6)
             private.check_data(X, y)
             self._training, self._valid = private.get_split_datasets(X, y)
             given = private.get_iterator(self._training, training=True)
@@ -205,7 +209,7 @@ def _warn_of_initializing(private: Any, given: Any) -> None:
             f"{' and '.join(names)} of the net takes no part in a sweep, which begins with the "
             "weights as they are, and not with those that `fit` would begin with; initialize the "
             "net, set its weights as the callback does, and sweep that net",
-            stacklevel=4,
+            stacklevel=7,
         )
 
 

@@ -23,6 +23,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     expect_tensor,
 )
+from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.transformers_plan import give_scheduler, plan_training
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
@@ -58,6 +59,9 @@ class TransformersTask(FrameworkTask):
                 "the Trainer uses DeepSpeed or FSDP, which spread a model over processes; "
                 "run the sweep without"
             )
+        own = trainer.callback_handler.callbacks
+        events = ("on_step_begin", "on_substep_end", "on_pre_optimizer_step")
+        warn_of_left_out(changing(own, events, LIBRARIES), "Trainer", 6)
         self._trainer = trainer
         self._private: Any = None
         self._model: Any = None

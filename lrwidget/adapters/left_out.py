@@ -1,0 +1,87 @@
+"""Which callbacks of the user's own change what is trained; a sweep leaves them out."""
+
+import dis
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from types import CodeType, FunctionType
+from typing import Any
+
+import torch
+from torch import nn
+
+# Where a value is set: on an attribute of these names, or in the batch that a callback is given.
+_SET = ("grad", "data")
+_BATCH = "batch"
+
+
+def changing(
+    callbacks: Iterable[Any], events: Iterable[str], libraries: tuple[str, ...]
+) -> list[str]:
+    """Return the names of the callbacks that write to the batch or to gradients in some events.
+
+    Args:
+        callbacks: callbacks, or classes of some.
+        events: methods that are called before the optimizer steps.
+        libraries: packages whose functions do not count.
+    """
+    kinds = [one if isinstance(one, type) else type(one) for one in callbacks]
+    return [kind.__name__ for kind in kinds if _changes(kind, events, (*libraries, "torch"))]
+
+
+def warn_of_left_out(names: list[str], owner: str, stacklevel: int) -> None:
+    """Warn that callbacks take no part in a sweep, if there are any."""
+    if names:
+        warnings.warn(
+            f"{' and '.join(names)} of the {owner} takes no part in a sweep, as no callback of "
+            "your own does, so the losses are not those of a fit with what it changes; for a "
+            "sweep with it give a TrainingTask with a step that does the same",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _changes(kind: type, events: Iterable[str], libraries: tuple[str, ...]) -> bool:
+    """Return whether an event, or a function of the user's that it calls, writes to a tensor."""
+    waiting = [getattr(kind, event, None) for event in events]
+    seen = set()
+    while waiting:
+        function = waiting.pop()
+        if not isinstance(function, FunctionType) or function in seen:
+            continue
+        seen.add(function)
+        if function.__module__.partition(".")[0] in libraries:
+            continue
+        codes = list(_codes(function.__code__))
+        if any(map(_writes, codes)):
+            return True
+        waiting += [cell.cell_contents for cell in function.__closure__ or ()]
+        for name in {name for code in codes for name in code.co_names}:
+            waiting += [function.__globals__.get(name), getattr(kind, name, None)]
+    return False
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function and of the functions within it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _writes(code: CodeType) -> bool:
+    """Return whether code changes a tensor in place, clips gradients, or sets a part of a batch."""
+    if any(_is_in_place(name) or re.search("clip.*grad", name) for name in code.co_names):
+        return True
+    loaded: list[str] = []  # an instruction may load two variables
+    for one in dis.get_instructions(code):
+        if one.opname == "STORE_ATTR" and (one.argval in _SET or loaded[-1] == _BATCH):
+            return True
+        if one.opname == "STORE_SUBSCR" and loaded[-2] == _BATCH:
+            return True
+        loaded += one.argrepr.split(", ")
+    return False
+
+
+def _is_in_place(name: str) -> bool:
+    own = name.endswith("_") and not name.endswith("__")
+    return own and any(hasattr(place, name) for place in (torch.Tensor, torch, nn.utils))
