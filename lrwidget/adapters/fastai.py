@@ -5,14 +5,11 @@ no others, such as recorders, trackers, loggers and schedulers.
 """
 
 import copy
-import dis
 import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import pairwise
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -28,7 +25,7 @@ from lrwidget.adapters.base import (
     ValidationData,
 )
 from lrwidget.adapters.fastai_loaders import indexed, is_fastais, part_of
-from lrwidget.adapters.left_out import warn_of_left_out
+from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss_value import mean_of
 
@@ -43,8 +40,8 @@ STEP_CALLBACKS: dict[str, tuple[str, ...]] = {
     "fastai.callback.channelslast": ("ChannelsLast",),
 }
 
-# What callbacks set to change what is trained, and the events that exist for changing gradients.
-SET_TO_CHANGE = frozenset({"xb", "yb", "pred", "loss", "loss_grad"})
+# The events before a step, and those of them that exist for changing gradients.
+BEFORE_STEP = ("before_batch", "after_pred", "after_loss", "before_backward")
 OF_GRADIENTS = ("after_backward", "before_step")
 
 
@@ -335,27 +332,17 @@ def _warn_of_left_out(learn: Any) -> None:
     """Warn of callbacks that change what is trained and take no part in a sweep."""
     known = _step_callbacks()
     kinds = [type(one) for one in learn.cbs if not isinstance(one, known)]
+    own = [kind for kind in kinds if not kind.__module__.startswith("fastai.")]
+    changes = changing(own, BEFORE_STEP, ("fastai", "fastcore"))
+    # Of fastai's own only those of a GAN change what is trained.
     names = [
         kind.__name__
         for kind in kinds
-        # Of fastai's own only those of a GAN change what is trained.
         if kind.__module__ == "fastai.vision.gan"
-        or (not kind.__module__.startswith("fastai.") and _changes_training(kind))
+        or (kind in own and any(hasattr(kind, event) for event in OF_GRADIENTS))
+        or kind.__name__ in changes
     ]
     warn_of_left_out(names, "Learner", 7)
-
-
-def _changes_training(kind: type) -> bool:
-    """Return whether a callback's class changes gradients or sets an attribute of a batch."""
-    if any(hasattr(kind, event) for event in OF_GRADIENTS):
-        return True
-    functions = (one for base in kind.__mro__ for one in vars(base).values())
-    codes = [one.__code__ for one in functions if isinstance(one, FunctionType)]
-    return any(
-        before.argval == "learn" and one.opname == "STORE_ATTR" and one.argval in SET_TO_CHANGE
-        for code in codes
-        for before, one in pairwise(dis.get_instructions(code))
-    )
 
 
 def _may_have_batches(loader: Any) -> bool:

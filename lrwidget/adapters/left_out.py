@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-# Where a value is set: on an attribute of these names, or in the batch that a callback is given.
+# What is set to change a step: attributes of these names, those of a Learner, the batch's parts.
 _SET = ("grad", "data")
+_SET_ON_LEARNER = ("xb", "yb", "pred", "loss", "loss_grad")
 _BATCH = "batch"
 
 
@@ -70,16 +71,27 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _writes(code: CodeType) -> bool:
     """Return whether code changes a tensor in place, clips gradients, or sets a part of a batch."""
-    if any(_is_in_place(name) or re.search("clip.*grad", name) for name in code.co_names):
-        return True
-    loaded: list[str] = []  # an instruction may load two variables
+    return any(
+        _is_in_place(name) or re.search("clip.*grad", name) for name in code.co_names
+    ) or any(
+        name in _SET or owner == _BATCH or (owner == "learn" and name in _SET_ON_LEARNER)
+        for owner, name in _assignments(code)
+    )
+
+
+def _assignments(code: CodeType) -> Iterator[tuple[str, str]]:
+    """Yield on what an attribute or item is set, and the attribute's name."""
+    loaded, owner, before = ["", ""], "", ""
     for one in dis.get_instructions(code):
-        if one.opname == "STORE_ATTR" and (one.argval in _SET or loaded[-1] == _BATCH):
-            return True
-        if one.opname == "STORE_SUBSCR" and loaded[-2] == _BATCH:
-            return True
-        loaded += one.argrepr.split(", ")
-    return False
+        if one.opname == "COPY":  # of the owner in `owner.name += value`
+            owner = loaded[-(one.arg or 1)]
+        elif one.opname in ("STORE_ATTR", "STORE_SUBSCR"):
+            in_item = one.opname == "STORE_SUBSCR"
+            owner = owner if before == "SWAP" else loaded[-2 if in_item else -1]
+            yield owner, "" if in_item else one.argval
+        else:
+            loaded += one.argrepr.split(", ")  # an instruction may load two variables
+        before = one.opname
 
 
 def _is_in_place(name: str) -> bool:

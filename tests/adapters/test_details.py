@@ -244,7 +244,14 @@ def test_a_callback_that_changes_what_is_trained_is_named_in_a_warning(folder: P
     def note(self: Any) -> None:
         self.learn.seen, self.loss_grad = self.loss, None
 
-    for events in ({"before_batch": noise}, {"after_loss": scale}, {"before_step": note}):
+    def add(self: Any) -> None:
+        self.learn.loss_grad += self.model[0].weight.abs().sum()
+
+    def write(self: Any) -> None:
+        self.xb[0].add_(1)
+
+    changes = [{"before_batch": noise}, {"after_loss": scale}, {"before_step": note}]
+    for events in (*changes, {"after_loss": add}, {"before_batch": write}):
         with pytest.warns(UserWarning, match="Mine of the Learner takes no part in a sweep"):
             lr_find(learner(**events), **SHORT)
     with warnings.catch_warnings():
