@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset, IterableDataset
 
 from lrwidget.adapters.base import (
     FrameworkTask,
@@ -24,6 +25,7 @@ from lrwidget.adapters.base import (
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of
+from lrwidget.task.optimizers import in_words
 from lrwidget.task.task import FUNCTIONS
 
 # Types that shard one model over the processes, with their own training loops.
@@ -52,6 +54,11 @@ class AccelerateTask(FrameworkTask):
     ) -> None:
         if loader is None:
             raise TypeError("data is missing; expected the loader that Accelerate prepared")
+        if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
+            raise TypeError(
+                f"data is a {type(loader).__name__}, which would be read one sample a step; give "
+                "the loader that Accelerate prepared"
+            )
         refuse_sharded_model(optimizer)
         if loss_fn is not None and not callable(loss_fn):
             raise TypeError(f"loss_fn is {loss_fn!r}; expected {FUNCTIONS['loss_fn']}, or None")
@@ -101,7 +108,16 @@ class AccelerateTask(FrameworkTask):
         self._reading = None
 
     def _steps(self) -> Iterator[StepBatches]:
-        return grouped(self._reading, self._state.num_steps)
+        return grouped(self._batches(), self._state.num_steps)
+
+    def _batches(self) -> Iterator[Any]:
+        """Yield the batches of a pass; of all passes, where a step goes on into the next one."""
+        more = True
+        while more:
+            more = False
+            for batch in self._reading:
+                yield batch
+                more = not self._state.sync_with_dataloader
 
     def _measure(self, batch: Any) -> torch.Tensor:
         _, _, loss = outputs_and_loss(self.model, self.loss_fn, batch)
@@ -111,7 +127,8 @@ class AccelerateTask(FrameworkTask):
         losses = []
         size = self._state.num_steps
         for number, batch in enumerate(step.batches, start=1):
-            last = number == size or getattr(self._reading, "end_of_dataloader", False)
+            ends = getattr(self._reading, "end_of_dataloader", False)
+            last = number == size or (ends and self._state.sync_with_dataloader)
             self._state._set_sync_gradients(last)
             no_sync = getattr(self.model, "no_sync", None)
             with nullcontext() if last or no_sync is None else no_sync():
@@ -128,7 +145,8 @@ class AccelerateTask(FrameworkTask):
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
-        self._prepared.step()
+        with in_words(self.optimizer):
+            self._prepared.step()
         self._prepared.zero_grad()
         return mean_of(losses)
 

@@ -386,6 +386,26 @@ def test_the_place_in_the_loader_is_kept(folder: Path) -> None:
     assert [len(x) for x, _ in reading] == [BATCH, 4]
 
 
+def test_a_step_that_goes_on_across_the_end_of_a_pass(folder: Path) -> None:
+    from accelerate.utils import GradientAccumulationPlugin
+
+    # 20 samples are three batches.
+    plugin = GradientAccumulationPlugin(num_steps=2, sync_with_dataloader=False)
+    given: dict[str, Any] = {"gradient_accumulation_steps": 1}
+    given["gradient_accumulation_plugin"] = plugin
+    case = make("accelerate", folder, **given)
+    records = find(case.task())
+    own = make("accelerate", folder, **given).train(list(records.lr))
+    assert list(records.loss) == pytest.approx(own, rel=1e-6)
+
+
+def test_an_optimizer_that_needs_a_closure_is_told_the_step(folder: Path) -> None:
+    model, optimizer, loss_fn, loader = make("accelerate", folder).arguments
+    optimizer.optimizer = torch.optim.LBFGS(p for p in model.parameters() if p.requires_grad)
+    with pytest.raises(ValueError, match="LBFGS needs a closure"):
+        lr_find(model, optimizer, loss_fn, loader, **SHORT)
+
+
 def test_a_loss_of_the_models_own(folder: Path) -> None:
     model, optimizer, loss_fn, loader = make("accelerate", folder).arguments
     inner = model.forward

@@ -210,6 +210,8 @@ def test_accelerate_without_a_loader_says_so(folder: Path) -> None:
     model, optimizer, loss_fn, _ = make("accelerate", folder).arguments
     with pytest.raises(TypeError, match="the loader that Accelerate prepared"):
         lr_find(model, optimizer, loss_fn)
+    with pytest.raises(TypeError, match="one sample a step; give the loader that Accelerate prep"):
+        lr_find(model, optimizer, loss_fn, loader().dataset)
 
 
 def test_the_other_package_of_lightning_is_taken_as_well(folder: Path) -> None:
