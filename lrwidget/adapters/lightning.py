@@ -25,6 +25,7 @@ from lrwidget.adapters.base import (
     ValidationData,
     samplers_of,
 )
+from lrwidget.adapters.lightning_apply import set_rate
 from lrwidget.adapters.lightning_schedulers import SteppedAside
 from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
@@ -32,9 +33,11 @@ from lrwidget.adapters.lightning_trainer import (
     combined_anew,
     end_fetching,
     has_loader,
+    next_epoch,
     package_of,
     private_trainer,
     refuse_without_parameters,
+    show_loaders,
     warn_of_left_out_callbacks,
 )
 from lrwidget.adapters.lightning_validation import (
@@ -50,7 +53,6 @@ from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.loss_value import mean_of
 from lrwidget.task.rates import apply_rate
 
-RATES = ("lr", "learning_rate")
 # Batches in a row without a loss; a module skips fewer on purpose.
 MAX_SKIPPED = 64
 
@@ -171,20 +173,7 @@ class LightningTask(FrameworkTask):
         if optimizer is not None:
             super().apply(lr, optimizer)
             return
-        owners = [self._module, getattr(self._module, "hparams", None)]
-        owners += [self._datamodule, getattr(self._datamodule, "hparams", None)]
-        name = next((n for n in RATES if any(_holds(p, n) for p in owners)), None)
-        if name is None:
-            raise ValueError(
-                f"{type(self._module).__name__} has neither lr nor learning_rate, as an attribute "
-                f"or in hparams; let configure_optimizers read self.lr, or use {lr!r} there"
-            )
-        for owner in owners:
-            if _holds(owner, name):
-                if isinstance(owner, dict):
-                    owner[name] = lr
-                else:
-                    setattr(owner, name, lr)
+        set_rate(self._module, self._datamodule, lr)
         if self._trainer is not None:  # after `fit` a Trainer keeps its optimizers
             for fitted in self._trainer.optimizers[:1]:
                 apply_rate(fitted, lr)
@@ -232,10 +221,12 @@ class LightningTask(FrameworkTask):
         self._aside = SteppedAside(trainer)
         stack.callback(self._aside.close)
         call._call_lightning_module_hook(trainer, "on_fit_start")
+        call._call_lightning_module_hook(trainer, "on_train_start")
+        trainer.fit_loop.epoch_progress.increment_ready()
+        call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+        trainer.fit_loop.epoch_progress.increment_started()
         trainer.fit_loop.epoch_loop.reset()
         trainer.fit_loop.epoch_loop._results.to(device=self._module.device)
-        call._call_lightning_module_hook(trainer, "on_train_start")
-        call._call_lightning_module_hook(trainer, "on_train_epoch_start")
 
     def _prepare_loaders(self, trainer: Any, stack: ExitStack) -> None:
         """Request the loaders without reading: the engine reads after its backup."""
@@ -250,6 +241,7 @@ class LightningTask(FrameworkTask):
             prepared = connector._prepare_dataloader(loader, shuffle=True, mode=training)
             loaders.flattened[number] = self._private_loaders.of(prepared)
         source.instance = loaders
+        show_loaders(self._package, trainer, loaders)
         samplers = [s for loader in loaders.flattened for s in samplers_of(loader)]
         generators = [g for loader in loaders.flattened for g in loader_generators(loader)]
         stack.enter_context(put_back_after([], samplers, generators))
@@ -283,7 +275,7 @@ class LightningTask(FrameworkTask):
         """The private copy of the training loader, in a session; nothing if there are several."""
         loaders = self.data.loader
         if isinstance(loaders, list):
-            return loaders[0] if len(loaders) == 1 else _SeveralLoaders()
+            return loaders[0] if len(loaders) == 1 else CombinedLoader()
         return loaders
 
     @property
@@ -329,11 +321,14 @@ class LightningTask(FrameworkTask):
     def _begin_pass(self) -> None:
         loop = self._private.fit_loop
         set_epoch = import_module(f"{self._package}.loops.fit_loop")._set_sampler_epoch
-        fresh = loop._combined_loader is None
+        fresh = loop._data_fetcher is None
         if fresh:
+            loop._combined_loader = None
             loop.setup_data()  # this begins the first pass
         for loader in loop._combined_loader.flattened:
             set_epoch(loader, self._passes)
+        if self._passes:
+            next_epoch(self._package, self._private)
         if not fresh:
             iter(loop._data_fetcher)
         self._passes += 1
@@ -390,11 +385,5 @@ class LightningTask(FrameworkTask):
         return number
 
 
-class _SeveralLoaders:
+class CombinedLoader:
     """In place of several training loaders, whose batches are combined."""
-
-
-def _holds(owner: Any, name: str) -> bool:
-    if isinstance(owner, dict):
-        return name in owner
-    return owner is not None and hasattr(owner, name)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from math import inf
 from typing import Any
 
 from lrwidget.adapters.left_out import changing, warn_of_left_out
@@ -136,6 +137,28 @@ def combined_anew(package: str, loaders: Any) -> Any:
     if isinstance(loaders, combined):
         return combined(loaders.iterables, loaders._mode)
     return combined(loaders, "max_size_cycle")
+
+
+def show_loaders(package: str, trainer: Any, loaders: Any) -> None:
+    """Let the Trainer tell its training loaders and their length before they are read."""
+    loop, modes = trainer.fit_loop, import_module(f"{package}.utilities.combined_loader")
+    fit = import_module(f"{package}.loops.fit_loop")
+    lengths = [inf if (n := fit.sized_len(one)) is None else n for one in loaders.flattened]
+    stage, most = trainer.state.stage, trainer.limit_train_batches
+    limits = [fit._parse_num_batches(stage, length, most) for length in lengths]
+    loop._combined_loader = loaders
+    loop.max_batches = modes._SUPPORTED_MODES[loaders._mode]["fn"](limits) if limits else 0
+
+
+def next_epoch(package: str, trainer: Any) -> None:
+    """Go into the next epoch, with the hook at its beginning."""
+    progress = trainer.fit_loop.epoch_progress
+    progress.increment_processed()
+    progress.increment_completed()
+    progress.increment_ready()
+    call = import_module(f"{package}.trainer.call")
+    call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+    progress.increment_started()
 
 
 def end_fetching(trainer: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrwidget import LRRecords, check_lrs, refine
+from lrwidget import LRRecords, check_lrs, lr_find, refine
 from tests.adapters.test_held_out import short_trials
 
 __all__ = ["short_trials"]
@@ -82,3 +82,26 @@ def test_whole_texts_are_held_out(held_out: Any, folder: Path) -> None:
 def test_too_few_texts_left_are_told(folder: Path) -> None:
     with pytest.raises(ValueError, match="make no batch of 4 sequences"):
         refine(learner(folder), LRRecords(), 40, held_out=range(TEXTS - 1))
+
+
+def test_a_model_forgets_at_the_beginning_of_each_epoch(folder: Path) -> None:
+    from fastai.callback.rnn import ModelResetter
+
+    class Remembering(Next):
+        read = 0
+
+        def reset(self) -> None:
+            self.read = 0
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            noted.append(self.read)
+            self.read += 1
+            return super().forward(tokens)
+
+    noted: list[int] = []
+    one = learner(folder)
+    one.model = Remembering()
+    one.add_cb(ModelResetter())
+    batches = len(one.dls.train)
+    lr_find(one, steps=2 * batches, stop_at_divergence=False, progress=False)
+    assert noted == [*range(batches)] * 2

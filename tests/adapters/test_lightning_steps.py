@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from lrwidget import LRRecords, lr_find
+from lrwidget import LRRecords, lr_find, refine
 from tests.adapters.case import make
 
 pytestmark = pytest.mark.framework
@@ -152,6 +152,46 @@ def test_the_rest_of_a_pass_is_left_where_the_module_says_so(accumulate: int) ->
     records = swept(modules[0], accumulate)
     assert list(records.loss) == trained(modules[1], list(records.lr), accumulate)
     assert len(records) == STEPS
+
+
+class ByEpoch(Passing):
+    """Reads the number of the epoch, the loaders and their length, also where an epoch begins."""
+
+    def on_train_start(self) -> None:
+        self.batches = self.trainer.num_training_batches
+
+    def on_train_epoch_start(self) -> None:
+        self.weight = 1.0 + self.current_epoch / len(self.trainer.train_dataloader)
+        self.net[2].eval()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        self.weight *= 0.9
+        return None if loss is None else loss * self.weight / self.batches
+
+    def configure_optimizers(self) -> Any:
+        assert self.trainer.estimated_stepping_batches >= BATCHES
+        return super().configure_optimizers()
+
+
+@pytest.mark.parametrize("without", [(), (1, 4), (0, 2, 3)])
+def test_each_pass_is_an_epoch(without: tuple[int, ...]) -> None:
+    records = swept(ByEpoch(without), steps=3 * BATCHES)
+    assert list(records.loss) == trained(ByEpoch(without), list(records.lr))
+
+
+def test_each_trial_begins_with_the_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noting(ByEpoch):
+        def on_train_epoch_start(self) -> None:
+            super().on_train_epoch_start()
+            begun.append(self.current_epoch)
+
+    begun: list[int] = []
+    monkeypatch.setattr("lrwidget.curve.search.SHORT_LENGTH", 2 * BATCHES - 2)
+    held_out = TensorDataset(torch.randn(8, 4), torch.randn(8, 1))
+    given: dict[str, Any] = {"trainer": trainer(), "data": loader(), "held_out": held_out}
+    refine(Noting(), LRRecords(), 6 * BATCHES - 6, **given)
+    assert begun == [0, 1, 1, 1]
 
 
 def test_passes_that_began_in_between_are_marked() -> None:
