@@ -212,7 +212,8 @@ class LightningTask(FrameworkTask):
         trainer._logger_connector.reset_results()
         trainer._logger_connector.reset_metrics()
         trainer.strategy.setup(trainer)
-        if not trainer.strategy.optimizers:
+        # Lightning has one without groups in place of none.
+        if not any(one.param_groups for one in trainer.strategy.optimizers):
             raise ValueError(
                 f"{type(self._module).__name__}.configure_optimizers returned no optimizer; "
                 "the sweep sets the learning rate of one"

@@ -95,8 +95,8 @@ def refuse_without_parameters(module: Any) -> None:
     """
     if next(module.parameters(), None) is None:
         raise ValueError(
-            f"{type(module).__name__} has no parameters yet; if configure_model makes its layers, "
-            "call module.configure_model() before the sweep"
+            f"{type(module).__name__} has no parameters yet; if a hook makes its layers, call that "
+            "before the sweep: module.configure_model(), or module.setup('fit')"
         )
 
 

@@ -118,7 +118,8 @@ def _remember_module(module: nn.Module, seen: set[int]) -> PutBack:
             parameter.grad = None
             if _moved(parameter, data):
                 parameter.data = data
-            parameter.requires_grad_(requires_grad)
+            if parameter.requires_grad != requires_grad:  # a lazy parameter takes no call
+                parameter.requires_grad_(requires_grad)
             parameter.grad = grad
 
     return put_back

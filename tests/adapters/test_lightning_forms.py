@@ -75,6 +75,21 @@ def test_layers_that_are_not_made_yet_are_told_how_to_make() -> None:
         lr_find(late.requires_grad_(False), data=LOADER, **SHORT)
 
 
+def test_lazy_layers_are_told_to_be_run_once() -> None:
+    lazy = Module()
+    lazy.net = nn.LazyLinear(4)
+    with pytest.raises(ValueError, match="lazy parameters without a shape yet; run it once"):
+        lr_find(lazy, data=LOADER, **SHORT)
+    lazy.net(torch.ones(2, 4))
+    assert len(lr_find(lazy, data=LOADER, **SHORT)) == 6
+
+
+def test_a_module_without_an_optimizer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Module, "configure_optimizers", lambda self: None)
+    with pytest.raises(ValueError, match="configure_optimizers returned no optimizer"):
+        lr_find(Module(), data=LOADER, **SHORT)
+
+
 def test_what_a_module_writes_to_the_folder_of_its_loggers_is_gone(folder: Path) -> None:
     class Writes(Module):
         def on_train_start(self) -> None:
