@@ -52,7 +52,8 @@ class SkorchTask(FrameworkTask):
         with put_back_after([]):
             self._private = private = _without_callbacks(net)
             _warn_of_initializing(private, net.callbacks)
-            own = _callbacks(net.callbacks)
+            kept = [type(callback) for _, callback in private.callbacks_]
+            own = [one for one in _callbacks(net.callbacks) if type(one) not in kept]
             events = ("on_batch_begin", "on_grad_computed")
             warn_of_left_out(changing(own, events, ("skorch",)), "net", 6)
             private.check_data(X, y)

@@ -170,3 +170,20 @@ def test_those_that_a_lightning_module_configures_count_too(folder: Path) -> Non
 
     with pytest.warns(UserWarning, match="Halves of the Trainer takes no part in a sweep"):
         lr_find(Module(), data=DataLoader(TensorDataset(X), 8), **SHORT)
+
+
+def test_clipping_of_ones_own_takes_part_where_it_is_skorchs() -> None:
+    from skorch import NeuralNetRegressor
+    from skorch.callbacks import GradientNormClipping
+
+    class Clips(GradientNormClipping):  # type: ignore[misc]
+        def on_grad_computed(self, net: Any, named_parameters: Any, **_: Any) -> None:
+            clipped([parameter for _, parameter in named_parameters])
+            taken.append(net)
+
+    taken: list[Any] = []
+    net = NeuralNetRegressor(nn.Linear(4, 4), callbacks=[Clips()], train_split=None, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lr_find(net, X.numpy(), X.numpy(), **SHORT)
+    assert taken
