@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrwidget.backup.walk import closure_and_defaults
+
 # What is set to change a step: attributes of these names, those of a Learner, the batch's parts.
 _SET = ("grad", "data")
 _SET_ON_LEARNER = ("xb", "yb", "pred", "loss", "loss_grad")
@@ -55,7 +57,7 @@ def _changes(kind: type, events: Iterable[str], libraries: tuple[str, ...]) -> b
         codes = list(_codes(function.__code__))
         if any(map(_writes, codes)):
             return True
-        waiting += [cell.cell_contents for cell in function.__closure__ or ()]
+        waiting += closure_and_defaults(function)
         for name in {name for code in codes for name in code.co_names}:
             waiting += [function.__globals__.get(name), getattr(kind, name, None)]
     return False

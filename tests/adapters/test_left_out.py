@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import lr_find
+from lrwidget.adapters.left_out import changing
 from tests.adapters.case import forget_accelerate
 
 SHORT: dict[str, Any] = {"start_lr": 1e-4, "end_lr": 1e-2, "steps": 3, "progress": False}
@@ -187,3 +188,18 @@ def test_clipping_of_ones_own_takes_part_where_it_is_skorchs() -> None:
         warnings.simplefilter("error")
         lr_find(net, X.numpy(), X.numpy(), **SHORT)
     assert taken
+
+
+def test_a_variable_that_is_not_assigned_yet_does_not_matter() -> None:
+    class Early:
+        def event(self) -> None:
+            later.clamp_(0)
+
+    assert changing([Early], ["event"], ()) == ["Early"]
+
+    class Plain:
+        def event(self) -> Any:
+            return later
+
+    assert changing([Plain], ["event"], ()) == []
+    later = torch.zeros(1)
