@@ -3,7 +3,6 @@
 import collections
 import dis
 import functools
-import sys
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -19,26 +18,23 @@ from lrwidget.backup.objects import PutBack, entries, filled_slots
 class Variables:
     """Variables that functions declare `nonlocal` or `global`, and the places of what they use.
 
-    Places are attributes of objects and functions, and the items of lists and dicts. They refer to
-    the same objects afterwards. What was added to a list or dict is taken for notes, and stays,
-    but for tensors that the functions read again, such as a memory; and so does what a Counter has
-    counted. The values of tensors and arrays are left to `Backup`, and installed packages alone.
+    Places are attributes of objects, functions, classes and modules, and the items of lists and
+    dicts. They refer to the same objects afterwards. What was added to a list or dict is taken for
+    notes, and stays, but for tensors that the functions read again, such as a memory; and so does
+    what a Counter has counted. The values of tensors and arrays are left to `Backup`, and installed
+    packages alone.
 
     Args:
-        functions: the functions, methods, partials and callable objects.
-        of_data: functions of which only the variables are restored, and not the places.
+        functions: the functions, methods, partials, callable objects and classes.
     """
 
-    def __init__(self, functions: Iterable[Any], of_data: Iterable[Any] = ()) -> None:
-        given, reading = list(functions), list(of_data)
+    def __init__(self, functions: Iterable[Any]) -> None:
+        given = list(functions)
         used = [*given, *walk.used_by(*given, containers=True)]
         read = _read_again(used)
         self._put_back: list[PutBack] = []
         for value in {id(value): value for value in used}.values():
             self._put_back += _places_of(value, id(value) in read)
-        for value in (*reading, *walk.used_by(*reading, containers=True)):
-            if type(value) is types.FunctionType and _is_users(value):
-                self._put_back += _variables_of(value)
 
     def restore(self) -> None:
         """Restore everything; may be called repeatedly."""
@@ -51,7 +47,11 @@ class Variables:
 
 def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
     kind = type(value)
-    if kind is types.FunctionType:
+    if walk.is_a(value, type):
+        for base in value.__mro__:
+            if not walk.is_from_a_library(base.__module__):
+                yield functools.partial(_put_class_back, base, _data_of(base))
+    elif kind is types.FunctionType:
         if _is_users(value):
             yield entries(dict, vars(value))
             yield from _variables_of(value)
@@ -61,7 +61,7 @@ def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
     elif kind in _DICTS:
         if len(value) <= _MOST_ITEMS:
             yield functools.partial(_put_keys_back, value, dict(value))
-    elif walk.is_plain(kind) and not walk.is_shared(kind) and not _is_installed(kind.__module__):
+    elif walk.is_plain(kind) and not walk.is_shared(kind) and _is_own(kind.__module__):
         attributes = walk.own_attributes(value)
         if attributes is not None:
             yield functools.partial(_put_attributes_back, attributes, _at_rest(attributes))
@@ -74,6 +74,7 @@ def _read_again(used: Iterable[Any]) -> set[int]:
     functions = [value for value in used if type(value) is types.FunctionType and _is_users(value)]
     names = frozenset().union(*(_names_read(function.__code__) for function in functions))
     spaces = [walk.own_attributes(value) or {} for value in used if walk.is_plain(type(value))]
+    spaces += [dict(vars(value)) for value in used if walk.is_a(value, type)]
     for function in functions:
         spaces.append(dict(zip(function.__code__.co_freevars, _cells(function), strict=True)))
         spaces.append(function.__globals__)
@@ -97,46 +98,48 @@ _LOADS = ("LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD")
 
 def _variables_of(function: types.FunctionType) -> Iterator[PutBack]:
     code, scope = function.__code__, function.__globals__
-    in_closure, in_module = _set_by(code)
+    in_closure, in_module, attributes = _set_by(code)
     for name, cell, kept in zip(
         code.co_freevars, function.__closure__ or (), _cells(function), strict=True
     ):
         if name in in_closure:
             yield functools.partial(_put_cell_back, cell, kept)
-    for name in in_module:
-        yield functools.partial(_put_global_back, scope, name, scope.get(name, _MISSING))
+    places = [(scope, name) for name in in_module]
+    for space in walk.held_by(function) if attributes else ():
+        if type(space) is types.ModuleType and walk.is_users(space.__name__):
+            places += [(vars(space), name) for name in attributes]
+    for space, name in places:
+        yield functools.partial(_put_global_back, space, name, space.get(name, _MISSING))
 
 
 @functools.lru_cache(maxsize=4096)
-def _set_by(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the closure's variables and of the globals that a code object sets."""
-    closure, scope = set(), set()
+def _set_by(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return the names of the closure's variables, globals and attributes that code sets."""
+    closure, scope, attributes = set(), set(), set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("STORE_DEREF", "DELETE_DEREF"):
             closure.add(instruction.argval)
         elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             scope.add(instruction.argval)
+        elif instruction.opname in ("STORE_ATTR", "DELETE_ATTR"):
+            attributes.add(instruction.argval)
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            of_closure, of_scope = _set_by(inner)
+            of_closure, of_scope, of_objects = _set_by(inner)
             closure |= of_closure & set(inner.co_freevars)
             scope |= of_scope
-    return frozenset(closure & set(code.co_freevars)), frozenset(scope)
+            attributes |= of_objects
+    return frozenset(closure & set(code.co_freevars)), frozenset(scope), frozenset(attributes)
 
 
-def _is_installed(module: Any) -> bool:
-    """Return whether the module with this name belongs to an installed package."""
-    if module == "__main__":  # of a notebook it may have the file of its kernel
-        return False
-    if walk.is_from_a_library(module):
-        return module not in ("types", "argparse")  # namespaces
-    place = getattr(sys.modules.get(str(module)), "__file__", None)
-    return place is not None and "site-packages" in place
+def _is_own(module: Any) -> bool:
+    """Return whether objects of a class of this module are the user's, or namespaces."""
+    return module in ("types", "argparse") or walk.is_users(module)
 
 
 def _is_users(function: types.FunctionType) -> bool:
     # Not `__module__`, which functools.wraps copies from the wrapped function.
-    return not _is_installed(function.__globals__.get("__name__"))
+    return walk.is_users(function.__globals__.get("__name__"))
 
 
 def _cells(function: types.FunctionType) -> list[Any]:
@@ -171,6 +174,25 @@ def _at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
         for name, value in list(dict.items(attributes))  # another thread may set some
         if not walk.is_active_type(type(value))
     }
+
+
+def _data_of(kind: type) -> dict[str, Any]:
+    """Return the data in the attributes of a class, without methods and other descriptors."""
+    return {
+        name: value
+        for name, value in _at_rest(dict(vars(kind))).items()
+        if not name.startswith(("__", "_abc_")) and not hasattr(type(value), "__get__")
+    }
+
+
+def _put_class_back(kind: type, kept: dict[str, Any]) -> None:
+    now = _data_of(kind)
+    # The methods of `type`, since a metaclass may refuse, or do more.
+    for name in now.keys() - kept.keys():
+        type.__delattr__(kind, name)
+    for name, value in kept.items():
+        if now.get(name, _MISSING) is not value:
+            type.__setattr__(kind, name, value)
 
 
 def _put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> None:

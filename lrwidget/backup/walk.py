@@ -221,6 +221,16 @@ def is_from_a_library(module: Any) -> bool:
     return root in ("torch", "numpy", "builtins") or root in sys.stdlib_module_names
 
 
+def is_users(module: Any) -> bool:
+    """Return whether the module with this name is the user's own, of no installed package."""
+    if module == "__main__":  # of a notebook it may have the file of its kernel
+        return True
+    if is_from_a_library(module) or str(module).partition(".")[0] == "lrwidget":
+        return False
+    place = getattr(sys.modules.get(str(module)), "__file__", None)
+    return place is None or "site-packages" not in place
+
+
 @functools.lru_cache(maxsize=4096)
 def names(code: types.CodeType) -> frozenset[str]:
     """Return the names of the globals that a code object and the functions in it read."""
@@ -238,23 +248,25 @@ _MAX_DEPTH = 4
 _MAX_OBJECTS = 20_000
 
 
-def used_by(*values: Any, containers: bool = False) -> Iterator[Any]:
-    """Yield what functions, methods, partials or callable objects use besides their arguments.
+def used_by(*values: Any, containers: bool = False, classes: bool = True) -> Iterator[Any]:
+    """Yield what functions, methods, partials, classes or objects use besides their arguments.
 
-    References are followed, nearest first, and each object is yielded once; modules are not
-    followed.
+    References are followed, nearest first, and each object is yielded once. Modules are not
+    followed, but for their classes.
 
     Args:
         values: the callables.
         containers: whether to follow the items of lists, dicts, tuples and sets.
+        classes: whether to follow the user's classes of objects and of the parts of modules, with
+            all methods, whether they are called or not.
     """
     seen: dict[int, Any] = {id(value): value for value in values}
     level = list(values)
     for _ in range(2 * _MAX_DEPTH):  # an object and its attributes count as two levels
         nearest, level = level, []
         for outer in nearest:
-            for item in _inside(outer, containers):
-                if type(item) not in ATOMS and id(item) not in seen:
+            for item in (*_inside(outer, containers), *(_code_of(outer) if classes else ())):
+                if id(item) not in seen and _is_followed(item):
                     seen[id(item)] = item
                     level.append(item)
                     yield item
@@ -290,9 +302,10 @@ _STATE_OBJECTS = 1000
 
 
 def functions_in(values: Iterable[Any]) -> list[Any]:
-    """Return the functions, methods and partials in values, containers and plain objects.
+    """Return the functions, methods and partials in values, containers and plain objects, and the
+    user's classes of those objects.
 
-    A deep copy refers to the same functions, and so to everything that they use.
+    A deep copy refers to the same functions and classes, and so to everything that they use.
     """
     seen: dict[int, Any] = {}
     found, level = [], list(values)
@@ -306,6 +319,8 @@ def functions_in(values: Iterable[Any]) -> list[Any]:
                 found.append(value)
             elif not is_shared(type(value)) and len(seen) < _MAX_OBJECTS:
                 level += _inside(value, containers=True)
+                if is_plain(type(value)) and _is_followed(type(value)):
+                    found.append(type(value))
     return found
 
 
@@ -315,6 +330,36 @@ GENERATORS = (
 )
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *GENERATORS)
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
+
+
+def _is_followed(value: Any) -> bool:
+    return is_users(value.__module__) if is_a(value, type) else type(value) not in ATOMS
+
+
+def _code_of(value: Any) -> Iterator[Any]:
+    """Yield the classes of an object, or of the parts of a module; of a class what it holds."""
+    if is_a(value, type):
+        yield from _members_of(value)
+    elif is_a(value, nn.Module):
+        yield from {type(part) for part in value.modules()}
+    else:
+        yield type(value)
+
+
+def _members_of(kind: type) -> Iterator[Any]:
+    """Yield the methods in the attributes of a class and its bases, and the data."""
+    for base in kind.__mro__:
+        if is_from_a_library(base.__module__):
+            continue
+        for name, held in list(vars(base).items()):
+            if is_a(held, (staticmethod, classmethod)):
+                yield held.__func__
+            elif is_a(held, property):
+                yield from (held.fget, held.fset)
+            elif is_a(held, functools.cached_property):
+                yield held.func
+            elif is_a(held, types.FunctionType) or not name.startswith("__"):
+                yield held
 
 
 def _inside(value: Any, containers: bool) -> Iterator[Any]:

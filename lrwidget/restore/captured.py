@@ -1,6 +1,5 @@
 """Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
-import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
+from lrwidget.backup.variables import Variables
 from lrwidget.restore.step_state import data_of_step, is_ours, used_by_step
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
@@ -24,20 +24,22 @@ def outside_of(task: TrainingTask) -> list[Any]:
     those refer to, nearest first.
     """
     modules, optimizers = _parts_of(task)
-    functions = _held_functions(task)
-    parts = (*modules, *optimizers, task.loss_fn, task.metric)
-    functions += methods_of({type(value) for value in parts})
-    of_classes = [held for kind in set(map(type, parts)) for held in walk.state_of_class(kind)]
+    classes = set(map(type, (*modules, *optimizers, task.loss_fn, task.metric)))
     data = set(map(id, data_of(task)))
-    used = walk.used_by(*functions, containers=True)
-    found = [*of_classes, *used, *used_by_step(task)]
-    return [value for value in found if id(value) not in data]
+    used = walk.used_by(*_held_functions(task), *classes, containers=True)
+    return [value for value in (*used, *used_by_step(task)) if id(value) not in data]
+
+
+def variables_of(task: TrainingTask) -> Variables:
+    """Return the variables that functions of the task and of its loaders set, to put them back."""
+    return Variables([*functions_of(task), *_functions_among(_reached_by_loaders(task))])
 
 
 def functions_of(task: TrainingTask) -> list[Any]:
-    """Return the functions that a step of the task runs, as far as they may be the user's."""
+    """Return the functions and classes that a step of the task runs, as far as they may be the
+    user's."""
     own = [f for f in (task.step, task.evaluate, task.loss_fn, task.metric) if f is not None]
-    others = [*_held_functions(task), *methods_of(classes_of(task))]
+    others = [*_held_functions(task), *_classes_of(task)]
     return [f for f in (*own, *others) if not isinstance(f, nn.Module) and not is_ours(f)]
 
 
@@ -51,14 +53,27 @@ def _parts_of(task: TrainingTask) -> tuple[list[nn.Module], list[Any]]:
 
 
 def _held_functions(task: TrainingTask) -> list[Any]:
-    """Return the loss, the metric, and the functions in attributes of modules and optimizers."""
+    """Return the loss, the metric, and the functions in attributes of modules and optimizers, with
+    the classes of objects there, and the hooks."""
     modules, optimizers = _parts_of(task)
     held: list[Any] = [task.loss_fn, task.metric]
     for module in modules:
         held += [value for name, value in vars(module).items() if name not in _MODULE_TREE]
     for optimizer in optimizers:
         held += [value for name, value in vars(optimizer).items() if not _of_torch(name)]
-    return walk.functions_in(held)
+    return [*walk.functions_in(held), *_hooks_of((*modules, *optimizers))]
+
+
+def _hooks_of(parts: Iterable[Any]) -> Iterator[Any]:
+    """Yield the hooks of modules, of their parameters and of optimizers, but for our own."""
+    for part in parts:
+        tables = [held for name, held in vars(part).items() if name.endswith("_hooks")]
+        if isinstance(part, nn.Module):
+            for parameter in part.parameters(recurse=False):
+                tables += [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
+        for hook in (hook for table in tables for hook in walk.items(table)):
+            if not is_ours(hook):
+                yield hook
 
 
 def modules_beside(model: nn.Module, functions: Iterable[Any]) -> list[nn.Module]:
@@ -75,7 +90,7 @@ def modules_beside(model: nn.Module, functions: Iterable[Any]) -> list[nn.Module
         value for part in parts for name, value in vars(part).items() if name not in _MODULE_TREE
     ]
     called = [part for part in given if not isinstance(part, nn.Module)]
-    called += [*methods_of(set(map(type, parts))), *walk.functions_in(held)]
+    called += [*set(map(type, parts)), *walk.functions_in(held)]
     used = [*modules, *walk.used_by(*called, containers=True)]
     own = set(map(id, model.modules()))
     return [value for value in used if walk.is_a(value, nn.Module) and id(value) not in own]
@@ -87,21 +102,17 @@ def used_by_loaders(task: TrainingTask) -> list[Any]:
     return [*found, *walk.used_by(*_functions_among(found), containers=True)]
 
 
-def functions_of_loaders(task: TrainingTask) -> list[Any]:
-    """Return the functions, and the methods of classes, that loaders and data sets use."""
-    return _functions_among(_reached_by_loaders(task))
-
-
 def _reached_by_loaders(task: TrainingTask) -> list[Any]:
     return reached(task.loaders, as_data=walk.MAX_ITEMS, trained=True)
 
 
 def _functions_among(found: list[Any]) -> list[Any]:
+    """Return the functions that loaders and data sets use, and the classes."""
     functions = [value for value in found if walk.is_a(value, walk.FUNCTIONS)]
-    return [*functions, *methods_of({type(value) for value in found})]
+    return [*functions, *{type(value) for value in found}]
 
 
-def classes_of(task: TrainingTask) -> set[type]:
+def _classes_of(task: TrainingTask) -> set[type]:
     """Return the classes of what a step runs: modules, loss, metric, optimizers, step's object."""
     functions = (task.loss_fn, task.metric, task.step, task.evaluate)
     owners = [getattr(function, "__self__", function) for function in functions]
@@ -151,24 +162,15 @@ def _of_torch(name: str) -> bool:
     return name in ("state", "param_groups", "defaults", "step") or name.endswith("_hooks")
 
 
-def methods_of(classes: set[type]) -> Iterator[types.FunctionType]:
-    """Yield the methods of classes, except those of torch, numpy and Python."""
-    for base in {base for kind in classes for base in kind.__mro__}:
-        if walk.is_from_a_library(base.__module__):
-            continue
-        for method in vars(base).values():
-            function = getattr(method, "__func__", getattr(method, "fget", method))
-            if isinstance(function, types.FunctionType):
-                yield function
-
-
 def not_swept(task: TrainingTask) -> str:
     """Return a warning about trainable parameters of the loss that no optimizer has, or ''."""
     own = {id(p) for p in task.model.parameters()}
     for optimizer in (task.optimizer, *task.other_optimizers):
         own |= {id(p) for group in optimizer.param_groups for p in group["params"]}
     loss = task.loss_fn
-    reached = [loss, *walk.used_by(loss, containers=True)] if loss is not None else []
+    # Not through methods that the loss may not call.
+    used = walk.used_by(loss, containers=True, classes=False)
+    reached = [loss, *used] if loss is not None else []
     names: dict[int, str] = {}
     for module in reached:
         if walk.is_a(module, nn.Module):

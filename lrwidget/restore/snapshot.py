@@ -20,19 +20,11 @@ from torch import nn
 
 from lrwidget.backup import walk
 from lrwidget.backup.backup import Backup
-from lrwidget.backup.class_state import ClassState
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import (
-    classes_of,
-    data_of,
-    functions_of,
-    functions_of_loaders,
-    has_state,
-    outside_of,
-)
+from lrwidget.restore.captured import data_of, has_state, outside_of, variables_of
 from lrwidget.restore.copy_checks import NotCopied, Shared
 from lrwidget.restore.copy_proof import Proof
 from lrwidget.restore.copying import copy_together
@@ -114,11 +106,10 @@ def _autocasts(device_type: str) -> bool:
 def _trained_on(
     task: TrainingTask, seed: int | None, generators: list[Any], in_place: str
 ) -> Iterator[SweepTarget]:
-    backups: list[Backup | ClassState | Variables] = []
+    backups: list[Backup | Variables] = []
     put_generators_back = remember_generators()
     try:
-        backups.append(ClassState(classes_of(task)))
-        backups.append(Variables(functions_of(task), functions_of_loaders(task)))
+        backups.append(variables_of(task))
         outside = outside_of(task)
         copied = NotCopied(in_place) if in_place else _copy_of(task, outside)
         if isinstance(copied, NotCopied):
@@ -151,7 +142,7 @@ def _trained_on(
 def _switch_to_originals(
     task: TrainingTask,
     outside: list[Any],
-    backups: list[Backup | ClassState | Variables],
+    backups: list[Backup | Variables],
     target: SweepTarget,
     why: str,
 ) -> None:
@@ -171,7 +162,7 @@ def _watch_the_originals(
     outside: list[Any],
     target: SweepTarget,
     shared: Shared,
-    backups: list[Backup | ClassState | Variables],
+    backups: list[Backup | Variables],
 ) -> None:
     """Back up the objects that the sweep of a copy may change, and watch the originals.
 

@@ -4,21 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lrwidget.backup.backup import Backup
-from lrwidget.backup.class_state import ClassState
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import ObjectState
 from lrwidget.backup.reach import moves_on_its_own
 from lrwidget.backup.rng import remember_shared
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import (
-    classes_of,
-    data_of,
-    functions_of,
-    functions_of_loaders,
-    has_state,
-    outside_of,
-)
+from lrwidget.restore.captured import data_of, has_state, outside_of, variables_of
 from lrwidget.restore.loaders_and_also import trained_by
 from lrwidget.restore.snapshot import SweepTarget, objects_of
 from lrwidget.task.optimizers import with_inner
@@ -46,10 +38,8 @@ class TrainingState:
         loaders = _state_of_loaders(task)
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
-        classes = ClassState(classes_of(task))
-        variables = Variables(functions_of(task), functions_of_loaders(task))
-        self._beside: list[ObjectState | Backup | ClassState | Variables] = [
-            *(loaders, functions, classes, variables)
+        self._beside: list[ObjectState | Backup | Variables] = [
+            *(loaders, functions, variables_of(task))
         ]
         if task.also:
             also = ObjectState(task.also, leave=trained)
