@@ -13,6 +13,7 @@ import torch
 from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import PutBack, entries, filled_slots
+from lrwidget.backup.rng import is_generator, remember_generator
 
 
 class Variables:
@@ -22,7 +23,7 @@ class Variables:
     dicts. They refer to the same objects afterwards. What was added to a list or dict is taken for
     notes, and stays, but for tensors that the functions read again, such as a memory; and so does
     what a Counter has counted. The values of tensors and arrays are left to `Backup`, and installed
-    packages alone.
+    packages alone. Random generators among what is used are put back.
 
     Args:
         functions: the functions, methods, partials, callable objects and classes.
@@ -55,18 +56,30 @@ def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
         if _is_users(value):
             yield entries(dict, vars(value))
             yield from _variables_of(value)
-    elif kind is list or kind is collections.deque:
-        if len(value) <= _MOST_ITEMS:
-            yield functools.partial(_put_items_back, value, tuple(value), read)
-    elif kind in _DICTS:
-        if len(value) <= _MOST_ITEMS:
-            yield functools.partial(_put_keys_back, value, dict(value))
+    elif is_generator(value):
+        if put_back := remember_generator(value):
+            yield put_back
+    elif kind in _CONTAINERS:
+        yield from _items_of(value, read)
     elif walk.is_plain(kind) and not walk.is_shared(kind) and _is_own(kind.__module__):
+        yield from _items_of(value, read)
         attributes = walk.own_attributes(value)
         if attributes is not None:
             yield functools.partial(_put_attributes_back, attributes, _at_rest(attributes))
         if slots := walk.slots(kind):
             yield filled_slots(value, slots)
+
+
+def _items_of(value: Any, read: bool) -> Iterator[PutBack]:
+    # The methods of the base classes: those of a subclass may do more.
+    base: Any = next((one for one in _BASES if walk.is_a(value, one)), None)
+    if base is None or base.__len__(value) > _MOST_ITEMS:
+        return
+    if issubclass(base, dict):
+        yield functools.partial(_put_keys_back, base, value, dict(base.items(value)))
+    else:
+        kept = tuple(base.__iter__(value))
+        yield functools.partial(_put_items_back, base, value, kept, read)
 
 
 def _read_again(used: Iterable[Any]) -> set[int]:
@@ -203,29 +216,30 @@ def _put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> No
     )
 
 
-def _put_items_back(value: Any, kept: tuple[Any, ...], read: bool) -> None:
-    added = list(value)[len(kept) :]
-    window = type(value) is collections.deque and value.maxlen is not None
+def _put_items_back(base: Any, value: Any, kept: tuple[Any, ...], read: bool) -> None:
+    added = list(base.__iter__(value))[len(kept) :]
+    window = base is collections.deque and value.maxlen is not None
     notes = [] if window or (read and any(map(_has_tensors, added))) else added
-    if type(value) is list:
-        value[:] = [*kept, *notes]
+    if base is list:
+        list.__setitem__(value, slice(None), [*kept, *notes])
     else:
-        value.clear()
-        value.extend([*kept, *notes])
+        base.clear(value)
+        base.extend(value, [*kept, *notes])
 
 
 def _has_tensors(value: Any) -> bool:
     return any(walk.is_a(item, _TENSORS) for item in (value, *walk.items(value, walk.MAX_ITEMS)))
 
 
-def _put_keys_back(value: dict[Any, Any], kept: dict[Any, Any]) -> None:
+def _put_keys_back(base: Any, value: Any, kept: dict[Any, Any]) -> None:
     # Averages and the like are made at the first step.
-    for key in [k for k, v in list(value.items()) if k not in kept and walk.is_state(v)]:
-        value.pop(key, None)
-    value.update(kept)
+    for key in [k for k, v in list(base.items(value)) if k not in kept and walk.is_state(v)]:
+        base.pop(value, key, None)
+    base.update(value, kept)
 
 
-_DICTS = (dict, collections.defaultdict, collections.OrderedDict)
+_BASES = (list, collections.deque, collections.OrderedDict, dict)
+_CONTAINERS = (*_BASES, collections.defaultdict)
 # The items of longer ones are data.
 _MOST_ITEMS = 100_000
 _TENSORS = (torch.Tensor, np.ndarray)

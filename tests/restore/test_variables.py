@@ -138,6 +138,40 @@ def numbers_in_a_dict() -> Beside:
     return add, lambda: dict(held)
 
 
+class Settings(dict[str, Any]):
+    """A dict whose keys are attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+def numbers_in_settings() -> Beside:
+    settings = Settings(steps=0, deeper=Settings(rate=1.0))
+
+    def add(_: Any) -> None:
+        settings.steps += 1
+        settings.deeper.rate *= 0.9
+
+    return add, lambda: (dict(settings), settings.deeper.rate)
+
+
+class Window(list[float]):
+    at = 0
+
+
+def numbers_in_a_list_of_ones_own() -> Beside:
+    window = Window([0.0, 0.0])
+
+    def add(loss: torch.Tensor) -> None:
+        window[window.at % 2] = loss.item()
+        window.at += 1
+
+    return add, lambda: [*window, window.at]
+
+
 def averages_made_at_the_first_step() -> Beside:
     means: dict[str, Any] = {}
 
@@ -211,7 +245,7 @@ BESIDE = (
         attribute_of_an_object,
         slot,
     ),
-    attribute_of_a_function,
+    *(attribute_of_a_function, numbers_in_settings, numbers_in_a_list_of_ones_own),
 )
 
 
