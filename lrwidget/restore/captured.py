@@ -31,8 +31,13 @@ def outside_of(task: TrainingTask) -> list[Any]:
 
 
 def variables_of(task: TrainingTask) -> Variables:
-    """Return the variables that functions of the task and of its loaders set, to put them back."""
-    return Variables([*functions_of(task), *_functions_among(_reached_by_loaders(task))])
+    """Return the variables that functions of the task set, to put them back."""
+    return Variables(functions_of(task))
+
+
+def variables_of_loaders(task: TrainingTask) -> Variables:
+    """Return the variables that functions of the loaders and their data sets set."""
+    return Variables(_functions_among(_reached_by_loaders(task)))
 
 
 def functions_of(task: TrainingTask) -> list[Any]:

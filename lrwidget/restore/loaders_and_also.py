@@ -10,7 +10,8 @@ from lrwidget.backup.backup import Backup
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import ObjectState, puts_back
 from lrwidget.backup.reach import moves_on_its_own, reached
-from lrwidget.restore.captured import generators_used_by
+from lrwidget.backup.variables import Variables
+from lrwidget.restore.captured import generators_used_by, variables_of_loaders
 from lrwidget.task.task import TrainingTask
 
 
@@ -21,7 +22,7 @@ def restored_loaders_and_also(task: TrainingTask) -> Iterator[list[Any]]:
     Yields:
         The random generators that loaders and functions use, which the caller seeds.
     """
-    kept: list[ObjectState | Backup] = []
+    kept: list[ObjectState | Backup | Variables] = []
     try:
         trained = trained_by(task)
         loaders = ObjectState(task.loaders, leave=trained, as_data=True)
@@ -30,7 +31,7 @@ def restored_loaders_and_also(task: TrainingTask) -> Iterator[list[Any]]:
         kept += [loaders, functions]
         found = {id(g): g for g in (*loaders.generators, *functions.generators)}
         further = [g for g in generators_used_by(task) if id(g) not in found]
-        kept.append(ObjectState(further, leave=trained))
+        kept += [ObjectState(further, leave=trained), variables_of_loaders(task)]
         generators = [*found.values(), *further]
         if task.also:
             also = ObjectState(task.also, leave=trained)

@@ -109,6 +109,9 @@ def _trained_on(
     backups: list[Backup | Variables] = []
     put_generators_back = remember_generators()
     try:
+        # First, since a sweep that begins again in place goes back to what is backed up here.
+        if seed is not None:
+            seed_generators(seed, generators)
         backups.append(variables_of(task))
         outside = outside_of(task)
         copied = NotCopied(in_place) if in_place else _copy_of(task, outside)
@@ -118,8 +121,6 @@ def _trained_on(
         else:
             target, shared = copied
             _watch_the_originals(task, outside, target, shared, backups)
-        if seed is not None:
-            seed_generators(seed, generators)
         with torch.enable_grad():
             yield target
     finally:

@@ -10,7 +10,13 @@ from lrwidget.backup.reach import moves_on_its_own
 from lrwidget.backup.rng import remember_shared
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import data_of, has_state, outside_of, variables_of
+from lrwidget.restore.captured import (
+    data_of,
+    has_state,
+    outside_of,
+    variables_of,
+    variables_of_loaders,
+)
 from lrwidget.restore.loaders_and_also import trained_by
 from lrwidget.restore.snapshot import SweepTarget, objects_of
 from lrwidget.task.optimizers import with_inner
@@ -39,7 +45,7 @@ class TrainingState:
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         self._beside: list[ObjectState | Backup | Variables] = [
-            *(loaders, functions, variables_of(task))
+            *(loaders, functions, variables_of_loaders(task), variables_of(task))
         ]
         if task.also:
             also = ObjectState(task.also, leave=trained)
