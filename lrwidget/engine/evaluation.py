@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from lrwidget.backup.rng import remember_shared
 from lrwidget.backup.variables import Variables
 from lrwidget.data.batches import to_device
 from lrwidget.data.structure import Unharmed
@@ -65,7 +66,8 @@ class Evaluation:
         # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
         losses, metrics = [], []
-        # What a step counts, which may be what measures, is of its training.
+        # What a step counts, which may be what measures, and draws is of its training.
+        put_generators_back = remember_shared()
         counts = Variables(f for f in self._functions() if f is not None and not is_ours(f))
         try:
             for modes, _ in present:
@@ -107,6 +109,7 @@ class Evaluation:
             raise
         finally:
             counts.restore()
+            put_generators_back()
             for optimizer in self._with_modes:
                 optimizer.train()
             for modes, before in reversed(present):
