@@ -262,7 +262,8 @@ def used_by(*values: Any, containers: bool = False, classes: bool = True) -> Ite
     """
     seen: dict[int, Any] = {id(value): value for value in values}
     level = list(values)
-    for _ in range(2 * _MAX_DEPTH):  # an object and its attributes count as two levels
+    # An object and its attributes count as two levels, and so do its class and the methods.
+    for _ in range(2 * _MAX_DEPTH + 2):
         nearest, level = level, []
         for outer in nearest:
             for item in (*_inside(outer, containers), *(_code_of(outer) if classes else ())):

@@ -67,12 +67,22 @@ class Config:
     counts = Counts()
 
 
+class Behind:
+    """An object that holds another."""
+
+    def __init__(self, other: Any) -> None:
+        self.other = other
+
+    def __call__(self) -> None:
+        self.other()
+
+
 class Beside(nn.Module):
     def forward(self) -> None:
         counts()
 
 
-counts, beside = Counts(), Beside()
+counts, beside, behind = Counts(), Beside(), Behind(Behind(Behind(Behind(Counts()))))
 
 
 def sets_a_class() -> None:
@@ -107,6 +117,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "a class method": lambda: Counts.of_class(),
     "an object made in the step": lambda: Counts()(),
     "an object in a class": lambda: Config.counts(),
+    "an object behind four others": lambda: behind(),
     "a module beside the model": lambda: beside(),
     "a class": sets_a_class,
     "a class in a closure": local_class(),
@@ -120,6 +131,11 @@ def state() -> Any:
         *(Config.steps, Config.average.item(), dict(Config.rates), vars(settings).get("new")),
         *(Local.steps, Local.average.item(), settings.steps),
     ]
+
+
+def note(seen: list[Any]) -> None:
+    """Note the state, without a name by which a step that calls this would reach it."""
+    seen.append(globals()["sta" + "te"]())
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +155,7 @@ def in_step(change: Callable[[], Any], seen: list[Any]) -> TrainingTask:
     model = network()
 
     def step(batch: Any) -> Any:
-        seen.append(state())
+        note(seen)
         change()
         return ce(model(batch[0]), batch[1])
 
@@ -152,7 +168,7 @@ def in_loss(change: Callable[[], Any], seen: list[Any]) -> TrainingTask:
 
     def loss_fn(output: torch.Tensor, target: torch.Tensor) -> Any:
         if model.training:
-            seen.append(state())
+            note(seen)
         change()
         return ce(output, target)
 
@@ -169,7 +185,7 @@ class Held(nn.Module):
         class Inner:
             def __call__(self, training: bool) -> None:
                 if training:
-                    seen.append(state())
+                    note(seen)
                 change()
 
         self.inner = [Inner()]
@@ -189,7 +205,7 @@ def in_hook_of_model(change: Callable[[], Any], seen: list[Any]) -> TrainingTask
     class Hook:
         def __call__(self, module: nn.Module, *_: Any) -> None:
             if module.training:
-                seen.append(state())
+                note(seen)
             change()
 
     model.register_forward_hook(Hook())
@@ -200,7 +216,7 @@ def in_hook_of_weight(change: Callable[[], Any], seen: list[Any]) -> TrainingTas
     model = network()
 
     def hook(_: Any) -> None:
-        seen.append(state())
+        note(seen)
         change()
 
     model[0].weight.register_hook(hook)
@@ -211,7 +227,7 @@ def in_hook_after_gradient(change: Callable[[], Any], seen: list[Any]) -> Traini
     model = network()
 
     def hook(_: Any) -> None:
-        seen.append(state())
+        note(seen)
         change()
 
     model[0].bias.register_post_accumulate_grad_hook(hook)
@@ -223,7 +239,7 @@ def in_hook_of_optimizer(change: Callable[[], Any], seen: list[Any]) -> Training
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
 
     def hook(*_: Any) -> None:
-        seen.append(state())
+        note(seen)
         change()
 
     optimizer.register_step_post_hook(hook)
@@ -232,7 +248,7 @@ def in_hook_of_optimizer(change: Callable[[], Any], seen: list[Any]) -> Training
 
 def in_collation(change: Callable[[], Any], seen: list[Any]) -> TrainingTask:
     def collated(samples: list[Any]) -> Any:
-        seen.append(state())
+        note(seen)
         change()
         return torch.utils.data.default_collate(samples)
 
