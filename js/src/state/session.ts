@@ -292,7 +292,7 @@ export class Session {
       // True once the kernel has received a pick, false again when it has taken one back.
       this.picked = model.get("_picked");
       // The rate may have come before, and looked outdated.
-      if (!this.picked) this.moveMarker(model.get("lr"));
+      if (!this.picked && !this.dragging) this.traits.lr.value = model.get("lr");
     });
     model.on("change:_runs", () => {
       this.loadSavedRuns(model.get("_runs"));

@@ -132,6 +132,19 @@ describe("the marker", () => {
     }
   });
 
+  it("goes when Python takes a pick back and there is no suggestion", () => {
+    for (const taken of [
+      { lr: null, _picked: false },
+      { _picked: false, lr: null },
+    ]) {
+      const { model, session } = open({ lr: 0.02 });
+      session.pick(0.3);
+      model.change({ _picked: true });
+      model.change(taken);
+      expect(session.lr).toBeNull();
+    }
+  });
+
   it("is not sent as a pick when the program moves it", () => {
     const { model, session } = open();
     model.rows({ state: "finished", step: 1, lr: 0.02 }, [1]);
