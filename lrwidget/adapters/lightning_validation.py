@@ -17,8 +17,8 @@ from lrwidget.adapters.lightning_losses import (
     returned_loss,
 )
 from lrwidget.adapters.lightning_trainer import callbacks_of
+from lrwidget.data.copies import Unharmed
 from lrwidget.data.passed_over import rows_of
-from lrwidget.data.structure import Unharmed
 
 
 class LightningMeasure:

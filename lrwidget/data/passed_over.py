@@ -22,9 +22,9 @@ from torch.utils.data import (
 from lrwidget.backup.rng import unmoved
 from lrwidget.data.batches import BatchSource, Exhausted, end_workers, loader_generators
 from lrwidget.data.collation import collate_in_words, put_together
+from lrwidget.data.copies import copied
 from lrwidget.data.counting import counted
 from lrwidget.data.index_parts import indices_in
-from lrwidget.data.structure import copied
 from lrwidget.data.without import base_of, innermost
 
 # Upper limit of held-out samples, unless the user gives a share.

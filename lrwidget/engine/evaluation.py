@@ -10,7 +10,7 @@ from torch import nn
 from lrwidget.backup.rng import remember_shared
 from lrwidget.backup.variables import Variables
 from lrwidget.data.batches import to_device
-from lrwidget.data.structure import Unharmed
+from lrwidget.data.copies import Unharmed
 from lrwidget.engine.modes import Modes
 from lrwidget.engine.sample_mean import weighted_mean, weights_of
 from lrwidget.process_group.processes import reshard

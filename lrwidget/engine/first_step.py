@@ -1,13 +1,13 @@
 """The first step of a sweep of copies, repeated in place if the copies turn out to be invalid."""
 
 import contextlib
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lrwidget.backup.rng import remember_shared
+from lrwidget.data.copies import deep_copied
 from lrwidget.engine.step import TrainingStep
 from lrwidget.records.table import RecordsTable
 from lrwidget.restore.copy_checks import NotCopied
@@ -95,7 +95,7 @@ class FirstStep:
         again = batches
         if self._task.device.type == "cpu":  # on another device the step gets copies anyway
             with contextlib.suppress(Exception):  # batches may not be copyable
-                again = copy.deepcopy(batches)
+                again = deep_copied(batches)
         put_generators_back = remember_shared()
         self._step.on_first_loss = self._parts.proof.of_loss
         try:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from lrwidget.data.structure import Copies, Unharmed, copied
+from lrwidget.data.copies import Copies, Unharmed, copied, deep_copied
 
 Pair = namedtuple("Pair", "x y")
 
@@ -201,3 +201,49 @@ def test_other_objects_and_values_are_the_same_ones() -> None:
     with pytest.raises(RuntimeError, match="only one"):
         copy.copy(one)
     assert isinstance(copied(pack_sequence([torch.ones(3)])), PackedSequence)
+
+
+@EACH
+def test_a_deep_copy_is_whole_whatever_the_structure(name: str) -> None:
+    make, inside = BATCHES[name]
+    batch = make()
+    made = deep_copied(batch)
+    assert type(made) is type(batch)
+    inside(made)[:] = 7
+    assert (inside(batch) == 1).all()
+
+
+def views_of_samples() -> dict[str, torch.Tensor]:
+    samples = torch.arange(4000, dtype=torch.float32).reshape(100, 40)
+    return {
+        "rows": samples[7:9],
+        "columns": samples[50:53, 3:8],
+        "transposed": samples[20:24].t(),
+        "every other": samples[5:15:2],
+        "repeated": samples[3].expand(4, 40),
+        "bytes": samples[9:11].view(torch.uint8),
+        "one": samples[99, 39],
+        "none": samples[5:5],
+        "whole": samples[:],
+    }
+
+
+@pytest.mark.parametrize("name", views_of_samples())
+def test_a_deep_copy_of_a_view_is_like_it_and_no_longer_than_what_it_spans(name: str) -> None:
+    view = views_of_samples()[name]
+    made = deep_copied((view, 3))[0]
+    assert torch.equal(made, view)
+    assert (made.stride(), made.dtype) == (view.stride(), view.dtype)
+    assert (made.data_ptr() - view.data_ptr()) % 64 == 0 or not view.numel()
+    assert made.untyped_storage().data_ptr() != view.untyped_storage().data_ptr()
+    if name not in ("none", "whole"):
+        assert made.untyped_storage().nbytes() <= 10 * 40 * 4 + 64
+
+
+def test_views_that_overlap_do_so_in_the_deep_copy() -> None:
+    text = torch.arange(1000)
+    inputs, targets = made = deep_copied([text[100:200], text[101:201]])
+    inputs[1] = -1
+    assert targets[0] == -1
+    assert torch.equal(text, torch.arange(1000))
+    assert torch.equal(made[1][1:], text[102:201])

@@ -9,8 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lrwidget import TrainingTask, lr_find, refine
+from lrwidget.data.copies import copied
 from lrwidget.data.passed_over import KeptPlaces, Rest, Skipping, keeper
-from lrwidget.data.structure import copied
 from tests.tasks import blobs, network
 
 X, Y = blobs().tensors
