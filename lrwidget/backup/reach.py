@@ -103,7 +103,7 @@ def reached(
             continue
         if not followed[kind] and id(value) not in named:
             continue
-        if as_data is not None and _is_trained(value):
+        if as_data is not None and kind not in BARE and _is_trained(value):
             if trained:
                 found[id(value)] = value
             continue
@@ -194,7 +194,7 @@ def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
 
 
 def _is_array(value: Any) -> bool:
-    return is_a(value, torch.Tensor) or hasattr(type(value), "__array__")
+    return hasattr(type(value), "__array__")  # tensors have it, too
 
 
 def _used_by(function: types.FunctionType) -> Iterator[Any]:

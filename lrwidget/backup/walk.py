@@ -149,7 +149,8 @@ def items(value: Any, most: int | None = None) -> list[Any]:
         value: any object.
         most: return an empty list for a container with more items; None for no limit.
     """
-    for kind in _CONTAINERS:
+    own = type(value)
+    for kind in (own,) if own in _CONTAINERS else _CONTAINERS:
         if is_a(value, kind):
             if most is not None and kind.__len__(value) > most:
                 return []

@@ -1,5 +1,6 @@
 """Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,35 +18,83 @@ from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
 
 
-def outside_of(task: TrainingTask) -> list[Any]:
-    """Return what the functions of the task, its model and its optimizers use from outside.
+class Captured:
+    """What the functions and loaders of a task use, each found once, when it is first asked for.
 
-    These are the objects in closures, defaults, partials, bound methods and used globals, and what
-    those refer to, nearest first.
+    Args:
+        task: the task, which nobody trains meanwhile.
     """
-    modules, optimizers = _parts_of(task)
-    classes = set(map(type, (*modules, *optimizers, task.loss_fn, task.metric)))
-    data = set(map(id, data_of(task)))
-    used = walk.used_by(*_held_functions(task), *classes, containers=True)
-    return [value for value in (*used, *used_by_step(task)) if id(value) not in data]
 
+    def __init__(self, task: TrainingTask) -> None:
+        self.task: TrainingTask = task
 
-def variables_of(task: TrainingTask) -> Variables:
-    """Return the variables that functions of the task set, to put them back."""
-    return Variables(functions_of(task))
+    @functools.cached_property
+    def outside(self) -> list[Any]:
+        """What the functions of the task, its model and its optimizers use from outside.
 
+        These are the objects in closures, defaults, partials, bound methods and used globals, and
+        what those refer to, nearest first.
+        """
+        task = self.task
+        modules, optimizers = _parts_of(task)
+        classes = set(map(type, (*modules, *optimizers, task.loss_fn, task.metric)))
+        data = set(map(id, self.data))
+        used = walk.used_by(*self._held_functions, *classes, containers=True)
+        return [value for value in (*used, *used_by_step(task)) if id(value) not in data]
 
-def variables_of_loaders(task: TrainingTask) -> Variables:
-    """Return the variables that functions of the loaders and their data sets set."""
-    return Variables(_functions_among(_reached_by_loaders(task)))
+    @functools.cached_property
+    def used_by_loaders(self) -> list[Any]:
+        """What loaders, data sets, samplers and their functions refer to, nearest first."""
+        found = self._reached_by_loaders
+        return [*found, *walk.used_by(*_functions_among(found), containers=True)]
 
+    @functools.cached_property
+    def generators(self) -> list[Any]:
+        """The random generators that loaders and functions use, also through other objects."""
+        task = self.task
+        functions = [task.step, task.loss_fn, task.metric, task.evaluate]
+        used = walk.used_by(*(f for f in functions if f is not None), containers=True)
+        return [value for value in (*self.used_by_loaders, *used) if is_generator(value)]
 
-def functions_of(task: TrainingTask) -> list[Any]:
-    """Return the functions and classes that a step of the task runs, as far as they may be the
-    user's."""
-    own = [f for f in (task.step, task.evaluate, task.loss_fn, task.metric) if f is not None]
-    others = [*_held_functions(task), *_classes_of(task)]
-    return [f for f in (*own, *others) if not isinstance(f, nn.Module) and not is_ours(f)]
+    @functools.cached_property
+    def data(self) -> list[Any]:
+        """The large arrays and tensors of the loaders and of the task's own step, which are data
+        and are not copied.
+
+        A method of the model may use them, too.
+        """
+        task = self.task
+        own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
+        found: list[Any] = []
+        for value in reached(task.loaders, as_data=walk.MAX_ITEMS, functions=False):
+            found += [value, *walk.items(value, walk.MAX_ITEMS)]
+        large = [value for value in found if _is_large(value) and id(value) not in own]
+        return [*large, *data_of_step(task)]
+
+    @functools.cached_property
+    def functions(self) -> list[Any]:
+        """The functions and classes that a step of the task runs, as far as they may be the
+        user's."""
+        task = self.task
+        own = [f for f in (task.step, task.evaluate, task.loss_fn, task.metric) if f is not None]
+        others = [*self._held_functions, *_classes_of(task)]
+        return [f for f in (*own, *others) if not isinstance(f, nn.Module) and not is_ours(f)]
+
+    def variables(self) -> Variables:
+        """Return the variables that functions of the task set, to put them back."""
+        return Variables(self.functions)
+
+    def variables_of_loaders(self) -> Variables:
+        """Return the variables that functions of the loaders and their data sets set."""
+        return Variables(_functions_among(self._reached_by_loaders))
+
+    @functools.cached_property
+    def _held_functions(self) -> list[Any]:
+        return _held_functions(self.task)
+
+    @functools.cached_property
+    def _reached_by_loaders(self) -> list[Any]:
+        return reached(self.task.loaders, as_data=walk.MAX_ITEMS, trained=True)
 
 
 def _parts_of(task: TrainingTask) -> tuple[list[nn.Module], list[Any]]:
@@ -101,16 +150,6 @@ def modules_beside(model: nn.Module, functions: Iterable[Any]) -> list[nn.Module
     return [value for value in used if walk.is_a(value, nn.Module) and id(value) not in own]
 
 
-def used_by_loaders(task: TrainingTask) -> list[Any]:
-    """Return what loaders, data sets, samplers and their functions refer to, nearest first."""
-    found = _reached_by_loaders(task)
-    return [*found, *walk.used_by(*_functions_among(found), containers=True)]
-
-
-def _reached_by_loaders(task: TrainingTask) -> list[Any]:
-    return reached(task.loaders, as_data=walk.MAX_ITEMS, trained=True)
-
-
 def _functions_among(found: list[Any]) -> list[Any]:
     """Return the functions that loaders and data sets use, and the classes."""
     functions = [value for value in found if walk.is_a(value, walk.FUNCTIONS)]
@@ -127,27 +166,6 @@ def _classes_of(task: TrainingTask) -> set[type]:
     return {type(part) for part in (*parts, *owners, *optimizers)}
 
 
-def generators_used_by(task: TrainingTask) -> list[Any]:
-    """Return the random generators that loaders and functions use, also through other objects."""
-    functions = [task.step, task.loss_fn, task.metric, task.evaluate]
-    used = walk.used_by(*(f for f in functions if f is not None), containers=True)
-    return [value for value in (*used_by_loaders(task), *used) if is_generator(value)]
-
-
-def data_of(task: TrainingTask) -> list[Any]:
-    """Return the large arrays and tensors of the loaders and of the task's own step, which are data
-    and are not copied.
-
-    A method of the model may use them, too.
-    """
-    own = {id(tensor) for tensor in (*task.model.parameters(), *task.model.buffers())}
-    found: list[Any] = []
-    for value in reached(task.loaders, as_data=walk.MAX_ITEMS, functions=False):
-        found += [value, *walk.items(value, walk.MAX_ITEMS)]
-    large = [value for value in found if _is_large(value) and id(value) not in own]
-    return [*large, *data_of_step(task)]
-
-
 def _is_large(value: Any) -> bool:
     if walk.is_a(value, torch.Tensor):
         return bool(value.nbytes > MAX_BYTES and not value.requires_grad)
@@ -155,7 +173,7 @@ def _is_large(value: Any) -> bool:
 
 
 def has_state(value: Any) -> bool:
-    """Return whether a backup includes an object of `outside_of`: no functions, no results."""
+    """Return whether a backup includes an object of `outside`: no functions, no results."""
     return not walk.is_a(value, walk.FUNCTIONS) and walk.is_state(value)
 
 

@@ -17,7 +17,7 @@ from lrwidget.backup.walk import (
     is_view_of_more,
     own_attributes,
 )
-from lrwidget.restore.captured import outside_of, used_by_loaders
+from lrwidget.restore.captured import Captured
 from lrwidget.restore.copy_checks import (
     NotCopied,
     Shared,
@@ -30,14 +30,11 @@ from lrwidget.task.optimizers import is_complete, with_inner, zeroes_as_usual
 from lrwidget.task.task import TrainingTask
 
 
-def copy_together(
-    task: TrainingTask, outside: Sequence[Any] | None = None
-) -> tuple[dict[str, Any], Shared]:
+def copy_together(captured: Captured) -> tuple[dict[str, Any], Shared]:
     """Deep-copy what a sweep changes, with the references between the copies.
 
     Args:
-        task: the task to copy.
-        outside: the objects that its functions use; None calls `outside_of`.
+        captured: the task to copy, and what it uses.
 
     Returns:
         The copies by name (model, optimizer, other_optimizers, loss_fn, scaler, metric), and what
@@ -47,7 +44,7 @@ def copy_together(
         NotCopied: a part cannot be copied, or the copy would still refer to the original model, so
             that a sweep of the copy would change it.
     """
-    outside = outside_of(task) if outside is None else outside
+    task, outside = captured.task, captured.outside
     _refuse_what_leads_back(task, outside)
     memo = _results_kept_on(task.model)
     parts = ("model", "optimizer", "other_optimizers", "loss_fn", "scaler", "metric")
@@ -64,7 +61,7 @@ def copy_together(
         raise NotCopied(f"it cannot be deep-copied ({type(error).__name__}: {error})") from error
     _refuse_false_copies(task, copies, memo)
     refuse_other_copies(memo)
-    return copies, shared_by(outside, used_by_loaders(task), memo)
+    return copies, shared_by(outside, captured.used_by_loaders, memo)
 
 
 def _refuse_false_copies(task: TrainingTask, copies: dict[str, Any], memo: dict[int, Any]) -> None:

@@ -11,17 +11,21 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import ObjectState, puts_back
 from lrwidget.backup.reach import moves_on_its_own, reached
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import generators_used_by, variables_of_loaders
+from lrwidget.restore.captured import Captured
 from lrwidget.task.task import TrainingTask
 
 
 @contextmanager
-def restored_loaders_and_also(task: TrainingTask) -> Iterator[list[Any]]:
+def restored_loaders_and_also(captured: Captured) -> Iterator[list[Any]]:
     """Restore loaders, the generators of functions, and `also=` objects when the block ends.
+
+    Args:
+        captured: what the task uses.
 
     Yields:
         The random generators that loaders and functions use, which the caller seeds.
     """
+    task = captured.task
     kept: list[ObjectState | Backup | Variables] = []
     try:
         trained = trained_by(task)
@@ -30,8 +34,8 @@ def restored_loaders_and_also(task: TrainingTask) -> Iterator[list[Any]]:
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         kept += [loaders, functions]
         found = {id(g): g for g in (*loaders.generators, *functions.generators)}
-        further = [g for g in generators_used_by(task) if id(g) not in found]
-        kept += [ObjectState(further, leave=trained), variables_of_loaders(task)]
+        further = [g for g in captured.generators if id(g) not in found]
+        kept += [ObjectState(further, leave=trained), captured.variables_of_loaders()]
         generators = [*found.values(), *further]
         if task.also:
             also = ObjectState(task.also, leave=trained)

@@ -24,7 +24,7 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.rng import remember_generators, remember_shared, seed_generators
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import data_of, has_state, outside_of, variables_of
+from lrwidget.restore.captured import Captured, has_state
 from lrwidget.restore.copy_checks import NotCopied, Shared
 from lrwidget.restore.copy_proof import Proof
 from lrwidget.restore.copying import copy_together
@@ -66,10 +66,11 @@ def prepared(task: TrainingTask, seed: int | None, *, in_place: str = "") -> Ite
         seed: seed of all random generators; None continues from their present state.
         in_place: the reason to sweep the model itself; empty tries a copy first.
     """
+    captured = Captured(task)
     with (
         _as_outside_of_contexts(task.device.type),
-        restored_loaders_and_also(task) as generators,
-        _trained_on(task, seed, generators, in_place) as target,
+        restored_loaders_and_also(captured) as generators,
+        _trained_on(captured, seed, generators, in_place) as target,
     ):
         yield target
 
@@ -104,7 +105,7 @@ def _autocasts(device_type: str) -> bool:
 
 @contextmanager
 def _trained_on(
-    task: TrainingTask, seed: int | None, generators: list[Any], in_place: str
+    captured: Captured, seed: int | None, generators: list[Any], in_place: str
 ) -> Iterator[SweepTarget]:
     backups: list[Backup | Variables] = []
     put_generators_back = remember_generators()
@@ -112,15 +113,14 @@ def _trained_on(
         # First, since a sweep that begins again in place goes back to what is backed up here.
         if seed is not None:
             seed_generators(seed, generators)
-        backups.append(variables_of(task))
-        outside = outside_of(task)
-        copied = NotCopied(in_place) if in_place else _copy_of(task, outside)
+        backups.append(captured.variables())
+        copied = NotCopied(in_place) if in_place else _copy_of(captured)
         if isinstance(copied, NotCopied):
-            target = _originals(task)
-            _switch_to_originals(task, outside, backups, target, str(copied))
+            target = _originals(captured.task)
+            _switch_to_originals(captured, backups, target, str(copied))
         else:
             target, shared = copied
-            _watch_the_originals(task, outside, target, shared, backups)
+            _watch_the_originals(captured, target, shared, backups)
         with torch.enable_grad():
             yield target
     finally:
@@ -141,26 +141,21 @@ def _trained_on(
 
 
 def _switch_to_originals(
-    task: TrainingTask,
-    outside: list[Any],
-    backups: list[Backup | Variables],
-    target: SweepTarget,
-    why: str,
+    captured: Captured, backups: list[Backup | Variables], target: SweepTarget, why: str
 ) -> None:
     """Make the target the task's own objects, and add a backup of them to `backups`."""
     for backup in reversed(backups):
         backup.restore()
-    backups.append(backup := _backup_of(task, outside))
+    backups.append(backup := _backup_of(captured))
     backup.set_gradients_aside()
-    own = _originals(task)
+    own = _originals(captured.task)
     for field in dataclasses.fields(SweepTarget):
         setattr(target, field.name, getattr(own, field.name))
     target.why = why
 
 
 def _watch_the_originals(
-    task: TrainingTask,
-    outside: list[Any],
+    captured: Captured,
     target: SweepTarget,
     shared: Shared,
     backups: list[Backup | Variables],
@@ -170,7 +165,7 @@ def _watch_the_originals(
     The objects that functions use are not copied, so the sweep changes them. Of the originals,
     the values of parameters are not backed up: only their optimizer changes them, and it is copied.
     """
-    data = data_of(task)
+    task, outside, data = captured.task, captured.outside, captured.data
     backups.append(used := Backup(filter(has_state, outside), _place(task), leave=data))
     used.set_gradients_aside()
     kept = Backup(
@@ -184,17 +179,18 @@ def _watch_the_originals(
     trained = [p for o in optimizers for g in o.param_groups for p in g["params"]]
     target.proof = Proof(kept, trained, shared)
     # A partial avoids a reference cycle, which would keep the copy until a garbage collection.
-    target.begin_in_place = functools.partial(_switch_to_originals, task, outside, backups)
+    target.begin_in_place = functools.partial(_switch_to_originals, captured, backups)
 
 
-def _copy_of(task: TrainingTask, outside: list[Any]) -> tuple[SweepTarget, Shared] | NotCopied:
+def _copy_of(captured: Captured) -> tuple[SweepTarget, Shared] | NotCopied:
+    task = captured.task
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
     if task.also and (name := shared_with_also(task)):
         return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
     put_back = remember_shared()
     try:
-        copies, shared = copy_together(task, outside)
+        copies, shared = copy_together(captured)
     except NotCopied as why_not:
         return why_not
     finally:
@@ -233,7 +229,8 @@ def _originals(task: TrainingTask) -> SweepTarget:
     )
 
 
-def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
+def _backup_of(captured: Captured) -> Backup:
+    task = captured.task
     here = next(task.model.parameters()).device
     if task.device != here:
         raise ValueError(
@@ -242,8 +239,8 @@ def _backup_of(task: TrainingTask, outside: list[Any]) -> Backup:
         )
     subjects = [task.model, *with_inner((task.optimizer, *task.other_optimizers))]
     subjects += objects_of(task.loss_fn, task.metric, task.scaler)
-    subjects += filter(has_state, outside)
-    return Backup(subjects, _place(task), leave=data_of(task))
+    subjects += filter(has_state, captured.outside)
+    return Backup(subjects, _place(task), leave=captured.data)
 
 
 def objects_of(*parts: Any) -> list[Any]:

@@ -10,13 +10,7 @@ from lrwidget.backup.reach import moves_on_its_own
 from lrwidget.backup.rng import remember_shared
 from lrwidget.backup.tensor_copies import Place
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import (
-    data_of,
-    has_state,
-    outside_of,
-    variables_of,
-    variables_of_loaders,
-)
+from lrwidget.restore.captured import Captured, has_state
 from lrwidget.restore.loaders_and_also import trained_by
 from lrwidget.restore.snapshot import SweepTarget, objects_of
 from lrwidget.task.optimizers import with_inner
@@ -39,13 +33,14 @@ class TrainingState:
         self._place: Place = "device" if task.snapshot == "auto" else task.snapshot
         self._put_generators_back = remember_shared()
         self._put_counters_back = task.remember()
-        self._trained = _backup_of(task, parts, self._place)
+        captured = Captured(task)
+        self._trained = _backup_of(captured, parts, self._place)
         trained = trained_by(task)
         loaders = _state_of_loaders(task)
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         self._beside: list[ObjectState | Backup | Variables] = [
-            *(loaders, functions, variables_of_loaders(task), variables_of(task))
+            *(loaders, functions, captured.variables_of_loaders(), captured.variables())
         ]
         if task.also:
             also = ObjectState(task.also, leave=trained)
@@ -59,7 +54,7 @@ class TrainingState:
     def switch_to(self, parts: SweepTarget) -> None:
         """Copy the state of `parts` instead: these are now the task's own objects."""
         self._trained.close()
-        self._trained = _backup_of(self._task, parts, self._place)
+        self._trained = _backup_of(Captured(self._task), parts, self._place)
 
     def save_loaders(self) -> None:
         """Save the present state of the loaders instead."""
@@ -82,9 +77,9 @@ def _state_of_loaders(task: TrainingTask) -> ObjectState:
     return ObjectState(task.loaders, leave=trained_by(task), as_data=True)
 
 
-def _backup_of(task: TrainingTask, parts: SweepTarget, place: Place) -> Backup:
+def _backup_of(captured: Captured, parts: SweepTarget, place: Place) -> Backup:
     optimizers = with_inner((parts.optimizer, *parts.other_optimizers))
-    subjects: list[Any] = [parts.model, *optimizers, *task.trained_beside]
+    subjects: list[Any] = [parts.model, *optimizers, *captured.task.trained_beside]
     subjects += objects_of(parts.loss_fn, parts.metric, parts.scaler)
-    subjects += filter(has_state, outside_of(task))
-    return Backup(subjects, place, leave=data_of(task))
+    subjects += filter(has_state, captured.outside)
+    return Backup(subjects, place, leave=captured.data)

@@ -1,7 +1,7 @@
 """What to warn of before a task is swept, checked or refined."""
 
 from lrwidget.backup import walk
-from lrwidget.restore.captured import functions_of, not_swept
+from lrwidget.restore.captured import Captured, not_swept
 from lrwidget.task.in_eval_mode import partly_in_eval_mode
 from lrwidget.task.optimizers import finds_its_own_rate
 from lrwidget.task.task import TrainingTask
@@ -20,7 +20,7 @@ def reads_on(task: TrainingTask) -> str:
 
     Those of the task's data are not meant: each sweep and each trial begins them anew.
     """
-    used = walk.used_by(*functions_of(task), containers=True)
+    used = walk.used_by(*Captured(task).functions, containers=True)
     kinds = {type(value): None for value in used if _cannot_be_wound_back(type(value))}
     if not kinds:
         return ""

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lrwidget import TrainingTask, lr_find
 from lrwidget.backup.backup import Backup
 from lrwidget.restore import copying, snapshot
+from lrwidget.restore.captured import Captured
 from tests.restore.endings import OPTIONS, find
 
 INPUTS, TARGETS = torch.randn(2**16, 8), torch.randn(2**16, 2)
@@ -94,4 +95,4 @@ def test_a_long_list_of_the_models_own_weights_leads_back_to_it() -> None:
         model, torch.optim.SGD, lambda output, _: output.sum() + weights[0].sum(), [torch.ones(1)]
     )
     with pytest.raises(copying.NotCopied, match="from outside"):
-        copying.copy_together(task)
+        copying.copy_together(Captured(task))

@@ -8,6 +8,7 @@ from torch import nn
 
 from lrwidget import TrainingTask
 from lrwidget.backup import backup
+from lrwidget.restore.captured import Captured
 from lrwidget.restore.copying import copy_together
 from tests.restore.endings import PATIENCE, runner, wait_until
 from tests.restore.fingerprint import differences
@@ -103,7 +104,7 @@ def test_a_backup_keeps_one_copy_of_weights_buffers_and_states(
 def test_the_copy_that_is_swept_is_one_copy_too() -> None:
     model, optimizer, expected = tensors_of(steps=2)
     task = TrainingTask(model, optimizer, nn.MSELoss(), [torch.ones(1)])
-    copies, _ = copy_together(task)
+    copies, _ = copy_together(Captured(task))
     made = backup.Backup([copies["model"], copies["optimizer"]], "device")
     assert made.nbytes == expected
     assert all(p.grad is None for p in copies["model"].parameters())
