@@ -84,6 +84,9 @@ class Log:
 def read(path: str | os.PathLike[str], make: type[R]) -> R:
     """Read records from `path` into a new object of the class `make`.
 
+    A log may end in the middle of a line, where the process that wrote it was ended; the rows
+    before it are read.
+
     Raises:
         ValueError: a line does not follow the format; the message gives its number.
     """
@@ -91,7 +94,12 @@ def read(path: str | os.PathLike[str], make: type[R]) -> R:
     with Path(path).open(encoding="utf-8", errors="replace") as file:  # the line says what is wrong
         parser = Parser(records, os.fspath(path))
         for line in file:
-            parser.feed(line)
+            try:
+                parser.feed(line)
+            except ValueError:
+                torn = not line.endswith("\n") and parser.line > 1
+                if not torn or records.stop_reason is not None:
+                    raise
     if not parser.line:
         raise ValueError(f"{os.fspath(path)}: the file is empty")
     return records
