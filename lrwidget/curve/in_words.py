@@ -28,3 +28,12 @@ def rate_in_words(rate: float) -> str:
         return f"{rate:.2g}"
     mantissa, exponent = f"{rate:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def fall_in_words(before: float, after: float) -> str:
+    """Format two losses with three digits, or with as many as tell them apart: 2.303 to 2.298."""
+    for digits in range(3, 17):
+        first, last = f"{before:.{digits}g}", f"{after:.{digits}g}"
+        if first != last:
+            break
+    return f"{first} to {last}"

@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrwidget.curve.falls_again import falls_again_doubt
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.curve.in_words import fall_in_words, rate_in_words
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
 from lrwidget.curve.normalize import Array, as_floats, broke_off, read_sweeps
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
@@ -68,8 +68,9 @@ LEAST_STEPS = 10
 # Below 5 steps per decade the smoothing kernel covers hardly any point (50 steps over eight decades
 # are 6).
 STEPS_PER_DECADE = 5
-# The remedy for a curve that ends too early.
+# The remedies for a curve that ends too early, and for one that begins too late.
 HIGHER = "raise end_lr"
+LOWER = "lower start_lr"
 
 # Sweeps whose rates differ by more than a factor of 3 do not support one rate.
 SPREAD_DECADES = 0.5
@@ -129,6 +130,10 @@ class Suggestion:
         """Return this suggestion for a sweep that ended before it came to its `end_lr`."""
         return replace(self, reason=self.reason.replace(HIGHER, "sweep on to higher rates"))
 
+    def on_linear_ladder(self) -> Suggestion:
+        """Return this suggestion for a ladder whose first rate is far above its `start_lr`."""
+        return replace(self, reason=self.reason.replace(LOWER, 'use spacing="log"'))
+
 
 def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
     """Suggest a learning rate from the raw losses of one or more range tests.
@@ -161,7 +166,7 @@ def suggest(lr: ArrayLike, loss: ArrayLike) -> Suggestion:
     if rate is not None and rate < marks.first:
         # The rate lies below the swept range, whose lowest rate is then the best that is known.
         rate = marks.first if fell else None
-        doubts = ["it does so from the first steps on: lower start_lr"]
+        doubts = [f"it does so from the first steps on: {LOWER}"]
     return Suggestion(
         lr=None if rate is None else 10**rate,
         reason="; ".join([_story(marks, losses, rate, share, sudden), *doubts]),
@@ -248,7 +253,8 @@ def _doubts(
     if len(decades) < STEPS_PER_DECADE * (marks.last - marks.first):
         doubts.append(f"there are too few points per decade: use at least {_steps(decades)} steps")
     if 0 < share < 1:
-        doubts.append("the fall is hardly larger than the noise: use repeats=3 or more steps")
+        mend = "repeats=3 or more steps" if len(losses) == 1 else "more repeats or more steps"
+        doubts.append(f"the fall is hardly larger than the noise: use {mend}")
     if share == 1 and marks.fall < SURE_FALL * _lowest_level(losses):
         doubts.append(
             "it fell by less than half, as where a model hardly learns, or learns its data by "
@@ -288,7 +294,7 @@ def _story(marks: Landmarks, losses: Array, rate: float | None, share: float, su
             return story
         return f"{story}, and this rate is a factor {_factor(marks.climbs - rate)} below"
     story = (
-        f"loss fell from {marks.level:.3g} to {marks.level - marks.fall:.3g} "
+        f"loss fell from {fall_in_words(marks.level, marks.level - marks.fall)} "
         f"between {_text(marks.begun)} and {_text(marks.minimum)}"
     )
     if marks.half_lost is not None:

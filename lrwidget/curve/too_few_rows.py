@@ -1,4 +1,4 @@
-"""Whether a sweep ended early, and the reason why it has too few rows for a suggestion."""
+"""What the options of a sweep say about its rows: whether it ended early or began too high."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
-from lrwidget.curve.suggest import LEAST_STEPS
+from lrwidget.curve.suggest import LEAST_STEPS, LOWER
 
 
 def planned_steps(meta: Mapping[str, Any]) -> int:
@@ -14,6 +14,15 @@ def planned_steps(meta: Mapping[str, Any]) -> int:
     options = meta.get("options")
     asked = options.get("steps") if isinstance(options, Mapping) else None
     return asked if isinstance(asked, int) else 0
+
+
+def begins_far_above_start(lr: "np.ndarray[Any, Any]", meta: Mapping[str, Any]) -> bool:
+    """Return whether a ladder is so linear that a lower `start_lr` would hardly lower its rates."""
+    options = meta.get("options")
+    if not len(lr) or not isinstance(options, Mapping) or options.get("spacing") != "linear":
+        return False
+    start = options.get("start_lr")
+    return isinstance(start, int | float) and start < lr[0] / 2
 
 
 def ended_early(
@@ -40,10 +49,10 @@ def ended_early(
     elif sudden_end(lr, loss):
         mend = f"the losses before it did not climb, so {CAUSE}; {REMEDY}"
     else:
-        mend = "lower start_lr, or look at what the model returns for such a batch"
+        mend = f"{LOWER}, or look at what the model returns for such a batch"
     return {
         "non-finite": f"the loss was not finite{where}, after {went}: {mend}",
-        "diverged": f"the loss diverged{where}, after {went}: lower start_lr",
+        "diverged": f"the loss diverged{where}, after {went}: {LOWER}",
         "exhausted": f"the data ended after {went}: give data that can be read again, such as a "
         "DataLoader or a list",
         "stopped": f"stopped after {went}, too few to show a fall and a climb",

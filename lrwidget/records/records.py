@@ -11,7 +11,7 @@ from lrwidget.curve.few_samples import few_samples_doubt
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
-from lrwidget.curve.too_few_rows import ended_early, planned_steps
+from lrwidget.curve.too_few_rows import begins_far_above_start, ended_early, planned_steps
 from lrwidget.records import jsonl
 from lrwidget.records.table import Floats, RecordsTable, StopReason
 
@@ -91,6 +91,8 @@ class LRRecords(RecordsTable):
                 suggestion = dataclasses.replace(suggestion, reason=early)
             elif why := few_samples_doubt(self.meta, self.sweep_starts, count):
                 suggestion = suggestion.doubted(why)
+            if begins_far_above_start(curve[0], self.meta):
+                suggestion = suggestion.on_linear_ladder()
             if own := self.meta.get("own_rate"):
                 suggestion = suggestion.doubted(str(own))
             found = self._suggested = (count, reason, suggestion)

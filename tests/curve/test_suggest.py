@@ -131,6 +131,21 @@ def test_noise_as_large_as_the_fall():
     assert s.lr is not None
 
 
+def test_who_repeats_already_is_told_to_repeat_more():
+    lr = ladder()
+    table = np.array([range_test(lr, noise=1.5, seed=seed) for seed in range(3)])
+    s = suggest(lr, table)
+    assert "the fall is hardly larger than the noise: use more repeats or more steps" in s.reason
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0, -1e6])
+def test_a_fall_is_told_with_as_many_digits_as_show_it(offset):
+    lr = ladder()
+    s = suggest(lr, range_test(lr, fall=0.05, noise=1e-3, top=10.0) + offset)
+    top, floor = map(float, re.match(r"loss fell from (\S+) to (\S+) between", s.reason).groups())
+    assert 0 < top - floor < 0.2
+
+
 @pytest.mark.parametrize("points", [0, 1, 2, 9])
 def test_too_few_points_for_any_rate(points):
     lr = ladder(points)

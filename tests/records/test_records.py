@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lrwidget import LRRecords
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import suggest
+from lrwidget.records.jsonl import Log
 from lrwidget.records.table import StopReason
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -139,6 +140,20 @@ def test_a_sweep_that_was_stopped_is_not_told_to_raise_an_end_that_it_did_not_re
     assert stopped.suggestion.lr == whole.suggestion.lr
 
 
+@pytest.mark.parametrize("reason", [StopReason.FINISHED, StopReason.DIVERGED])
+def test_on_a_linear_ladder_a_lower_start_is_no_remedy(reason: StopReason) -> None:
+    count = 100 if reason is StopReason.FINISHED else 8
+    rates = np.arange(1, count + 1) / 10
+    rows = list(zip(rates.tolist(), np.linspace(1.0, 50.0, count).tolist(), strict=True))
+    options = {"steps": 100, "start_lr": 1e-7, "end_lr": 10.0}
+    linear = filled(rows, {"options": {**options, "spacing": "linear"}})
+    other = filled(rows, {"options": {**options, "spacing": "linear", "start_lr": 0.09}})
+    linear.stop_reason = other.stop_reason = reason
+    assert "start_lr" not in linear.suggestion.reason
+    assert linear.suggestion.reason.endswith('use spacing="log"')
+    assert "lower start_lr" in other.suggestion.reason
+
+
 def test_the_suggestion_follows_the_rows() -> None:
     records = filled([(1e-6, 2.0)])
     assert records.suggestion.lr is None
@@ -212,6 +227,27 @@ def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, word
     head = {"format": "lrwidget-records", "version": 1, "meta": {}, "stop_reason": None}
     path.write_text(text.replace("HEAD", json.dumps(head)))
     with pytest.raises(ValueError, match=words):
+        LRRecords.load(path)
+
+
+@pytest.mark.parametrize("end", ['{"lr": 3.0, "lo', '{"stop_reason": "fin', "\0\0\0"])
+def test_a_log_whose_process_was_ended_while_it_wrote_keeps_its_rows(
+    tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "log.jsonl"
+    with Log(path, filled([(1.0, 2.0), (2.0, 1.0)])) as log:
+        log.update()
+        path.write_text(path.read_text() + end)
+        assert LRRecords.load(path).lr.tolist() == [1.0, 2.0]
+
+
+def test_a_saved_file_of_which_the_end_is_missing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    records = filled([(1.0, 2.0), (2.0, 1.0)])
+    records.stop_reason = StopReason.FINISHED
+    records.save(path)
+    path.write_text(path.read_text()[:-5])
+    with pytest.raises(ValueError, match="line 3 is not JSON"):
         LRRecords.load(path)
 
 
