@@ -149,7 +149,8 @@ class Refinement:
             return f"{ending}before two rates could be compared: {kept}"
         longest = max(len(trial.records) for trial in self.trials)
         trials = f"{number_in_words(len(self.trials))} trial{'s' * (len(self.trials) != 1)}"
-        parts = [f"{trials} of up to {longest} steps, {self.steps:,} in all"]
+        steps = f"{longest} step{'s' * (longest != 1)}"
+        parts = [f"{trials} of up to {steps}, {self.steps:,} in all"]
         parts[0] = self._ending() + parts[0]
         choice = self._choice
         if choice.lr is None and any(trial.unmeasured for trial in self.trials):
@@ -323,11 +324,7 @@ class Refinement:
     def _ending(self) -> str:
         if self.stop_reason is None or self.stop_reason is StopReason.FINISHED:
             return ""
-        return (
-            f"{self.stop_reason.value} "
-            if self.stop_reason is not StopReason.STOPPED
-            else "stopped after "
-        )
+        return f"{self.stop_reason.value} after "
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None

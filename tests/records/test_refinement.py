@@ -23,7 +23,7 @@ def made(
     for lr, loss in losses.items():
         trial = Trial(lr, held_out={length: loss})
         for step in range(length):
-            share = step / (length - 1)
+            share = step / max(1, length - 1)
             trial.records.append(lr, training[0] * (1 - share) + training[1] * share)
         trial.records.stop_reason = StopReason.FINISHED
         result.trials.append(trial)
@@ -54,6 +54,13 @@ def test_it_says_why_the_rate_is_not_that_of_the_best_trial(
     suggested: float | None, planned: int | None, words: str
 ) -> None:
     assert made(LOSSES, suggested=suggested, planned=planned).reason.endswith(words)
+
+
+@pytest.mark.parametrize("reason", ["stopped", "failed"])
+def test_it_says_after_how_many_trials_it_ended(reason: str) -> None:
+    result = made(LOSSES, length=1)
+    result.stop_reason = StopReason(reason)
+    assert result.reason.startswith(f"{reason} after three trials of up to 1 step, 103 in all;")
 
 
 def test_a_rate_between_trials_is_said_to_be_there() -> None:
