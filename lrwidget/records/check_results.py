@@ -128,7 +128,8 @@ def last_val_loss(trial: LRRecords) -> float:
 
 
 def _rates(lrs: Any) -> list[float]:
-    if isinstance(lrs, (str, bytes)) or not isinstance(lrs, Iterable):
+    single = getattr(lrs, "ndim", 1) == 0  # an array or tensor of one number
+    if isinstance(lrs, (str, bytes)) or single or not isinstance(lrs, Iterable):
         raise TypeError(f"lrs is {lrs!r}; expected learning rates such as [1e-3, 1e-2]")
     rates = sorted({_rate(lr) for lr in lrs})
     if not rates:

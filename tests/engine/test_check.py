@@ -132,6 +132,9 @@ def test_equal_rates_are_tried_once_and_bad_ones_refused() -> None:
     for bad in ([], [0.0], [-1.0], [math.nan], [1e300], [True], ["1e-3"], [10**400]):
         with pytest.raises(ValueError, match="lrs"):
             CheckResults(bad)
+    for single in (0.1, np.array(0.1), torch.tensor(0.1), "0.1"):
+        with pytest.raises(TypeError, match="expected learning rates such as"):
+            CheckResults(single)
     with pytest.raises(ValueError, match="steps is 1"):
         check_lrs(task(), [0.1], steps=1)
 
