@@ -9,6 +9,8 @@ import torch
 
 def counted(batch: Any) -> int | None:
     """Return the number of samples in a batch; None if nothing in it tells."""
+    if _is_one(batch):
+        return 1
     shapes = list(_shapes(batch))
     first = {shape[0] for shape in shapes}
     parts = list(batch.values()) if isinstance(batch, Mapping) else batch
@@ -24,6 +26,16 @@ def counted(batch: Any) -> int | None:
     # Sequences may have their time first, and the samples second.
     common = [size for size in first if all(size in shape[:2] for shape in shapes)]
     return common[0] if len(common) == 1 else max(first)
+
+
+def _is_one(batch: Any) -> bool:
+    """Return whether it is one sample with a number as its target, as without batching."""
+    parts = list(batch.values()) if isinstance(batch, Mapping) else batch
+    if not _is_list(parts) or len(parts) != 2 or not _is_tensor(parts[0]):
+        return False
+    target = parts[1]
+    number = isinstance(target, int | float) or (_is_tensor(target) and target.ndim == 0)
+    return number and parts[0].ndim > 0
 
 
 def _shapes(value: Any) -> Iterator[tuple[int, ...]]:

@@ -23,6 +23,9 @@ def images(count: int, size: int = 16) -> tuple[torch.Tensor, ...]:
 BATCHES: dict[str, tuple[Any, int]] = {
     "inputs and targets": ([t(8, 3), t(8)], 8),
     "a single number": (t(()), 1),
+    "one sample": ((t(8), t(())), 1),
+    "one image": ({"image": t(3, 9, 9), "label": t(())}, 1),
+    "one image with a plain number": ([t(3, 9, 9), 7], 1),
     "several inputs": (((t(8, 3), t(8, 9)), t(8)), 8),
     "inputs and targets of two": ([[t(8, 3), t(8, 4)], [t(8), t(8, 2)]], 8),
     "named": ({"ids": t(8, 20), "labels": t(8)}, 8),
