@@ -210,6 +210,15 @@ def refuse_unused_rate(result: Refinement, score: float) -> None:
         refuse_equal([(trial.lr, trial.records) for trial in result.trials])
 
 
+def cannot_be_judged(result: Refinement) -> bool:
+    """Return whether the held-out data gives NaN whatever is trained, so that no rate is to blame.
+
+    It did before the first step, and after each trial at the three rates that are tried first.
+    """
+    trials = result.trials
+    return math.isnan(result.untrained) and len(trials) > 2 and all(t.unmeasured for t in trials)
+
+
 def _common(result: Refinement) -> dict[str, Any]:
     """Return what must be equal on all ranks, so that they try the same rates."""
     names = ("centre", "suggested", "sweep_steps", "budget", "planned_steps")
@@ -231,6 +240,8 @@ def _go_through(
         if math.isfinite(score):
             trial.held_out[job.end] = score
         refuse_unused_rate(result, score)
+        if cannot_be_judged(result):
+            return StopReason.FINISHED
         search.left = result.budget - result.sweep_steps  # the budget may have been raised
         try:
             following = jobs.send((score, len(trial.records) - job.begin))

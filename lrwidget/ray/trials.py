@@ -16,7 +16,13 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from lrwidget.curve.ahead import Answer, certain_jobs
 from lrwidget.curve.search import Job as SearchJob
-from lrwidget.engine.refine import refinement_of, refuse_unused_rate, search_of, trial_of
+from lrwidget.engine.refine import (
+    cannot_be_judged,
+    refinement_of,
+    refuse_unused_rate,
+    search_of,
+    trial_of,
+)
 from lrwidget.engine.runner import RunState, Work
 from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_reference
 from lrwidget.ray.handle import REPORT_TIMEOUT, summarize_error
@@ -100,6 +106,9 @@ class RemoteRefinement(SteeredRunner[Refinement], RefinementRunner):
                 if math.isfinite(score):
                     self._trials[job.place].held_out[job.end] = score
                 refuse_unused_rate(result, score)
+                if cannot_be_judged(result):
+                    reason = StopReason.FINISHED
+                    return reason
                 search.left = result.budget - result.sweep_steps
                 answers.append(Answer(score, steps, search.left))
                 try:

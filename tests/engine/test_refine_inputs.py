@@ -198,6 +198,9 @@ def test_a_held_out_loss_that_is_no_number_is_not_called_divergence() -> None:
     assert "the loss on the held-out data was no finite number" in result.reason
     assert "diverged" not in result.reason
     assert set(result.summary.stop_reason) == {"non-finite"}
+    # Three rates have shown that it is the data, and the rest of the budget is not spent.
+    assert len(result.trials) == 3
+    assert result.stop_reason == "finished"
 
 
 def test_equal_losses_beside_the_best_rate_lower_the_confidence() -> None:
