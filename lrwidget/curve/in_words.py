@@ -32,8 +32,7 @@ def rate_in_words(rate: float) -> str:
 
 def fall_in_words(before: float, after: float) -> str:
     """Format two losses with three digits, or with as many as tell them apart: 2.303 to 2.298."""
-    for digits in range(3, 17):
-        first, last = f"{before:.{digits}g}", f"{after:.{digits}g}"
-        if first != last:
-            break
-    return f"{first} to {last}"
+    digits = 3
+    while f"{before:.{digits}g}" == f"{after:.{digits}g}" and digits < 16:
+        digits += 1
+    return f"{before:.{digits}g} to {after:.{digits}g}"
