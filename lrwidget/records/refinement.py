@@ -118,9 +118,9 @@ class Refinement:
         """ "high" or "low".
 
         "high" if the best trial lies between worse ones, its held-out loss is below the untrained
-        loss by at least 30%, and the planned training is at most thirty times as long as the trials
-        or its length is unknown. Fewer than 100 held-out samples make it "low", and so do samples
-        that were trained on too.
+        loss by at least 30%, and the planned training is less than thirty times as long as the
+        trials or its length is unknown. Fewer than 100 held-out samples make it "low", and so do
+        samples that were trained on too.
         """
         choice = self._choice
         if self._compares_nothing or choice.lr is None or not choice.learned:
@@ -188,7 +188,8 @@ class Refinement:
             trained, held = self.repeated
             parts.append(
                 f"{trained} of {held} held-out samples were also trained on, so that learning by "
-                "heart looks good: the data repeats samples; give val_data or held_out= with others"
+                "heart looks good: the data repeats samples, or shares them with what judges; "
+                "give val_data or held_out= with others"
             )
         return "; ".join(parts)
 

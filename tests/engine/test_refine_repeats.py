@@ -72,7 +72,8 @@ def test_a_rate_that_repeated_samples_judged_is_of_low_confidence(name: str) -> 
     trained, held = result.repeated
     assert trained >= 0.5 * held > 0
     assert f"{trained} of {held} held-out samples were also trained on" in result.reason
-    assert "the data repeats samples; give val_data or held_out= with others" in result.reason
+    shared = "the data repeats samples, or shares them with what judges; give val_data or held_out="
+    assert shared in result.reason
     assert result.confidence == "low"
     again = Refinement.from_json(result.as_json())
     assert (again.reason, again.confidence) == (result.reason, "low")
