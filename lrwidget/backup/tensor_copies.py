@@ -4,7 +4,6 @@ Each storage is copied once, so that tied weights, views, strides and any dtype 
 exactly, at the addresses that fused and compiled code uses.
 """
 
-import contextlib
 import ctypes
 import os
 import tempfile
@@ -83,7 +82,7 @@ class Copies:
             return lambda: [put_back() for put_back in inner]
         if tensor.layout is not torch.strided:
             saved = tensor.detach().clone()
-            self.nbytes += _sparse_bytes(saved)
+            self.nbytes += nbytes_of(saved)
 
             def put_back_sparse() -> None:
                 tensor.data = saved.clone()
@@ -143,7 +142,13 @@ def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
-def _sparse_bytes(tensor: torch.Tensor) -> int:
-    with contextlib.suppress(RuntimeError, NotImplementedError):
-        return tensor.values().nbytes
-    return tensor._values().nbytes
+def nbytes_of(tensor: torch.Tensor) -> int:
+    """Return the size of the values of a tensor in bytes, also of a sparse one, which has no
+    `nbytes`."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values().nbytes
+    # That of the others is the size that they would have if they were dense.
+    return tensor.values().nbytes if tensor.layout in _COMPRESSED else tensor.nbytes
+
+
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)

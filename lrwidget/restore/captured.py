@@ -12,6 +12,7 @@ from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
+from lrwidget.backup.tensor_copies import nbytes_of
 from lrwidget.backup.variables import Variables
 from lrwidget.restore.step_state import data_of_step, is_ours, used_by_step
 from lrwidget.task.optimizers import with_inner
@@ -168,7 +169,7 @@ def _classes_of(task: TrainingTask) -> set[type]:
 
 def _is_large(value: Any) -> bool:
     if walk.is_a(value, torch.Tensor):
-        return bool(value.nbytes > MAX_BYTES and not value.requires_grad)
+        return bool(nbytes_of(value) > MAX_BYTES and not value.requires_grad)
     return walk.is_a(value, np.ndarray) and bool(value.nbytes > MAX_BYTES)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
+from lrwidget.backup.tensor_copies import nbytes_of
 from lrwidget.task.task import TrainingTask
 
 
@@ -52,7 +53,7 @@ def _is_data(value: Any, limit: int) -> bool:
         trained = any(p.requires_grad for p in value.parameters())
         return not trained and _size(value) > limit
     if walk.is_a(value, torch.Tensor):
-        return not value.requires_grad and value.nbytes > limit
+        return not value.requires_grad and nbytes_of(value) > limit
     return walk.is_a(value, np.ndarray) and value.nbytes > limit
 
 
@@ -63,7 +64,7 @@ def _is_a_loop(value: Any) -> bool:
 
 
 def _size(module: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    return sum(nbytes_of(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
 def is_ours(function: Any) -> bool:
