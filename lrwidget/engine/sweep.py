@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from lrwidget.backup.objects import ObjectState
+from lrwidget.backup.rng import unmoved
 from lrwidget.curve.few_samples import FEW_SAMPLES
 from lrwidget.curve.stop_rule import DivergenceRule
 from lrwidget.data.batches import BatchSource, Exhausted
@@ -308,6 +310,17 @@ def _held_out(val_data: Any, count: int) -> list[Any]:
         pool, size = pool_of(val_data), val_data.batch_size
         if pool is not None and size is not None and len(pool) > count * size:
             val_data = of_indices(val_data, chosen(pool, count * size))
+    # What is drawn to read them is no draw of the training, which may read the same data set.
+    state = ObjectState([val_data], as_data=True)
+    try:
+        with unmoved():
+            return _first(val_data, count)
+    finally:
+        state.restore()
+        state.close()
+
+
+def _first(val_data: Any, count: int) -> list[Any]:
     source = BatchSource(val_data, on_epoch=lambda _: None)
     keep = keeper(val_data)
     batches: list[Any] = []

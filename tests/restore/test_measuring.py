@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from lrwidget import LRRecords, TrainingTask, lr_find, refine
 from tests.tasks import blobs, network
@@ -73,3 +74,38 @@ def test_a_trial_that_goes_on_after_it_is_a_plain_loop(form: str, own: bool) -> 
         plain.optimizer.step()
         losses.append(loss.item())
     assert longest.records.loss.tolist() == losses
+
+
+class Augmented(Dataset[Any]):
+    """Draws for each sample, and keeps the last one."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __len__(self) -> int:
+        return len(x)
+
+    def __getitem__(self, index: int) -> Any:
+        self.last += index
+        return x[index] + torch.rand(8) + np.random.rand() + self.last / 100, y[index]  # noqa: NPY002
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_so_does_one_that_reads_them_from_a_loader(shared: bool, shuffle: bool) -> None:
+    def losses(*, validates: bool) -> list[float]:
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002 - the global generator is the subject
+        model, data = network(), Augmented()
+        generator = torch.Generator().manual_seed(1) if shared else None
+        train, held_out = (
+            DataLoader(Subset(data, part), 16, shuffle=mixed, generator=generator)
+            for part, mixed in ((range(192), True), (range(192, 256), shuffle))
+        )
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        options: dict[str, Any] = {"val_data": held_out} if validates else {}
+        return lr_find(
+            model, optimizer, ce, train, steps=4, progress=False, **options
+        ).loss.tolist()
+
+    assert losses(validates=True) == losses(validates=False)
