@@ -10,9 +10,7 @@ the object of a hook holds are left to `Variables`.
 """
 
 import collections
-import contextlib
 import functools
-import random
 import types
 from array import array
 from collections.abc import Callable, Collection, Iterable
@@ -24,7 +22,10 @@ from torch import nn
 
 from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
+from lrwidget.backup.reach import is_at_work
+from lrwidget.backup.rng import remember_generator
 from lrwidget.backup.tensor_copies import Copies, Place, PutBack
+from lrwidget.backup.variables import put_attributes_back
 
 # The number of objects to traverse, nearest first, besides modules and tensors. Beyond it the
 # objects are data that a model refers to, not its state.
@@ -141,11 +142,19 @@ class Backup:
             self._remember(item)
 
     def _remember_object(self, value: Any) -> None:
-        attributes = walk.attributes(value)
-        if attributes is not None:
-            self._remember(attributes)
+        attributes = walk.own_attributes(value)
+        if attributes is not None and not is_at_work(attributes):
+            self._remember_attributes(attributes)
         for slot in walk.slots(type(value)):
             self._remember_slot(slot, value)
+
+    def _remember_attributes(self, attributes: dict[str, Any]) -> None:
+        kept = walk.at_rest(attributes)
+        if len(kept) == len(attributes):
+            self._remember(attributes)
+            return
+        self._remember_items(kept.values())
+        self._put_back.append(functools.partial(put_attributes_back, attributes, kept))
 
     def _remember_slot(self, slot: Any, value: Any) -> None:
         kept = _slot_value(slot, value)
@@ -280,27 +289,9 @@ class Backup:
             item for item in walk.held_by(value) if type(item) not in _RESULT_TYPES
         )
 
-    def _remember_generator(self, value: torch.Generator) -> None:
-        kept = value.get_state()
-        self._put_back.append(lambda: value.set_state(kept))
-
-    def _remember_python_generator(self, value: random.Random) -> None:
-        with contextlib.suppress(NotImplementedError):  # SystemRandom has no state
-            kept = value.getstate()
-            self._put_back.append(lambda: value.setstate(kept))
-
-    def _remember_numpy_generator(self, value: Any) -> None:
-        source = getattr(value, "bit_generator", value)  # of a Generator; a BitGenerator itself
-        kept = source.state
-
-        def put_back() -> None:
-            source.state = kept
-
-        self._put_back.append(put_back)
-
-    def _remember_numpy_state(self, value: np.random.RandomState) -> None:
-        kept = value.get_state()
-        self._put_back.append(lambda: value.set_state(kept))
+    def _remember_generator(self, value: Any) -> None:
+        if put_back := remember_generator(value):
+            self._put_back.append(put_back)
 
     def _remember_tensor(self, tensor: torch.Tensor) -> None:
         """Back up the values, storage, flags, gradient, hooks and attributes of a tensor."""
@@ -389,8 +380,5 @@ _METHODS: tuple[tuple[type | tuple[type, ...], BackupMethod], ...] = (
     (functools.partial, Backup._remember_partial),
     (types.MethodType, Backup._remember_method),
     (types.FunctionType, Backup._remember_function),
-    (torch.Generator, Backup._remember_generator),
-    (random.Random, Backup._remember_python_generator),
-    ((np.random.Generator, np.random.BitGenerator), Backup._remember_numpy_generator),
-    (np.random.RandomState, Backup._remember_numpy_state),
+    (walk.GENERATORS, Backup._remember_generator),
 )

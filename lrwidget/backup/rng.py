@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrwidget.backup.walk import is_a
+from lrwidget.backup.walk import GENERATORS, is_a
 
 
 def cuda_in_use() -> bool:
@@ -27,8 +27,7 @@ def is_generator(value: Any) -> bool:
 
     `remember_generators` saves the global generators.
     """
-    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-    if not is_a(value, (*kinds, np.random.BitGenerator)):
+    if not is_a(value, GENERATORS):
         return False
     shared = [torch.default_generator, *torch.cuda.default_generators, *_SHARED]
     return not any(value is generator for generator in shared)
@@ -53,11 +52,19 @@ def remember_generator(generator: Any) -> Callable[[], object] | None:
     if isinstance(generator, np.random.BitGenerator):
         bits: Any = generator
         state = bits.state
+        of_bits = _seeds_of(bits)
+        put_seeds_back = None if of_bits is None else remember_generator(of_bits)
 
         def put_back() -> None:
             bits.state = state
+            if put_seeds_back is not None:
+                put_seeds_back()
 
         return put_back
+    if isinstance(generator, np.random.SeedSequence):
+        seeds: Any = generator
+        counted = _state_of_seeds(seeds)
+        return lambda: seeds.__setstate__(counted)
     if isinstance(generator, np.random.RandomState):
         drawn = generator.get_state()
         return lambda: generator.set_state(drawn)
@@ -163,6 +170,22 @@ def _seed_one(generator: Any, seed: int) -> None:
         generator.seed(seed % 2**32)
     elif isinstance(generator, random.Random):
         generator.seed(seed)
+    elif isinstance(generator, np.random.SeedSequence):
+        seeds: Any = generator
+        seeds.__setstate__(_state_of_seeds(np.random.SeedSequence(seed)))
     else:
         bits = getattr(generator, "bit_generator", generator)
         bits.state = type(bits)(seed).state
+        if (of_bits := _seeds_of(bits)) is not None:
+            _seed_one(of_bits, seed)
+
+
+def _seeds_of(bits: Any) -> np.random.SeedSequence | None:
+    """Return the SeedSequence of a BitGenerator, which counts the generators that it spawns."""
+    seeds = getattr(bits, "seed_seq", None)  # of numpy 1.25 and later, as is `spawn`
+    return seeds if isinstance(seeds, np.random.SeedSequence) else None
+
+
+def _state_of_seeds(seeds: Any) -> Any:
+    """Return what `__setstate__` takes; the count itself is an attribute for reading only."""
+    return seeds.__reduce__()[-1]

@@ -1,8 +1,11 @@
 """Restore what functions of the user's set besides tensors: counters, warm-ups, last values."""
 
 import collections
+import contextlib
+import contextvars
 import dis
 import functools
+import gc
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -59,15 +62,30 @@ def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
     elif is_generator(value):
         if put_back := remember_generator(value):
             yield put_back
+    elif kind is walk.CACHED:
+        if walk.is_users(value.__module__):
+            yield from _cache_of(value)
+    elif kind is contextvars.ContextVar:
+        with contextlib.suppress(LookupError):  # not set yet
+            yield functools.partial(_put_context_back, value, value.get())
     elif kind in _CONTAINERS:
         yield from _items_of(value, read)
     elif walk.is_plain(kind) and not walk.is_shared(kind) and _is_own(kind.__module__):
         yield from _items_of(value, read)
         attributes = walk.own_attributes(value)
         if attributes is not None:
-            yield functools.partial(_put_attributes_back, attributes, _at_rest(attributes))
+            yield functools.partial(put_attributes_back, attributes, walk.at_rest(attributes))
         if slots := walk.slots(kind):
             yield filled_slots(value, slots)
+
+
+def _cache_of(function: Any) -> Iterator[PutBack]:
+    """Forget results that the swept weights or other random numbers have made."""
+    if function.cache_parameters()["maxsize"] is None:
+        tables = (held for held in gc.get_referents(function) if type(held) is dict)
+        yield from (entries(dict, table) for table in tables if table is not vars(function))
+    elif not function.cache_info().currsize:
+        yield function.cache_clear
 
 
 def _items_of(value: Any, read: bool) -> Iterator[PutBack]:
@@ -173,6 +191,11 @@ def _put_cell_back(cell: types.CellType, kept: Any) -> None:
         del cell.cell_contents
 
 
+def _put_context_back(variable: contextvars.ContextVar[Any], kept: Any) -> None:
+    if variable.get() is not kept:
+        variable.set(kept)
+
+
 def _put_global_back(scope: dict[str, Any], name: str, kept: Any) -> None:
     if kept is _MISSING:
         scope.pop(name, None)
@@ -180,20 +203,11 @@ def _put_global_back(scope: dict[str, Any], name: str, kept: Any) -> None:
         scope[name] = kept
 
 
-def _at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes but for loaders, files, threads and the like, which stay."""
-    return {
-        name: value
-        for name, value in list(dict.items(attributes))  # another thread may set some
-        if not walk.is_active_type(type(value))
-    }
-
-
 def _data_of(kind: type) -> dict[str, Any]:
     """Return the data in the attributes of a class, without methods and other descriptors."""
     return {
         name: value
-        for name, value in _at_rest(dict(vars(kind))).items()
+        for name, value in walk.at_rest(dict(vars(kind))).items()
         if not name.startswith(("__", "_abc_")) and not hasattr(type(value), "__get__")
     }
 
@@ -208,8 +222,9 @@ def _put_class_back(kind: type, kept: dict[str, Any]) -> None:
             type.__setattr__(kind, name, value)
 
 
-def _put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
-    for name in _at_rest(attributes).keys() - kept.keys():
+def put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Restore the attributes of an object that are at rest, and leave the others."""
+    for name in walk.at_rest(attributes).keys() - kept.keys():
         attributes.pop(name, None)
     attributes.update(
         (name, value) for name, value in kept.items() if attributes.get(name) is not value

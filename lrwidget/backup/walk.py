@@ -11,6 +11,7 @@ import collections
 import dis
 import enum
 import functools
+import gc
 import random
 import sys
 import types
@@ -40,7 +41,7 @@ _AT_WORK = frozenset(
     }
 )
 # Exceptions: a data object may have these as attributes.
-_ALLOWED = frozenset({"lock", "RLock", "Logger", "LoggerAdapter", "RootLogger", "local"})
+_ALLOWED = frozenset({"lock", "RLock", "Logger", "LoggerAdapter", "RootLogger", "_local"})
 # Packages whose objects are not part of a model: they display, log, schedule or store.
 _NOT_DATA = frozenset(
     {
@@ -50,7 +51,7 @@ _NOT_DATA = frozenset(
         *("ray", "tensorboard", "tensorboardX", "tqdm", "traitlets", "wandb"),
     }
 )
-_OF_TORCH = ("torch.nn.", "torch.optim.", "torch.amp.")
+_OF_TORCH = ("torch.nn.", "torch.optim.", "torch.amp.", "torch.quasirandom")
 _OF_PYTHON = frozenset(
     {
         ("argparse", "Namespace"),
@@ -125,12 +126,13 @@ def is_view_of_more(tensor: torch.Tensor | None) -> bool:
         return False
 
 
-def attributes(value: Any) -> dict[str, Any] | None:
-    """Return the `__dict__` of an object, not a copy; None if it has none or has active objects."""
-    found = own_attributes(value)
-    if found is None or any(is_active_type(type(item)) for item in dict.values(found)):
-        return None
-    return found
+def at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes but for loaders, files, threads and the like."""
+    return {
+        name: value
+        for name, value in list(dict.items(attributes))  # another thread may set some
+        if not is_active_type(type(value))
+    }
 
 
 def own_attributes(value: Any) -> dict[str, Any] | None:
@@ -329,9 +331,12 @@ def functions_in(values: Iterable[Any]) -> list[Any]:
 GENERATORS = (
     *(torch.Generator, random.Random),
     *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
+    np.random.SeedSequence,
 )
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *GENERATORS)
-FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
+# A function in `functools.cache`.
+CACHED = functools._lru_cache_wrapper
+FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, CACHED)
 
 
 def _is_followed(value: Any) -> bool:
@@ -360,7 +365,7 @@ def _members_of(kind: type) -> Iterator[Any]:
                 yield from (held.fget, held.fset)
             elif is_a(held, functools.cached_property):
                 yield held.func
-            elif is_a(held, types.FunctionType) or not name.startswith("__"):
+            elif is_a(held, (types.FunctionType, CACHED)) or not name.startswith("__"):
                 yield held
 
 
@@ -374,6 +379,8 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
         yield value.func
         yield from value.args
         yield from value.keywords.values()
+    elif is_a(value, CACHED):
+        yield from gc.get_referents(value)  # the function, and its results so far
     elif is_a(value, _CONTAINERS):
         if containers:
             held = items(value)
