@@ -22,6 +22,7 @@ from torch import nn
 
 from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
+from lrwidget.backup.objects import in_order
 from lrwidget.backup.reach import is_at_work
 from lrwidget.backup.rng import remember_generator
 from lrwidget.backup.tensor_copies import Copies, Place, PutBack
@@ -221,7 +222,7 @@ class Backup:
             for key, item in kept.items():
                 if dict.get(value, key, _MISSING) is not item:
                     base.__setitem__(value, key, item)
-            if list(base.keys(value)) != list(kept):
+            if not in_order(base.keys(value), kept):
                 base.clear(value)
                 base.update(value, kept)
 

@@ -249,11 +249,16 @@ def entries(kind: Any, value: Any) -> PutBack:
         for key, item in kept.items():
             if not kind.__contains__(value, key) or kind.__getitem__(value, key) is not item:
                 kind.__setitem__(value, key, item)
-        if list(kind.__iter__(value)) != list(kept):
+        if not in_order(kind.__iter__(value), kept):
             kind.clear(value)
             kind.update(value, kept)
 
     return put_back
+
+
+def in_order(keys: Iterable[Any], kept: Iterable[Any]) -> bool:
+    """Return whether keys of a dict are in the order of `kept`; of tensors `==` would tell more."""
+    return list(map(hash, keys)) == list(map(hash, kept))
 
 
 def filled_slots(value: Any, descriptors: list[Any]) -> PutBack:

@@ -1,5 +1,6 @@
 """Restore what functions of the user's set besides tensors: counters, warm-ups, last values."""
 
+import array
 import collections
 import contextlib
 import contextvars
@@ -15,7 +16,7 @@ import torch
 
 from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
-from lrwidget.backup.objects import PutBack, entries, filled_slots
+from lrwidget.backup.objects import PutBack, entries, filled_slots, in_order
 from lrwidget.backup.rng import is_generator, remember_generator
 
 
@@ -95,6 +96,10 @@ def _items_of(value: Any, read: bool) -> Iterator[PutBack]:
         return
     if issubclass(base, dict):
         yield functools.partial(_put_keys_back, base, value, dict(base.items(value)))
+    elif base is set:
+        yield functools.partial(set.update, value, set(set.__iter__(value)))
+    elif base in (bytearray, array.array):
+        yield functools.partial(base.__setitem__, value, slice(base.__len__(value)), value[:])
     else:
         kept = tuple(base.__iter__(value))
         yield functools.partial(_put_items_back, base, value, kept, read)
@@ -251,9 +256,14 @@ def _put_keys_back(base: Any, value: Any, kept: dict[Any, Any]) -> None:
     for key in [k for k, v in list(base.items(value)) if k not in kept and walk.is_state(v)]:
         base.pop(value, key, None)
     base.update(value, kept)
+    order = list(base.keys(value))
+    if not in_order(order[: len(kept)], kept):
+        notes = {key: base.__getitem__(value, key) for key in order if key not in kept}
+        base.clear(value)
+        base.update(value, {**kept, **notes})
 
 
-_BASES = (list, collections.deque, collections.OrderedDict, dict)
+_BASES = (list, collections.deque, collections.OrderedDict, dict, set, bytearray, array.array)
 _CONTAINERS = (*_BASES, collections.defaultdict)
 # The items of longer ones are data.
 _MOST_ITEMS = 100_000

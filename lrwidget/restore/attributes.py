@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lrwidget.backup.interrupts import uninterrupted
+from lrwidget.backup.objects import in_order
 from lrwidget.backup.rng import remember_generators
 from lrwidget.task.rates import configured_rate
 
@@ -156,7 +157,7 @@ def _remember(value: Any, known: set[int]) -> PutBack | None:
 
 def _refill(container: Any, content: Any) -> None:
     if isinstance(container, dict):
-        if list(container) != list(content):
+        if not in_order(container, content):
             container.clear()
         container.update(content)
         return
