@@ -29,6 +29,17 @@ def drawn_by_sobol() -> Added:
     return lambda: engine.draw(16)
 
 
+def moved_in_a_distribution() -> Added:
+    prior = torch.distributions.Normal(torch.zeros(4), torch.ones(4))
+
+    def added() -> torch.Tensor:
+        prior.loc = prior.loc + 0.5
+        prior.scale.mul_(1.5)
+        return prior.sample((16,))
+
+    return added
+
+
 def spawned_by_a_generator() -> Added:
     rng = np.random.default_rng(1)
     return lambda: torch.from_numpy(rng.spawn(1)[0].normal(size=(16, 4)))
@@ -119,7 +130,8 @@ def losses(step: Callable[[Any], torch.Tensor], model: nn.Module) -> Iterator[fl
 @pytest.mark.parametrize(
     "make",
     [
-        *(drawn_by_sobol, spawned_by_a_generator, spawned_by_a_seed_sequence),
+        *(drawn_by_sobol, moved_in_a_distribution),
+        *(spawned_by_a_generator, spawned_by_a_seed_sequence),
         *(in_a_context_variable, cached, cached_with_some_results, cached_with_a_limit),
         *(Drawing, behind_a_cached_function),
     ],
