@@ -293,6 +293,7 @@ export class Session {
       this.picked = model.get("_picked");
       // The rate may have come before, and looked outdated.
       if (!this.picked && !this.dragging) this.traits.lr.value = model.get("lr");
+      this.view.changed();
     });
     model.on("change:_runs", () => {
       this.loadSavedRuns(model.get("_runs"));

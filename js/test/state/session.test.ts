@@ -132,6 +132,18 @@ describe("the marker", () => {
     }
   });
 
+  it("is drawn where it returns to", () => {
+    const { model, session } = open({ lr: 0.02, suggestion: 0.02, state: "finished" });
+    let drawn: number | null = null;
+    session.view.onChange(() => {
+      drawn = session.lr;
+    }, new AbortController().signal);
+    session.pick(0.3);
+    model.change({ _picked: true });
+    model.change({ lr: 0.02, _picked: false });
+    expect(drawn).toBe(0.02);
+  });
+
   it("goes when Python takes a pick back and there is no suggestion", () => {
     for (const taken of [
       { lr: null, _picked: false },
