@@ -83,6 +83,14 @@ export class View {
     );
     this.el.className = "lrwidget";
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
+    let first: EventTarget | null;
+    // The second click of a double click is not for what has come under the pointer since the first one: Pause
+    // in the place of Start, the next run's Remove.
+    const keepFirst = (event: MouseEvent): void => {
+      if (event.detail < 2) first = event.target;
+      else if (event.target !== first) event.stopPropagation();
+    };
+    this.el.addEventListener("click", keepFirst, true);
   }
 
   /** Shows the figure until the signal aborts. */

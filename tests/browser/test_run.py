@@ -127,3 +127,20 @@ def test_a_sweep_whose_cell_was_run_again_is_stopped_by_one_click(lab: Lab) -> N
     expect(finder.root).not_to_contain_text("ends after its current step")
     expect(finder.button("Stop the other sweep")).to_be_hidden()
     assert lab.kernel.value("model_is_as_before()")
+
+
+def test_a_double_click_on_start_pauses_nothing(lab: Lab) -> None:
+    finder = open_finder(lab)
+    start_button = finder.button("Start").bounding_box()
+    assert start_button is not None
+    x, y = start_button["x"] + 30, start_button["y"] + 10
+    mouse = lab.page.mouse
+    mouse.click(x, y)
+    finder.button("Pause").wait_for()  # in the place of Start
+    mouse.down(click_count=2)
+    mouse.up(click_count=2)
+    lab.allow("steps", 20)
+    finder.wait_for_rows(20)
+    assert lab.kernel.value("w.state") == "running"
+    mouse.click(x, y)
+    finder.wait_for_pause()

@@ -189,6 +189,23 @@ def test_rename_and_remove_by_keyboard(lab: Lab, three: Finder) -> None:
     expect(three.slider("Chosen learning rate")).to_be_focused()
 
 
+def test_a_double_click_removes_one_run(lab: Lab, three: Finder) -> None:
+    labels = lab.kernel.value("[run.meta['label'] for run in w.runs]")
+    remove = three.button(f"Remove {labels[0]}")
+    remove.scroll_into_view_if_needed()
+    box = remove.bounding_box()
+    assert box is not None
+    mouse = lab.page.mouse
+    mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    remove.wait_for(state="detached")
+    following = three.button(f"Remove {labels[1]}").bounding_box()
+    assert following is not None
+    mouse.move(following["x"] + following["width"] / 2, following["y"] + following["height"] / 2)
+    mouse.down(click_count=2)
+    mouse.up(click_count=2)
+    assert lab.kernel.value("len(w.runs)") == len(labels) - 1
+
+
 def test_while_a_run_is_under_way_it_is_the_active_one(lab: Lab, three: Finder) -> None:
     lab.kernel.run("gate = Gate('more')")  # no step may pass yet
     three.button("Start").click()

@@ -3,7 +3,7 @@ import { h, on } from "../dom";
 import { partBetween, tidyRate } from "../numeric/axis";
 import type { Session } from "../state/session";
 import { describeOutside } from "../text/words";
-import { across, type Place, pointIn, rateOf } from "./place";
+import { across, isOver, type Place, pointIn, rateOf } from "./place";
 
 /** A pointer that moves no further is a click, in pixels. */
 const CLICK_SLACK = 3;
@@ -53,8 +53,9 @@ export class Brush {
     // bqplot drags the marker itself, in every mode.
     if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
       return;
-    const { x, y } = pointIn(this.plot, event);
-    if (x < place.left - 4 || x > place.right + 4 || y < place.top || y > place.bottom) return;
+    const at = pointIn(this.plot, event);
+    if (!isOver(place, at)) return;
+    const { x } = at;
     const { visibleSpan, lrRange, view } = this.session;
     let anchor = rateOf(x, visibleSpan, place);
     if (view.mode === "range" && lrRange) {

@@ -15,6 +15,11 @@ export function pointIn(element: Element, { clientX, clientY }: PointerEvent): D
   return within(element, new DOMRect(clientX, clientY));
 }
 
+/** Whether a point is over the plot, or only just beside it. */
+export function isOver({ left, right, top, bottom }: Place, { x, y }: DOMRect): boolean {
+  return x >= left - 4 && x <= right + 4 && y >= top && y <= bottom;
+}
+
 /** The x coordinate of a rate, in pixels. */
 export function across(lr: number, span: Span, place: Place): number {
   return place.left + fractionOf(lr, span) * (place.right - place.left);

@@ -9,7 +9,7 @@ import { Brush } from "./drag";
 import type { Chart } from "./figure";
 import { type HoveredRow, hoveredRow, rowAt } from "./hover";
 import { strideOf } from "./keys";
-import { across, inside, type Place, placeTwin, pointIn } from "./place";
+import { across, inside, isOver, type Place, placeTwin, pointIn } from "./place";
 import { RangeBand } from "./range";
 import { Regions } from "./regions";
 import { RuleTicks } from "./rules";
@@ -239,25 +239,11 @@ export class Plot {
   private hover(event: PointerEvent): void {
     const { session, chart } = this;
     const place = this.place();
-    const { x, y } = pointIn(this.el, event);
-    if (
-      !place ||
-      session.dragging ||
-      event.buttons > 0 ||
-      x < place.left - 4 ||
-      x > place.right + 4 ||
-      y < place.top ||
-      y > place.bottom
-    ) {
-      this.hideTip();
-      return;
-    }
-    const pointed = hoveredRow(x, y, session, chart, place);
-    if (!pointed) {
-      this.hideTip();
-      return;
-    }
-    this.showTip(pointed, place);
+    const at = pointIn(this.el, event);
+    const still = place && !session.dragging && event.buttons === 0 && isOver(place, at);
+    const pointed = still && hoveredRow(at.x, at.y, session, chart, place);
+    if (pointed) this.showTip(pointed, place);
+    else this.hideTip();
   }
 
   private showTip(pointed: HoveredRow, place: Place): void {

@@ -73,32 +73,24 @@ export function describeProgress(status: Status, lr: number, loss: number, sweep
   return parts.filter(Boolean).join(" · ");
 }
 
-const LABEL: Record<Command | RunAction | "export", string> = {
-  start: "Start",
-  pause: "Pause",
-  resume: "Resume",
-  stop: "Stop",
+type Button = Command | RunAction | "export";
+
+/** The labels of the buttons that are not called like what they send. */
+const LABEL: Partial<Record<Button, string>> = {
   unblock: "Stop the other sweep",
-  reset: "Reset",
-  apply: "Apply",
-  check: "Check",
-  refine: "Refine",
-  extend: "Extend",
-  export: "Export",
   activate: "Use",
-  rename: "Rename",
-  remove: "Remove",
 };
 
 /** Why a pressed button has had no effect yet. `seen`: whether the host shows the kernel as alive. */
-export function describeWaiting(name: keyof typeof LABEL, seen = true): string {
+export function describeWaiting(name: Button, seen = true): string {
+  const label = LABEL[name] ?? name[0]!.toUpperCase() + name.slice(1);
   if (!seen) {
-    return `No answer from the kernel yet: ${LABEL[name]} will act when it is free, if it is still there.`;
+    return `No answer from the kernel yet: ${label} will act when it is free, if it is still there.`;
   }
   if (name === "pause" || name === "stop") {
-    return `${LABEL[name]} waits for the step in hand to end, and for the running cell if the kernel is busy.`;
+    return `${label} waits for the step in hand to end, and for the running cell if the kernel is busy.`;
   }
-  return `Kernel busy: ${LABEL[name]} will act when the running cell ends.`;
+  return `Kernel busy: ${label} will act when the running cell ends.`;
 }
 
 /** What the widget shows without a kernel, and what still works. */
