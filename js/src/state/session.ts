@@ -179,7 +179,9 @@ export class Session {
   }
 
   command(name: Command): void {
-    this.connection.request(name, { type: "command", name });
+    // The second click of a double click begins nothing more.
+    if (name === "extend" || !this.connection.requests.waitsFor(name))
+      this.connection.request(name, { type: "command", name });
   }
 
   /** Hides a run, or draws it beside the active one. */
@@ -277,39 +279,37 @@ export class Session {
           this.receiveRows(content, buffers?.[0]);
       }
     });
-    for (const name of [...STATUS, "_detail"] as const) {
+    const onChange = (name: keyof Traits, read?: () => void): void => {
       model.on(`change:${name}`, () => {
-        this.readTraits();
+        read?.();
         this.view.changed();
       });
+    };
+    for (const name of [...STATUS, "_detail"] as const) {
+      onChange(name, () => {
+        this.readTraits();
+      });
     }
-    model.on("change:_legend", () => {
+    onChange("_legend", () => {
       this.readTraits();
       this.connection.requests.settle("activate", "rename", "remove");
-      this.view.changed();
     });
-    model.on("change:_picked", () => {
+    onChange("_picked", () => {
       // True once the kernel has received a pick, false again when it has taken one back.
       this.picked = model.get("_picked");
       // The rate may have come before, and looked outdated.
       if (!this.picked && !this.dragging) this.traits.lr.value = model.get("lr");
-      this.view.changed();
     });
-    model.on("change:_runs", () => {
+    onChange("_runs", () => {
       this.loadSavedRuns(model.get("_runs"));
-      this.view.changed();
     });
-    model.on("change:_check", () => {
+    onChange("_check", () => {
       this.check.loadSaved(model.get("_check"));
-      this.view.changed();
     });
-    model.on("change:_refinement", () => {
+    onChange("_refinement", () => {
       this.refinement.loadSaved(model.get("_refinement"));
-      this.view.changed();
     });
-    model.on("change:_range", () => {
-      this.view.changed();
-    });
+    onChange("_range");
   }
 
   private receiveRows(message: RowsMessage, buffer: Bytes | undefined): void {
@@ -320,6 +320,8 @@ export class Session {
       this.moveMarker(message.lr);
       this.afterStatus(before);
     }
+    // A refusal, which changes no state.
+    if (message.detail?.notice) this.connection.requests.settle();
     this.afterMessage();
   }
 

@@ -93,6 +93,22 @@ describe("a button", () => {
     expect(session.connection.requests.pending).toBeNull();
   });
 
+  it("that is pressed twice before it is answered begins one thing, and extends twice", () => {
+    const { model, session } = open();
+    for (const name of ["start", "start", "refine", "refine", "extend", "extend"] as const)
+      session.command(name);
+    const sent = model.sent.filter(({ type }) => type === "command").map(({ name }) => name);
+    expect(sent).toEqual(["start", "refine", "extend", "extend"]);
+  });
+
+  it("that is refused during a run has been answered", () => {
+    const { model, session } = open();
+    model.rows({ state: "running", step: 1 }, [1]);
+    session.command("start");
+    model.rows({ state: "running", step: 1, detail: { notice: "the sweep is already running" } });
+    expect(session.connection.requests.pending).toBeNull();
+  });
+
   it("Export sends the rate first, then the name, and reports the outcome", () => {
     const { model, session } = open();
     session.pick(0.1);
