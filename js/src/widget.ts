@@ -84,7 +84,9 @@ class Shared {
       ? await realFigure(model, session.figure)
       : standIn(await figureHeight(model, session.figure));
     if (!figure) return null;
-    this.openChart = new Chart(figure.model);
+    this.openChart = new Chart(figure.model, () => {
+      this.schedule();
+    });
     // anywidget's proxy of our own model has no `comm_live`; the figure's model has it.
     const watch = new KernelWatch(
       () => kernelStateOf(model, figure.model),

@@ -5,11 +5,21 @@ from __future__ import annotations
 from tests.browser.harness.cells import (
     BUSY_INDEX,
     STEPS,
+    finish_and_export,
     open_finder,
     open_second_view,
     start,
 )
 from tests.browser.harness.lab import Lab
+
+# Resolves once JupyterLab has set all models to the kernel's state, as it does where a lost
+# connection is back.
+RECONNECT = """async () => {
+  const manager = await labTest.manager();
+  const restored = new Promise((resolve) => manager.restored.connect(() => { resolve(); }));
+  await labTest.panel().sessionContext.session.kernel.reconnect();
+  await restored;
+}"""
 
 
 def test_shows_an_idle_finder(lab: Lab) -> None:
@@ -125,3 +135,21 @@ def test_a_second_run_starts_with_an_empty_table(lab: Lab) -> None:
     finder.wait_for_rows(STEPS)
     assert finder.rows == finder.kernel_rows
     assert [lr for lr, _ in finder.rows] == [lr for lr, _ in first]
+
+
+def test_a_connection_that_is_back_leaves_the_chart_as_it_was(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=60)
+    start(finder)
+    finder.wait_for_rows(60)
+    axes = finder.mark("smoothed loss")
+    lab.page.evaluate(RECONNECT)
+    finder.wait_for_rows(60)
+    assert finder.rows == finder.kernel_rows
+    lab.wait_for(
+        "both axes are as they were",
+        lambda: finder.mark("smoothed loss").y_range == axes.y_range,
+    )
+    finish_and_export(finder)
+    lab.page.evaluate(RECONNECT)
+    finder.wait_for_rows(STEPS)
+    lab.wait_for("the marker is back", lambda: finder.chosen == lab.kernel.value("w.lr"))

@@ -33,19 +33,8 @@ export interface Picture {
 const NOTHING = new Float64Array(0);
 const NO_POINTS = { x: NOTHING, y: NOTHING };
 
-/** Runs an effect only when one of its inputs has changed. */
-class Memo {
-  private reasons: readonly unknown[] = [NaN];
-
-  when(reasons: readonly unknown[], effect: () => void): void {
-    const same =
-      reasons.length === this.reasons.length &&
-      reasons.every((reason, i) => Object.is(reason, this.reasons[i]));
-    if (same) return;
-    this.reasons = reasons;
-    effect();
-  }
-}
+/** Changes of what only this file sets, and otherwise the kernel's state. */
+const RESETS = "change:colors change:tick_values change:min change:max";
 
 export class Chart {
   /** The automatic range of the loss axis, and the largest loss. */
@@ -58,23 +47,40 @@ export class Chart {
   private readonly curves = new WeakMap<RunTable, Curve>();
   private readonly marks: Map<string, RealModel>;
   private readonly axes: RealModel[];
-  private readonly memos = {
-    auto: new Memo(),
-    raw: new Memo(),
-    others: new Memo(),
-    smoothed: new Memo(),
-    span: new Memo(),
-    limit: new Memo(),
-    visible: new Memo(),
-    marker: new Memo(),
-    suggestion: new Memo(),
-  };
+  /** From what each part was drawn. */
+  private drawnFrom: Record<string, readonly unknown[]> = {};
+  private setting = false;
 
-  constructor(figure: RealModel) {
+  /** `onReset` is called when the chart has to be drawn anew. */
+  constructor(figure: RealModel, onReset?: () => void) {
     const marks = figure.get("marks") as RealModel[];
     this.marks = new Map(marks.map((mark) => [(mark.get("labels") as string[])[0] ?? "", mark]));
     this.axes = figure.get("axes") as RealModel[];
-    for (const [label, mark] of this.marks) mark.set({ ...MARK_STYLES[label as MarkName] });
+    this.style();
+    // JupyterLab sets all models to the kernel's state when a lost connection is back, and there the
+    // marks are empty and have no style.
+    const reset = (): void => {
+      if (this.setting) return;
+      this.drawnFrom = {};
+      onReset?.();
+    };
+    const scaled = this.axes.map((axis) => axis.get("scale") as RealModel);
+    for (const model of [...marks, ...this.axes, ...scaled]) model.on(RESETS, reset, this);
+  }
+
+  private style(): void {
+    this.when("styles", [], () => {
+      for (const [label, mark] of this.marks) mark.set({ ...MARK_STYLES[label as MarkName] });
+    });
+  }
+
+  /** Runs the effect only when one of its inputs has changed. */
+  private when(part: string, inputs: readonly unknown[], effect: () => void): void {
+    const before = this.drawnFrom[part];
+    if (before?.length === inputs.length && inputs.every((input, i) => Object.is(input, before[i])))
+      return;
+    this.drawnFrom[part] = inputs;
+    effect();
   }
 
   /** A mark's model by its first label. */
@@ -95,19 +101,20 @@ export class Chart {
   }
 
   draw(picture: Picture): void {
+    this.setting = true;
+    this.style();
     const { table, others, span, showRaw, traits, suggestion, ended, columns } = picture;
     const lr = traits.lr.value;
     const smoothing = traits.smoothing.value;
-    const { memos } = this;
     const curve = table && this.curveOf(table);
     const rows = [table, table?.revision];
     const all = [...(table ? [table] : []), ...others.map((other) => other.table)];
     const drawn = all.some(({ length }) => length > 0);
-    memos.span.when([span.low, span.high], () => {
+    this.when("span", [span.low, span.high], () => {
       this.setSpan(span);
     });
     const everyRow = all.flatMap((each) => [each, each.revision]);
-    memos.auto.when(everyRow, () => {
+    this.when("auto", everyRow, () => {
       this.autoRange = together(
         all.filter(({ length }) => length > 0).map((each) => this.curveOf(each).autoRange),
       );
@@ -117,15 +124,15 @@ export class Chart {
     const linear = visibleRange(this.autoRange.range, traits.y_max.value);
     this.range = this.log ? logRange(linear, minPositiveLoss, maxLoss) : linear;
     const { log, range } = this;
-    memos.limit.when([range.min, range.max, drawn, log], () => {
+    this.when("limit", [range.min, range.max, drawn, log], () => {
       this.setRange(range, drawn);
     });
-    memos.raw.when([log, ...rows, span.low, span.high, columns], () => {
+    this.when("raw", [log, ...rows, span.low, span.high, columns], () => {
       const opacities = [table && table.sweeps > 1 ? FAINT : 1];
       const points = curve?.raw(span, columns) ?? NO_POINTS;
       this.mark("raw loss").set({ ...this.scaled(points), opacities });
     });
-    memos.smoothed.when([log, ...rows, span.low, span.high, columns, smoothing, ended], () => {
+    this.when("smoothed", [log, ...rows, span.low, span.high, columns, smoothing, ended], () => {
       const several = curve !== null && curve.table.sweeps > 1;
       // The sweep in progress: alone, or below the median of all sweeps.
       const points = several && ended ? NO_POINTS : curve?.line(smoothing, span, columns);
@@ -134,7 +141,7 @@ export class Chart {
       this.setSweeps(several ? curve.quartiles(smoothing) : null, new Columns(span, columns));
     });
     const beside = others.flatMap(({ table: { run, revision }, style }) => [run, revision, style]);
-    memos.others.when([log, ...beside, span.low, span.high, columns, smoothing], () => {
+    this.when("others", [log, ...beside, span.low, span.high, columns, smoothing], () => {
       const lines = others
         .map(({ style, table }) => ({
           style,
@@ -145,20 +152,21 @@ export class Chart {
       this.otherStyles = lines.map(({ style }) => style);
       this.mark("others").set({ x: lines.map(({ x }) => x), y: lines.map(({ y }) => y) });
     });
-    memos.visible.when([showRaw], () => {
+    this.when("visible", [showRaw], () => {
       this.mark("raw loss").set({ visible: showRaw });
     });
     // Below the rule of the marker it would only blur that.
     const apart = suggestion === lr ? null : suggestion;
-    memos.suggestion.when([apart], () => {
+    this.when("suggestion", [apart], () => {
       this.mark("suggestion").set(upright(apart));
     });
     // The marker is not clipped at the edges of the plot and must not lie in the margin.
     const seen = lr !== null && clampRate(lr, span) === lr ? lr : null;
-    memos.marker.when([seen], () => {
+    this.when("marker", [seen], () => {
       this.mark("rule").set(upright(seen));
       this.placeMarker(seen);
     });
+    this.setting = false;
   }
 
   /** Places the marker at the rate, also after a drag has moved it. */
