@@ -126,10 +126,9 @@ class NumberPair(Locked):
     def validate(self, obj: Any, value: Any) -> tuple[float, float]:  # noqa: ARG002
         """Return the pair as floats, or raise TraitError."""
         name = self.name or "value"
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise traitlets.TraitError(f"{name} is {value!r}; expected {self.info_text}")
-        low, high = (finite(name, end) for end in value)
-        if not low < high:
+        is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+        low, high = map(number, value) if is_pair else (math.nan, math.nan)
+        if not -math.inf < low < high < math.inf:
             raise traitlets.TraitError(f"{name} is {value!r}; expected {self.info_text}")
         return low, high
 

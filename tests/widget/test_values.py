@@ -204,6 +204,11 @@ def test_values_that_make_no_sense_are_refused_in_words(name: str, value: Any) -
     assert getattr(w, name) == before
 
 
+def test_a_range_without_an_end_is_refused_as_a_whole() -> None:
+    with pytest.raises(traitlets.TraitError, match=r"lr_range is \(None, 1\); expected a pair"):
+        finder().lr_range = (None, 1)
+
+
 def test_lr_range_is_ordered_and_in_the_range() -> None:
     w = finder()
     w.lr_range = [1e-3, 5]
