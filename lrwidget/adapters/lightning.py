@@ -9,6 +9,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,13 +28,18 @@ from lrwidget.adapters.base import (
 )
 from lrwidget.adapters.lightning_apply import set_rate
 from lrwidget.adapters.lightning_schedulers import SteppedAside
+from lrwidget.adapters.lightning_set_up import (
+    begin_training,
+    next_epoch,
+    objects_put_back,
+    set_up,
+)
 from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.adapters.lightning_trainer import (
     combined_anew,
     end_fetching,
     has_loader,
-    next_epoch,
     package_of,
     private_trainer,
     refuse_without_parameters,
@@ -117,7 +123,9 @@ class LightningTask(FrameworkTask):
         self._watch = Watch(pl.Callback, self)
         self._modes: list[tuple[Any, bool]] = []
         self._aside: SteppedAside
+        self._beside: tuple[Any, ...] = ()
         self._passes = 0
+        self._begun = False  # the hooks before the first batch have been called
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
         refuse_without_parameters(module)
@@ -144,7 +152,8 @@ class LightningTask(FrameworkTask):
     def session(self) -> Iterator[None]:
         """Set up the module on a private Trainer as `fit` does; restore it after the block."""
         with ExitStack() as stack:
-            drop_unchanged = stack.enter_context(restored_weights(self._module))
+            stack.enter_context(objects_put_back(self, self._given_objects()))
+            drop_unchanged = stack.enter_context(restored_weights(self._module, always=True))
             stack.enter_context(put_back_after([self._module]))
             if self._compiled is not None:
                 import_module(f"{self._package}.utilities.compile").from_compiled(self._compiled)
@@ -178,6 +187,16 @@ class LightningTask(FrameworkTask):
             for fitted in self._trainer.optimizers[:1]:
                 apply_rate(fitted, lr)
 
+    @property
+    def loaders(self) -> list[Any]:
+        """The training loaders, and in a session the attributes of the datamodule."""
+        return [*super().loaders, *self._beside]
+
+    def _given_objects(self) -> list[Any]:
+        """Return the given data and datamodule as objects to go through."""
+        given = [getattr(self._given_data, "iterables", self._given_data)]
+        return given if self._datamodule is None else [*given, vars(self._datamodule)]
+
     # -- the private Trainer --------------------------------------------------------------------
 
     def _join_processes(self) -> None:
@@ -189,45 +208,19 @@ class LightningTask(FrameworkTask):
 
     def _set_up(self, trainer: Any, stack: ExitStack) -> None:
         """Set up the Trainer as `Trainer.fit` does before its first batch."""
-        states = import_module(f"{self._package}.trainer.states")
-        call = import_module(f"{self._package}.trainer.call")
-        trainer.state.fn = states.TrainerFn.FITTING
-        trainer.state.status = states.TrainerStatus.RUNNING
-        trainer.training = True
-        loops = import_module(f"{self._package}.loops.utilities")
-        trainer.fit_loop.min_epochs, trainer.fit_loop.max_epochs = loops._parse_loop_limits(
-            trainer.min_steps, trainer.max_steps, trainer.min_epochs, trainer.max_epochs, trainer
-        )
-        trainer._data_connector.attach_data(
+        datamodule = copy.copy(self._datamodule)  # its attributes are set
+        self._beside = () if datamodule is None else (vars(datamodule),)
+        set_up(
+            self._package,
+            trainer,
             self._module,
-            train_dataloaders=self._given_data,
-            datamodule=copy.copy(self._datamodule),
+            data=self._given_data,
+            datamodule=datamodule,
+            prepare=partial(self._prepare_loaders, trainer, stack),
         )
-        trainer.strategy.connect(self._module)
-        trainer.strategy.setup_environment()
-        trainer._data_connector.prepare_data()
-        call._call_setup_hook(trainer)
-        self._prepare_loaders(trainer, stack)
-        call._call_configure_model(trainer)
-        trainer._logger_connector.reset_results()
-        trainer._logger_connector.reset_metrics()
-        trainer.strategy.setup(trainer)
-        # Lightning has one without groups in place of none.
-        if not any(one.param_groups for one in trainer.strategy.optimizers):
-            raise ValueError(
-                f"{type(self._module).__name__}.configure_optimizers returned no optimizer; "
-                "the sweep sets the learning rate of one"
-            )
         # The sweep sets the rate, not a scheduler.
         self._aside = SteppedAside(trainer)
         stack.callback(self._aside.close)
-        call._call_lightning_module_hook(trainer, "on_fit_start")
-        call._call_lightning_module_hook(trainer, "on_train_start")
-        trainer.fit_loop.epoch_progress.increment_ready()
-        call._call_lightning_module_hook(trainer, "on_train_epoch_start")
-        trainer.fit_loop.epoch_progress.increment_started()
-        trainer.fit_loop.epoch_loop.reset()
-        trainer.fit_loop.epoch_loop._results.to(device=self._module.device)
 
     def _prepare_loaders(self, trainer: Any, stack: ExitStack) -> None:
         """Request the loaders without reading: the engine reads after its backup."""
@@ -254,7 +247,8 @@ class LightningTask(FrameworkTask):
         trainer, self._private = self._private, None
         remove_ddp_hooks(trainer.strategy.model)
         self._modes, self._passes = [], 0
-        self._pass_begun_early = self._cut_short = False
+        self._begun = self._pass_begun_early = self._cut_short = False
+        self._beside = ()
         self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
         self.data: Any = StepData(self._given_data, self._steps)
         end_fetching(trainer)
@@ -269,7 +263,9 @@ class LightningTask(FrameworkTask):
 
     validation_name = "val_dataloader"
     tells_loss_if = "give the module a validation_step that returns or logs its loss"
-    counted: tuple[str, ...] = ("_passes", "_pass_begun_early", "_cut_short", "_modes")
+    counted: tuple[str, ...] = (
+        *("_passes", "_begun", "_pass_begun_early", "_cut_short", "_modes"),
+    )
 
     @property
     def read_from(self) -> Any:
@@ -299,6 +295,7 @@ class LightningTask(FrameworkTask):
         return [loop.epoch_loop, *progress_of(loop), *self._aside.counters]
 
     def _measure_all(self, batches: Sequence[Any]) -> Any:
+        self._begin_training()
         try:
             outputs = self._watch.returned
             return self._measure(self._private, batches, self._validation_loaders, outputs)
@@ -326,15 +323,30 @@ class LightningTask(FrameworkTask):
         if fresh:
             loop._combined_loader = None
             loop.setup_data()  # this begins the first pass
+        elif not self._passes:
+            iter(loop._data_fetcher)
+        self._begin_training()
         for loader in loop._combined_loader.flattened:
             set_epoch(loader, self._passes)
         if self._passes:
             next_epoch(self._package, self._private)
-        if not fresh:
             iter(loop._data_fetcher)
         self._passes += 1
         self._cut_short = False
         loop.epoch_loop.batch_progress.reset_on_run()
+
+    def _begin_training(self) -> None:
+        """Call the hooks before the first batch, unless done; they see the modes of `fit`."""
+        if self._begun:
+            return
+        self._begun = True
+        held = [(module, module.training) for module in self._module.modules()]
+        for module, training in self._modes:
+            module.training = training
+        begin_training(self._package, self._private)
+        self._modes = [(module, module.training) for module in self._module.modules()]
+        for module, training in held:
+            module.training = training
 
     def _pass_is_over(self) -> bool:
         return bool(self._cut_short or self._private.fit_loop._data_fetcher.done)

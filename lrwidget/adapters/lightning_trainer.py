@@ -150,17 +150,6 @@ def show_loaders(package: str, trainer: Any, loaders: Any) -> None:
     loop.max_batches = modes._SUPPORTED_MODES[loaders._mode]["fn"](limits) if limits else 0
 
 
-def next_epoch(package: str, trainer: Any) -> None:
-    """Go into the next epoch, with the hook at its beginning."""
-    progress = trainer.fit_loop.epoch_progress
-    progress.increment_processed()
-    progress.increment_completed()
-    progress.increment_ready()
-    call = import_module(f"{package}.trainer.call")
-    call._call_lightning_module_hook(trainer, "on_train_epoch_start")
-    progress.increment_started()
-
-
 def end_fetching(trainer: Any) -> None:
     """End the present pass over the training data."""
     fetcher = trainer.fit_loop._data_fetcher

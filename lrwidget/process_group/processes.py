@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 from lrwidget.backup.interrupts import uninterrupted
 
@@ -58,13 +59,18 @@ def reshard(model: nn.Module) -> None:
 
 
 @contextmanager
-def restored_weights(model: nn.Module) -> Iterator[Callable[[], None]]:
+def restored_weights(model: nn.Module, *, always: bool = False) -> Iterator[Callable[[], None]]:
     """Restore the values of all parameters and buffers when the block ends.
+
+    Args:
+        model: the model, before it is wrapped.
+        always: also in a single process, where wrapping a model changes none.
 
     Yields:
         A function to call once the model is wrapped: it drops the copies of unchanged tensors.
     """
-    tensors = [*model.parameters(), *model.buffers()] if process_count() > 1 else []
+    tensors = [*model.parameters(), *model.buffers()] if always or process_count() > 1 else []
+    tensors = [tensor for tensor in tensors if not (is_lazy(tensor) or tensor.is_meta)]
     copies = [(tensor.data, tensor.data.clone()) for tensor in tensors]
 
     def drop_unchanged() -> None:
