@@ -198,9 +198,12 @@ def not_swept(task: TrainingTask) -> str:
     names: dict[int, str] = {}
     for module in reached:
         if walk.is_a(module, nn.Module):
-            for name, parameter in module.named_parameters():
-                if parameter.requires_grad and id(parameter) not in own:
-                    names.setdefault(id(parameter), f"{type(module).__name__}.{name}")
+            for place, part in module.named_modules(prefix=type(module).__name__):
+                if not part.training:  # such as a teacher
+                    continue
+                for name, parameter in part.named_parameters(place, recurse=False):
+                    if parameter.requires_grad and id(parameter) not in own:
+                        names.setdefault(id(parameter), name)
     if not names:
         return ""
     shown = ", ".join(list(names.values())[:3]) + (", …" if len(names) > 3 else "")

@@ -267,6 +267,28 @@ def test_parameters_that_nobody_sweeps_are_named() -> None:
     assert "Memory.scale" in run.notice
 
 
+def test_a_teacher_in_eval_mode_is_none_that_nobody_sweeps() -> None:
+    class Distillation(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.teacher = nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 1)).eval()
+            self.inner = nn.ModuleDict({"memory": Memory()})
+
+        def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                taught = self.teacher(output)
+            return (output - taught - target).square().mean() * self.inner["memory"].scale
+
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss_fn = Distillation()
+    with pytest.warns(UserWarning, match=r"holds \(Distillation\.inner\.memory\.scale\)"):
+        lr_find(model, optimizer, loss_fn, BATCHES, steps=3, progress=False)
+    loss_fn.inner.requires_grad_(False)
+    records = lr_find(model, optimizer, loss_fn, BATCHES, steps=3, progress=False)
+    assert "not_swept" not in records.meta
+
+
 @pytest.mark.framework
 @pytest.mark.filterwarnings("ignore")
 @PLACES
