@@ -152,7 +152,7 @@ class LightningTask(FrameworkTask):
     def session(self) -> Iterator[None]:
         """Set up the module on a private Trainer as `fit` does; restore it after the block."""
         with ExitStack() as stack:
-            stack.enter_context(objects_put_back(self, self._given_objects()))
+            stack.enter_context(objects_put_back(self, self._given_data, self._datamodule))
             drop_unchanged = stack.enter_context(restored_weights(self._module, always=True))
             stack.enter_context(put_back_after([self._module]))
             if self._compiled is not None:
@@ -191,11 +191,6 @@ class LightningTask(FrameworkTask):
     def loaders(self) -> list[Any]:
         """The training loaders, and in a session the attributes of the datamodule."""
         return [*super().loaders, *self._beside]
-
-    def _given_objects(self) -> list[Any]:
-        """Return the given data and datamodule as objects to go through."""
-        given = [getattr(self._given_data, "iterables", self._given_data)]
-        return given if self._datamodule is None else [*given, vars(self._datamodule)]
 
     # -- the private Trainer --------------------------------------------------------------------
 

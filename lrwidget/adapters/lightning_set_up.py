@@ -4,7 +4,7 @@ The hooks up to `on_fit_start` run before the engine has a backup, those from `o
 with the first pass over the data, as in `fit`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -19,13 +19,16 @@ from lrwidget.task.task import TrainingTask
 
 
 @contextmanager
-def objects_put_back(task: TrainingTask, beside: Iterable[Any]) -> Iterator[None]:
+def objects_put_back(task: TrainingTask, data: Any, datamodule: Any) -> Iterator[None]:
     """Restore objects that the hooks of a set-up may change, when the block ends.
 
     Args:
         task: the task, not set up yet; the values of its weights are left to others.
-        beside: further objects: the given data, the attributes of a datamodule.
+        data: the given loaders, or None.
+        datamodule: the given datamodule, or None.
     """
+    beside = [getattr(data, "iterables", data)]  # of a CombinedLoader, which is not gone through
+    beside += [] if datamodule is None else [vars(datamodule)]
     tensors = (*task.model.parameters(), *task.model.buffers())
     kept: list[Backup | ObjectState | Variables] = [
         Backup([task.model], "device", without=set(map(id, tensors)), leave=data_of(task)),
