@@ -5,7 +5,7 @@ accelerator, so that the given Trainer, possibly of a subclass, does not change.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from inspect import isfunction
@@ -25,6 +25,8 @@ from lrwidget.adapters.base import (
 )
 from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.transformers_plan import give_scheduler, plan_training
+from lrwidget.backup.interrupts import uninterrupted
+from lrwidget.backup.objects import ObjectState
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate
@@ -72,7 +74,8 @@ class TransformersTask(FrameworkTask):
         optimizer = trainer.optimizer
         if optimizer is None:
             creating = copy.copy(trainer)
-            creating.create_optimizer()
+            with _objects_put_back(trainer):
+                creating.create_optimizer()
             optimizer = creating.optimizer
         # After `train` the optimizer is wrapped by Accelerate.
         self._inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
@@ -98,6 +101,7 @@ class TransformersTask(FrameworkTask):
         trainer = self._trainer
         with ExitStack() as stack:
             gradient_state = trainer.accelerator.gradient_state
+            stack.enter_context(_objects_put_back(trainer))
             drop_unchanged = stack.enter_context(restored_weights(trainer.model))
             modules = [trainer.model, self.loss_fn]
             stack.enter_context(put_back_after(modules, [trainer, gradient_state]))
@@ -236,6 +240,20 @@ class TransformersTask(FrameworkTask):
             private.state.epoch = private.state.global_step / self._steps_of_epoch
         # Each loss is already divided by the number of batches, or by the items of all batches.
         return torch.stack(losses).sum()
+
+
+@contextmanager
+def _objects_put_back(trainer: Any) -> Iterator[None]:
+    """Restore what methods of a subclass change in the Trainer's objects, such as its data set."""
+    held = ObjectState([vars(trainer)], as_data=True)
+    restore: list[Callable[[], Any]] = [held.restore, held.close]
+    try:
+        yield
+    finally:
+        try:
+            uninterrupted(restore)
+        finally:
+            uninterrupted(restore)
 
 
 def _other_modules(trainer: Any) -> list[nn.Module]:

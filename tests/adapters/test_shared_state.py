@@ -226,3 +226,49 @@ def test_streams_of_datasets_and_webdataset() -> None:
     assert shuffled.epoch == before
     list(pipeline)
     assert shuffled.epoch != before
+
+
+def test_what_methods_of_a_trainer_change_before_the_first_step(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    forget_accelerate()
+
+    class Ordered(torch.utils.data.Dataset[dict[str, Any]]):
+        def __init__(self) -> None:
+            self.order = list(range(len(X)))
+
+        def __len__(self) -> int:
+            return len(X)
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            x = X[self.order[index]]
+            return {"x": x, "labels": x[:1]}
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor]:
+            return (nn.functional.mse_loss(self.layer(x), labels),)
+
+    class Calls:
+        def __init__(self) -> None:
+            self.count = 0
+
+    class Trainer(transformers.Trainer):  # type: ignore[misc, name-defined]
+        def get_train_dataloader(self) -> Any:
+            self.train_dataset.order.reverse()
+            self.calls.count += 1
+            return super().get_train_dataloader()
+
+        def create_optimizer(self, *args: Any) -> Any:
+            self.calls.count += 1
+            return super().create_optimizer(*args)
+
+    arguments = transformers.TrainingArguments(tmp_path, use_cpu=True, report_to=[])
+    trainer = Trainer(Model(), arguments, train_dataset=Ordered())
+    trainer.calls = Calls()
+    lr_find(trainer, **OPTIONS)
+    assert trainer.train_dataset.order == list(range(len(X)))
+    assert trainer.calls.count == 0
+    forget_accelerate()
