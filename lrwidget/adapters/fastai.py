@@ -236,6 +236,7 @@ class FastaiTask(FrameworkTask):
     def _pass(self) -> Iterator[Any]:
         """Begin a pass; a refinement counts its batches, and skips those that were read."""
         if self._private.train_iter:  # of a further epoch, where a language model forgets
+            self._private("after_train")  # mixup takes its loss back
             self._private("before_train")
         loader = self._loader
         passes: Iterator[Any] = loader._get_iterator() if is_fastais(loader) else iter(loader)

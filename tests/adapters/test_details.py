@@ -227,6 +227,22 @@ def test_mixup_takes_part(folder: Path) -> None:
     assert list(plain.loss) != own
 
 
+def test_mixup_of_classes_goes_on_in_the_next_pass() -> None:
+    from fastai.callback.mixup import MixUp
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader
+    from fastai.learner import Learner
+    from fastai.losses import CrossEntropyLossFlat
+
+    x = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
+    samples = [(row, torch.tensor(int(row[0] > 0))) for row in x]
+    loaders = DataLoaders(DataLoader(samples, bs=4), DataLoader(samples, bs=4))
+    loss = CrossEntropyLossFlat()
+    learn = Learner(loaders, torch.nn.Linear(4, 2), loss_func=loss, cbs=MixUp(0.4))
+    assert len(lr_find(learn, steps=8, stop_at_divergence=False, progress=False)) == 8
+    assert learn.loss_func is loss
+
+
 def test_a_callback_that_changes_what_is_trained_is_named_in_a_warning(folder: Path) -> None:
     from fastai.callback.core import Callback
     from fastai.callback.training import GradientClip
