@@ -5,6 +5,7 @@ a profiler's events. Generators are skipped: an exception that a profiler raises
 resumes ends it without running its `finally`, which a real interrupt never does.
 """
 
+import ast
 import contextlib
 import inspect
 import sys
@@ -17,6 +18,7 @@ from torch import nn
 
 import lrwidget
 from lrwidget import LRRecords, lr_find
+from lrwidget.backup import reach, walk
 from lrwidget.records.jsonl import Log
 from lrwidget.restore.attributes import put_back_after
 from tests.restore.endings import interrupt
@@ -24,28 +26,53 @@ from tests.restore.fingerprint import differences, fingerprint
 from tests.restore.scenes import Scene, warm_adam
 
 OURS = (str(Path(lrwidget.__file__).parent), contextlib.__file__)
+# They only read: an interrupt while they do is one of their caller, whose state is still the same.
+READERS = {reach.__file__, walk.__file__}
 # A sweep has thousands of such moments; trying every one would take too long.
 STRIDES = {"quick": 17, "thorough": 7}
 OPTIONS: dict[str, Any] = {"steps": 2, "start_lr": 1e-4, "end_lr": 1e-2, "progress": False}
 
 
 class InterruptAt:
-    """A profiler that counts the moments of a possible interrupt and interrupts at one."""
+    """A profiler that counts the moments of a possible interrupt and interrupts at one.
+
+    Of the moments between a call into `READERS` and its return, it counts the first.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.count = 0
         self.where = ""
+        self._enters = False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        begins = event == "call" and not frame.f_code.co_flags & inspect.CO_GENERATOR
-        ours = frame.f_code.co_filename.startswith(OURS)
-        if not ours or not (begins or event == "c_return"):
+        if event not in {"call", "c_return"}:
             return
+        name = frame.f_code.co_filename
+        reads = name in READERS
+        if not (reads or name.startswith(OURS)):
+            return
+        if event == "call":
+            if reads and frame.f_back.f_code.co_filename not in READERS:
+                self._enters = True
+            if frame.f_code.co_flags & inspect.CO_GENERATOR:
+                return
+        if reads:
+            if not self._enters:
+                return
+            self._enters = False
         self.count += 1
         if self.count == self.number:
-            self.where = f"{frame.f_code.co_filename}:{frame.f_lineno} {event} {argument!r}"
+            self.where = f"{name}:{frame.f_lineno} {event} {argument!r}"
             raise KeyboardInterrupt
+
+
+def test_readers_have_nothing_to_put_back() -> None:
+    for path in READERS:
+        for node in ast.walk(ast.parse(Path(path).read_text("utf-8"))):
+            assert not isinstance(node, (ast.With, ast.Global, ast.Nonlocal, ast.Delete))
+            assert not (isinstance(node, ast.Try) and node.finalbody)
+            assert not (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
 
 
 def find_with(profile: InterruptAt, it: Scene, snapshot: str) -> LRRecords | None:
