@@ -25,6 +25,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+# Each load of JupyterLab would otherwise start yarn to look whether it has to be built anew.
+PAGE = {"buildAvailable": False, "buildCheck": False}
 # What is left are modules, which each collection of garbage would go through, for .2 s.
 EMPTY = """
 import ipywidgets
@@ -53,6 +55,9 @@ class JupyterServer(ServerProcess):
             file = settings / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
+        page = home / "config" / "labconfig" / "page_config.json"
+        page.parent.mkdir(parents=True)
+        page.write_text(json.dumps(PAGE))
         port = free_port()
         super().__init__(
             home,
