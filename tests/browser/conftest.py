@@ -121,7 +121,7 @@ def lab(server: JupyterServer, pages: Pages, request: pytest.FixtureRequest) -> 
             picture(lab.page, name)
     finally:
         lab.close(keep_kernel=not has_failed, keep_page=not (has_failed or has_own_page))
-        pages.give_back(lab.page)
+        pages.give_back(lab.aside or lab.page)
     assert not lab.errors, "the page wrote errors:\n" + "\n".join(lab.errors)
 
 

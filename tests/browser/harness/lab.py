@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import ConsoleMessage, Error, Page
 
 from tests.browser.harness.kernel import Kernel
+from tests.browser.harness.lab_script import PAGE_SCRIPT
 from tests.browser.harness.server import JupyterServer
 
 TIMEOUT = 90.0  # seconds for a condition to become true; the full time passes only if it never does
@@ -38,85 +39,37 @@ REOPENINGS = 5
 MODEL_NOT_FOUND = "model not found"  # JupyterLab's text in an output that has no model
 SHUT_DOWN = "() => labTest.panel().sessionContext.shutdown()"
 
-# Defined in the page before each load. `labTest.run` does not wait for the cell.
-PAGE_SCRIPT = """
-window.labTest = {
-  panel() {
-    const panels = [...jupyterapp.shell.widgets('main')].filter((w) => w.content?.rendermime
-      && w.content?.activeCell !== undefined && w.sessionContext);
-    return panels[0];
-  },
-  // Whether the notebook is open and its kernel connected, and with `idle` waiting for work.
-  async ready(idle) {
-    if (!window.jupyterapp) return false;
-    await jupyterapp.started;
-    const panel = labTest.panel();
-    if (!panel) return false;
-    await panel.context.ready;
-    await panel.sessionContext.ready;
-    await panel.revealed;
-    const kernel = panel.sessionContext.session?.kernel;
-    return kernel?.connectionStatus === 'connected' && (!idle || kernel.status === 'idle');
-  },
-  cell(index) { return labTest.panel().content.widgets[index]; },
-  async run(index) {
-    labTest.panel().content.activeCellIndex = index;
-    labTest.panel().content.deselectAll();
-    await jupyterapp.commands.execute('notebook:run-cell');
-  },
-  // `[*]` while a cell runs or waits for its turn, `[3]` afterwards, `[ ]` before; nothing while
-  // JupyterLab has not put the cell into the page.
-  prompt(index) {
-    return labTest.cell(index).node.querySelector('.jp-InputPrompt')?.textContent.trim() ?? '';
-  },
-  outputs(index) { return labTest.cell(index).model.outputs?.toJSON() ?? []; },
-  viewMime: 'application/vnd.jupyter.widget-view+json',
-  async manager() {
-    const renderer = labTest.panel().content.rendermime.createRenderer(labTest.viewMime);
-    return await renderer._manager.promise;
-  },
-  // What stands in the outputs whose widget is not in the page.
-  placeholders() {
-    return labTest.panel().content.widgets.flatMap((cell) =>
-      [...cell.node.querySelectorAll('.jp-OutputArea-output')]
-        .map((node) => node.textContent)
-        .filter((text) => /^(Loading widget|Error displaying widget)/.test(text)));
-  },
-  modelIds() {
-    const ids = [];
-    labTest.panel().content.widgets.forEach((_, index) => {
-      for (const output of labTest.outputs(index)) {
-        const view = output.data?.[labTest.viewMime];
-        if (view) ids.push(view.model_id);
-      }
-    });
-    return ids;
-  },
-};
-"""
-
 
 class Lab:
     """A notebook in JupyterLab: opens it, runs its cells, reads the page and its kernel.
 
     The page is a new one, or one that another `Lab` has left by `close(keep_page=True)`. `errors`
-    contains every console error and every uncaught exception of the page.
+    contains every console error and every uncaught exception of the page. `aside` is the page with
+    a single document that was given, where `open` has taken another one; it can be used again.
     """
 
     def __init__(self, server: JupyterServer, page: Page, folder: str) -> None:
         self.server = server
         self.page = page
+        self.aside: Page | None = None
         self.folder = server.notebooks / folder
         self.folder.mkdir()
         self.errors: list[str] = []
         self._notebook = f"{folder}/notebook.ipynb"
         self._kernel: Kernel | None = None
-        page.on("console", self._on_console)
-        page.on("pageerror", self._on_error)
-        if page.url == NOWHERE:
+        self._listen()
+
+    def _listen(self) -> None:
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", self._on_error)
+        if self.page.url == NOWHERE:
             # Accepts the question whether to leave a page with unsaved changes.
-            page.on("dialog", lambda dialog: dialog.accept())
-            page.add_init_script(PAGE_SCRIPT)
+            self.page.on("dialog", lambda dialog: dialog.accept())
+            self.page.add_init_script(PAGE_SCRIPT)
+
+    def _listen_no_more(self) -> None:
+        self.page.remove_listener("console", self._on_console)
+        self.page.remove_listener("pageerror", self._on_error)
 
     def _on_error(self, error: Error) -> None:
         self._note(str(error), "uncaught: {}")
@@ -151,6 +104,8 @@ class Lab:
         if shell == "notebook" and self._shows_one_document:
             self._open_document()
         else:
+            if self._shows_one_document:
+                self._take_another_page()
             query = urlencode({"token": self.server.token})
             self.page.goto(f"{self.server.url}/{place}/{self._notebook}?{query}")
         self._wait_until_ready(idle=True)
@@ -159,6 +114,14 @@ class Lab:
     def _shows_one_document(self) -> bool:
         """Whether the page shows JupyterLab's view of a single document, which `open` can reuse."""
         return self.page.url.startswith(f"{self.server.url}/{PLACES['notebook']}")
+
+    def _take_another_page(self) -> None:
+        self._listen_no_more()
+        self.aside = self.page
+        self.page = self.aside.context.new_page()
+        assert self.aside.viewport_size is not None
+        self.page.set_viewport_size(self.aside.viewport_size)
+        self._listen()
 
     def _open_document(self) -> None:
         self.page.evaluate(
@@ -365,8 +328,7 @@ class Lab:
                 self._kernel.close()
             if keep_page and self._shows_one_document:
                 self.page.evaluate("labTest.panel()?.dispose()")
-                self.page.remove_listener("console", self._on_console)
-                self.page.remove_listener("pageerror", self._on_error)
+                self._listen_no_more()
             else:
                 self.page.close()
         except Error:

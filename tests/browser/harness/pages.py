@@ -10,8 +10,8 @@ VIEWPORT: ViewportSize = {"width": 1200, "height": 900}
 class Pages:
     """Lends one page at a time; the next test gets the same page if JupyterLab is loaded in it.
 
-    Loading JupyterLab takes longer than most tests. Two pages at once would not work, because
-    JupyterLab opens another workspace in the second one.
+    Loading JupyterLab takes longer than most tests. Two pages of single documents at once would not
+    work, because JupyterLab opens another workspace in the second one.
     """
 
     def __init__(self, context: BrowserContext) -> None:

@@ -12,7 +12,8 @@ import time
 from typing import Any
 
 from tests.browser.harness.browser import launch_without_profile
-from tests.browser.harness.lab import PAGE_SCRIPT, TIMEOUT, Lab
+from tests.browser.harness.lab import TIMEOUT, Lab
+from tests.browser.harness.lab_script import PAGE_SCRIPT
 
 
 class Window:
