@@ -174,8 +174,11 @@ class _Reader:
                 file = stack.enter_context(self._path.open("rb"))
                 status = os.fstat(file.fileno())
                 identity = (status.st_dev, status.st_ino)
-                if identity != self._identity and (rest := self._new_lines()):
-                    return False, rest
+                if identity != self._identity:
+                    rest = self._new_lines()
+                    # An empty file is no other sweep yet, and the old one may still be written to.
+                    if rest or (self._held is not None and not status.st_size):
+                        return False, rest
                 begin = file.read(len(self._head))
                 same = begin == self._head and status.st_size >= self._offset
                 if not _has_id(self._head):

@@ -164,6 +164,20 @@ def test_a_file_that_is_moved_away_is_followed_until_another_is_there(
     assert rates(first) == [1.0, 2.0, 3.0]
 
 
+def test_an_empty_file_takes_no_place_yet(path: Path) -> None:
+    path.write_text("first\n")
+    reader = _Reader(path)
+    assert reader.read()[1] == ["first"]
+    moved = path.rename(path.with_suffix(".old"))
+    path.touch()
+    assert reader.read() == (False, [])
+    append(moved, "second\n")
+    assert reader.read() == (False, ["second"])
+    append(path, "another\n")
+    assert reader.read() == (True, ["another"])
+    reader.close()
+
+
 def copied_to(path: Path, text: str) -> None:
     """Replace the file by a new one, as rsync does."""
     part = path.with_suffix(".part")
