@@ -30,9 +30,16 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Of the browser's files those that take longest. They begin before its others: while the last file
+# of all is run, the other workers have nothing to do.
+LONG = {"test_accessibility", "test_orphaned", "test_refine", "test_runs", "test_saved"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the browser tests last: playwright leaves an event loop running in the main thread."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    last = [item for item in items if "browser" in item.path.parts]
+    last.sort(key=lambda item: item.path.stem not in LONG)
+    items[:] = [item for item in items if "browser" not in item.path.parts] + last
 
 
 def pytest_collection_finish() -> None:
