@@ -258,9 +258,7 @@ class LightningTask(FrameworkTask):
 
     validation_name = "val_dataloader"
     tells_loss_if = "give the module a validation_step that returns or logs its loss"
-    counted: tuple[str, ...] = (
-        *("_passes", "_begun", "_pass_begun_early", "_cut_short", "_modes"),
-    )
+    counted: tuple[str, ...] = ("_passes", "_begun", "_pass_begun_early", "_cut_short", "_modes")
 
     @property
     def read_from(self) -> Any:

@@ -13,7 +13,7 @@ from lrwidget.backup.backup import Backup
 from lrwidget.backup.interrupts import finish, uninterrupted
 from lrwidget.backup.objects import ObjectState
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import data_of, variables_of, variables_of_loaders
+from lrwidget.restore.captured import Captured
 from lrwidget.restore.loaders_and_also import trained_by
 from lrwidget.task.task import TrainingTask
 
@@ -29,12 +29,13 @@ def objects_put_back(task: TrainingTask, data: Any, datamodule: Any) -> Iterator
     """
     beside = [getattr(data, "iterables", data)]  # of a CombinedLoader, which is not gone through
     beside += [] if datamodule is None else [vars(datamodule)]
+    captured = Captured(task)
     tensors = (*task.model.parameters(), *task.model.buffers())
     kept: list[Backup | ObjectState | Variables] = [
-        Backup([task.model], "device", without=set(map(id, tensors)), leave=data_of(task)),
+        Backup([task.model], "device", without=set(map(id, tensors)), leave=captured.data),
         ObjectState(beside, leave=trained_by(task), as_data=True),
-        variables_of(task),
-        variables_of_loaders(task),
+        captured.variables(),
+        captured.variables_of_loaders(),
     ]
     restore: list[Callable[[], Any]] = [
         lambda: finish([one.restore for one in kept]),
