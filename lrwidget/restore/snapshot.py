@@ -192,7 +192,8 @@ def _copy_of(captured: Captured) -> tuple[SweepTarget, Shared] | NotCopied:
     try:
         copies, shared = copy_together(captured)
     except NotCopied as why_not:
-        return why_not
+        # Without its traceback, whose frames lead back to who keeps it: a circle that holds all.
+        return NotCopied(str(why_not))
     finally:
         put_back()  # a `__deepcopy__` may draw random initial values
     if task.device != next(task.model.parameters()).device:

@@ -1,7 +1,9 @@
 """A sweep completes and restores everything although some objects raise errors when inspected."""
 
+import contextlib
 import gc
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lrwidget import lr_find
+from lrwidget import TrainingTask, lr_find
 from lrwidget.data.batches import as_loader
 from tests.restore.fingerprint import differences, fingerprint
 
@@ -183,6 +185,54 @@ def test_the_copy_is_gone_with_the_sweep() -> None:
         gc.enable()
     assert records.meta["ran_on"] == "copy"
     assert after <= before
+
+
+def swept_in_place(how: str) -> "weakref.ref[nn.Module]":
+    """Sweep a new model, in place for different reasons, and return a reference to it."""
+    model = Holds(threading.Lock()) if how == "not to be copied" else Holds()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    calls: list[int] = []
+
+    def loss_of(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if how == "its copy fails" and len(calls) == 1:
+            raise ValueError("no")
+        if how == "it fails" and len(calls) > 2:
+            raise ValueError("no")
+        if how == "used by the loss":
+            model.layer.weight.sum()
+        return nn.functional.mse_loss(output, target)
+
+    def step(batch: Any) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    options: dict[str, Any] = {"snapshot": "device"} if how in ("asked for", "it fails") else {}
+    own = {"step": step} if how == "own step" else {"loss_fn": loss_of}
+    task = TrainingTask(model, optimizer, data=(X, Y), **own, **options)
+    with contextlib.suppress(ValueError):
+        records = lr_find(task, **OPTIONS)
+        assert records.meta["ran_on"] == "model"
+    return weakref.ref(model)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("asked for", "own step", "used by the loss", "not to be copied", "its copy fails"),
+        "it fails",
+    ],
+)
+def test_nothing_keeps_a_model_that_was_swept_in_place(how: str) -> None:
+    gc.collect()
+    gc.disable()  # memory that fills on an accelerator triggers no collection
+    try:
+        assert swept_in_place(how)() is None
+    finally:
+        gc.enable()
 
 
 def test_a_loss_that_comes_to_the_model_later_by_a_weak_reference() -> None:
