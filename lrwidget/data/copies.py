@@ -1,8 +1,9 @@
 """Copy batches of any structure, and tell whether a copy was written to."""
 
+import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,15 +113,13 @@ def deep_copied(batch: Any) -> Any:
     Raises:
         Exception: any, of an object in it that cannot be copied.
     """
-    found: dict[int, Any] = {}
-    _find(batch, found)
-    views: dict[int, list[torch.Tensor]] = {}
-    for value in found.values():
-        if _is_view(value):
-            views.setdefault(value.untyped_storage().data_ptr(), []).append(value)
+    found: dict[int, Any] = {}  # keeps what a mapping makes anew, so that no id is reused
     memo: dict[int, Any] = {}
-    for of_one in views.values():
-        memo.update(zip(map(id, of_one), _moved_together(of_one), strict=True))
+    with contextlib.suppress(Exception):  # a class may raise any error when its items are read
+        _find(batch, found)
+        for of_one in _sharing(found.values()):
+            if all(map(_is_plain, of_one)) and any(map(_is_view, of_one)):
+                memo.update(zip(map(id, of_one), _moved_together(of_one), strict=True))
     return copy.deepcopy(batch, memo)
 
 
@@ -132,14 +131,26 @@ def _find(value: Any, found: dict[int, Any]) -> None:
         _find(item, found)
 
 
-def _is_view(value: Any) -> bool:
-    """Return whether `value` is a plain tensor in a storage that is larger than it."""
+def _sharing(values: Iterable[Any]) -> Iterable[list[torch.Tensor]]:
+    """Return the tensors among values in lists, one for each storage."""
+    tensors: dict[int, list[torch.Tensor]] = {}
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            with contextlib.suppress(RuntimeError, NotImplementedError):  # sparse ones have none
+                tensors.setdefault(value.untyped_storage()._cdata, []).append(value)
+    return tensors.values()
+
+
+def _is_plain(value: torch.Tensor) -> bool:
+    """Return whether a tensor is its storage, shape and strides, and nothing more."""
     if type(value) is not torch.Tensor or value.device.type != "cpu":
         return False
-    if value.layout is not torch.strided or value.requires_grad or vars(value):
+    if value.layout is not torch.strided or value.is_nested or value.is_quantized:
         return False
-    if value.is_conj() or value.is_neg():
-        return False
+    return not (value.requires_grad or vars(value) or value.is_conj() or value.is_neg())
+
+
+def _is_view(value: torch.Tensor) -> bool:
     return bool(value.untyped_storage().nbytes() > value.nbytes > 0)
 
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import types
 from collections import OrderedDict, UserDict, defaultdict, namedtuple
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,64 @@ def test_views_that_overlap_do_so_in_the_deep_copy() -> None:
     assert targets[0] == -1
     assert torch.equal(text, torch.arange(1000))
     assert torch.equal(made[1][1:], text[102:201])
+
+
+def test_a_view_shares_its_samples_with_them_in_the_deep_copy_too() -> None:
+    samples = torch.arange(1000.0)
+    leaf = torch.zeros(100, requires_grad=True)
+    made = deep_copied(
+        {"all": samples, "some": samples[3:9], "leaf": leaf, "no": leaf.detach()[:5]}
+    )
+    with torch.no_grad():
+        made["all"].mul_(2)
+        made["leaf"].add_(1)
+    assert made["some"].tolist() == [6, 8, 10, 12, 14, 16]
+    assert made["no"].tolist() == [1] * 5
+    assert samples[3] == 3
+    assert (leaf == 0).all()
+
+
+def test_arrays_that_begin_at_one_address_are_deep_copied_each() -> None:
+    samples = np.arange(1000.0)
+    first, second = torch.from_numpy(samples[:20])[4:8], torch.from_numpy(samples)[500:600]
+    made = deep_copied([first, second])
+    assert torch.equal(made[0], first)
+    assert torch.equal(made[1], second)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:TypedStorage")
+def test_a_quantised_view_is_deep_copied_with_its_scale() -> None:
+    samples = torch.quantize_per_tensor(torch.rand(100, 4), 0.1, 3, torch.quint8)
+    made = deep_copied([samples[3:7]])[0]
+    assert torch.equal(made.dequantize(), samples[3:7].dequantize())
+
+
+class Partly(MutableMapping[str, Any]):
+    """Has a field that cannot be read."""
+
+    def __init__(self) -> None:
+        self.fields = {"x": torch.ones(3), "of no use": None}
+
+    def __getitem__(self, name: str) -> Any:
+        if self.fields[name] is None:
+            raise RuntimeError("it was not loaded")
+        return self.fields[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.fields[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+def test_a_mapping_whose_fields_cannot_all_be_read_is_deep_copied() -> None:
+    batch = Partly()
+    made = deep_copied(batch)
+    made["x"].zero_()
+    assert (batch["x"] == 1).all()
