@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lrwidget.data.structure import TARGET_NAMES
+
 
 def counted(batch: Any) -> int | None:
     """Return the number of samples in a batch; None if nothing in it tells."""
@@ -29,13 +31,32 @@ def counted(batch: Any) -> int | None:
 
 
 def _is_one(batch: Any) -> bool:
-    """Return whether it is one sample with a number as its target, as without batching."""
-    parts = list(batch.values()) if isinstance(batch, Mapping) else batch
-    if not _is_list(parts) or len(parts) != 2 or not _is_tensor(parts[0]):
+    """Return whether it is one sample with a number as its target, as without batching.
+
+    A number beside a batch may be a weight, a temperature, or the target of all its samples.
+    """
+    named = isinstance(batch, Mapping)
+    parts = list(batch.values()) if named else batch
+    if not (named or _is_list(parts)) or len(parts) != 2:
         return False
-    target = parts[1]
-    number = isinstance(target, int | float) or (_is_tensor(target) and target.ndim == 0)
-    return number and parts[0].ndim > 0
+    inputs, target = parts
+    if named:
+        goal = next((name for name in TARGET_NAMES if name in batch), None)
+        inputs, target = next((v for k, v in batch.items() if k != goal), None), batch.get(goal)
+    if not _is_tensor(inputs) or not inputs.ndim or not isinstance(target, _NUMBERS):
+        return False
+    if getattr(target, "ndim", 0):
+        return False
+    return named or inputs.ndim == 1 or not _is_real(target)
+
+
+_NUMBERS = (int, float, np.generic, np.ndarray, torch.Tensor)
+
+
+def _is_real(number: Any) -> bool:
+    if isinstance(number, torch.Tensor):
+        return number.is_floating_point()
+    return np.asarray(number).dtype.kind == "f"
 
 
 def _shapes(value: Any) -> Iterator[tuple[int, ...]]:

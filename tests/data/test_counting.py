@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
@@ -26,6 +27,12 @@ BATCHES: dict[str, tuple[Any, int]] = {
     "one sample": ((t(8), t(())), 1),
     "one image": ({"image": t(3, 9, 9), "label": t(())}, 1),
     "one image with a plain number": ([t(3, 9, 9), 7], 1),
+    "one image with its label first": ({"label": 7, "image": t(3, 9, 9)}, 1),
+    "one image with a number of numpy": ((t(3, 9, 9), np.int64(7)), 1),
+    "a batch with a weight": ((t(32, 8), 0.5), 32),
+    "a batch with one target for all": ((t(32, 8), t(())), 32),
+    "a batch with a temperature": ({"x": t(32, 8), "temperature": 0.5}, 32),
+    "a batch with its epoch": ({"x": t(32, 8), "epoch": 3}, 32),
     "several inputs": (((t(8, 3), t(8, 9)), t(8)), 8),
     "inputs and targets of two": ([[t(8, 3), t(8, 4)], [t(8), t(8, 2)]], 8),
     "named": ({"ids": t(8, 20), "labels": t(8)}, 8),
