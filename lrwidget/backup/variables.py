@@ -7,6 +7,7 @@ import contextvars
 import dis
 import functools
 import gc
+import operator
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -84,9 +85,20 @@ def _cache_of(function: Any) -> Iterator[PutBack]:
     """Forget results that the swept weights or other random numbers have made."""
     if function.cache_parameters()["maxsize"] is None:
         tables = (held for held in gc.get_referents(function) if type(held) is dict)
-        yield from (entries(dict, table) for table in tables if table is not vars(function))
+        for table in tables:
+            if table is not vars(function):
+                yield functools.partial(_put_results_back, table, dict(table))
     elif not function.cache_info().currsize:
         yield function.cache_clear
+
+
+def _put_results_back(table: dict[Any, Any], kept: dict[Any, Any]) -> None:
+    # There may be very many. They are only ever added, or all forgotten.
+    while len(table) > len(kept):
+        table.popitem()
+    if len(table) < len(kept) or any(map(operator.is_not, table, kept)):
+        table.clear()
+        table.update(kept)
 
 
 def _items_of(value: Any, read: bool) -> Iterator[PutBack]:

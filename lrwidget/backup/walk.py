@@ -51,9 +51,7 @@ _NOT_DATA = frozenset(
         *("ray", "tensorboard", "tensorboardX", "tqdm", "traitlets", "wandb"),
     }
 )
-_OF_TORCH = (
-    *("torch.amp.", "torch.distributions.", "torch.nn.", "torch.optim.", "torch.quasirandom"),
-)
+_OF_TORCH = ("torch.amp.", "torch.distributions.", "torch.nn.", "torch.optim.", "torch.quasirandom")
 _OF_PYTHON = frozenset(
     {
         ("argparse", "Namespace"),
@@ -382,7 +380,9 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
         yield from value.args
         yield from value.keywords.values()
     elif is_a(value, CACHED):
-        yield from gc.get_referents(value)  # the function, and its results so far
+        held = gc.get_referents(value)  # the function, and its results so far
+        long, kinds = len(held) > MAX_ITEMS, (*_TRAINED, *FUNCTIONS)
+        yield from (item for item in held if is_a(item, kinds)) if long else held
     elif is_a(value, _CONTAINERS):
         if containers:
             held = items(value)

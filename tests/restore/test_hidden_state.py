@@ -91,6 +91,34 @@ def cached_with_a_limit() -> Added:
     return lambda: draw(key())
 
 
+def cached_until_it_is_cleared() -> Added:
+    draw, key = numbers()
+    draw = functools.cache(draw)
+    draw(-1)
+
+    def added() -> torch.Tensor:
+        if key() == 2:
+            draw.cache_clear()
+        return draw(-1)
+
+    return added
+
+
+def beside_many_cached_results() -> Added:
+    memory = nn.BatchNorm1d(4, affine=False)
+
+    @functools.lru_cache(maxsize=30_000)
+    def looked_up(key: int) -> list[int]:
+        return [key]
+
+    def normal() -> torch.Tensor:
+        return memory(x[:16, :4]) + memory.running_mean
+
+    for key in range(25_000):
+        looked_up(key)
+    return lambda: looked_up(3)[0] * normal()
+
+
 class Drawing:
     """Draws in a cached method."""
 
@@ -133,6 +161,7 @@ def losses(step: Callable[[Any], torch.Tensor], model: nn.Module) -> Iterator[fl
         *(drawn_by_sobol, moved_in_a_distribution),
         *(spawned_by_a_generator, spawned_by_a_seed_sequence),
         *(in_a_context_variable, cached, cached_with_some_results, cached_with_a_limit),
+        *(cached_until_it_is_cleared, beside_many_cached_results),
         *(Drawing, behind_a_cached_function),
     ],
 )
