@@ -46,6 +46,9 @@ def _passes(meta: Mapping[str, Any], ends: Sequence[int]) -> tuple[int, int]:
     if not isinstance(borders, list) or not all(isinstance(row, int) for row in borders):
         return 0, 0
     longest = max(sum(begin < row < end for row in borders) for begin, end in pairwise(ends))
+    different = meta.get("different_samples")
+    if isinstance(different, int) and 0 < different < samples:
+        samples = different  # the last batch of a pass is not full
     return 1 + longest, samples
 
 

@@ -53,6 +53,13 @@ def test_few_different_samples_are_a_doubt_whatever_a_pass_is() -> None:
         assert few_samples_doubt(meta | {"different_samples": bad}, [0], 99) is None
 
 
+def test_of_a_pass_whose_last_batch_is_not_full_the_samples_are_named() -> None:
+    meta = OFTEN | {"samples_in_epoch": 64, "different_samples": 40, "samples_in_step": 32}
+    assert "about 40," in str(few_samples_doubt(meta, [0], 50))
+    for bad in (None, "40", 0, -1, 40.5):
+        assert "about 64," in str(few_samples_doubt(meta | {"different_samples": bad}, [0], 50))
+
+
 @pytest.mark.parametrize("borders", [None, 7, "40", [40.5] * 9, [None] * 9, {"40": 1}])
 @pytest.mark.parametrize("samples", [None, "96", 96.0, [96], 96])
 def test_a_file_may_hold_anything(borders: Any, samples: Any) -> None:
