@@ -1,5 +1,6 @@
 // One view of the widget: its bars, chart and panels, updated at most once per frame.
 import type { Chart } from "./chart/figure";
+import { isOver } from "./chart/place";
 import { Plot } from "./chart/plot";
 import { CheckPanel } from "./check/check-panel";
 import { ErrorBox } from "./controls/error-box";
@@ -83,14 +84,26 @@ export class View {
     );
     this.el.className = "lrwidget";
     for (const type of ["focusin", "keydown"]) this.el.addEventListener(type, keepKeys);
-    let first: EventTarget | null;
+    let first: Element | null;
+    let place: DOMRect;
+    let until: number;
     // The second click of a double click is not for what has come under the pointer since the first one: Pause
-    // in the place of Start, the next run's Remove.
+    // in the place of Start, the next run's Remove, the plot below a menu that has closed.
     const keepFirst = (event: MouseEvent): void => {
-      if (event.detail < 2) first = event.target;
-      else if (event.target !== first) event.stopPropagation();
+      const at = (event.target as Element).closest("button");
+      const click = event.type === "click";
+      if (click ? event.detail > 1 : event.timeStamp < until && isOver(place, event)) {
+        if (at === first) return;
+        event.preventDefault();
+        event.stopPropagation();
+      } else if (click) {
+        first = at;
+        place = (event.target as Element).getBoundingClientRect();
+        until = at ? event.timeStamp + 500 : 0;
+      }
     };
-    this.el.addEventListener("click", keepFirst, true);
+    for (const type of ["pointerdown", "click"] as const)
+      this.el.addEventListener(type, keepFirst, true);
   }
 
   /** Shows the figure until the signal aborts. */
@@ -133,8 +146,7 @@ export class View {
  * focused element has this attribute. Its shortcuts with modifiers (save, run the cell) keep working.
  */
 function keepKeys(event: Event): void {
-  const chord =
-    event instanceof KeyboardEvent &&
-    (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter"));
+  const { ctrlKey, metaKey, altKey, shiftKey, key } = event as KeyboardEvent;
+  const chord = ctrlKey || metaKey || altKey || (shiftKey && key === "Enter");
   (event.target as Element).toggleAttribute("data-lm-suppress-shortcuts", !chord);
 }

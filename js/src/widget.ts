@@ -24,7 +24,7 @@ import "./export/code-panel.css";
 import "./controls/legend.css";
 
 const NO_HOST =
-  "This front-end cannot show a bqplot figure inside another widget. " +
+  "This front-end cannot show a bqplot figure. " +
   "Use lr_find(...) and records.plot() here, or open the notebook in JupyterLab.";
 
 /** The state and the chart that all views of one model share. */

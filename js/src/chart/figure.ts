@@ -85,9 +85,7 @@ export class Chart {
 
   /** A mark's model by its first label. */
   mark(name: string): RealModel {
-    const mark = this.marks.get(name);
-    if (!mark) throw new Error(`the figure has no mark "${name}"`);
-    return mark;
+    return this.marks.get(name)!;
   }
 
   /** A run as it is drawn. */

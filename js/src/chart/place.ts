@@ -16,7 +16,10 @@ export function pointIn(element: Element, { clientX, clientY }: PointerEvent): D
 }
 
 /** Whether a point is over the plot, or only just beside it. */
-export function isOver({ left, right, top, bottom }: Place, { x, y }: DOMRect): boolean {
+export function isOver(
+  { left, right, top, bottom }: Place,
+  { x, y }: { x: number; y: number },
+): boolean {
   return x >= left - 4 && x <= right + 4 && y >= top && y <= bottom;
 }
 

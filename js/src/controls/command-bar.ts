@@ -31,8 +31,8 @@ export class CommandBar {
   }
 
   /** The button that has the focus, if any. */
-  get focused(): HTMLButtonElement | undefined {
-    return [...this.buttons.values()].find((each) => each === document.activeElement);
+  get focused(): HTMLElement | null {
+    return this.group.querySelector(":focus");
   }
 
   show(step: number, steps: number, spoken: string, state: string, facts: string): void {

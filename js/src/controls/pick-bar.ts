@@ -127,7 +127,7 @@ export class PickBar {
     this.refineButton.disabled = !connected || underWay || !swept;
     this.refineButton.title = swept
       ? `Try rates around the suggestion in short trials and compare them on held-out data: ${describeCost(status, detail)}. The model is restored.`
-      : "After a sweep: try rates around the suggestion in short trials, and compare them on held-out data.";
+      : "After a sweep: try rates around the suggestion in short trials and compare them on held-out data.";
     this.checkButton.disabled = !connected || noRate || underWay;
     this.stopButton.disabled = !connected;
     // A button that is hidden passes the focus to the one in its place.
