@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.harness.axe import violations
 from tests.browser.harness.cells import STEPS, open_finder, open_second_view
+from tests.browser.harness.clicks import click_at
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import TIMEOUT, Lab
 
@@ -204,6 +206,27 @@ def test_a_double_click_removes_one_run(lab: Lab, three: Finder) -> None:
     mouse.down(click_count=2)
     mouse.up(click_count=2)
     assert lab.kernel.value("len(w.runs)") == len(labels) - 1
+
+
+def test_a_double_click_on_the_last_remove_moves_no_slider_that_comes_under_it(lab: Lab) -> None:
+    finder = open_finder(lab)
+    run(finder)
+    run(finder, "batch_size=128")
+    smoothing = finder.slider("Smoothing")
+    smoothing.scroll_into_view_if_needed()
+    box = finder.button("Remove run 1").bounding_box()
+    slider = smoothing.bounding_box()
+    assert box is not None
+    assert slider is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 10
+    assert slider["x"] < x < slider["x"] + slider["width"]
+    now = time.time()
+    click_at(lab, x, y, now)
+    expect(legend(finder)).to_be_hidden()
+    at = "([x, y]) => document.elementFromPoint(x, y).getAttribute('aria-label')"
+    lab.wait_for("a slider", lambda: lab.page.evaluate(at, [x, y]) == "Smoothing")
+    click_at(lab, x, y, now + 0.2, count=2)
+    assert smoothing.input_value() == "0.9"
 
 
 def test_while_a_run_is_under_way_it_is_the_active_one(lab: Lab, three: Finder) -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 import re
 import time
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +13,7 @@ from PIL import Image, ImageStat
 from playwright.sync_api import expect
 
 from tests.browser.harness.cells import STEPS, open_finder, start
+from tests.browser.harness.clicks import click_at
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 from tests.browser.screenshots import set_width
@@ -188,30 +188,14 @@ def test_a_double_click_in_the_menu_chooses_no_rate_in_the_plot_below_it(
     x, y = item["x"] + item["width"] / 2, item["y"] + item["height"] / 2
     assert plot["x"] < x < plot["x"] + plot["width"]
     assert plot["y"] < y < plot["y"] + plot["height"]
-    click_at(lab, x, y, 2)
+    now = time.time()
+    click_at(lab, x, y, now)
+    click_at(lab, x, y, now + 0.1, count=2)
     finished.wait_for_text("Copied: a table in Markdown")
     assert finished.chosen == before
     # One that comes later is for the plot.
     finished.click_at(0.02)
     lab.wait_for("the marker moves", lambda: finished.chosen == pytest.approx(0.02, rel=0.1))
-
-
-def click_at(lab: Lab, x: float, y: float, times: int) -> None:
-    """Click a tenth of a second apart, as the events say, however slow the machine is."""
-    browser = lab.page.context.new_cdp_session(lab.page)
-    now = time.time()
-    for count in range(times):
-        for kind in ("mousePressed", "mouseReleased"):
-            event: dict[str, Any] = {
-                "type": kind,
-                "x": x,
-                "y": y,
-                "button": "left",
-                "clickCount": count + 1,
-                "timestamp": now + 0.1 * count,
-            }
-            browser.send("Input.dispatchMouseEvent", event)
-    browser.detach()
 
 
 def test_the_summary_is_copied_as_a_table_by_keyboard(lab: Lab, finished: Finder) -> None:
