@@ -114,6 +114,15 @@ def test_at_400_pixels_nothing_is_cut_off_and_all_is_in_reach(lab: Lab) -> None:
     assert {when: what for when, what in found.items() if what} == {}
 
 
+@pytest.mark.own_page
+def test_in_a_page_that_is_read_from_right_to_left_nothing_is_cut_off(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS)
+    lab.page.evaluate("document.documentElement.dir = 'rtl'")
+    start(finder)
+    finder.wait_for_state("finished")
+    assert problems(finder) == {}
+
+
 # Boxes that are as wide as their contents, with what each shows in it.
 BOXES = {
     "HBox": "HBox([w])",

@@ -132,7 +132,7 @@ export class PickBar {
     this.stopButton.disabled = !connected;
     // A button that is hidden passes the focus to the one in its place.
     const places = [this.refineButton, this.checkButton, this.stopButton];
-    const focused = places.some((one) => one === document.activeElement);
+    const focused = places.includes(document.activeElement as HTMLButtonElement);
     const cannotRefine = detail.budget === 0;
     this.refineButton.hidden = this.session.trying || cannotRefine;
     this.checkButton.hidden = this.session.trying || !cannotRefine || Boolean(detail.elsewhere);
