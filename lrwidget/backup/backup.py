@@ -144,7 +144,7 @@ class Backup:
 
     def _remember_object(self, value: Any) -> None:
         attributes = walk.own_attributes(value)
-        if attributes is not None and not is_at_work(attributes):
+        if attributes is not None and not (is_at_work(attributes) or _has_loaders(attributes)):
             self._remember_attributes(attributes)
         for slot in walk.slots(type(value)):
             self._remember_slot(slot, value)
@@ -335,6 +335,11 @@ def _restore_nothing() -> None:
 
 
 _MISSING: Any = object()
+
+
+def _has_loaders(attributes: dict[str, Any]) -> bool:
+    """Return whether an object has a loader: a training loop, whose own lists its user reads."""
+    return any(type(item).__module__.startswith("torch.utils.data") for item in attributes.values())
 
 
 def _slot_value(slot: Any, value: Any) -> Any:

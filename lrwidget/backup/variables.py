@@ -270,7 +270,7 @@ def _put_keys_back(base: Any, value: Any, kept: dict[Any, Any]) -> None:
     base.update(value, kept)
     order = list(base.keys(value))
     if not in_order(order[: len(kept)], kept):
-        notes = {key: base.__getitem__(value, key) for key in order if key not in kept}
+        notes = {key: item for key, item in list(base.items(value)) if key not in kept}
         base.clear(value)
         base.update(value, {**kept, **notes})
 
