@@ -88,7 +88,7 @@ export function describeWaiting(name: Button, seen = true): string {
     return `No answer from the kernel yet: ${label} will act when it is free, if it is still there.`;
   }
   if (name === "pause" || name === "stop") {
-    return `${label} waits for the step in hand to end, and for the running cell if the kernel is busy.`;
+    return `${label} waits for the step in hand, and for the running cell if the kernel is busy.`;
   }
   return `Kernel busy: ${label} will act when the running cell ends.`;
 }
@@ -101,7 +101,7 @@ export function describeNoKernel(kernel: KernelState, cutOff: boolean, recorded:
       : ["No kernel", `this is the recorded curve${cutOff ? ", cut off in mid-run" : ""}`];
   const anew =
     kernel === "replaced"
-      ? "The kernel that is there now does not know this widget: run the widget's cell again."
+      ? "This kernel does not know the widget: run its cell again."
       : "";
   if (!recorded) return join(`${lead}, and no curve has been recorded.`, anew);
   return join(`${lead}: ${curve}. Smoothing, loss limit, marker and Copy still work.`, anew);
