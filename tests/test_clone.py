@@ -117,8 +117,8 @@ def test_a_front_end_with_a_package_of_unknown_licence_is_refused(unbuilt: Path)
             name = path.rpartition("node_modules/")[2]
             package = {"name": name, "version": version, "main": "index.js"}
             (folder / "package.json").write_text(json.dumps(package))
-            (folder / "index.js").write_text("a;export{}")  # short: the bundle has a limit
-        (folders[0] / "index.js").write_text("import '@some/thing'; a;export{}")
+            (folder / "index.js").write_text("export {};")  # the bundle has a limit
+        (folders[0] / "index.js").write_text("import '@some/thing'")
         entry.write_text(f"import 'tiny'; import '@some/thing';\n{before[entry]}", "utf-8")
         notices.write_text(f"{before[notices]}\n## @some/thing 0.1.0\n", "utf-8")
         refused = build()
