@@ -100,9 +100,7 @@ export function describeNoKernel(kernel: KernelState, cutOff: boolean, recorded:
       ? ["No kernel can be reached", "this is the curve so far"]
       : ["No kernel", `this is the recorded curve${cutOff ? ", cut off in mid-run" : ""}`];
   const anew =
-    kernel === "replaced"
-      ? "This kernel does not know the widget: run its cell again."
-      : "";
+    kernel === "replaced" ? "This kernel does not know the widget: run its cell again." : "";
   if (!recorded) return join(`${lead}, and no curve has been recorded.`, anew);
   return join(`${lead}: ${curve}. Smoothing, loss limit, marker and Copy still work.`, anew);
 }
