@@ -97,6 +97,9 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
             ),
         ],
         fig_margin=dict(MARGIN),
+        # Else it makes two more, which are the same.
+        scale_x=upright,
+        scale_y=upright,
         padding_y=0.0,
         animation_duration=0,  # with animation, transitions pile up in a hidden tab
         display_toolbar=False,
@@ -117,7 +120,7 @@ def new_figure(start_lr: float, end_lr: float, height: int) -> Iterator[bq.Figur
 
 def close_figure(figure: bq.Figure) -> None:
     """Close a figure with its marks, axes, scales and layout."""
-    parts: list[Any] = [figure, figure.layout, figure.scale_x, figure.scale_y]
+    parts: list[Any] = [figure, figure.layout]
     for mark in figure.marks:
         parts += [mark, *mark.scales.values()]
     for axis in figure.axes:
