@@ -51,7 +51,10 @@ _NOT_DATA = frozenset(
         *("ray", "tensorboard", "tensorboardX", "tqdm", "traitlets", "wandb"),
     }
 )
-_OF_TORCH = ("torch.amp.", "torch.distributions.", "torch.nn.", "torch.optim.", "torch.quasirandom")
+_OF_TORCH = (
+    *("torch.amp.", "torch.distributed.algorithms.", "torch.distributions.", "torch.nn."),
+    *("torch.optim.", "torch.quasirandom"),
+)
 _OF_PYTHON = frozenset(
     {
         ("argparse", "Namespace"),
