@@ -25,7 +25,7 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import in_order
 from lrwidget.backup.reach import is_at_work
 from lrwidget.backup.rng import remember_generator
-from lrwidget.backup.tensor_copies import Copies, Place, PutBack
+from lrwidget.backup.tensor_copies import Copies, Place, PutBack, is_leaf
 from lrwidget.backup.variables import put_attributes_back
 
 # The number of objects to traverse, nearest first, besides modules and tensors. Beyond it the
@@ -83,7 +83,7 @@ class Backup:
 
         Views of a flat buffer stay, with zeros, since the optimizer may read the buffer.
         """
-        for tensor in filter(lambda one: one.is_leaf, self.tensors()):
+        for tensor in filter(is_leaf, self.tensors()):
             if tensor.grad is not None and id(tensor.grad) in self._seen:
                 tensor.grad.zero_()
             else:
@@ -307,7 +307,7 @@ class Backup:
         for _, held in hooks:
             if held is not None:
                 self._remember_hooks(held)
-        if not tensor.is_leaf:
+        if not is_leaf(tensor):
             self._put_back.append(put_values_back)
             return
         requires_grad, grad = tensor.requires_grad, tensor.grad
@@ -315,7 +315,7 @@ class Backup:
             self._remember(grad)
 
         def put_back() -> None:
-            if not tensor.is_leaf:  # an in-place update gave a buffer a graph
+            if not is_leaf(tensor):  # an in-place update gave a buffer a graph
                 tensor.detach_()
             put_values_back()
             if tensor.requires_grad is not requires_grad:

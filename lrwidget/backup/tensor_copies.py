@@ -142,6 +142,15 @@ def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
+def is_leaf(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor has no graph; one of several views of a weight that has changed
+    since, as `weight.chunk(3)` gives them, has one and raises when it is asked."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:
+        return False
+
+
 def nbytes_of(tensor: torch.Tensor) -> int:
     """Return the size of the values of a tensor in bytes, also of a sparse one, which has no
     `nbytes`."""

@@ -51,10 +51,8 @@ _NOT_DATA = frozenset(
         *("ray", "tensorboard", "tensorboardX", "tqdm", "traitlets", "wandb"),
     }
 )
-_OF_TORCH = (
-    *("torch.amp.", "torch.distributed.algorithms.", "torch.distributions.", "torch.nn."),
-    *("torch.optim.", "torch.quasirandom"),
-)
+_OF_TORCH: tuple[str, ...] = ("torch.amp.", "torch.distributed.algorithms.", "torch.nn.")
+_OF_TORCH += ("torch.distributions.", "torch.optim.", "torch.quasirandom")
 _OF_PYTHON = frozenset(
     {
         ("argparse", "Namespace"),
@@ -93,8 +91,7 @@ def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - the signature of `__
 
 
 def state_of_class(kind: type) -> Iterator[Any]:
-    """Yield the modules, tensors, arrays and generators in the attributes of a class and its bases,
-    which all objects of the class share."""
+    """Yield what all objects of a class share of modules, tensors, arrays and generators."""
     for base in kind.__mro__:
         if is_from_a_library(base.__module__):
             continue

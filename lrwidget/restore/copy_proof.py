@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lrwidget.backup.backup import Backup
+from lrwidget.backup.tensor_copies import is_leaf
 from lrwidget.restore.copy_checks import NotCopied, Shared
 
 
@@ -27,7 +28,7 @@ class Proof:
         self._kept = kept
         self._shared = shared
         self._trained = list(trained)
-        self._own = {id(tensor): tensor for tensor in kept.tensors() if tensor.is_leaf}
+        self._own = {id(tensor): tensor for tensor in kept.tensors() if is_leaf(tensor)}
         self._gradients = [(t, t.grad, _version(t.grad)) for t in self._own.values()]
         self._trains = False
         self._set_aside = False

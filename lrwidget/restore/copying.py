@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lrwidget.backup.tensor_copies import is_leaf
 from lrwidget.backup.walk import (
     is_a,
     is_from_a_library,
@@ -105,7 +106,7 @@ def _results_kept_on(model: nn.Module) -> dict[int, Any]:
         id(value): value.detach().clone()
         for module in model.modules()
         for value in vars(module).values()
-        if is_a(value, torch.Tensor) and not value.is_leaf
+        if is_a(value, torch.Tensor) and not is_leaf(value)
     }
 
 

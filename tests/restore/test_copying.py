@@ -235,6 +235,28 @@ def test_a_buffer_that_got_a_graph_in_mid_sweep() -> None:
     assert not differences(before, fingerprint(model=model, optimizer=optimizer))
 
 
+@pytest.mark.parametrize("snapshot", ["auto", "device", "disk"])
+def test_parts_of_a_weight_that_a_step_has_changed_since(snapshot: Any) -> None:
+    """A model that keeps `weight.chunk(2)`: torch refuses to say whether such a view is a leaf."""
+
+    class Split(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.first, self.second = self.weight.chunk(2)
+            return nn.functional.linear(x, self.first) + nn.functional.linear(x, self.second)
+
+    model = Split(4, 2)
+    MSE(model(X), X.sum(1, keepdim=True)).backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    with pytest.raises(RuntimeError, match="multiple views"):
+        _ = model.first.is_leaf
+    before = model.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    records = find(TrainingTask(model, optimizer, MSE, BATCHES, snapshot=snapshot))
+    assert records.stop_reason == "finished"
+    assert torch.equal(model.weight, before)
+    assert model.first.data_ptr() == model.weight.data_ptr()
+
+
 @pytest.mark.full
 def test_a_model_compiled_with_inductor() -> None:
     model = network()
