@@ -149,7 +149,8 @@ def _is_followed(kind: type) -> bool:
     if kind.__module__.startswith("multiprocessing.sharedctypes"):
         return True
     if any(root in _NOT_FOLLOWED for root in roots):
-        return issubclass(kind, nn.Module)  # a LightningModule, but not its Trainer
+        # A LightningModule, but not its Trainer; Fabric's loaders count their epochs.
+        return issubclass(kind, nn.Module) or kind.__name__ == "_FabricDataLoader"
     # An object that a deep copy shares is shared by the whole program.
     if is_shared(kind):
         return False

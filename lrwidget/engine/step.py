@@ -1,7 +1,7 @@
 """One training step of a task."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of, trainable_loss
+from lrwidget.task.mends import Mend
 from lrwidget.task.optimizers import (
     in_words,
     needs_closure,
@@ -142,7 +143,8 @@ class TrainingStep:
         if self._needs_closure:
             return self._with_closure(lambda: self._losses(batches), len(batches))
         self._zero_grad()
-        loss = self._accumulate(self._losses(batches), len(batches))
+        with _noted(_OF_FABRIC):
+            loss = self._accumulate(self._losses(batches), len(batches))
         return self._unless_skipped(loss, self._update())
 
     def _compares_params(self) -> bool:
@@ -288,15 +290,8 @@ class TrainingStep:
         # Gradients are zeroed after our update below, not before the step, since a custom step may
         # accumulate over calls. The first call finds none: a task with a custom step is swept in
         # place, with its gradients set aside.
-        try:
+        with _noted(_OF_OWN_STEP):
             found = [self._accumulate(iter([self._check(loss)]), 1) for loss in losses()]
-        except RuntimeError as error:
-            if "a second time" in str(error):
-                error.add_note(
-                    "In its first call step only returned the loss, so the rest is done for it; "
-                    "here it has run backward itself: let it do the same in every call"
-                )
-            raise
         if len(batches) > 1:
             for p in self._params:
                 if p.grad is not None:
@@ -313,6 +308,28 @@ class TrainingStep:
         self._checked = True
         self.on_first_loss(checked)
         return checked
+
+
+@contextmanager
+def _noted(notes: Mapping[str, str]) -> Iterator[None]:
+    """Add a note to an error of a backward pass that is done for the user, by a sign in it."""
+    try:
+        yield
+    except RuntimeError as error:
+        for sign, note in notes.items():
+            if sign in str(error):
+                error.add_note(Mend(note))
+        raise
+
+
+_OF_FABRIC = {
+    "fabric.backward": "Give TrainingTask(model, optimizer, data=loader, step=step) a step that "
+    "calls fabric.backward(loss) and optimizer.step() itself, and returns the loss"
+}
+_OF_OWN_STEP = _OF_FABRIC | {
+    "a second time": "In its first call step only returned the loss, so the rest is done for it; "
+    "here it has run backward itself: let it do the same in every call"
+}
 
 
 def _agreed(losses: Iterator[torch.Tensor], team: "Team") -> Iterator[torch.Tensor]:
