@@ -220,7 +220,7 @@ class Backup:
             for key in [key for key in base.keys(value) if key not in kept]:
                 base.__delitem__(value, key)
             for key, item in kept.items():
-                if dict.get(value, key, _MISSING) is not item and key != _OF_REDUCER:
+                if dict.get(value, key, _MISSING) is not item and key != OF_REDUCER:
                     base.__setitem__(value, key, item)
             if not in_order(base.keys(value), kept):
                 base.clear(value)
@@ -337,7 +337,7 @@ def _restore_nothing() -> None:
 _MISSING: Any = object()
 # Of a DistributedDataParallel with a static graph: whether its reducer knows the graph. The reducer
 # cannot forget it.
-_OF_REDUCER = "_static_graph_delay_allreduce_enqueued"
+OF_REDUCER = "_static_graph_delay_allreduce_enqueued"
 
 
 def _has_loaders(attributes: dict[str, Any]) -> bool:

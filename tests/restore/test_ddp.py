@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from lrwidget import check_lrs, lr_find
+from lrwidget.restore.attributes import put_back_after
 from tests.tasks import blobs, network
 
 OPTIONS: dict[str, Any] = {"start_lr": 1e-4, "end_lr": 1e-1, "steps": 6, "progress": False}
@@ -92,3 +93,10 @@ def test_training_goes_on_as_without_a_sweep(
             check_lrs(model, [1e-3, 1e-2], 3, optimizer=optimizer, loss_fn=LOSS, data=blobs())
         losses.append(train(model, optimizer, 5))
     assert losses[0] == losses[1]
+
+
+def test_putting_attributes_back_leaves_what_the_reducer_knows() -> None:
+    model, optimizer = static_graph()
+    with put_back_after([model]):  # as the adapters do
+        train(model, optimizer, 3)
+    assert len(train(model, optimizer, 3)) == 3
