@@ -69,6 +69,8 @@ def _advice(data: Any, name: str) -> str | None:
         return f"give its loader: {name}={name}.train_dataloader()"
     if "DataLoaders" in names:  # fastai's pair of a training and a validation loader
         return f"give one of its loaders: {name}=dls.train"
+    if callable(getattr(data, "iter_torch_batches", None)):  # a Dataset of Ray, or a shard of one
+        return f"give its batches: {name}={name}.iter_torch_batches(batch_size=32)"
     if _is_graph(data):
         return (
             f"a single graph is one batch: give {name}=[graph], and every step trains on all of "
