@@ -281,10 +281,9 @@ def used_by(*values: Any, containers: bool = False, classes: bool = True) -> Ite
 def is_state(value: Any) -> bool:
     """Return whether an object that a function uses is training state, not results or counters.
 
-    State is a tensor, an array, a module, an optimizer, a generator, a scaler, an object with one
-    of these within a few levels, or a dict with a tensor, such as averages by name. Other
-    containers, and objects with only numbers and text, are counters and records, which users read
-    after a sweep.
+    State is a tensor, an array, a generator, an object of torch such as a scaler, an object with
+    one of these within a few levels, or a dict with a tensor, such as averages by name. Other
+    containers, and objects with only numbers and text, are records that users read after a sweep.
     """
     if is_a(value, dict):
         return any(is_a(item, torch.Tensor) for item in items(value, MAX_ITEMS))
@@ -292,7 +291,7 @@ def is_state(value: Any) -> bool:
     for _ in range(_STATE_DEPTH):
         nearest, level = level, []
         for item in nearest:
-            if is_a(item, (*_STATE, torch.amp.GradScaler)):
+            if is_a(item, _OBJECTS) or _module_of(type(item))[0].startswith(_OF_TORCH):
                 return True
             seen += 1
             if seen < _STATE_OBJECTS and (item is not value or is_plain(type(item))):
@@ -334,6 +333,7 @@ GENERATORS = (
     np.random.SeedSequence,
 )
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *GENERATORS)
+_OBJECTS = (*_STATE, torch.amp.GradScaler)
 # A function in `functools.cache`.
 CACHED = functools._lru_cache_wrapper
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, CACHED)

@@ -13,7 +13,7 @@ from torch.distributed.optim import PostLocalSGDOptimizer
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from lrwidget import check_lrs, lr_find
+from lrwidget import TrainingTask, check_lrs, lr_find
 from lrwidget.restore.attributes import put_back_after
 from tests.tasks import blobs, network
 
@@ -76,6 +76,24 @@ def test_an_averager_counts_on_from_where_it_was() -> None:
     train(model, optimizer, 4)
     lr_find(model, optimizer, LOSS, blobs(), **OPTIONS)
     assert optimizer.averager.step == 4
+
+
+def test_an_averager_that_a_step_calls_counts_on_from_where_it_was() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    averager = PeriodicModelAverager(period=2, warmup_steps=3)
+    averager.step = 5
+
+    def step(batch: Any) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = LOSS(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        averager.average_parameters(model.parameters())
+        return loss
+
+    lr_find(TrainingTask(model, optimizer, data=DataLoader(blobs(), 16), step=step), **OPTIONS)
+    assert averager.step == 5
 
 
 @pytest.mark.parametrize("make", [power_sgd, static_graph])
