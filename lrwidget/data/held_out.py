@@ -97,7 +97,7 @@ def held_out_of(
     """
     if wanted is None and val_data is not None:
         return _given(val_data, name)
-    share = _share(wanted)
+    share = share_of(wanted)
     indices = None if share is not None else _indices(wanted)
     if share is None and indices is None:
         make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
@@ -115,7 +115,8 @@ def held_out_of(
 # -- named by the user ---------------------------------------------------------------------------
 
 
-def _share(wanted: Any) -> float | None:
+def share_of(wanted: Any) -> float | None:
+    """Return the share of the samples that `held_out=` asks for; None if it asks for others."""
     if wanted is None:
         return SHARE
     if isinstance(wanted, torch.Tensor) and wanted.ndim == 0:
@@ -142,7 +143,7 @@ def refuse_bad_share(wanted: Any) -> None:
             f"held_out is {wanted!r}; expected data, indices such as range(100), or a share such "
             "as 0.2"
         )
-    if _share(wanted) is None:
+    if share_of(wanted) is None:
         _indices(wanted)
 
 

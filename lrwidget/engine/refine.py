@@ -18,7 +18,7 @@ from lrwidget.curve.search import (
     first_length,
     longest_trial,
 )
-from lrwidget.data.held_out import refuse_bad_share
+from lrwidget.data.held_out import refuse_bad_share, share_of
 from lrwidget.engine.check import refuse_if_read_once
 from lrwidget.engine.equal_trials import refuse_equal
 from lrwidget.engine.meta import class_of
@@ -142,7 +142,7 @@ def refining(
         alone = nullcontext() if locked else exclusive(task)
         with (
             alone,
-            Team.assembled(task, _common(result)) as team,
+            Team.assembled(task, _common(result, held_out)) as team,
             task.session(),
             prepared(task, _seed(task, result)) as parts,
             trial_trainer(task, parts, team) as trainer,
@@ -219,10 +219,13 @@ def cannot_be_judged(result: Refinement) -> bool:
     return math.isnan(result.untrained) and len(trials) > 2 and all(t.unmeasured for t in trials)
 
 
-def _common(result: Refinement) -> dict[str, Any]:
-    """Return what must be equal on all ranks, so that they try the same rates."""
+def _common(result: Refinement, held_out: Any) -> dict[str, Any]:
+    """Return what must be equal on all ranks, so that they try the same rates, and that none trains
+    on samples by which another judges."""
     names = ("centre", "suggested", "sweep_steps", "budget", "planned_steps")
-    return {name: getattr(result, name) for name in names}
+    # Indices and data are those of each rank's own share of the data.
+    asked = held_out if held_out is None else share_of(held_out) or "data or indices"
+    return {**{name: getattr(result, name) for name in names}, "held_out": asked}
 
 
 def _go_through(

@@ -29,14 +29,14 @@ class RefineScene(Scene):
         if self.trouble == "validation":  # as many batches on no two ranks
             options["val_data"] = DataLoader(Subset(blobs(), range(RANK, 48 + 32 * RANK)), 16)
         task = TrainingTask(self.model, self.optimizer, self.loss, self.batches(), **options)
-        planned = 50 if self.trouble == "options" and FAILS else 100
+        planned, held_out = (50, 0.1) if self.trouble == "options" and FAILS else (100, None)
         records = LRRecords()
         result = refinement_of(records, BUDGET, planned)
         try:
             if self.trouble == "stop":
                 self.stopped_between_steps(task, result)
             else:
-                refine_all(task, records, result)
+                refine_all(task, records, result, held_out)
         except KeyboardInterrupt:
             pass
         finally:

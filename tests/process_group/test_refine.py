@@ -97,7 +97,8 @@ def test_arguments_that_differ_are_named(folder: Path) -> None:
     for there in facts:
         assert there["error"] == (
             "TeamError: the ranks were given different options: planned_steps is 100 on rank 0 "
-            "and 50 on rank 1; give all of them the same"
+            "and 50 on rank 1, held_out is None on rank 0 and 0.1 on rank 1; give all of them the "
+            "same"
         )
     assert_as_before(folder, "options", facts)
 
