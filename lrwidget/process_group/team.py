@@ -33,7 +33,9 @@ MAX_VALUES = 3
 
 
 # Attributes of the task that must be equal on all ranks, as the options of the sweep must.
-COMPARED_TASK_FIELDS = ("accumulate", "clip_grad_norm", "val_every", "others")
+COMPARED_TASK_FIELDS = ("accumulate", "clip_grad_norm", "val_every", "val_batches", "others")
+# Those of which each rank has its own, but must have one where the others have.
+GIVEN_TO_ALL = ("val_data", "metric")
 
 
 class TeamError(RuntimeError):
@@ -77,7 +79,7 @@ class Team:
             yield None
             return
         with _shorter_timeout():
-            team = cls({**settings, **{name: getattr(task, name) for name in COMPARED_TASK_FIELDS}})
+            team = cls({**settings, **_compared(task)})
             task.sync_ranks = team.exchange
             try:
                 yield team
@@ -249,6 +251,12 @@ def describe_differences(settings: Sequence[Mapping[str, Any]]) -> str:
                 )
                 break
     return ", ".join(differing)
+
+
+def _compared(task: TrainingTask) -> dict[str, Any]:
+    """Return what must be equal on all ranks of the attributes of a task."""
+    given = {name: None if getattr(task, name) is None else "given" for name in GIVEN_TO_ALL}
+    return {**{name: getattr(task, name) for name in COMPARED_TASK_FIELDS}, **given}
 
 
 @contextmanager

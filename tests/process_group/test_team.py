@@ -238,7 +238,8 @@ def test_options_that_differ_are_named_on_all_ranks(folder: Path) -> None:
             "TeamError: the ranks were given different options: "
             "start_lr is 1e-05 on rank 0 and 1e-06 on rank 1, "
             "steps is 12 on rank 0 and 13 on rank 1, "
-            "accumulate is 1 on rank 0 and 2 on rank 1; give all of them the same"
+            "accumulate is 1 on rank 0 and 2 on rank 1, "
+            "val_data is None on rank 0 and 'given' on rank 1; give all of them the same"
         )
         assert there["loss"] == []
     assert_as_before(folder, "options", facts)

@@ -221,6 +221,7 @@ class Scene:
             options |= {"val_data": [(x + RANK, y)], "val_every": 4}
         if self.trouble == "options" and FAILS:
             options |= {"start_lr": 1e-6, "steps": 13, "accumulate": 2, "seed": 1}
+            options |= {"val_data": self.few}
         if self.trouble == "setup" and FAILS:
             options["device"] = "meta"
         return lr_find(*arguments, self.batches(), log=self.log, **options)
