@@ -1,6 +1,7 @@
 """Keeps, starts and ends the runs of a widget. Does not depend on Jupyter."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from lrwidget.sources.base import NONE, Overrides, Source
 from lrwidget.sources.recorded import RecordedRunner
 from lrwidget.stream.sender import PageState
 from lrwidget.stream.threads import in_background
+from lrwidget.validation import number
 from lrwidget.widget.background import BackgroundRun
 from lrwidget.widget.check_run import CheckRun
 from lrwidget.widget.labels import label_of, unique_label, validate_label
@@ -247,6 +249,8 @@ class RunList:
 
         See `LRFinderWidget.wait`.
         """
+        if timeout is not None and math.isnan(number(timeout)):
+            raise TypeError(f"timeout is {timeout!r}; expected seconds such as 10, or None")
         latest, active = self.latest, self.active
         if in_background():
             raise RuntimeError("wait() inside the sweep would wait for itself; call it elsewhere")
@@ -294,6 +298,7 @@ class RunList:
 
     def remove(self, run: SweepRun) -> bool:
         """Remove a run that has ended; return whether another run has become active."""
+        _ = self.source
         if run.under_way:
             raise RuntimeError(f"{run.label!r} is {run.state}; stop() it and wait() first")
         self._refuse_while_trying()

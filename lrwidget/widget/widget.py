@@ -151,6 +151,9 @@ class LRFinderWidget(ThreadSafeWidget):
         Args:
             path: path of the file.
             height, layout: as in the constructor.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid.
         """
         widget = cls(LogSource(path), height=height, layout=layout)
         widget.start(label=Path(path).name)
@@ -228,6 +231,7 @@ class LRFinderWidget(ThreadSafeWidget):
             timeout: longest wait in seconds; None has no limit.
 
         Raises:
+            TypeError: `timeout` is not a number.
             RuntimeError: no sweep has been started, so there is nothing to wait for.
             TimeoutError: the sweep has not ended in time; it goes on.
             Exception: the model, the loss or the data raised it.
@@ -330,7 +334,7 @@ class LRFinderWidget(ThreadSafeWidget):
             run: its records, or its label.
 
         Raises:
-            RuntimeError: the run, a check or a refinement is under way.
+            RuntimeError: the run, a check or a refinement is under way, or the widget is closed.
             ValueError, TypeError: there is no such run.
         """
         runs = self._run_list

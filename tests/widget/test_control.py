@@ -184,6 +184,12 @@ def test_wait_can_time_out_and_the_sweep_goes_on(gate: Gate) -> None:
     assert len(w.wait(timeout=60)) == 20
 
 
+@pytest.mark.parametrize("timeout", ["5", float("nan"), True, [1]])
+def test_a_timeout_that_is_no_number_is_named(timeout: object) -> None:
+    with pytest.raises(TypeError, match=r"timeout is .*; expected seconds such as 10, or None"):
+        finder().wait(timeout)  # type: ignore[arg-type]
+
+
 def test_an_interrupt_ends_only_the_waiting(gate: Gate) -> None:
     w = finder(loss_fn=gate)
     w.start()

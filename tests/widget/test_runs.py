@@ -288,6 +288,15 @@ def test_a_removed_run_is_gone_from_everywhere() -> None:
     assert labels(w) == ["run 4"]
 
 
+def test_the_only_run_of_a_closed_widget_is_kept() -> None:
+    w = finder()
+    records = run(w)
+    w.close()
+    with pytest.raises(RuntimeError, match="the widget is closed"):
+        w.remove("run 1")
+    assert (w.runs, w.records) == ([records], records)
+
+
 def test_what_is_under_way_is_not_removed(gate: Gate) -> None:
     w = finder(loss_fn=gate)
     w.start()
@@ -321,7 +330,7 @@ def test_close_keeps_the_rows_of_all_and_lets_go_of_what_was_trained() -> None:
     del parts, data
     gc.collect()
     assert [ref() for ref in alive] == [None] * 3
-    assert [len(records) for records in w.runs] == [20, 20]
-    for action in (w.start, lambda: w.add(w.records)):
+    for action in (w.start, lambda: w.add(w.records), lambda: w.remove(w.records)):
         with pytest.raises(RuntimeError, match="closed"):
             action()
+    assert [len(records) for records in w.runs] == [20, 20]
