@@ -2,6 +2,8 @@
 
 import math
 import numbers
+import os
+from pathlib import Path
 from typing import Any
 
 # The largest number of float32: torch raises an error where it is to multiply by a larger one.
@@ -28,6 +30,13 @@ def whole_number(name: str, value: Any, least: int, most: int = HIGHEST_COUNT) -
     if int(value) > most:
         raise ValueError(f"{name} is {value!r}; expected at most {most}")
     return int(value)
+
+
+def file_path(name: str, value: Any) -> Path:
+    """Return `value` as a path; raise a TypeError if it is none."""
+    if isinstance(value, (str, os.PathLike)) and os.fspath(value):
+        return Path(value)
+    raise TypeError(f"{name} is {value!r}; expected the path of a file, such as 'sweep.jsonl'")
 
 
 def number(value: Any) -> float:

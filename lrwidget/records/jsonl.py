@@ -12,11 +12,11 @@ import math
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lrwidget.records.table import RecordsTable, StopReason
+from lrwidget.validation import file_path
 
 R = TypeVar("R", bound=RecordsTable)
 
@@ -26,7 +26,7 @@ VERSION = 1
 
 def write(path: str | os.PathLike[str], records: RecordsTable) -> None:
     """Write `records` to `path` atomically."""
-    path = Path(path)
+    path = file_path("path", path)
     temporary = path.with_name(f"{path.name}.part")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -46,7 +46,7 @@ class Log:
     """
 
     def __init__(self, path: str | os.PathLike[str], records: RecordsTable) -> None:
-        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
+        self._file = file_path("log", path).open("wb")
         self._records = records
         self._head: str | None = None
         # Bytes and rows that were certainly written; set together, after each write.
@@ -91,8 +91,9 @@ def read(path: str | os.PathLike[str], make: type[R]) -> R:
         ValueError: a line does not follow the format; the message gives its number.
     """
     records = make()
-    with Path(path).open(encoding="utf-8", errors="replace") as file:  # the line says what is wrong
-        parser = Parser(records, os.fspath(path))
+    path = file_path("path", path)
+    with path.open(encoding="utf-8", errors="replace") as file:  # the line says what is wrong
+        parser = Parser(records, str(path))
         for line in file:
             try:
                 parser.feed(line)
@@ -101,7 +102,7 @@ def read(path: str | os.PathLike[str], make: type[R]) -> R:
                 if not torn or records.stop_reason is not None:
                     raise
     if not parser.line:
-        raise ValueError(f"{os.fspath(path)}: the file is empty")
+        raise ValueError(f"{path}: the file is empty")
     return records
 
 
@@ -130,7 +131,7 @@ class Parser:
         self.line += 1
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also of a number of too many digits
             raise self._wrong(f"is not JSON ({error})") from error
         if not isinstance(value, dict):
             raise self._wrong("is not a JSON object")
@@ -166,7 +167,7 @@ class Parser:
             values = {name: float(value) for name, value in row.items()}
             lr, loss = values.pop("lr"), values.pop("loss")
             sweep = values.pop("sweep", 0.0)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self._wrong(
                 f'is {line.strip()!r}; expected a row such as {{"lr": 1e-06, "loss": 2.3}}'
             ) from error

@@ -15,6 +15,7 @@ from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner, RemoteSource
 from lrwidget.task.options import SweepOptions
+from lrwidget.validation import file_path
 
 # Seconds between two reads of the file.
 POLL = 0.05
@@ -38,7 +39,12 @@ class LogSource(RemoteSource):
     where = "in the process that writes the log"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Path = Path(path)
+        self.path: Path = file_path("path", path)
+        if self.path.is_dir():
+            raise ValueError(
+                f"path is {str(path)!r}, a folder; expected the file that lr_find(..., log=path) "
+                "writes"
+            )
         self.options: SweepOptions = SweepOptions()
 
     def runner(self, label: str, overrides: Overrides = NONE) -> "LogRunner":

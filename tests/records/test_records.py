@@ -219,6 +219,9 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         ("HEAD\n{broken\n", "line 2 is not JSON"),
         ('HEAD\n{"lr": 1.0}\n', "line 2 is .*expected a row"),
         ('HEAD\n{"lr": 1.0, "loss": null}\n', "line 2 is .*expected a row"),
+        (f'HEAD\n{{"lr": 1.0, "loss": {10**400}}}\n', "line 2 is .*expected a row"),
+        ('HEAD\n{"lr": 1.0, "loss": 1' + 5000 * "0" + "}\n", "line 2 is not JSON"),
+        (100_000 * "[", "line 1 is not JSON"),
         ('HEAD\n{"lr": 1.0, "loss": 2.0}\nHEAD\n', "line 3 is the head of another file"),
     ],
 )
@@ -228,6 +231,15 @@ def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, word
     path.write_text(text.replace("HEAD", json.dumps(head)))
     with pytest.raises(ValueError, match=words):
         LRRecords.load(path)
+
+
+@pytest.mark.parametrize("path", [None, 5, "", b"sweep.jsonl", ["sweep.jsonl"]])
+def test_what_is_no_path_is_named(path: Any) -> None:
+    for take in (filled([(1.0, 2.0)]).save, LRRecords.load):
+        with pytest.raises(TypeError, match=r"path is .*; expected the path of a file"):
+            take(path)
+    with pytest.raises(TypeError, match=r"log is .*; expected the path of a file"):
+        Log(path, LRRecords())
 
 
 @pytest.mark.parametrize("end", ['{"lr": 3.0, "lo', '{"stop_reason": "fin', "\0\0\0"])

@@ -17,7 +17,7 @@ from lrwidget import LRRecords
 from lrwidget.engine.runner import RunState
 from lrwidget.records.jsonl import Log
 from lrwidget.records.table import StopReason
-from lrwidget.sources.log import LogRunner, _Reader
+from lrwidget.sources.log import LogRunner, LogSource, _Reader
 
 HEAD = json.dumps(
     {
@@ -305,6 +305,13 @@ def test_a_file_that_is_not_ours_fails_with_the_line(path: Path, follower: LogRu
     with pytest.raises(ValueError, match="line 1 is not JSON"):
         follower.wait(60)
     assert follower.state is RunState.FAILED
+
+
+def test_a_folder_and_what_is_no_path_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a folder; expected the file that lr_find"):
+        LogSource(tmp_path)
+    with pytest.raises(TypeError, match="path is 5; expected the path of a file"):
+        LogSource(5)  # type: ignore[arg-type]
 
 
 def test_it_can_be_stopped(path: Path, follower: LogRunner) -> None:
