@@ -1,10 +1,11 @@
 """The options of a sweep, validated when they are created."""
 
 import dataclasses
+import math
 import numbers
 from typing import Literal, get_args
 
-from lrwidget.validation import HIGHEST_RATE, is_rate, whole_number
+from lrwidget.validation import HIGHEST_RATE, is_rate, number, whole_number
 
 Spacing = Literal["log", "linear"]
 
@@ -46,7 +47,7 @@ class SweepOptions:
                 raise TypeError(
                     f"{name} is {rate!r}, a {type(rate).__name__}; expected a number such as 1e-6"
                 )
-            if not is_rate(float(rate)):
+            if not is_rate(number(rate)):
                 raise ValueError(
                     f"{name} is {rate!r}; expected a positive, finite learning rate such as 1e-6, "
                     f"{HIGHEST_RATE:.1e} at most"
@@ -56,6 +57,11 @@ class SweepOptions:
             raise ValueError(
                 f"start_lr is {self.start_lr:g} and end_lr is {self.end_lr:g}; "
                 "expected start_lr < end_lr: the range test raises the rate"
+            )
+        if self.spacing == "log" and math.isinf(self.end_lr / self.start_lr):
+            raise ValueError(
+                f"start_lr is {self.start_lr:g} and end_lr is {self.end_lr:g}, whose ratio is more "
+                "than a number can hold; raise start_lr"
             )
         for name, least in (("steps", 2), ("repeats", 1)):
             count = whole_number(name, getattr(self, name), least)

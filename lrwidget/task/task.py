@@ -22,12 +22,7 @@ from lrwidget.task.optimizers import (
     refuse_without_rate,
     unwrapped,
 )
-from lrwidget.task.rates import (
-    apply_rate,
-    rate_groups,  # noqa: F401 - from here too
-    refuse_undefined_ratios,
-    set_rate,  # noqa: F401
-)
+from lrwidget.task.rates import apply_rate, refuse_undefined_ratios
 from lrwidget.validation import is_rate, number, whole_number
 
 Others = Literal["keep", "follow"]
@@ -144,7 +139,8 @@ class TrainingTask:
             raise TypeError("data is missing; expected a DataLoader, a Dataset or batches")
         if val_data is None and metric is not None:
             raise ValueError("metric is measured on val_data, which is None; give val_data too")
-        if autocast is not None and not isinstance(autocast, (bool, torch.dtype)):
+        floats = isinstance(autocast, torch.dtype) and autocast.is_floating_point
+        if not (autocast is None or isinstance(autocast, bool) or floats):
             raise TypeError(
                 f"autocast is {autocast!r}; expected True, False, a dtype such as "
                 "torch.bfloat16, or None"
@@ -338,7 +334,10 @@ def _numbered(device: torch.device | str) -> torch.device:
         raise ValueError(
             f"device is {device!r}; expected a torch device, such as 'cpu' or 'cuda:0'"
         ) from error
-    return torch.empty(0, device=named).device
+    try:
+        return torch.empty(0, device=named).device
+    except Exception as error:  # of a build without such a device, an AssertionError
+        raise ValueError(f"device is {device!r}, which cannot be used here: {error}") from error
 
 
 def _device_of(model: nn.Module) -> torch.device:

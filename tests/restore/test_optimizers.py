@@ -25,7 +25,7 @@ from torch.optim import (
 )
 
 from lrwidget import LRRecords, TrainingTask
-from lrwidget.task.task import rate_groups, set_rate
+from lrwidget.task.rates import rate_groups, set_rate
 from tests.restore.endings import find
 from tests.restore.fingerprint import differences, fingerprint
 

@@ -15,7 +15,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", ["start_lr", "end_lr"])
-@pytest.mark.parametrize("value", [0, -1e-3, math.nan, math.inf, 3.5e38])
+@pytest.mark.parametrize(
+    "value", [0, -1e-3, math.nan, math.inf, 3.5e38, pytest.param(10**400, id="huge")]
+)
 def test_a_rate_that_is_not_positive_and_finite_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name} is .*expected a positive, finite"):
         SweepOptions(**{name: value})
@@ -31,6 +33,12 @@ def test_a_rate_that_is_not_a_number_is_a_type_error(value: object) -> None:
 def test_a_range_that_does_not_rise_is_refused(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="expected start_lr < end_lr"):
         SweepOptions(start_lr=start, end_lr=end)
+
+
+def test_a_range_whose_ratio_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"start_lr is 2.*-308 and end_lr is 10.*raise start_lr"):
+        SweepOptions(start_lr=2.3e-308)
+    assert SweepOptions(start_lr=2.3e-308, spacing="linear").start_lr == 2.3e-308
 
 
 @pytest.mark.parametrize("steps", [1, 0, -5])
