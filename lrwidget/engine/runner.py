@@ -114,6 +114,11 @@ class Runner(Generic[Result]):
         since = self._running_since
         return self._running_for + (0.0 if since is None else time.monotonic() - since)
 
+    @property
+    def on_its_thread(self) -> bool:
+        """Whether the work is what calls this."""
+        return self._thread is threading.current_thread()
+
     def start(self) -> None:
         """Start the work and return at once.
 
@@ -189,7 +194,7 @@ class Runner(Generic[Result]):
     def close(self) -> None:
         """Stop, wait for the thread to end, and release model, optimizer and data."""
         self.stop()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None and not self.on_its_thread:
             # Before Python 3.13 an interrupted join() marks a living thread as ended.
             self._ended.wait()
             self._thread.join()

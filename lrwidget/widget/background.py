@@ -133,6 +133,11 @@ class BackgroundRun(Generic[Result, End]):
         return self.state in UNDER_WAY
 
     @property
+    def on_its_thread(self) -> bool:
+        """Whether the run itself calls this, from within a step."""
+        return self._runner is not None and self._runner.on_its_thread
+
+    @property
     def over(self) -> bool:
         """Whether the runner has ended, with its last row in the table and the model restored."""
         runner = self._runner

@@ -256,10 +256,8 @@ class RunList:
             raise RuntimeError("wait() inside the sweep would wait for itself; call it elsewhere")
         if latest is None:
             raise RuntimeError("no sweep has been started; press Start or call start() first")
-        awaited: list[BackgroundRun[Any, Any]] = [
-            latest,
-            *(run for run in self.under_way if run is not latest),
-        ]
+        awaited: list[BackgroundRun[Any, Any]] = [latest]
+        awaited += [run for run in self.under_way if run is not latest]
         deadline = None if timeout is None else time.monotonic() + timeout
         for run in awaited:
             while True:
@@ -319,8 +317,13 @@ class RunList:
 
     def end_all(self) -> None:
         """Stop everything, wait for the ends, and release the tasks."""
-        for run in (self.active, *self.all, *self.trying):
+        for run in self._each:
             run.close()
+
+    def refuse_within(self, call: str) -> None:
+        """Raise RuntimeError if a run calls what waits for its end."""
+        if any(run.on_its_thread for run in self._each):
+            raise RuntimeError(f"{call} inside the sweep would wait for itself; call stop() there")
 
     def clear(self) -> None:
         """Remove all runs, check and refinement; the active run stays until `renew`."""
@@ -337,6 +340,10 @@ class RunList:
         return source
 
     # -- details ----------------------------------------------------------------------------------
+
+    @property
+    def _each(self) -> list[SweepRun | CheckRun | RefineRun]:
+        return [self.active, *self.all, *self.trying]
 
     def _new_run(self, label: str = "", overrides: Overrides = NONE) -> SweepRun:
         runner = self.source.runner(label, overrides)

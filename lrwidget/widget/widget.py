@@ -232,7 +232,7 @@ class LRFinderWidget(ThreadSafeWidget):
 
         Raises:
             TypeError: `timeout` is not a number.
-            RuntimeError: no sweep has been started, so there is nothing to wait for.
+            RuntimeError: no sweep has been started, or the sweep itself calls this.
             TimeoutError: the sweep has not ended in time; it goes on.
             Exception: the model, the loss or the data raised it.
         """
@@ -242,6 +242,7 @@ class LRFinderWidget(ThreadSafeWidget):
     def reset(self) -> None:
         """Stop, remove all runs with check and refinement, and clear the pick and its range."""
         runs = self._run_list
+        runs.refuse_within("reset()")
         _ = runs.source
         while True:
             # Not under the lock, since the current step may take long.
@@ -536,6 +537,7 @@ class LRFinderWidget(ThreadSafeWidget):
         """
         runs = getattr(self, "_run_list", None)  # None if construction has failed
         if runs is not None:
+            runs.refuse_within("close()")
             # What another thread starts is refused, or under way by now.
             with self._lock if self._ready else contextlib.nullcontext():
                 source = runs.refuse_new()

@@ -212,18 +212,20 @@ def test_traits_move_while_a_cell_waits(gate: Gate) -> None:
     assert len(w.wait(60)) == 20
 
 
-def test_waiting_for_itself_is_refused() -> None:
+@pytest.mark.parametrize("call", ["wait", "close", "reset"])
+def test_waiting_for_itself_is_refused(call: str) -> None:
     parts = training()
     found: list[LRFinderWidget] = []
 
     def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        found[0].wait()
+        getattr(found[0], call)()
         return nn.functional.cross_entropy(output, target)
 
     found.append(LRFinderWidget(**parts | {"loss_fn": loss}))
     found[0].start()
-    with pytest.raises(RuntimeError, match="wait for itself"):
-        found[0].wait()
+    with pytest.raises(RuntimeError, match=rf"{call}\(\) inside the sweep would wait for itself"):
+        found[0].wait(60)
+    assert found[0].state == "failed"
 
 
 def test_reading_inside_the_sweep_calls_no_observer() -> None:
