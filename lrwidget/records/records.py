@@ -125,16 +125,20 @@ class LRRecords(RecordsTable):
             The axes.
 
         Raises:
-            ValueError: `smoothing` or `y_max` is not such a number.
-            ModuleNotFoundError: matplotlib is not installed.
             TypeError, ValueError: an argument is invalid.
+            ModuleNotFoundError: matplotlib is not installed.
         """
         from lrwidget.records.plot import draw
 
         return draw(self.sweeps, self.suggestion.lr, ax, smoothing, y_max)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the records as JSON Lines: one line of meta, then one line for each row."""
+        """Write the records as JSON Lines: one line of meta, then one line for each row.
+
+        Raises:
+            TypeError: `path` is not a path.
+            OSError: the file cannot be written; an existing one is as before.
+        """
         jsonl.write(path, self)
 
     @classmethod
@@ -142,9 +146,19 @@ class LRRecords(RecordsTable):
         """Read records from a file that `save` or `lr_find(..., log=path)` wrote.
 
         Raises:
-            ValueError: the file does not follow the format; the message names the line.
+            TypeError: `path` is not a path.
+            ValueError: the file does not follow the format; the message says where.
+            OSError: the file cannot be read.
         """
-        return jsonl.read(path, cls)
+        records = jsonl.read(path, cls)
+        try:
+            _ = records.refinement
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{os.fspath(path)}: the refinement in the meta does not follow the format "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        return records
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None

@@ -233,6 +233,16 @@ def test_a_file_that_is_not_ours_says_which_line(tmp_path: Path, text: str, word
         LRRecords.load(path)
 
 
+@pytest.mark.parametrize("saved", [{"x": 1}, "x", [], {"centre": 1.0, "untrained": "?"}])
+def test_a_refinement_that_is_none_is_named_when_the_file_is_read(
+    tmp_path: Path, saved: object
+) -> None:
+    path = tmp_path / "sweep.jsonl"
+    filled([(1.0, 2.0)], {"refinement": saved}).save(path)
+    with pytest.raises(ValueError, match=r"sweep.jsonl: the refinement in the meta does not"):
+        LRRecords.load(path)
+
+
 @pytest.mark.parametrize("path", [None, 5, "", b"sweep.jsonl", ["sweep.jsonl"]])
 def test_what_is_no_path_is_named(path: Any) -> None:
     for take in (filled([(1.0, 2.0)]).save, LRRecords.load):
