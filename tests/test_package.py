@@ -61,7 +61,7 @@ def test_public_names() -> None:
         "TrainingTask",
     }
     assert set(lrwidget.__all__) == names
-    assert names <= set(dir(lrwidget))
+    assert {*names, "__version__"} == set(dir(lrwidget))
     assert all(callable(getattr(lrwidget, name)) for name in names)
 
 

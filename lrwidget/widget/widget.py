@@ -240,7 +240,11 @@ class LRFinderWidget(ThreadSafeWidget):
         return self._run_list.wait(timeout, lambda: self._catch_up(send_streamed=True))
 
     def reset(self) -> None:
-        """Stop, remove all runs with check and refinement, and clear the pick and its range."""
+        """Stop, remove all runs with check and refinement, and clear the pick and its range.
+
+        Raises:
+            RuntimeError: the sweep itself calls this, or the widget is closed.
+        """
         runs = self._run_list
         runs.refuse_within("reset()")
         _ = runs.source
@@ -534,6 +538,9 @@ class LRFinderWidget(ThreadSafeWidget):
         """Stop, close the views, and release model, optimizer and data.
 
         The rows stay: `records`, `lr` and `export()` still work.
+
+        Raises:
+            RuntimeError: the sweep itself calls this.
         """
         runs = getattr(self, "_run_list", None)  # None if construction has failed
         if runs is not None:
