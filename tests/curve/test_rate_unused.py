@@ -24,6 +24,7 @@ def test_steps_that_do_not_go_by_the_rate_are_seen_however_they_are_made() -> No
         RATES,  # Adam
         RATES**0.5,  # noise as large as the root of the rate
         RATES + 1e-3,  # a decay that does not go by the rate
+        RATES + 1e-2,  # a larger one, above the steps of most rates
         np.minimum(RATES, 1e-2),  # weights that are clipped
         0 * RATES,  # nothing changes
         np.where(RATES > 0.05, RATES, 0),  # weights of little precision

@@ -34,6 +34,14 @@ def made(
 LOSSES = {10**-2.5: 1.0, 1e-2: 0.5, 10**-1.5: 1.0}
 
 
+def test_steps_that_were_run_again_are_spent_too() -> None:
+    result = made(LOSSES)
+    assert result.steps == 100 + 3 * 200
+    result.steps_again = 50
+    assert result.steps == 100 + 3 * 200 + 50
+    assert Refinement.from_json(result.as_json()).steps == result.steps
+
+
 @pytest.mark.parametrize(
     ("suggested", "planned", "words"),
     [
@@ -81,6 +89,15 @@ def test_high_needs_a_clear_fall_and_a_training_that_is_not_much_longer(
     result = made(losses, planned=planned)
     assert result.confidence == confidence
     assert ("this says little" in result.reason) == (planned == 6_000)
+
+
+@pytest.mark.parametrize(("beside", "confidence"), [(0.5, "low"), (0.6, "high")])
+def test_a_rate_with_an_equal_one_beside_it_is_of_low_confidence(
+    beside: float, confidence: str
+) -> None:
+    result = made({10**-2.5: 1.0, 1e-2: 0.5, 10**-1.5: beside, 0.1: 1.0})
+    assert result.confidence == confidence
+    assert ("no better than beside it" in result.reason) == (beside == 0.5)
 
 
 def test_on_a_plateau_the_suggestion_stays_and_is_doubted() -> None:

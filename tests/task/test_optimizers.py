@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask, lr_find
+from lrwidget.task.rates import apply_rate
 from tests.nothing_left import own_folder_for_temporary_files
 from tests.restore.fingerprint import differences, fingerprint
 from tests.tasks import blobs, network
@@ -157,6 +158,14 @@ def test_a_wrapper_that_has_copied_the_groups_steps_at_the_rate_of_the_sweep(sna
     assert records.loss.tolist() == losses_of_a_plain_loop(model, plain, records.lr)
     TrainingTask(model, optimizer, LOSS, BATCHES).apply(0.03)
     assert optimizer.inner.param_groups[0]["lr"] == 0.03
+
+
+def test_an_inner_optimizer_at_another_rate_of_its_own_keeps_it() -> None:
+    optimizer = CopiedGroups(torch.optim.SGD(network().parameters(), lr=0.1))
+    optimizer.inner.param_groups[0]["lr"] = 0.5
+    apply_rate(optimizer, 0.03)
+    assert optimizer.param_groups[0]["lr"] == 0.03
+    assert optimizer.inner.param_groups[0]["lr"] == 0.5
 
 
 @PLACES

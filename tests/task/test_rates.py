@@ -104,6 +104,22 @@ def test_a_scheduler_that_is_made_after_apply_begins_at_its_rate() -> None:
     assert again.get_last_lr() == pytest.approx([0.005, 0.5])
 
 
+def test_a_one_cycle_schedule_that_has_begun_goes_on_as_it_was() -> None:
+    def rates_of(applied: bool) -> list[list[float]]:
+        model, optimizer = two_groups()
+        cycle = schedulers.OneCycleLR(optimizer, max_lr=[0.1, 0.2], total_steps=8)
+        if applied:
+            TrainingTask(model, optimizer, LOSS, blobs()).apply(0.01)
+        found = []
+        for _ in range(7):
+            optimizer.step()
+            cycle.step()
+            found.append(cycle.get_last_lr())
+        return found
+
+    assert rates_of(applied=True) == rates_of(applied=False)
+
+
 def test_a_group_that_was_added_later_counts_as_it_was_written() -> None:
     model = network()
     optimizer = torch.optim.SGD(model[0].parameters(), lr=1e-4)

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from lrwidget.widget.labels import label_of
+
+
+def test_an_optimizer_is_told_with_what_is_unusual_but_its_rate_which_is_swept() -> None:
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.ones(1))], lr=0.5, weight_decay=0.1)
+    assert label_of({"optimizer": optimizer}) == "optimizer=AdamW(weight_decay=0.1)"
 
 
 @pytest.mark.parametrize(
