@@ -74,6 +74,18 @@ def test_what_was_read_does_not_change_when_rows_follow() -> None:
     assert records.rows()[0].tolist() == [1.0, 2.0]
 
 
+def test_a_copy_made_within_a_row_has_nothing_of_that_row() -> None:
+    records = filled([(1.0, 2.0), (2.0, 1.0)])
+    # What the sweep's thread has written when it has not counted the row yet, and after a copy
+    # has read the count.
+    records._extra["val_loss"] = {1: 7.0, 2: 9.0}
+    records.sweep_starts.append(3)
+    copied = records.copy()
+    copied.append(3.0, 0.5)
+    assert copied.frame.val_loss.tolist() == pytest.approx([math.nan, 7.0, math.nan], nan_ok=True)
+    assert copied.sweep_starts == [0]
+
+
 def test_a_reader_never_sees_a_half_written_row() -> None:
     records = LRRecords()
     broken: list[Any] = []
@@ -298,3 +310,10 @@ def test_the_suggestion_is_computed_once_for_so_many_rows(monkeypatch):
     records.append(1.0, 2.0)
     assert records.suggestions["auto"] == records.suggestion.lr
     assert len(calls) == 2
+
+
+def test_the_reason_follows_how_the_sweep_ended() -> None:
+    records = filled([(1e-6, 2.0), (1e-5, 2.0)], {"options": {"steps": 100}})
+    assert records.suggestion.reason.startswith("2 of 100 steps so far")
+    records.stop_reason = StopReason.STOPPED
+    assert records.suggestion.reason.startswith("stopped after 2 of 100 steps")
