@@ -113,10 +113,11 @@ def made_by(factory: Callable[..., Any], parameters: list[Any], lr: float | None
     """Return the optimizer that a class or factory creates for the parameters, and for `lr`.
 
     Raises:
-        TypeError: a class cannot be called with these arguments alone.
+        TypeError: it cannot be called with these arguments alone.
     """
     keywords = {} if lr is None or not _takes_lr(factory) else {"lr": lr}
     if not isinstance(factory, type):
+        _refuse_other_arguments(factory, parameters, keywords)
         return factory(parameters, **keywords)
     try:
         return factory(parameters, **keywords)
@@ -128,6 +129,23 @@ def made_by(factory: Callable[..., Any], parameters: list[Any], lr: float | None
         raise TypeError(
             f"the optimizer cannot be made as {call}: {type(error).__name__}: {error}; give an "
             f"instance, or a function that makes one: lambda parameters: {name}(...)"
+        ) from error
+
+
+def _refuse_other_arguments(
+    factory: Callable[..., Any], parameters: list[Any], keywords: dict[str, float]
+) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(parameters, **keywords)
+    except TypeError as error:
+        raise TypeError(
+            f"optimizer is a function that cannot be called with the model's parameters ({error}); "
+            "expected an optimizer, or one that makes it: lambda parameters: torch.optim.SGD("
+            "parameters, lr=0.1)"
         ) from error
 
 

@@ -74,6 +74,16 @@ def test_a_factory_without_a_rate_is_called_with_the_parameters_alone() -> None:
     assert made.param_groups[0]["lr"] == 0.5
 
 
+@pytest.mark.parametrize(
+    "factory", [lambda: None, lambda parameters, momentum: None, lambda *, parameters: None]
+)
+def test_a_factory_that_takes_other_arguments_is_told_so(factory: object) -> None:
+    model, _, *rest = problem()
+    for make in (task_and_options, TrainingTask):
+        with pytest.raises(TypeError, match=r"optimizer is a function .*lambda parameters: torch"):
+            make(model, factory, *rest)
+
+
 def test_an_optimizer_over_other_parameters_is_refused() -> None:
     model, _, loss_fn, loader = problem()
     stranger = torch.optim.SGD(network().parameters(), lr=0.1)
