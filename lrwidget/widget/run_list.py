@@ -254,9 +254,9 @@ class RunList:
         latest, active = self.latest, self.active
         if in_background():
             raise RuntimeError("wait() inside the sweep would wait for itself; call it elsewhere")
-        if latest is None:
+        if latest is None and not active.started:
             raise RuntimeError("no sweep has been started; press Start or call start() first")
-        awaited: list[BackgroundRun[Any, Any]] = [latest]
+        awaited: list[BackgroundRun[Any, Any]] = [] if latest is None else [latest]
         awaited += [run for run in self.under_way if run is not latest]
         deadline = None if timeout is None else time.monotonic() + timeout
         for run in awaited:

@@ -232,7 +232,7 @@ class LRFinderWidget(ThreadSafeWidget):
 
         Raises:
             TypeError: `timeout` is not a number.
-            RuntimeError: no sweep has been started, or the sweep itself calls this.
+            RuntimeError: no sweep has been started, or all are removed; or the sweep calls this.
             TimeoutError: the sweep has not ended in time; it goes on.
             Exception: the model, the loss or the data raised it.
         """

@@ -297,6 +297,24 @@ def test_the_only_run_of_a_closed_widget_is_kept() -> None:
     assert (w.runs, w.records) == ([records], records)
 
 
+def test_after_the_last_run_was_removed_waiting_returns_the_one_before() -> None:
+    w = finder()
+    first, second = run(w), run(w)
+    w.remove(second)
+    assert w.wait(60) is first
+    w.remove(first)
+    with pytest.raises(RuntimeError, match="no sweep has been started"):
+        w.wait(60)
+
+
+def test_an_added_sweep_that_ended_early_says_of_how_many_steps() -> None:
+    w = finder(steps=20)
+    early = LRRecords({"options": {"steps": 100, "repeats": 2}})
+    early.append(1e-3, 2.0)
+    w.activate(w.add(early))
+    assert (w.step, w.steps) == (1, 200)
+
+
 def test_what_is_under_way_is_not_removed(gate: Gate) -> None:
     w = finder(loss_fn=gate)
     w.start()
