@@ -94,3 +94,13 @@ def test_the_log_of_a_failed_sweep_says_so(tmp_path: Path) -> None:
         lr_find(model, optimizer, loss_fn, [next(iter(loader)), 7], log=path, progress=False)
     loaded = LRRecords.load(path)
     assert (len(loaded), loaded.stop_reason) == (1, StopReason.FAILED)
+
+
+def test_a_refinement_after_a_long_sweep_gets_three_hundred_steps_more(monkeypatch) -> None:
+    monkeypatch.setattr("lrwidget.find.BUDGET", 310)
+    refined = [
+        lr_find(*problem(), steps=steps, stop_at_divergence=False, refine=True, progress=False)
+        for steps in (10, 60)
+    ]
+    assert [records.refinement.budget for records in refined] == [310, 360]
+    assert all(records.refinement.steps <= records.refinement.budget for records in refined)

@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lrwidget import TrainingTask
 from lrwidget.engine.runner import RunState
@@ -63,6 +64,13 @@ def test_a_variant_may_differ_in_any_option() -> None:
     with pytest.raises(ValueError, match="none of them the model's"):
         source().runner("", {"model": other})
     assert len(rows_of(source().runner("", {"model": other, "optimizer": torch.optim.Adam}))) == 4
+
+
+def test_another_loader_keeps_its_batch_size_unless_one_is_given_with_it() -> None:
+    other = DataLoader(training()["data"], 10)
+    sizes = [{"data": other}, {"data": other, "batch_size": 16}, {"batch_size": 16}, {}]
+    found = [rows_of(source(batch_size=8).runner("", one)).meta["batch_size"] for one in sizes]
+    assert found == [10, 16, 16, 8]
 
 
 def test_what_is_no_option_is_refused_in_words() -> None:

@@ -235,6 +235,18 @@ def test_a_second_check_is_a_new_table_and_leaves_the_first_results_alone() -> N
     assert (page.run, page.rows) == (2, second.frame[["lr", "loss"]].to_numpy().tolist())
 
 
+def test_a_second_check_lets_go_of_the_first() -> None:
+    w = chosen()
+    w.check(steps=2)
+    w.wait()
+    first = w._run_list.check
+    assert first is not None
+    assert not first.closed
+    w.check(steps=2)
+    w.wait()
+    assert first.closed  # else its results would hold the model until the widget is closed
+
+
 def test_the_page_checks_and_takes_the_best() -> None:
     w = chosen()
     comm_of(w).say(type="command", name="check")
