@@ -239,3 +239,21 @@ def test_the_other_package_of_lightning_is_taken_as_well(folder: Path) -> None:
     widget.apply()
     widget.close()
     assert module.learning_rate == 0.25
+
+
+def test_what_is_named_in_also_is_put_back_beside_a_frameworks_object_too() -> None:
+    from skorch import NeuralNetRegressor
+
+    history: list[float] = []
+
+    class Noting(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            history.append(1.0)
+            return super().forward(x)
+
+    x, y = loader().dataset.tensors
+    net = NeuralNetRegressor(Noting, module__in_features=4, module__out_features=2)
+    lr_find(net, x.numpy(), y.numpy(), also=[history], **SHORT)
+    assert history == []
+    with pytest.raises(TypeError, match="also is a int; expected a list of objects"):
+        lr_find(net, x.numpy(), y.numpy(), also=5, **SHORT)
