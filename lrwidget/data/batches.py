@@ -94,6 +94,8 @@ def as_loader(
     if options:
         raise _options_need_samples(options, data, name)
     if given:
+        if isinstance(data, (list, tuple)):
+            raise asked.batched_already(data, data[0])
         return in_batches_of(data, batch_size, name)
     if own_step or isinstance(data, (list, tuple)):
         return data

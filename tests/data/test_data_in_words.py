@@ -1,5 +1,6 @@
 """Ambiguous or unsupported data raises an error that names what to pass instead."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,16 @@ def test_what_makes_batches_beside_ready_ones_is_refused(data: Any, options: Any
     for call in (TrainingTask, LRFinderWidget):
         with pytest.raises(TypeError, match=name):
             call(*problem()[:3], data, **options)
+
+
+def test_a_size_beside_a_list_of_batches_shows_what_was_taken_for_one() -> None:
+    graphs = [SimpleNamespace(x=one, edge_index=torch.zeros(2, 3)) for one in x]
+    words = (
+        r"batch_size=8 .* data is a list that gives batches already \(a SimpleNamespace\); .* Dat"
+    )
+    for data in (graphs, tuple(graphs)):
+        with pytest.raises(TypeError, match=words.replace("list", type(data).__name__)):
+            TrainingTask(*problem()[:2], data=data, step=lambda graph: graph.x, batch_size=8)
 
 
 def test_a_size_beside_a_stream_of_batches_is_refused_when_it_is_read() -> None:
