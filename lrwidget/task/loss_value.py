@@ -32,6 +32,12 @@ def trainable_loss(value: Any) -> torch.Tensor:
     """
     loss = loss_of(value)
     if not isinstance(loss, torch.Tensor):
+        if callable(getattr(loss, "backward", None)):
+            raise TypeError(
+                f"the loss is {described(loss)}, with a backward() of its own; expected a scalar "
+                "tensor: give a step that does all of it, up to optimizer.step(), and returns "
+                "loss.item(): TrainingTask(model, optimizer, data=data, step=step)"
+            )
         raise TypeError(
             f"the loss is {described(loss)}; expected a scalar tensor that requires grad (return "
             f"the tensor, not loss.item()){_ALSO}"

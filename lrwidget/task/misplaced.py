@@ -105,6 +105,12 @@ def _of_framework(model: Any, given: Any) -> str | None:
         return f"a datamodule is given by name: {_call(model)}, datamodule=datamodule)"
     if "keras" in _packages(given):
         return f"expected one of torch's: for a model with a loop of its own give {OWN_STEP}"
+    if "pyro" in _packages(given):
+        return (
+            "expected one of torch's: the bound as a module has the parameters of model and guide, "
+            "lr_find(Trace_ELBO()(model, guide), torch.optim.Adam, data=batches), with the guide "
+            "called once before"
+        )
     return None
 
 
@@ -135,7 +141,7 @@ def _is_loss_function(given: Any) -> bool:
 def _framework_of(given: Any) -> str | None:
     """Return the name of the framework whose trainer this object is, else None."""
     for base in type(given).__mro__:
-        package = base.__module__.split(".")[0]
+        package = str(base.__module__).split(".")[0]
         if base.__name__ == "Trainer" and package in ("lightning", "pytorch_lightning"):
             return "lightning"
         if (package, base.__name__) in _TRAINERS:
@@ -151,7 +157,7 @@ _TRAINERS = {
 
 
 def _packages(given: Any) -> set[str]:
-    return {base.__module__.split(".")[0] for base in type(given).__mro__}
+    return {str(base.__module__).split(".")[0] for base in type(given).__mro__}
 
 
 def _held_by(given: Any) -> list[tuple[str, Any]]:

@@ -31,6 +31,16 @@ def test_it_equals_a_plain_loop_to_the_last_bit() -> None:
         assert loss == expected.item()
 
 
+class GhostLoss:
+    """A loss that is no tensor but has a backward pass, as that of Opacus' ghost clipping."""
+
+    def __init__(self, loss: torch.Tensor) -> None:
+        self.loss_per_sample = loss
+
+    def backward(self) -> None:
+        self.loss_per_sample.backward()
+
+
 @pytest.mark.parametrize(
     ("loss_fn", "error", "words"),
     [
@@ -40,6 +50,11 @@ def test_it_equals_a_plain_loop_to_the_last_bit() -> None:
             lambda o, t: nn.functional.cross_entropy(o, t).item(),
             TypeError,
             "expected a scalar tensor",
+        ),
+        (
+            lambda o, t: GhostLoss(nn.functional.cross_entropy(o, t)),
+            TypeError,
+            r"GhostLoss, with a backward\(\) of its own.*returns loss\.item\(\): TrainingTask",
         ),
     ],
 )

@@ -49,6 +49,10 @@ MODULES = made("Digits", "mine", train_dataloader=loop)
         ((model, sgd, loader), r"loss_fn is a DataLoader; .*loss_fn, data\).*data=loader"),
         ((model, sgd, sgd, loader), r"loss_fn is a SGD; expected lr_find\(model, optimizer"),
         ((model, made("Adam", "keras.src.optimizers")(), ce, loader), r"TrainingTask\(.*step="),
+        (
+            (model, made("PyroOptim", "pyro.optim.optim", __call__=loop)(), None, loader),
+            r"optimizer is a PyroOptim; .* lr_find\(Trace_ELBO\(\)\(model, guide\), torch",
+        ),
         ((TRAINER(),), r"lr_find\(module, trainer=trainer\)"),
         ((made("Accelerator", "accelerate")(),), "accelerator.prepare returned"),
         ((model, sgd, nn.MSELoss, loader), r"loss_fn is a class; make one: MSELoss\(...\)"),
