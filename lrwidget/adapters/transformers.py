@@ -89,6 +89,9 @@ class TransformersTask(FrameworkTask):
         )
         # Further modules of the step, such as a loss or a teacher, are restored, too.
         self.loss_fn: nn.ModuleList = nn.ModuleList(_other_modules(trainer))
+        # trl leaves its reference model in train mode, and its parameters trainable.
+        pretrained = import_module("transformers").PreTrainedModel
+        self.teachers = [module for module in self.loss_fn if isinstance(module, pretrained)]
 
     @property
     def batch_size(self) -> int | None:

@@ -188,7 +188,7 @@ def _of_torch(name: str) -> bool:
 
 def not_swept(task: TrainingTask) -> str:
     """Return a warning about trainable parameters of the loss that no optimizer has, or ''."""
-    own = {id(p) for p in task.model.parameters()}
+    own = {id(p) for module in (task.model, *task.teachers) for p in module.parameters()}
     for optimizer in (task.optimizer, *task.other_optimizers):
         own |= {id(p) for group in optimizer.param_groups for p in group["params"]}
     loss = task.loss_fn
@@ -209,6 +209,6 @@ def not_swept(task: TrainingTask) -> str:
     shown = ", ".join(list(names.values())[:3]) + (", …" if len(names) > 3 else "")
     return (
         f"the loss has trainable parameters that no optimizer holds ({shown}): they stay as they "
-        "are during the sweep. Give them to the optimizer too, as training does, or set their "
-        "requires_grad to False"
+        "are during the sweep. Give them to the optimizer too if training does, or set their "
+        "requires_grad to False, as those of a teacher"
     )

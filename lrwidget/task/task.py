@@ -215,6 +215,9 @@ class TrainingTask:
     # only in a session.
     trained_beside: Sequence[Any] = ()
 
+    # Models that the step asks and nobody trains, though their parameters could be.
+    teachers: Sequence[nn.Module] = ()
+
     # Returns the loss on all of some held-out batches, where a framework measures them together.
     evaluate_all: Callable[[Sequence[Any]], Any] | None = None
 

@@ -1,5 +1,6 @@
 """A Trainer whose loss has parameters that are not part of its model."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,28 @@ def test_sentence_transformers_loss_with_a_classifier(folder: Path) -> None:
     )
     assert swept == own
     assert before == before_own == [0.0] * STEPS
+
+
+def test_a_reference_model_is_none_that_an_optimizer_has_been_refused(folder: Path) -> None:
+    from transformers import GPT2Config, GPT2Model
+
+    class Guided(WithHead):
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
+        ) -> torch.Tensor:
+            with torch.no_grad():
+                taught = self.ref_model(inputs_embeds=inputs["x"][:, None]).last_hidden_state
+            return (model(inputs["x"])[:, :4] - taught[:, 0]).square().mean()
+
+    trainer = with_head(folder, kind=Guided)
+    trainer.ref_model = GPT2Model(GPT2Config(n_embd=4, n_layer=1, n_head=1))
+    assert trainer.ref_model.training
+    before = fingerprint(model=trainer.model, reference=trainer.ref_model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        records = lr_find(trainer, **SWEEP)
+    assert (len(records), "not_swept" in records.meta) == (STEPS, False)
+    assert not differences(before, fingerprint(model=trainer.model, reference=trainer.ref_model))
+    trainer.other = nn.Linear(1, 1)
+    with pytest.warns(UserWarning, match=r"no optimizer holds \(ModuleList.\d.weight, .* of a teac"):
+        lr_find(trainer, **SWEEP)
