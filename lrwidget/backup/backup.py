@@ -342,7 +342,9 @@ OF_REDUCER = "_static_graph_delay_allreduce_enqueued"
 
 def _has_loaders(attributes: dict[str, Any]) -> bool:
     """Return whether an object has a loader: a training loop, whose own lists its user reads."""
-    return any(type(item).__module__.startswith("torch.utils.data") for item in attributes.values())
+    return any(
+        str(type(item).__module__).startswith("torch.utils.data") for item in attributes.values()
+    )
 
 
 def _slot_value(slot: Any, value: Any) -> Any:

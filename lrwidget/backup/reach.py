@@ -136,7 +136,7 @@ def slot_values(value: Any, descriptors: Iterable[Any]) -> list[tuple[Any, Any]]
 def _unwrapped(loaders: Iterable[Any]) -> Iterator[Any]:
     """Yield loaders; for our own wrappers their attributes, since the wrappers keep their state."""
     for loader in loaders:
-        if type(loader).__module__.startswith("lrwidget."):
+        if str(type(loader).__module__).startswith("lrwidget."):
             yield from vars(loader).values()
         else:
             yield loader
@@ -145,8 +145,8 @@ def _unwrapped(loaders: Iterable[Any]) -> Iterator[Any]:
 def _is_followed(kind: type) -> bool:
     if issubclass(kind, (*_SCALAR, _BaseDataLoaderIter)):
         return False
-    roots = [base.__module__.partition(".")[0] for base in kind.__mro__]
-    if kind.__module__.startswith("multiprocessing.sharedctypes"):
+    roots = [str(base.__module__).partition(".")[0] for base in kind.__mro__]
+    if str(kind.__module__).startswith("multiprocessing.sharedctypes"):
         return True
     if any(root in _NOT_FOLLOWED for root in roots):
         # A LightningModule, but not its Trainer; Fabric's loaders count their epochs.
@@ -225,7 +225,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _generators_named_by(kind: type) -> Iterator[Any]:
     """Yield the random generators that the methods of a class use as globals or attributes."""
     for base in kind.__mro__:
-        module = base.__module__.partition(".")[0]
+        module = str(base.__module__).partition(".")[0]
         if module in ("torch", "numpy") or module in sys.stdlib_module_names:
             continue
         for member in vars(base).values():

@@ -54,7 +54,7 @@ class GivenBatches:
 
     def __init__(self, data: Any) -> None:
         # Our own wrappers give the batches of what they wrap.
-        while type(data).__module__.startswith("lrwidget.data.") and hasattr(data, "_loader"):
+        while str(type(data).__module__).startswith("lrwidget.data.") and hasattr(data, "_loader"):
             data = data._loader
         self.looks: bool = isinstance(data, list | tuple)
         self._steps = 0

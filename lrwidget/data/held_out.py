@@ -162,7 +162,7 @@ class _Indices(list[int]):
 
 def _indices(wanted: Any) -> _Indices | None:
     """Return the indices if the user gave whole numbers or a mask; else None."""
-    if type(wanted).__module__.partition(".")[0] == "pandas" and hasattr(wanted, "to_numpy"):
+    if str(type(wanted).__module__).partition(".")[0] == "pandas" and hasattr(wanted, "to_numpy"):
         wanted = wanted.to_numpy()
     if isinstance(wanted, torch.Tensor | np.ndarray):
         kind = str(wanted.dtype)

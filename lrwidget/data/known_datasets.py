@@ -49,14 +49,14 @@ def _stages(data: Any) -> list[Any]:
 
 
 def _is_pipeline(data: Any) -> bool:
-    bases = {f"{base.__module__.split('.')[0]}.{base.__name__}" for base in type(data).__mro__}
+    bases = {f"{str(base.__module__).split('.')[0]}.{base.__name__}" for base in type(data).__mro__}
     return "webdataset.DataPipeline" in bases and isinstance(getattr(data, "pipeline", None), list)
 
 
 def is_hugging_face(data: Any, name: str) -> bool:
     """Return whether an object is of a class of the library `datasets` with this name."""
     return any(
-        base.__name__ == name and base.__module__.split(".")[0] == "datasets"
+        base.__name__ == name and str(base.__module__).split(".")[0] == "datasets"
         for base in type(data).__mro__
     )
 

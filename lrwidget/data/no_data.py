@@ -113,14 +113,14 @@ def _is_graph(data: Any) -> bool:
     look = inspect.getattr_static
     if any(look(data, name, None) is not None for name in ("edge_index", "edge_index_dict")):
         return True
-    if any(base.__module__.startswith("torch_geometric.data") for base in type(data).__mro__):
+    if any(str(base.__module__).startswith("torch_geometric.data") for base in type(data).__mro__):
         return hasattr(data, "edge_index") or hasattr(data, "edge_types")
     return all(look(data, name, None) is not None for name in ("ndata", "edata"))
 
 
 def _name_of(data: Any) -> str:
     kind = data if isinstance(data, type) else type(data)
-    package = kind.__module__.split(".")[0]
+    package = str(kind.__module__).split(".")[0]
     if kind.__name__ in ("Dataset", "DataLoader", "Data", "DataFrame", "Series"):
         return f"{package}.{kind.__name__}"
     return str(kind.__name__)

@@ -33,7 +33,7 @@ def reads_on(task: TrainingTask) -> str:
 
 
 def _cannot_be_wound_back(kind: type) -> bool:
-    of = kind.__module__
+    of = str(kind.__module__)  # some classes make a property of it, and some metaclasses
     known = of in ("builtins", "itertools") or of.startswith("torch.utils.data")
     # That of a range ends: it plans so many calls, and reads no data.
     return known and hasattr(kind, "__next__") and kind is not type(iter(range(0)))

@@ -253,7 +253,7 @@ def refuse_without_rate(optimizer: Any) -> None:
 def name_of(optimizer: Any) -> str:
     """Return the name of an optimizer's class; of a stand-in of this package "the optimizer"."""
     kind = type(optimizer)
-    return "the optimizer" if kind.__module__.startswith("lrwidget.") else kind.__name__
+    return "the optimizer" if str(kind.__module__).startswith("lrwidget.") else kind.__name__
 
 
 def finds_its_own_rate(optimizer: Any) -> str:

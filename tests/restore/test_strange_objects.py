@@ -61,6 +61,22 @@ class WithoutAttributes:
         raise RuntimeError("not made yet")
 
 
+class HidesItsModule(type):
+    """A metaclass without the name of its module, as Cython makes them."""
+
+    __module__: Any = property(lambda _: "compiled")  # type: ignore[assignment]
+
+
+class Compiled(metaclass=HidesItsModule):
+    pass
+
+
+class Remote:
+    """An object that stands for one elsewhere, and names the module of that."""
+
+    __module__: Any = property(lambda _: "elsewhere")  # type: ignore[assignment]
+
+
 def gone() -> Any:
     """Return a weak proxy of a deleted object."""
     return weakref.proxy(nn.Linear(1, 1))
@@ -72,6 +88,8 @@ STRANGE: list[Callable[[], Any]] = [
     Unbound,
     StandsForAList,
     WithoutAttributes,
+    Remote,
+    lambda: Compiled,
     gone,
 ]
 
@@ -123,6 +141,20 @@ def test_strange_objects_anywhere(strange: Callable[[], Any], snapshot: Any) -> 
     after = fingerprint(model=model.layer, optimizer=optimizer, beside=beside.layer)
     assert not differences(before, after)
     assert rows.reads == 0
+
+
+def test_what_a_step_uses_and_what_gives_the_batches_may_hide_its_module() -> None:
+    class Batches(Remote):
+        def __iter__(self) -> Any:
+            return iter([(X, Y)])
+
+    held, model = Remote(), Holds()
+    uses = lambda batch: (held, Compiled, nn.functional.mse_loss(model(batch[0]), batch[1]))[2]  # noqa: E731
+    task = TrainingTask(model, torch.optim.SGD, data=Batches(), step=uses)
+    assert len(lr_find(task, **OPTIONS)) == 6
+    for arguments in ((held, torch.optim.SGD), (model, held)):
+        with pytest.raises(TypeError, match="Remote; expected"):
+            lr_find(*arguments, nn.MSELoss(), [(X, Y)], **OPTIONS)
 
 
 class Observer(nn.Module):
