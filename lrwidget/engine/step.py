@@ -16,7 +16,9 @@ from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of, trainable_loss
 from lrwidget.task.mends import Mend
 from lrwidget.task.optimizers import (
+    has_only_accumulated,
     in_words,
+    may_accumulate,
     needs_closure,
     refuse_maximizing,
     refuse_without_rate,
@@ -41,7 +43,7 @@ class TrainingStep:
 
     Attributes:
         pending: the last call has taken no optimizer step yet, because the custom step takes one
-            every few calls; the next call continues it.
+            every few calls, or the optimizer only accumulated; the next call continues it.
         skipped: the loss of the last call if the scaler skipped its step, else None.
     """
 
@@ -55,6 +57,8 @@ class TrainingStep:
         self.pending: bool = False
         self.skipped: torch.Tensor | None = None
         self._checked = False
+        # Losses of the calls in which the optimizer only accumulated.
+        self._accumulated: list[torch.Tensor] = []
         # Whether the optimizer has stepped once: an error in its first step is explained.
         self._proven = False
         self._watch = StepWatch(parts.optimizer)
@@ -96,6 +100,7 @@ class TrainingStep:
             or task.clip_grad_norm is not None
             or parts.other_optimizers
             or team is not None
+            or may_accumulate(parts.optimizer)
         )
         self._scale = 0.0
         self._evaluation = Evaluation(task, parts, self._params, team)
@@ -145,7 +150,18 @@ class TrainingStep:
         self._zero_grad()
         with _noted(_OF_FABRIC):
             loss = self._accumulate(self._losses(batches), len(batches))
-        return self._unless_skipped(loss, self._update())
+        return self._of_row(loss, self._update())
+
+    def _of_row(self, loss: torch.Tensor, updated: bool) -> torch.Tensor | None:
+        """Return the loss of a row, to which the calls count in which the optimizer only
+        accumulated; None before its last call, and if the scaler skipped the step."""
+        # Of several processes all end a row with the same call.
+        self.pending = self._team is None and has_only_accumulated(self._optimizer)
+        if self.pending:
+            self._accumulated.append(loss)
+            return None
+        loss, self._accumulated = mean_of([*self._accumulated, loss]), []
+        return self._unless_skipped(loss, updated)
 
     def _compares_params(self) -> bool:
         """Return whether the watch must compare the parameters before and after this call."""
@@ -298,7 +314,7 @@ class TrainingStep:
                     p.grad.div_(len(batches))
         updated = self._update()
         self._zero_grad()
-        return self._unless_skipped(mean_of(found), updated)
+        return self._of_row(mean_of(found), updated)
 
     def _check(self, loss: Any) -> torch.Tensor:
         """Return `loss` as a scalar tensor with a graph, or raise as `trainable_loss` does."""

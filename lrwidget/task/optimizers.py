@@ -190,6 +190,17 @@ def not_an_optimizer(value: Any) -> TypeError:
     )
 
 
+def may_accumulate(optimizer: Any) -> bool:
+    """Return whether calls of `step` may only accumulate, as those of Opacus do in its
+    BatchMemoryManager, which splits each batch."""
+    return hasattr(optimizer, "_is_last_step_skipped")
+
+
+def has_only_accumulated(optimizer: Any) -> bool:
+    """Return whether the last call of `step` only accumulated, see `may_accumulate`."""
+    return bool(getattr(optimizer, "_is_last_step_skipped", False))
+
+
 def checked_others(others: Any, swept: Any) -> tuple[Any, ...]:
     """Return `other_optimizers` as a tuple, without Accelerate's wrappers.
 

@@ -269,5 +269,7 @@ def test_a_reference_model_is_none_that_an_optimizer_has_been_refused(folder: Pa
     assert (len(records), "not_swept" in records.meta) == (STEPS, False)
     assert not differences(before, fingerprint(model=trainer.model, reference=trainer.ref_model))
     trainer.other = nn.Linear(1, 1)
-    with pytest.warns(UserWarning, match=r"no optimizer holds \(ModuleList.\d.weight, .* of a teac"):
+    with pytest.warns(
+        UserWarning, match=r"no optimizer holds \(ModuleList.\d.weight, .* of a teac"
+    ):
         lr_find(trainer, **SWEEP)
