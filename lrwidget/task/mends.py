@@ -48,6 +48,11 @@ def mend(
             "Batch norm cannot train on a single value, as in a last batch of one sample: leave "
             "that out with DataLoader(..., drop_last=True), or loader_options={'drop_last': True}."
         )
+    if "train on the training inputs" in told:  # of GPyTorch
+        return (
+            "An exact Gaussian process trains on all of its data at once, in their order: give "
+            "them as one batch, data=[(train_x, train_y)]."
+        )
     if output is None:
         return _other_inputs(tensors, told) if narrow else ""
     target = batch[-1]

@@ -25,6 +25,21 @@ CASES: dict[str, tuple[Any, ...]] = {
         *(IndexError, "The targets go up to 2, and the model has 2 outputs"),
     ),
 }
+
+
+class ExactGP(nn.Linear):
+    """A model that refuses all but its training data in their order, as GPyTorch's."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        if not torch.equal(rows, x):
+            raise RuntimeError("You must train on the training inputs!")
+        return super().forward(rows)
+
+
+CASES["a part of the data for an exact GP"] = (
+    *(ExactGP(3, 1), nn.MSELoss(), (x, x[:, :1]), RuntimeError),
+    "all of its data at once, in their order: give them as one batch, data=[(train_x, train_y)]",
+)
 one_output = nn.Linear(3, 1)
 CASES |= {
     "one sample for batch norm": (
