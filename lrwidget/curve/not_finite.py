@@ -16,6 +16,8 @@ LOOK = "look for NaN in the data and for a batch in which no target counts, mend
 REMEDY = f"{LOOK}, and sweep again"
 # A loss this share of the range of the others above all of them is a climb.
 CLIMB_SHARE = 0.5
+# So few losses have hardly a range: a climb is also this share of the largest of them.
+FEW_LOSSES = 4
 
 
 def sudden_end(lr: ArrayLike, loss: ArrayLike) -> tuple[int, float] | None:
@@ -68,4 +70,9 @@ def same_end(trials: Iterable[ArrayLike]) -> str:
 def _climbed(losses: np.ndarray) -> bool:
     """Return whether the last of some finite losses lies clearly above those before it."""
     *before, last = losses.tolist() or [0.0]
-    return bool(before) and last > max(before) + CLIMB_SHARE * (max(before) - min(before))
+    if not before:
+        return False
+    extent = max(before) - min(before)
+    if len(before) < FEW_LOSSES:
+        extent = max(extent, *map(abs, before))
+    return bool(last > max(before) + CLIMB_SHARE * extent)

@@ -51,6 +51,16 @@ def test_a_loss_that_climbed_before_exploded_by_its_rate(loss: Floats, value: fl
     assert LIKELIER not in suggest(*ended(loss, len(lr), value)).reason
 
 
+@pytest.mark.parametrize("before", [[2.3, 2.31], [2.3, 2.31, 2.33], [2.3, 2.2, 2.4], [-1.0, -0.9]])
+def test_a_small_rise_among_a_few_losses_is_no_climb(before: list[float]) -> None:
+    steps = len(before) + 1
+    assert sudden_end(lr[:steps], [*before, np.nan]) == (steps, lr[steps - 1])
+    assert "in the same step" in same_end([[*before, np.nan]] * 3)
+    explodes = [*before, 50.0, np.nan]
+    assert sudden_end(lr[: steps + 1], explodes) is None
+    assert same_end([explodes] * 3) == ""
+
+
 def test_of_several_sweeps_the_longest_tells() -> None:
     _, one = ended(flat, 30)
     other = np.r_[flat[:12], np.full(18, np.nan)]
