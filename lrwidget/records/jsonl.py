@@ -78,7 +78,7 @@ class Log:
         with self._file:
             self.update()
             end = {"stop_reason": _reason(self._records), "meta": self._records.meta}
-            self._file.write((json.dumps(end, allow_nan=False) + "\n").encode())
+            self._file.write(_line(end).encode())
 
 
 def read(path: str | os.PathLike[str], make: type[R]) -> R:
@@ -187,7 +187,48 @@ def _head(records: RecordsTable, **more: str) -> str:
         "meta": records.meta,
         **more,
     }
-    return json.dumps(head, allow_nan=False) + "\n"
+    return _line(head)
+
+
+def _line(value: dict[str, Any]) -> str:
+    """Return a line with meta.
+
+    Raises:
+        TypeError: a value in the meta is none of JSON.
+    """
+    try:
+        return json.dumps(value, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        if (found := _not_json("meta", value["meta"])) is None:
+            raise
+        place, what = found
+        raise TypeError(
+            f"{place} is {what!r:.80}, a {type(what).__name__}, which JSON cannot hold; expected "
+            "text, a finite number, True, False, None, or a list or dict of these: put it as text, "
+            "str(value), or as a number, value.item(), and save again"
+        ) from error
+
+
+def _not_json(place: str, value: Any) -> tuple[str, Any] | None:
+    """Return the place of the first value within `value` that JSON cannot hold, and the value."""
+    inside: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                return f"a key of {place}", key
+            inside.append((f"{place}[{key!r}]", item))
+    elif isinstance(value, (list, tuple)):
+        inside += [(f"{place}[{number}]", item) for number, item in enumerate(value)]
+    for part in inside:
+        if (found := _not_json(*part)) is not None:
+            return found
+    if inside:
+        return None
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return place, value
+    return None
 
 
 def _reason(records: RecordsTable) -> str | None:

@@ -186,6 +186,25 @@ def test_saved_records_load_to_the_last_bit(tmp_path_factory: Any, rows: list[An
     assert loaded.stop_reason is StopReason.NON_FINITE
 
 
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"run": {"scores": [1.5, np.float32(3)]}}, r"meta\['run'\]\['scores'\]\[1\] is .*float32"),
+        ({"seed": 1, "folder": Path("runs")}, r"meta\['folder'\] is .*'runs'.*str\(value\)"),
+        ({"best": float("nan")}, r"meta\['best'\] is nan, a float"),
+        ({(1, 2): 3}, r"a key of meta is \(1, 2\), a tuple"),
+    ],
+)
+def test_a_meta_value_that_json_cannot_hold_is_named(
+    tmp_path: Path, meta: dict[Any, Any], said: str
+) -> None:
+    path = tmp_path / "records.jsonl"
+    filled([(0.1, 2.0)]).save(path)
+    with pytest.raises(TypeError, match=said):
+        filled([(0.1, 2.0)], meta).save(path)
+    assert LRRecords.load(path).rows().tolist() == [[0.1, 2.0]]
+
+
 def test_the_file_is_strict_json_a_meta_line_then_a_row_a_line(tmp_path: Path) -> None:
     records = filled([(1e-3, 2.0), (1e-2, math.nan), (1e-1, math.inf)], {"seed": None})
     records.append(1.0, 1.0, {"val_loss": 0.5})
