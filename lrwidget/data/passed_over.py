@@ -19,7 +19,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from lrwidget.backup.rng import unmoved
+from lrwidget.backup.rng import remember_shared, unmoved
 from lrwidget.data.batches import BatchSource, Exhausted, end_workers, loader_generators
 from lrwidget.data.collation import collate_in_words, put_together
 from lrwidget.data.copies import copied
@@ -127,36 +127,41 @@ class Rest:
 
 
 class Skipping:
-    """A loader, or its sampler, whose first pass skips its first `count` batches."""
+    """A loader, or its sampler, whose first pass skips its first `count` batches.
+
+    What is drawn for them was drawn when they were read, so that the generators stay.
+    """
 
     def __init__(self, loader: Any, count: int) -> None:
         self._loader = private_copy(loader)
         self._left = count
+        self._undo_draws = remember_shared()
 
     def __iter__(self) -> Iterator[Any]:
         left = self._left
-        batches: Iterator[Any] = iter(self._loader)
         if not left:
-            return batches
-        while left:
-            passed = sum(1 for _ in islice(batches, left))
-            left -= passed
-            if left and not passed:
-                break
-            if left:  # the pass has ended; the rest may span several passes
-                left %= passed
-                batches = _next_pass(self._loader, batches)
+            return iter(self._loader)
+        with unmoved():
+            batches: Iterator[Any] = iter(self._loader)
+            while left:
+                passed = sum(1 for _ in islice(batches, left))
+                left -= passed
+                # If some are left, the pass has ended; the rest may span several passes.
+                left %= passed or 1
+                if left:
+                    batches = _next_pass(self._loader, batches)
         return _Begun(batches, self._loader, self._begun)
 
-    def _begun(self) -> None:
+    def _begun(self) -> Callable[[], None]:
         # Not before: workers begin a pass over a sampler twice.
         self._left = 0
+        return self._undo_draws
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_loader", "_left"):
+        if name in ("_loader", "_left", "_undo_draws"):
             raise AttributeError(name)
         return getattr(self._loader, name)
 
@@ -167,7 +172,9 @@ class _Begun(Iterator[Any]):
     Other attributes are those of the inner iterator.
     """
 
-    def __init__(self, inner: Iterator[Any], loader: Any, begun: Callable[[], None]) -> None:
+    def __init__(
+        self, inner: Iterator[Any], loader: Any, begun: Callable[[], Callable[[], None]]
+    ) -> None:
         self._inner = inner
         self._loader = loader
         self._begun = begun
@@ -175,9 +182,11 @@ class _Begun(Iterator[Any]):
     def __next__(self) -> Any:
         loader, self._loader = self._loader, None
         if loader is not None:
-            self._begun()
+            redo_draws = remember_shared()
+            self._begun()()  # a DataLoader draws when it begins a pass, and this one has begun
             with suppress(StopIteration):
                 return next(self._inner)
+            redo_draws()
             self._inner = _next_pass(loader, self._inner)
         return next(self._inner)
 

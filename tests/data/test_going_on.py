@@ -11,6 +11,7 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     DistributedSampler,
+    IterableDataset,
     Sampler,
     SequentialSampler,
     WeightedRandomSampler,
@@ -41,6 +42,36 @@ def test_it_goes_on_behind_them_wherever_a_pass_ends(kind: str, count: int) -> N
     data = list(data) if kind == "list" else data
     in_order = chain.from_iterable(repeat([0, 8, 16, 24, 32]))
     assert firsts(behind(data, count), 12) == list(islice(in_order, count, count + 12))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6, 10, 12])
+@pytest.mark.parametrize("kind", ["loader", "stream", "list", "workers"])
+def test_what_training_draws_goes_on_behind_them_too(kind: str, count: int) -> None:
+    data: Any = DataLoader(SAMPLES, 8, num_workers=kind == "workers")  # type: ignore[arg-type]
+    if kind == "stream":
+        data = DataLoader(Stream(), 8)
+    elif kind == "list":
+        data = list(data)
+    torch.manual_seed(0)
+    source = BatchSource(data, on_epoch=lambda _: None)
+    drawn, state = [], torch.get_rng_state()
+    for number, _ in enumerate(islice(source, 15), start=1):
+        drawn.append(torch.rand(()))
+        if number == count:
+            state = torch.get_rng_state()
+    source.close()
+    torch.set_rng_state(state)
+    source = BatchSource(behind(data, count), on_epoch=lambda _: None)
+    assert [torch.rand(()) for _ in islice(source, 15 - count)] == drawn[count:]
+    source.close()
+
+
+class Stream(IterableDataset[Any]):
+    """Samples to each of which a random number is added."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for x, y in SAMPLES:
+            yield x + torch.rand(()), y
 
 
 class InOrder(Sampler[int]):

@@ -184,6 +184,27 @@ def test_a_trial_that_goes_on_is_as_one_that_was_never_broken_off(snapshot: Any)
     assert trial.held_out == measured
 
 
+def test_a_trial_that_goes_on_draws_as_one_that_was_never_broken_off() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, 4))
+    made = torch.optim.Adam(model.parameters(), 0.01)
+    loader = DataLoader(blobs(), 32)
+    task = TrainingTask(model, made, nn.CrossEntropyLoss(), loader, val_data=list(loader))
+    result = refine(task, LRRecords(), 750)
+    trial = max(result.trials, key=lambda one: len(one.records))
+    assert len(trial.records) == 200  # the first 100 end in the middle of a pass
+    made.param_groups[0]["lr"] = trial.lr
+    losses: list[float] = []
+    while len(losses) < 200:
+        for x, y in loader:
+            made.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            made.step()
+            losses.append(loss.item())
+    assert trial.records.loss.tolist() == losses
+
+
 def test_all_trials_draw_the_same_and_twice_comes_to_the_same() -> None:
     task = TrainingTask(*problem(), snapshot="device")
     results = []
