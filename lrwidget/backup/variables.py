@@ -182,7 +182,7 @@ def _set_by(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], froze
 
 def _is_own(module: Any) -> bool:
     """Return whether objects of a class of this module are the user's, or namespaces."""
-    return module in ("types", "argparse") or walk.is_users(module)
+    return module in ("types", "argparse", "_thread") or walk.is_users(module)
 
 
 def _is_users(function: types.FunctionType) -> bool:

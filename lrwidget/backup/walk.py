@@ -14,6 +14,7 @@ import functools
 import gc
 import random
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Iterable, Iterator
@@ -55,11 +56,8 @@ _OF_TORCH: tuple[str, ...] = ("torch.amp.", "torch.distributed.algorithms.", "to
 _OF_TORCH += ("torch.distributions.", "torch.optim.", "torch.quasirandom")
 _OF_PYTHON = frozenset(
     {
-        ("argparse", "Namespace"),
-        ("collections", "ChainMap"),
-        ("collections", "UserDict"),
-        ("collections", "UserList"),
-        ("types", "SimpleNamespace"),
+        *("_thread._local", "argparse.Namespace", "collections.ChainMap", "collections.UserDict"),
+        *("collections.UserList", "types.SimpleNamespace"),
     }
 )
 _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -68,7 +66,7 @@ _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 def is_plain(kind: type) -> bool:
     """Return whether objects of this type are data in their attributes."""
     module, root = _module_of(kind)
-    if (module, kind.__qualname__) in _OF_PYTHON:
+    if f"{module}.{kind.__qualname__}" in _OF_PYTHON:
         return True
     if not kind.__flags__ & _MADE_BY_A_CLASS_STATEMENT or issubclass(kind, _NEVER_PLAIN):
         return False
@@ -137,8 +135,10 @@ def at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def own_attributes(value: Any) -> dict[str, Any] | None:
     """Return the `__dict__` of an object, not a copy; None if it has none."""
+    # Of a threading.local those of this thread, in which all of a sweep runs.
+    kind: Any = threading.local if is_a(value, threading.local) else object
     try:
-        found = object.__getattribute__(value, "__dict__")
+        found = kind.__getattribute__(value, "__dict__")
     except Exception:  # noqa: BLE001 - a class may make a property of it
         return None
     return found if is_a(found, dict) else None

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -234,6 +235,25 @@ def attribute_of_a_function() -> Beside:
     return add, lambda: dict(vars(add))
 
 
+class Local(threading.local):
+    calls = 0
+
+
+def of_this_thread(local: Any) -> Beside:
+    def add(_: Any) -> None:
+        local.calls = getattr(local, "calls", 0) + 1
+
+    return add, lambda: dict(local.__dict__)
+
+
+def local() -> Beside:
+    return of_this_thread(threading.local())
+
+
+def local_of_a_subclass() -> Beside:
+    return of_this_thread(Local())
+
+
 BESIDE = (
     *(counter, deeper, module_variable, new_module_variable, average, not_yet_assigned),
     *(averages_in_a_list, numbers_in_a_list, numbers_in_a_dict, averages_made_at_the_first_step),
@@ -246,6 +266,7 @@ BESIDE = (
         slot,
     ),
     *(attribute_of_a_function, numbers_in_settings, numbers_in_a_list_of_ones_own),
+    *(local, local_of_a_subclass),
 )
 
 
