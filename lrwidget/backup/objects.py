@@ -21,7 +21,7 @@ from torch import nn
 
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
-from lrwidget.backup.rng import is_generator, remember_generator
+from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
 from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
 
 PutBack = Callable[[], object]
@@ -68,6 +68,8 @@ class ObjectState:
         self.generators: list[Any] = [value for value in found if is_generator(value)]
         for value in found:
             self._remember(value)
+        if hidden := [value for value in found if _has_hidden_state(value, as_data)]:
+            self._remember_hidden(hidden)
 
     def restore(self) -> None:
         """Restore everything; may be called repeatedly, also after an interrupted call.
@@ -107,9 +109,27 @@ class ObjectState:
         own_slots = slots(type(value))
         if own_slots:
             self._put_back.append(filled_slots(value, own_slots))
-        if _has_state_dict(value) and any(map(_is_hidden, (value, *(held or {}).values()))):
+
+    def _remember_hidden(self, objects: list[Any]) -> None:
+        """Remember what only the objects' own `state_dict` shows.
+
+        That of a loader which has not begun a pass may begin one. This is undone, and its
+        attributes are its whole state.
+        """
+        put_generators_back, began = remember_shared(), False
+        for value in objects:
+            before = dict(own_attributes(value) or {})
             with contextlib.suppress(Exception):  # an error of the user's state_dict
-                self._by_state_dict.append(_state_dict(value))
+                put_back = _state_dict(value)
+                after = own_attributes(value) or {}
+                if all(after[name] is held for name, held in before.items()):
+                    self._by_state_dict.append(put_back)
+                    continue
+            began = True
+        if began:
+            with torch.no_grad():
+                finish(self._put_back)
+        put_generators_back()
 
     def _items_of(self, value: Any) -> PutBack | None:
         if type(value) is tuple:
@@ -321,6 +341,15 @@ _VISIBLE_TYPES: tuple[Any, ...] = (
     np.ndarray,
     *_CONTAINERS,
 )
+
+
+def _has_hidden_state(value: Any, as_data: bool) -> bool:
+    if type(value) in BARE or not _has_state_dict(value):
+        return False
+    held = own_attributes(value) or {}
+    if as_data and is_at_work(held):
+        return False
+    return any(map(_is_hidden, (value, *held.values())))
 
 
 def _is_hidden(value: Any) -> bool:

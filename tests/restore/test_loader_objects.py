@@ -18,7 +18,7 @@ from torch.utils.data import (
     IterableDataset,
 )
 
-from lrwidget import LRRecords
+from lrwidget import LRRecords, check_lrs
 from tests.restore.endings import find
 from tests.restore.loaders import X, Y, swept, task_of
 
@@ -74,6 +74,42 @@ def test_an_iterator_inside_is_put_back_by_the_objects_own_state_dict() -> None:
     assert data.state_dict() == before
     list(data)
     assert data.state_dict() != before
+
+
+class BeginsToTell:
+    """A loader whose `state_dict` begins its first pass, as that of torchdata's nodes does."""
+
+    def __init__(self) -> None:
+        self.order = iter(())
+        self.passes = 0
+        self.begun: list[int] | None = None
+
+    def begin(self) -> list[int]:
+        self.order, self.passes = iter(torch.randperm(5).tolist()), self.passes + 1
+        return list(self.order)
+
+    def __iter__(self) -> Iterator[Any]:
+        places, self.begun = self.begun or self.begin(), None
+        for place in places:
+            yield X[place : place + 4], Y[place : place + 4]
+
+    def state_dict(self) -> dict[str, Any]:
+        self.begun = self.begun or self.begin()
+        return {"passes": self.passes, "begun": self.begun}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.passes, self.begun = state["passes"], state["begun"]
+
+
+def test_a_loader_that_begins_a_pass_to_tell_its_state_has_not_begun() -> None:
+    data = BeginsToTell()
+    task, before, drawn = task_of(data), dict(vars(data)), torch.get_rng_state()
+    find(task)
+    assert vars(data) == before
+    assert torch.equal(torch.get_rng_state(), drawn)
+    first, second = check_lrs(task, [1e-30, 2e-30], 8).trials
+    assert first.loss.tolist() == second.loss.tolist()
+    assert vars(data) == before
 
 
 def test_data_are_not_copied() -> None:
