@@ -21,8 +21,9 @@ import torch
 from torch import nn
 
 from lrwidget.backup import walk
+from lrwidget.backup.array_contents import contents_of_array, is_memory_mapped
 from lrwidget.backup.interrupts import finish
-from lrwidget.backup.objects import in_order
+from lrwidget.backup.objects import MAX_BYTES, in_order
 from lrwidget.backup.reach import is_at_work
 from lrwidget.backup.rng import remember_generator
 from lrwidget.backup.tensor_copies import Copies, Place, PutBack, is_leaf
@@ -267,14 +268,14 @@ class Backup:
         self._put_back.append(put_back)
 
     def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
-        if _is_memory_mapped(value) or not value.flags.writeable:
+        is_data = value.nbytes > MAX_BYTES and is_memory_mapped(value)
+        if is_data or not value.flags.writeable:
             return
         plain = value.view(np.ndarray)
-        kept = plain.copy()
-        self._of_arrays += kept.nbytes
+        self._of_arrays += plain.nbytes
         if value.dtype.hasobject and not value.dtype.names:
-            self._remember_items(kept.flat)
-        self._put_back.append(lambda: np.copyto(plain, kept))
+            self._remember_items(plain.copy().flat)
+        self._put_back.append(contents_of_array(plain))
         self._remember_subclass_attributes(value)
 
     def _remember_partial(self, value: functools.partial[Any]) -> None:
@@ -352,15 +353,6 @@ def _slot_value(slot: Any, value: Any) -> Any:
         return slot.__get__(value)
     except AttributeError:
         return _MISSING
-
-
-def _is_memory_mapped(value: Any) -> bool:
-    """Return whether an array is mapped to a file, which holds data that training never changes."""
-    while isinstance(value, np.ndarray):
-        if isinstance(value, np.memmap):
-            return True
-        value = value.base
-    return False
 
 
 def _method_for(kind: type) -> "BackupMethod | None":

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lrwidget.backup.array_contents import contents_of_array, is_memory_mapped
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
@@ -150,17 +151,13 @@ class ObjectState:
             self._put_back.append(lambda: tensor.copy_(kept) if _differ(tensor, kept) else None)
 
     def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
-        if (
-            not is_a(value, np.memmap)
-            and value.flags.writeable
-            and self._fits_limits(value, value.nbytes)
-        ):
-            kept = value.copy()
-            self._put_back.append(lambda: np.copyto(value, kept))
+        mapped = is_memory_mapped(value)  # which is data unless it is small
+        if value.flags.writeable and self._fits_limits(value, value.nbytes, mapped):
+            self._put_back.append(contents_of_array(value))
 
-    def _fits_limits(self, value: Any, nbytes: int) -> bool:
+    def _fits_limits(self, value: Any, nbytes: int, limited: bool = False) -> bool:
         """Return whether `value`, of `nbytes` bytes, is small enough to copy; counts the bytes."""
-        if not self._as_data:
+        if not (self._as_data or limited):
             return True
         most = MAX_ORDER_BYTES if _is_order(value) else MAX_BYTES
         if nbytes > min(most, self._bytes_left):

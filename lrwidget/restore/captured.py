@@ -1,7 +1,7 @@
 """Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lrwidget.backup import walk
-from lrwidget.backup.objects import MAX_BYTES
+from lrwidget.backup.objects import MAX_BYTES, ObjectState
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
 from lrwidget.backup.tensor_copies import nbytes_of
@@ -46,8 +46,7 @@ class Captured:
     @functools.cached_property
     def used_by_loaders(self) -> list[Any]:
         """What loaders, data sets, samplers and their functions refer to, nearest first."""
-        found = self._reached_by_loaders
-        return [*found, *walk.used_by(*_functions_among(found), containers=True)]
+        return [*self._reached_by_loaders, *self._used_by_their_functions]
 
     @functools.cached_property
     def generators(self) -> list[Any]:
@@ -89,9 +88,20 @@ class Captured:
         """Return the variables that functions of the loaders and their data sets set."""
         return Variables(_functions_among(self._reached_by_loaders))
 
+    def arrays_of_loaders(self, leave: Collection[int]) -> ObjectState:
+        """Return the small tensors and arrays that the functions of loaders use."""
+        used = self._used_by_their_functions
+        arrays = [value for value in used if walk.is_a(value, (torch.Tensor, np.ndarray))]
+        return ObjectState(arrays, leave=leave, as_data=True)
+
     @functools.cached_property
     def _held_functions(self) -> list[Any]:
         return _held_functions(self.task)
+
+    @functools.cached_property
+    def _used_by_their_functions(self) -> list[Any]:
+        functions = _functions_among(self._reached_by_loaders)
+        return list(walk.used_by(*functions, containers=True))
 
     @functools.cached_property
     def _reached_by_loaders(self) -> list[Any]:

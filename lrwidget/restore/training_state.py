@@ -40,7 +40,8 @@ class TrainingState:
         used = [task.step, task.loss_fn, task.metric, task.evaluate]
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         self._beside: list[ObjectState | Backup | Variables] = [
-            *(loaders, functions, captured.variables_of_loaders(), captured.variables())
+            *(loaders, functions, captured.variables_of_loaders(), captured.variables()),
+            captured.arrays_of_loaders(trained),
         ]
         if task.also:
             also = ObjectState(task.also, leave=trained)

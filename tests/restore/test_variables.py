@@ -4,11 +4,15 @@ import collections
 import dataclasses
 import functools
 import itertools
+import os
+import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -435,7 +439,40 @@ def counting_data() -> tuple[Any, Callable[[], int]]:
     return torch.utils.data.DataLoader(Counted(), 16), lambda: warm
 
 
-@pytest.mark.parametrize("make", [counting_collation, counting_data])
+def visits(counts: Any) -> tuple[Any, Callable[[], Any]]:
+    """Return samples that fade with their visits, which are counted outside."""
+
+    class Visited(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> Any:
+            counts[index] += 1
+            return x[index] / float(counts[index]), y[index]
+
+    return torch.utils.data.DataLoader(Visited(), 16), counts.tolist
+
+
+def counting_in_an_array() -> tuple[Any, Callable[[], Any]]:
+    return visits(np.zeros(64))
+
+
+def counting_in_a_tensor() -> tuple[Any, Callable[[], Any]]:
+    return visits(torch.zeros(64))
+
+
+def counting_in_a_file() -> tuple[Any, Callable[[], Any]]:
+    with tempfile.TemporaryFile() as file:
+        return visits(np.memmap(file, mode="w+", shape=64, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(counting_collation, counting_data),
+        *(counting_in_an_array, counting_in_a_tensor, counting_in_a_file),
+    ],
+)
 def test_so_are_those_of_a_collation_and_of_a_data_set(make: Callable[[], Any]) -> None:
     data, count = make()
     before = count()
@@ -446,3 +483,25 @@ def test_so_are_those_of_a_collation_and_of_a_data_set(make: Callable[[], Any]) 
     first, second = check_lrs(task, [1e-30, 2e-30], 4).trials
     assert first.loss.tolist() == second.loss.tolist()
     assert count() == before
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_small_file_that_a_step_writes_to_is_as_before(tmp_path: Path, written: bool) -> None:
+    model, path = network(), tmp_path / "bank"
+    bank = np.memmap(path, mode="w+", shape=(16, 4), dtype=np.float32)
+    bank.flush()
+    os.utime(path, (1, 1))
+
+    def step(batch: Any) -> torch.Tensor:
+        output = model(batch[0])
+        loss = ce(output + torch.from_numpy(np.array(bank)), batch[1])
+        if written:
+            bank[:] = output.detach().numpy()
+        return loss
+
+    task = TrainingTask(model, torch.optim.SGD, data=BATCHES, step=step)
+    first, second = (lr_find(task, steps=8, progress=False) for _ in range(2))
+    assert first.rows().tolist() == second.rows().tolist()
+    assert not bank.any()
+    bank.flush()
+    assert written or path.stat().st_mtime == 1
