@@ -24,7 +24,7 @@ from lrwidget.task.optimizers import (
     refuse_without_rate,
     zeroes_as_usual,
 )
-from lrwidget.task.rates import rate_groups, set_rate
+from lrwidget.task.rates import added_groups, configured_rate, rate_groups, set_rate
 from lrwidget.task.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class TrainingStep:
         if task.others == "follow":
             optimizers += parts.other_optimizers
         self._groups = rate_groups(optimizers)
+        self._known = len(parts.optimizer.param_groups)
+        self._configured = float(configured_rate(parts.optimizer.param_groups[0]))
         trained = [parts.optimizer, *parts.other_optimizers]
         self._params = [p for o in trained for g in o.param_groups for p in g["params"]]
         # Testing these conditions in each step took a twentieth of the step of a small network.
@@ -116,6 +118,11 @@ class TrainingStep:
 
     def set_rate(self, lr: float) -> None:
         """Set the first param group to `lr` and the others in their ratio to it."""
+        if len(self._optimizer.param_groups) > self._known:  # layers that are trained from now on
+            self._groups += added_groups(self._optimizer, self._known, self._configured)
+            added = self._optimizer.param_groups[self._known :]
+            self._params += [p for group in added for p in group["params"]]
+            self._known += len(added)
         set_rate(self._groups, lr)
         if not self._plain:
             self._watch.expect(self._groups[0][0])

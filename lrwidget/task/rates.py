@@ -33,6 +33,21 @@ def rate_groups(optimizers: Iterable[Any]) -> RateGroups:
     return groups + _mirrored(optimizers, groups)
 
 
+def added_groups(optimizer: Any, known: int, first: float) -> RateGroups:
+    """Return the groups after the first `known` ones, as `add_param_group` appends them.
+
+    One that came without a rate got that of the optimizer, and follows; another keeps its own.
+
+    Args:
+        optimizer: the optimizer.
+        known: number of the groups that are known already.
+        first: the configured rate of the first group.
+    """
+    usual = optimizer.defaults.get("lr")
+    added = [group for group in optimizer.param_groups[known:] if group["lr"] == usual]
+    return [(group, float(group["lr"]) / first) for group in added if first]
+
+
 def set_rate(groups: RateGroups, lr: float) -> None:
     """Set the rates of `groups` to `lr` times their ratios."""
     for group, ratio in groups:

@@ -243,3 +243,28 @@ def test_timm_s_layer_decay() -> None:
         assert [ratio for _, ratio in rate_groups([optimizer])] == pytest.approx(written)
         CosineLRScheduler(optimizer, t_initial=10, warmup_t=3, warmup_lr_init=0)
         assert all(group["lr"] == 0 for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(("given", "ratio"), [({}, 1.0), ({"lr": 3e-4}, None)])
+def test_a_group_that_is_added_in_mid_sweep_follows_unless_it_has_a_rate(
+    given: dict[str, float], ratio: float | None
+) -> None:
+    model, met = network(), []
+    optimizer = torch.optim.SGD(model[2].parameters(), 0.1)
+
+    def step(batch: Any) -> torch.Tensor:
+        met.append([group["lr"] for group in optimizer.param_groups])
+        if len(met) == 3:
+            optimizer.add_param_group({"params": model[0].parameters(), **given})
+        loss: torch.Tensor = LOSS(model(batch[0]), batch[1])
+        return loss
+
+    batches = [blobs()[:32]] * 4
+    task = TrainingTask(model, optimizer, data=batches, step=step)
+    records = lr_find(task, steps=6, progress=False)
+    rates = records.lr.tolist()
+    assert met == [
+        *([lr] for lr in rates[:3]),
+        *([lr, (ratio and lr * ratio) or 3e-4] for lr in rates[3:]),
+    ]
+    assert len(optimizer.param_groups) == 1
