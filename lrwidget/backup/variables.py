@@ -264,8 +264,9 @@ def _has_tensors(value: Any) -> bool:
 
 
 def _put_keys_back(base: Any, value: Any, kept: dict[Any, Any]) -> None:
-    # Averages and the like are made at the first step.
-    for key in [k for k, v in list(base.items(value)) if k not in kept and walk.is_state(v)]:
+    # Averages and the like are made at the first step, and so are the instances of singletons.
+    added = [(k, v) for k, v in list(base.items(value)) if k not in kept]
+    for key in [k for k, v in added if k is type(v) or walk.is_state(v)]:
         base.pop(value, key, None)
     base.update(value, kept)
     order = list(base.keys(value))

@@ -344,9 +344,9 @@ def _is_followed(value: Any) -> bool:
 
 
 def _code_of(value: Any) -> Iterator[Any]:
-    """Yield the classes of an object, or of the parts of a module; of a class what it holds."""
+    """Yield the class of an object, or of the parts of a module; of a class also what it holds."""
     if is_a(value, type):
-        yield from _members_of(value)
+        yield from (type(value), *_members_of(value))
     elif is_a(value, nn.Module):
         yield from {type(part) for part in value.modules()}
     else:

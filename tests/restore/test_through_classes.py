@@ -346,3 +346,37 @@ def test_classes_of_installed_packages_are_left_alone(monkeypatch: pytest.Monkey
 
     lr_find(in_step(use, []), steps=4, progress=False)
     assert package.Registry.used == 4
+
+
+class Singleton(type):
+    """A metaclass that keeps the one instance of each of its classes."""
+
+    made: dict[type, Any] = {}  # noqa: RUF012 - shared by all of them
+
+    def __call__(cls) -> Any:
+        if cls not in Singleton.made:
+            Singleton.made[cls] = super().__call__()
+        return Singleton.made[cls]
+
+
+@pytest.mark.parametrize("made_before", [True, False])
+def test_what_a_singleton_counts_is_as_before(made_before: bool) -> None:
+    class Progress(metaclass=Singleton):
+        def __init__(self) -> None:
+            self.steps = 0
+
+    if made_before:
+        Progress().steps = 5
+    model, before = network(), dict(Singleton.made)
+
+    def step(batch: Any) -> torch.Tensor:
+        Progress().steps += 1
+        loss: torch.Tensor = ce(model(batch[0]), batch[1]) / Progress().steps
+        return loss
+
+    task = TrainingTask(model, torch.optim.SGD, data=BATCHES, step=step)
+    lr_find(task, steps=4, progress=False)
+    assert Singleton.made == before
+    assert not made_before or Progress().steps == 5
+    first, second = check_lrs(task, [1e-30, 2e-30], 4).trials
+    assert first.loss.tolist() == second.loss.tolist()
