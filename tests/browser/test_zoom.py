@@ -215,3 +215,17 @@ def test_a_click_on_the_rule_at_which_the_marker_stands_is_a_pick_too(
     finished.root.locator(".lrw-rule.lrw-default").click()
     lab.wait_for("it is the user's", lambda: lab.kernel.value("w._page.state.picked"))
     assert lab.kernel.value("w.lr") == lr
+
+
+def test_of_two_taps_that_follow_at_once_each_takes_its_button(lab: Lab, finished: Finder) -> None:
+    mouse = lab.page.mouse
+    pick, zoom = (finished.button(name).bounding_box() for name in ("Pick", "Zoom"))
+    assert pick is not None
+    assert zoom is not None
+    y = pick["y"] + pick["height"] / 2
+    mouse.click(zoom["x"] - 8, y)
+    # Two taps count as a double one also where they are some pixels apart.
+    mouse.move(zoom["x"] + 8, y)
+    mouse.down(click_count=2)
+    mouse.up(click_count=2)
+    expect(finished.button("Zoom")).to_have_attribute("aria-pressed", "true")
