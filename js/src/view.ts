@@ -143,10 +143,12 @@ export class View {
 
 /**
  * JupyterLab handles arrows, Enter and single letters wherever the focus is in a notebook, unless the
- * focused element has this attribute. Its shortcuts with modifiers (save, run the cell) keep working.
+ * focused element has this attribute. Its shortcuts with modifiers (save, run the cell) keep working. The
+ * one for undo must not hear of the key: it would undo the last edit of a cell, not that of our field.
  */
 function keepKeys(event: Event): void {
   const { ctrlKey, metaKey, altKey, shiftKey, key } = event as KeyboardEvent;
   const chord = ctrlKey || metaKey || altKey || (shiftKey && key === "Enter");
   (event.target as Element).toggleAttribute("data-lm-suppress-shortcuts", !chord);
+  if (key === "z" || key === "Z") event.stopPropagation();
 }

@@ -80,6 +80,30 @@ def test_typing_replaces_a_selected_rate_though_another_one_has_come(
     wait_for_lr(lab, 0.2)
 
 
+def test_undo_in_a_field_undoes_what_was_typed_there_and_no_edit_of_a_cell(
+    lab: Lab, finished: Finder
+) -> None:
+    source = "labTest.cell(1).model.sharedModel.source"
+    keyboard = lab.page.keyboard
+    lab.page.locator(".jp-Cell").nth(1).locator(".cm-content").click()
+    keyboard.type("# mine")
+    edited = lab.page.evaluate(source)
+    assert "# mine" in edited
+    field = finished.field("Learning rate")
+    field.click()
+    before = field.input_value()
+    keyboard.type("7")
+    typed = field.input_value()
+    for keys, then in (["z"], before), (["Shift", "z"], typed):
+        for key in ["Control", *keys]:
+            keyboard.down(key)
+            lab.page.wait_for_timeout(100)  # JupyterLab would take keys at once for one
+        for key in ["Control", *keys]:
+            keyboard.up(key)
+        expect(field).to_have_value(then)
+    assert lab.page.evaluate(source) == edited
+
+
 def test_what_is_no_rate_changes_nothing(lab: Lab, finished: Finder) -> None:
     before = lab.kernel.value("w.lr")
     for text in ("fast", "-1", "0", ""):

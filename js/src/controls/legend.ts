@@ -168,7 +168,7 @@ class Entry {
 
 function name(element: HTMLElement, label: string, title: string): void {
   setAttribute(element, "aria-label", label);
-  if (element.title !== title) element.title = title;
+  setAttribute(element, "title", title);
 }
 
 /** Not `disabled`, which would take away the focus and the title. */
