@@ -18,7 +18,7 @@ export function h<S extends Selector>(
 ): ElementOf<S> {
   const [tag, ...classes] = selector.split(".");
   const element = document.createElement(tag!) as ElementOf<S>;
-  if (classes.length) element.className = classes.map((name) => `lrw-${name}`).join(" ");
+  for (const name of classes) setClass(element, name, true);
   for (const [name, value] of Object.entries(props ?? {})) {
     if (name === "role" || name.includes("-")) element.setAttribute(name, value as string);
     else (element as Record<string, unknown>)[name] = value;

@@ -130,5 +130,9 @@ export async function silenceMarks(
     };
     mark.touch = () => undefined;
   }
+  signal.addEventListener("abort", () => {
+    // The views of marks stay with their models, which the kernel may keep.
+    listener = () => undefined;
+  });
   return marks;
 }

@@ -36,6 +36,10 @@ class Shared {
   private chart: Promise<{ chart: Chart; figure: Figure } | null> | null = null;
   private openChart: Chart | null = null;
   private savesPageState = false;
+  // One for all views, none of which its callback may reach: JupyterLab keeps every observer.
+  private readonly resized = new ResizeObserver(() => {
+    this.schedule();
+  });
 
   constructor(
     private readonly model: Model,
@@ -66,13 +70,11 @@ class Shared {
     const view = new View(this.session, opened.chart);
     el.append(view.el);
     this.views.add(view);
-    const resized = new ResizeObserver(() => {
-      this.schedule();
-    });
-    resized.observe(view.el);
+    this.resized.observe(view.el);
     signal.addEventListener("abort", () => {
-      resized.disconnect();
       this.views.delete(view);
+      // ipywidgets' own view stays with the model, and its element with it.
+      view.el.remove();
     });
     this.schedule();
     await view.show(opened.figure, signal);

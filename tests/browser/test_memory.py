@@ -1,10 +1,11 @@
-"""The page's memory after garbage collection grows with the rows and not with the redraws."""
+"""The page's memory after garbage collection grows with the rows, not with redraws or old views."""
 
 from __future__ import annotations
 
 import pytest
 
 from benchmarks.browser.page import SCRIPT, SETUP
+from tests.browser.harness.cells import WIDGET_INDEX, open_finder
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
@@ -22,6 +23,7 @@ async ([begin, redraws, rows]) => {
   }
 }
 """
+LAST_IS_SHOWN = "document.querySelector('.lrwidget') === views.at(-1).deref()"
 
 
 def held(lab: Lab) -> dict[str, float]:
@@ -58,3 +60,17 @@ def test_the_page_keeps_the_rows_and_nothing_of_the_redraws(lab: Lab) -> None:
     assert grown["listeners"] < REDRAWS / 2, grown
     assert grown["buffers"] < ROW * REDRAWS * NEW + 500_000, grown
     assert grown["heap"] < 2_000_000, grown
+
+
+@pytest.mark.own_page
+def test_nothing_of_a_view_is_kept_when_its_cell_is_run_again(lab: Lab) -> None:
+    finder = open_finder(lab)
+    lab.page.evaluate("window.views = []")
+    for _ in range(3):
+        finder.root.evaluate("(view) => { views.push(new WeakRef(view)) }")
+        lab.run_cell(WIDGET_INDEX)
+        lab.wait_for("another view", lambda: not lab.page.evaluate(LAST_IS_SHOWN))
+        finder.wait_until_drawn()
+    held(lab)
+    # Playwright's own selectors may hold what they found last.
+    assert lab.page.evaluate("views.slice(0, -1).filter((view) => view.deref()).length") == 0
