@@ -11,8 +11,9 @@ export default { render({ el }) { el.textContent = text; } };
 """
 
 NO_WIDGETS = (
-    "No widgets are shown here. Open the notebook in JupyterLab, Notebook 7 or VS Code, or use "
-    "lr_find(...) and records.plot(). In Google Colab run this first:\n"
+    "No widgets are shown here. In JupyterLab, Notebook 7 or VS Code trust the notebook, or run "
+    "the cell again; elsewhere open it in one of these, or use lr_find(...) and records.plot(). "
+    "In Google Colab run this first:\n"
     "from google.colab import output; output.enable_custom_widget_manager()"
 )
 

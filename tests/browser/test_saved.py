@@ -157,3 +157,19 @@ def test_saved_in_the_middle_of_a_check_its_curves_so_far_are_shown(lab: Lab) ->
     finder.wait_for_rows(STEPS)
     finder.wait_for_text("Check stopped: 1 of 2 rates came to the end.")
     expect(curves).to_have_attribute("aria-label", said)
+
+
+def test_in_a_notebook_that_is_not_trusted_its_text_says_so_and_then_it_is_shown(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS, shell="lab")
+    lab.save_widget_state()
+    start(finder)
+    finder.wait_for_state("finished")
+    lab.close_notebook(shut_down_kernel=True)
+    file = lab.folder / "notebook.ipynb"
+    file.write_text(file.read_text().replace("torch.manual_seed(0)", "torch.manual_seed(1)"))
+    lab.reopen_notebook()
+    output = lab.page.locator(".jp-OutputArea-output").last
+    expect(output).to_contain_text("JupyterLab, Notebook 7 or VS Code trust the notebook")
+    lab.page.evaluate("() => { jupyterapp.commands.execute('notebook:trust') }")
+    lab.page.get_by_role("dialog").get_by_role("button").last.click()
+    finder.wait_for_rows(STEPS)
