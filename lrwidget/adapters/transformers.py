@@ -5,7 +5,7 @@ accelerator, so that the given Trainer, possibly of a subclass, does not change.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from inspect import isfunction
@@ -91,7 +91,8 @@ class TransformersTask(FrameworkTask):
         self.loss_fn: nn.ModuleList = nn.ModuleList(_other_modules(trainer))
         # trl leaves its reference model in train mode, and its parameters trainable.
         pretrained = import_module("transformers").PreTrainedModel
-        self.teachers = [module for module in self.loss_fn if isinstance(module, pretrained)]
+        others = [module for module in self.loss_fn if isinstance(module, pretrained)]
+        self.teachers: Sequence[nn.Module] = others
 
     @property
     def batch_size(self) -> int | None:

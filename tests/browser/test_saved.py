@@ -170,6 +170,5 @@ def test_in_a_notebook_that_is_not_trusted_its_text_says_so_and_then_it_is_shown
     lab.reopen_notebook()
     output = lab.page.locator(".jp-OutputArea-output").last
     expect(output).to_contain_text("JupyterLab, Notebook 7 or VS Code trust the notebook")
-    lab.page.evaluate("() => { jupyterapp.commands.execute('notebook:trust') }")
-    lab.page.get_by_role("dialog").get_by_role("button").last.click()
+    lab.trust_notebook()
     finder.wait_for_rows(STEPS)

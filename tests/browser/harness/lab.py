@@ -282,6 +282,17 @@ class Lab:
             self.errors[noted:] = [e for e in self.errors[noted:] if MODEL_NOT_FOUND not in e]
         raise AssertionError(f"JupyterLab has no model, {REOPENINGS} times one after the other")
 
+    def trust_notebook(self) -> None:
+        """Trust the open notebook in JupyterLab's dialog.
+
+        That saves the notebook, and with it the models that JupyterLab has: so they have to be
+        there, and not be restored once more as the kernel connects.
+        """
+        self._wait_until_ready(idle=True)
+        self.wait_for("the models are restored", lambda: self.page.evaluate("labTest.restored()"))
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:trust') }")
+        self.page.get_by_role("dialog").get_by_role("button").last.click()
+
     def _rendered(self) -> dict[str, bool] | None:
         """Return None while an output is being loaded, then whether one has no model."""
         texts: list[str] = self.page.evaluate("labTest.placeholders()")

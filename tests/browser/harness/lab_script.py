@@ -44,6 +44,11 @@ window.labTest = {
         .map((node) => node.textContent)
         .filter((text) => /^(Loading widget|Error displaying widget)/.test(text)));
   },
+  // Whether the models of all outputs are there.
+  async restored() {
+    const manager = await labTest.manager();
+    return manager.restoredStatus && labTest.modelIds().every((id) => manager.has_model(id));
+  },
   modelIds() {
     const ids = [];
     labTest.panel().content.widgets.forEach((_, index) => {
