@@ -26,6 +26,7 @@ from lrwidget.adapters.base import (
 )
 from lrwidget.adapters.fastai_loaders import indexed, is_fastais, part_of
 from lrwidget.adapters.left_out import changing, warn_of_left_out
+from lrwidget.origin import library_of, module_of
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss_value import mean_of
 
@@ -335,13 +336,13 @@ def _warn_of_left_out(learn: Any) -> None:
     """Warn of callbacks that change what is trained and take no part in a sweep."""
     known = _step_callbacks()
     kinds = [type(one) for one in learn.cbs if not isinstance(one, known)]
-    own = [kind for kind in kinds if not kind.__module__.startswith("fastai.")]
+    own = [kind for kind in kinds if library_of(kind) != "fastai"]
     changes = changing(own, BEFORE_STEP, ("fastai", "fastcore"))
     # Of fastai's own only those of a GAN change what is trained.
     names = [
         kind.__name__
         for kind in kinds
-        if kind.__module__ == "fastai.vision.gan"
+        if module_of(kind) == "fastai.vision.gan"
         or (kind in own and any(hasattr(kind, event) for event in OF_GRADIENTS))
         or kind.__name__ in changes
     ]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lrwidget.backup.walk import closure_and_defaults
+from lrwidget.origin import root_of
 
 # What is set to change a step: attributes of these names, those of a Learner, the batch's parts.
 _SET = ("grad", "data")
@@ -52,7 +53,7 @@ def _changes(kind: type, events: Iterable[str], libraries: tuple[str, ...]) -> b
         if not isinstance(function, FunctionType) or function in seen:
             continue
         seen.add(function)
-        if function.__module__.partition(".")[0] in libraries:
+        if root_of(function.__module__) in libraries:
             continue
         codes = list(_codes(function.__code__))
         if any(map(_writes, codes)):

@@ -11,6 +11,7 @@ from typing import Any
 
 from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.lightning_strategy import strategy_like
+from lrwidget.origin import module_of
 
 PACKAGES = ("lightning", "pytorch_lightning")
 
@@ -25,7 +26,7 @@ BEFORE_STEP = (
 
 def package_of(module: Any) -> str:
     """Return the name of the Lightning package that a module is of."""
-    names = (base.__module__ for base in type(module).__mro__ if base.__name__ == "LightningModule")
+    names = (module_of(base) for base in type(module).__mro__ if base.__name__ == "LightningModule")
     return "pytorch_lightning" if next(names).startswith("pytorch_") else "lightning.pytorch"
 
 

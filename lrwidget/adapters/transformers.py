@@ -27,6 +27,7 @@ from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.transformers_plan import give_scheduler, plan_training
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.backup.objects import ObjectState
+from lrwidget.origin import library_of
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate
@@ -273,7 +274,7 @@ def _other_modules(trainer: Any) -> list[nn.Module]:
 def _overrides(trainer: Any, name: str) -> bool:
     """Return whether the user's subclass has a method of its own; libraries' are theirs."""
     owner = next(cls for cls in type(trainer).__mro__ if name in vars(cls))
-    return owner.__module__.partition(".")[0] not in LIBRARIES
+    return library_of(owner) not in LIBRARIES
 
 
 def _clip(private: Any, model: Any) -> None:

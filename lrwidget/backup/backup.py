@@ -28,6 +28,7 @@ from lrwidget.backup.reach import is_at_work
 from lrwidget.backup.rng import remember_generator
 from lrwidget.backup.tensor_copies import Copies, Place, PutBack, is_leaf
 from lrwidget.backup.variables import put_attributes_back
+from lrwidget.origin import module_of
 
 # The number of objects to traverse, nearest first, besides modules and tensors. Beyond it the
 # objects are data that a model refers to, not its state.
@@ -214,14 +215,15 @@ class Backup:
         # Use the methods of the base class: those of a subclass may have side effects.
         base: Any = collections.OrderedDict
         base = base if isinstance(value, base) else dict
-        kept = dict(base.items(value))
+        held = dict(base.items(value))
 
         def put_back() -> None:
+            kept = and_of_reducer(held, value)
             # The dict is never emptied: another thread may be using the model.
             for key in [key for key in base.keys(value) if key not in kept]:
                 base.__delitem__(value, key)
             for key, item in kept.items():
-                if dict.get(value, key, _MISSING) is not item and key != OF_REDUCER:
+                if dict.get(value, key, _MISSING) is not item:
                     base.__setitem__(value, key, item)
             if not in_order(base.keys(value), kept):
                 base.clear(value)
@@ -336,16 +338,21 @@ def _restore_nothing() -> None:
 
 
 _MISSING: Any = object()
-# Of a DistributedDataParallel with a static graph: whether its reducer knows the graph. The reducer
-# cannot forget it.
-OF_REDUCER = "_static_graph_delay_allreduce_enqueued"
+
+
+def and_of_reducer(kept: dict[Any, Any], now: dict[Any, Any]) -> dict[Any, Any]:
+    """Return kept attributes, of a DistributedDataParallel with what its reducer now knows.
+
+    The reducer cannot forget a static graph.
+    """
+    name = "_static_graph_delay_allreduce_enqueued"
+    known = dict.get(now, name, _MISSING)
+    return kept if known is _MISSING else {**kept, name: known}
 
 
 def _has_loaders(attributes: dict[str, Any]) -> bool:
     """Return whether an object has a loader: a training loop, whose own lists its user reads."""
-    return any(
-        str(type(item).__module__).startswith("torch.utils.data") for item in attributes.values()
-    )
+    return any(module_of(type(item)).startswith("torch.utils.data") for item in attributes.values())
 
 
 def _slot_value(slot: Any, value: Any) -> Any:

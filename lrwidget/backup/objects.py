@@ -24,6 +24,7 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
 from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
+from lrwidget.origin import module_of
 
 PutBack = Callable[[], object]
 
@@ -214,7 +215,7 @@ def remember_own(value: Any) -> PutBack | None:
         if at is None:
             return None
         return lambda: None if value.closed else value.seek(at)
-    if type(value).__module__ == "multiprocessing.sharedctypes" and hasattr(value, "value"):
+    if module_of(type(value)) == "multiprocessing.sharedctypes" and hasattr(value, "value"):
         held = value.value
 
         def put_back() -> None:

@@ -21,6 +21,7 @@ from lrwidget.backup.walk import (
     own_attributes,
     slots,
 )
+from lrwidget.origin import library_of, module_of
 
 # Objects of these packages, and of subclasses of their classes, are not followed: tables, images
 # and files, which are data, and loggers, displays and processes, which must outlast the sweep.
@@ -116,7 +117,7 @@ def reached(
 def is_at_work(attributes: dict[str, Any]) -> bool:
     """Return whether an object has a thread, a process or a queue, which runs during the sweep."""
     return any(
-        (base.__module__, base.__name__) in _CLASSES_AT_WORK
+        (module_of(base), base.__name__) in _CLASSES_AT_WORK
         for item in attributes.values()
         for base in type(item).__mro__
     )
@@ -136,7 +137,7 @@ def slot_values(value: Any, descriptors: Iterable[Any]) -> list[tuple[Any, Any]]
 def _unwrapped(loaders: Iterable[Any]) -> Iterator[Any]:
     """Yield loaders; for our own wrappers their attributes, since the wrappers keep their state."""
     for loader in loaders:
-        if str(type(loader).__module__).startswith("lrwidget."):
+        if library_of(type(loader)) == "lrwidget":
             yield from vars(loader).values()
         else:
             yield loader
@@ -145,8 +146,8 @@ def _unwrapped(loaders: Iterable[Any]) -> Iterator[Any]:
 def _is_followed(kind: type) -> bool:
     if issubclass(kind, (*_SCALAR, _BaseDataLoaderIter)):
         return False
-    roots = [str(base.__module__).partition(".")[0] for base in kind.__mro__]
-    if str(kind.__module__).startswith("multiprocessing.sharedctypes"):
+    roots = [library_of(base) for base in kind.__mro__]
+    if module_of(kind).startswith("multiprocessing.sharedctypes"):
         return True
     if any(root in _NOT_FOLLOWED for root in roots):
         # A LightningModule, but not its Trainer; Fabric's loaders count their epochs.
@@ -205,7 +206,7 @@ def _used_by(function: types.FunctionType) -> Iterator[Any]:
 
 def moves_on_its_own(value: Any) -> bool:
     """Return whether `value` changes with each step: a generator or an Accelerator."""
-    return is_generator(value) or type(value).__module__ == "accelerate.accelerator"
+    return is_generator(value) or module_of(type(value)) == "accelerate.accelerator"
 
 
 def _generators_named_in(function: types.FunctionType) -> Iterator[Any]:
@@ -225,7 +226,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _generators_named_by(kind: type) -> Iterator[Any]:
     """Yield the random generators that the methods of a class use as globals or attributes."""
     for base in kind.__mro__:
-        module = str(base.__module__).partition(".")[0]
+        module = library_of(base)
         if module in ("torch", "numpy") or module in sys.stdlib_module_names:
             continue
         for member in vars(base).values():

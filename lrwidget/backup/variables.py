@@ -19,6 +19,7 @@ from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import PutBack, entries, filled_slots, in_order
 from lrwidget.backup.rng import is_generator, remember_generator
+from lrwidget.origin import is_from_a_library, is_users, module_of
 
 
 class Variables:
@@ -55,7 +56,7 @@ def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
     kind = type(value)
     if walk.is_a(value, type):
         for base in value.__mro__:
-            if not walk.is_from_a_library(base.__module__):
+            if not is_from_a_library(module_of(base)):
                 yield functools.partial(_put_class_back, base, _data_of(base))
     elif kind is types.FunctionType:
         if _is_users(value):
@@ -65,14 +66,14 @@ def _places_of(value: Any, read: bool) -> Iterator[PutBack]:
         if put_back := remember_generator(value):
             yield put_back
     elif kind is walk.CACHED:
-        if walk.is_users(value.__module__):
+        if is_users(value.__module__):
             yield from _cache_of(value)
     elif kind is contextvars.ContextVar:
         with contextlib.suppress(LookupError):  # not set yet
             yield functools.partial(_put_context_back, value, value.get())
     elif kind in _CONTAINERS:
         yield from _items_of(value, read)
-    elif walk.is_plain(kind) and not walk.is_shared(kind) and _is_own(kind.__module__):
+    elif walk.is_plain(kind) and not walk.is_shared(kind) and _is_own(module_of(kind)):
         yield from _items_of(value, read)
         attributes = walk.own_attributes(value)
         if attributes is not None:
@@ -154,7 +155,7 @@ def _variables_of(function: types.FunctionType) -> Iterator[PutBack]:
             yield functools.partial(_put_cell_back, cell, kept)
     places = [(scope, name) for name in in_module]
     for space in walk.held_by(function) if attributes else ():
-        if type(space) is types.ModuleType and walk.is_users(space.__name__):
+        if type(space) is types.ModuleType and is_users(space.__name__):
             places += [(vars(space), name) for name in attributes]
     for space, name in places:
         yield functools.partial(_put_global_back, space, name, space.get(name, _MISSING))
@@ -182,12 +183,12 @@ def _set_by(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], froze
 
 def _is_own(module: Any) -> bool:
     """Return whether objects of a class of this module are the user's, or namespaces."""
-    return module in ("types", "argparse", "_thread") or walk.is_users(module)
+    return module in ("types", "argparse", "_thread") or is_users(module)
 
 
 def _is_users(function: types.FunctionType) -> bool:
     # Not `__module__`, which functools.wraps copies from the wrapped function.
-    return walk.is_users(function.__globals__.get("__name__"))
+    return is_users(function.__globals__.get("__name__"))
 
 
 def _cells(function: types.FunctionType) -> list[Any]:

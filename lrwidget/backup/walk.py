@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from lrwidget.origin import is_from_a_library, is_users, library_of, module_of
+
 # Types whose objects are immutable, or are not the state of anything.
 ATOMS = frozenset(
     {
@@ -65,7 +67,7 @@ _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 def is_plain(kind: type) -> bool:
     """Return whether objects of this type are data in their attributes."""
-    module, root = _module_of(kind)
+    module, root = module_of(kind), library_of(kind)
     if f"{module}.{kind.__qualname__}" in _OF_PYTHON:
         return True
     if not kind.__flags__ & _MADE_BY_A_CLASS_STATEMENT or issubclass(kind, _NEVER_PLAIN):
@@ -91,7 +93,7 @@ def _itself(self: Any, memo: Any) -> Any:  # noqa: ARG001 - the signature of `__
 def state_of_class(kind: type) -> Iterator[Any]:
     """Yield what all objects of a class share of modules, tensors, arrays and generators."""
     for base in kind.__mro__:
-        if is_from_a_library(base.__module__):
+        if is_from_a_library(module_of(base)):
             continue
         for held in list(vars(base).values()):
             yield from (value for value in (held, *items(held, MAX_ITEMS)) if is_a(value, _STATE))
@@ -99,16 +101,10 @@ def state_of_class(kind: type) -> Iterator[Any]:
 
 def is_active_type(kind: type) -> bool:
     """Return whether instances are threads, files, sockets, queues and the like."""
-    module, root = _module_of(kind)
+    module, root = module_of(kind), library_of(kind)
     if root in _AT_WORK:
         return kind.__name__ not in _ALLOWED
     return module.startswith("torch.utils.data")
-
-
-def _module_of(kind: type) -> tuple[str, str]:
-    module: Any = kind.__module__  # some classes make a property of it
-    module = module if isinstance(module, str) else ""
-    return module, module.partition(".")[0]
 
 
 def is_a(value: Any, kinds: Any) -> bool:
@@ -210,28 +206,12 @@ def held_by(function: types.FunctionType) -> Iterator[Any]:
 def _named_in(space: Any, attributes: Iterable[str]) -> Iterator[Any]:
     """Yield what a function reads from a user's class or module: `Config.crit`, `losses.centre`."""
     if isinstance(space, type):
-        if not is_from_a_library(space.__module__):
+        if not is_from_a_library(module_of(space)):
             yield from state_of_class(space)
     elif isinstance(space, types.ModuleType) and not is_from_a_library(space.__name__):
         for name in attributes:
             if name in vars(space):
                 yield vars(space)[name]
-
-
-def is_from_a_library(module: Any) -> bool:
-    """Return whether the module with this name belongs to torch, numpy or Python."""
-    root = str(module).partition(".")[0]
-    return root in ("torch", "numpy", "builtins") or root in sys.stdlib_module_names
-
-
-def is_users(module: Any) -> bool:
-    """Return whether the module with this name is the user's own, of no installed package."""
-    if module == "__main__":  # of a notebook it may have the file of its kernel
-        return True
-    if is_from_a_library(module) or str(module).partition(".")[0] == "lrwidget":
-        return False
-    place = getattr(sys.modules.get(str(module)), "__file__", None)
-    return place is None or "site-packages" not in place
 
 
 @functools.lru_cache(maxsize=4096)
@@ -291,7 +271,7 @@ def is_state(value: Any) -> bool:
     for _ in range(_STATE_DEPTH):
         nearest, level = level, []
         for item in nearest:
-            if is_a(item, _OBJECTS) or _module_of(type(item))[0].startswith(_OF_TORCH):
+            if is_a(item, _OBJECTS) or module_of(type(item)).startswith(_OF_TORCH):
                 return True
             seen += 1
             if seen < _STATE_OBJECTS and (item is not value or is_plain(type(item))):
@@ -340,7 +320,7 @@ FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial, CACHED)
 
 
 def _is_followed(value: Any) -> bool:
-    return is_users(value.__module__) if is_a(value, type) else type(value) not in ATOMS
+    return is_users(module_of(value)) if is_a(value, type) else type(value) not in ATOMS
 
 
 def _code_of(value: Any) -> Iterator[Any]:
@@ -356,7 +336,7 @@ def _code_of(value: Any) -> Iterator[Any]:
 def _members_of(kind: type) -> Iterator[Any]:
     """Yield the methods in the attributes of a class and its bases, and the data."""
     for base in kind.__mro__:
-        if is_from_a_library(base.__module__):
+        if is_from_a_library(module_of(base)):
             continue
         for name, held in list(vars(base).items()):
             if is_a(held, (staticmethod, classmethod)):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lrwidget.origin import module_of
+
 # Training that writes to its batches does so at once: after so many steps without, none are kept.
 LOOKS = 2
 
@@ -54,7 +56,7 @@ class GivenBatches:
 
     def __init__(self, data: Any) -> None:
         # Our own wrappers give the batches of what they wrap.
-        while str(type(data).__module__).startswith("lrwidget.data.") and hasattr(data, "_loader"):
+        while module_of(type(data)).startswith("lrwidget.data.") and hasattr(data, "_loader"):
             data = data._loader
         self.looks: bool = isinstance(data, list | tuple)
         self._steps = 0

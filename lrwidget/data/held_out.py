@@ -35,6 +35,7 @@ from lrwidget.data.passed_over import (
     rows_of,
 )
 from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
+from lrwidget.origin import library_of
 
 SHARE = 0.2
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.
@@ -162,7 +163,7 @@ class _Indices(list[int]):
 
 def _indices(wanted: Any) -> _Indices | None:
     """Return the indices if the user gave whole numbers or a mask; else None."""
-    if str(type(wanted).__module__).partition(".")[0] == "pandas" and hasattr(wanted, "to_numpy"):
+    if library_of(type(wanted)) == "pandas" and hasattr(wanted, "to_numpy"):
         wanted = wanted.to_numpy()
     if isinstance(wanted, torch.Tensor | np.ndarray):
         kind = str(wanted.dtype)

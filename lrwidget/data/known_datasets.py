@@ -5,6 +5,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from lrwidget.data.samples import Kind
+from lrwidget.origin import library_of
 
 # Formats of Hugging Face data sets whose rows torch can collate, or that are custom transforms.
 _FIT_TO_COLLATE = ("torch", "numpy", "np", "custom")
@@ -49,15 +50,14 @@ def _stages(data: Any) -> list[Any]:
 
 
 def _is_pipeline(data: Any) -> bool:
-    bases = {f"{str(base.__module__).split('.')[0]}.{base.__name__}" for base in type(data).__mro__}
+    bases = {f"{library_of(base)}.{base.__name__}" for base in type(data).__mro__}
     return "webdataset.DataPipeline" in bases and isinstance(getattr(data, "pipeline", None), list)
 
 
 def is_hugging_face(data: Any, name: str) -> bool:
     """Return whether an object is of a class of the library `datasets` with this name."""
     return any(
-        base.__name__ == name and str(base.__module__).split(".")[0] == "datasets"
-        for base in type(data).__mro__
+        base.__name__ == name and library_of(base) == "datasets" for base in type(data).__mro__
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lrwidget.origin import library_of, module_of
+
 EXPECTED = (
     "expected a DataLoader, a Dataset or an iterable of batches, such as "
     "DataLoader(TensorDataset(x, y), batch_size=32)"
@@ -113,14 +115,14 @@ def _is_graph(data: Any) -> bool:
     look = inspect.getattr_static
     if any(look(data, name, None) is not None for name in ("edge_index", "edge_index_dict")):
         return True
-    if any(str(base.__module__).startswith("torch_geometric.data") for base in type(data).__mro__):
+    if any(module_of(base).startswith("torch_geometric.data") for base in type(data).__mro__):
         return hasattr(data, "edge_index") or hasattr(data, "edge_types")
     return all(look(data, name, None) is not None for name in ("ndata", "edata"))
 
 
 def _name_of(data: Any) -> str:
     kind = data if isinstance(data, type) else type(data)
-    package = str(kind.__module__).split(".")[0]
+    package = library_of(kind)
     if kind.__name__ in ("Dataset", "DataLoader", "Data", "DataFrame", "Series"):
         return f"{package}.{kind.__name__}"
     return str(kind.__name__)

@@ -13,6 +13,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.data.structure import TARGET_NAMES, plain_shape
+from lrwidget.origin import module_of
 
 Kind = Literal["sample", "batch"]
 
@@ -144,7 +145,7 @@ def _is_float(value: Any) -> bool:
 
 def _is_pillow_image(value: Any) -> bool:
     """Return whether `value` is an image of Pillow, without importing Pillow."""
-    return any(base.__module__ == "PIL.Image" for base in type(value).__mro__)
+    return any(module_of(base) == "PIL.Image" for base in type(value).__mro__)
 
 
 def _is_image_shaped(shape: tuple[int, ...]) -> bool:

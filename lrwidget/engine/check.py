@@ -11,6 +11,7 @@ from itertools import repeat
 from lrwidget.data.reading import Iterated
 from lrwidget.engine.equal_trials import refuse_equal
 from lrwidget.engine.sweep import seed_of_rank, train_at
+from lrwidget.origin import module_of
 from lrwidget.process_group.team import Team
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason
@@ -113,7 +114,7 @@ def _may_begin_again(data: Iterator[object]) -> bool:
     iterator among them cannot be.
     """
     kind = type(data)
-    own = any("__iter__" in vars(base) for base in kind.__mro__ if base.__module__ not in _STANDARD)
+    own = any("__iter__" in vars(base) for base in kind.__mro__ if module_of(base) not in _STANDARD)
     held = getattr(data, "__dict__", None)
     return own and held is not None and not any(isinstance(v, Iterator) for v in held.values())
 

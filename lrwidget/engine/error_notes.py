@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lrwidget.origin import library_of
 from lrwidget.task.ended_iterator import ended_in_words
 
 THREAD = (
@@ -107,7 +108,7 @@ def _names_thread(error: BaseException) -> bool:
         text = str(error)
     except Exception:  # noqa: BLE001 - a broken message is shown elsewhere
         text = ""
-    return kind.__module__.split(".")[0] == "greenlet" or WORDS.search(text) is not None
+    return library_of(kind) == "greenlet" or WORDS.search(text) is not None
 
 
 def _reads_thread_state(error: BaseException) -> bool:

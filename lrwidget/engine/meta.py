@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lrwidget.origin import module_of
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 from lrwidget.version import __version__
@@ -56,4 +57,4 @@ def class_of(optimizer: torch.optim.Optimizer) -> str:
     """Return module and name of an optimizer's class as in source code: "torch.optim.Adam"."""
     kind = type(optimizer)
     own = getattr(torch.optim, kind.__name__, None) is kind
-    return f"{'torch.optim' if own else kind.__module__}.{kind.__name__}"
+    return f"{'torch.optim' if own else module_of(kind)}.{kind.__name__}"

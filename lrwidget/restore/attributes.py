@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrwidget.backup.backup import OF_REDUCER
+from lrwidget.backup.backup import and_of_reducer
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.backup.objects import in_order
 from lrwidget.backup.rng import remember_generators
@@ -158,8 +158,7 @@ def _remember(value: Any, known: set[int]) -> PutBack | None:
 
 def _refill(container: Any, content: Any) -> None:
     if isinstance(container, dict):
-        if OF_REDUCER in container:
-            content = {**content, OF_REDUCER: container[OF_REDUCER]}
+        content = and_of_reducer(content, container)
         if not in_order(container, content):
             container.clear()
         container.update(content)

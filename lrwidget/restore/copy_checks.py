@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.backup import walk
+from lrwidget.origin import is_from_a_library, module_of
 
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *walk.GENERATORS)
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
@@ -161,7 +162,7 @@ def _weak(value: Any) -> Iterator[Any]:
 def _copies_its_own_way(kind: type) -> bool:
     """Return whether a user's class says itself how it is copied."""
     for base in kind.__mro__:
-        if not walk.is_from_a_library(base.__module__) and any(
+        if not is_from_a_library(module_of(base)) and any(
             isinstance(vars(base).get(name), types.FunctionType) for name in _OWN_COPIES
         ):
             return True

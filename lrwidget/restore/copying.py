@@ -13,11 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from lrwidget.backup.tensor_copies import is_leaf
 from lrwidget.backup.walk import (
     is_a,
-    is_from_a_library,
     is_plain,
     is_view_of_more,
     own_attributes,
 )
+from lrwidget.origin import is_from_a_library, module_of
 from lrwidget.restore.captured import Captured
 from lrwidget.restore.copy_checks import (
     NotCopied,
@@ -174,7 +174,7 @@ def _knows(table: Any, own: set[int]) -> bool:
 def _held_by_classes(kinds: Iterable[type]) -> Iterator[Any]:
     """Yield the attributes of users' classes, and what descriptors and others among them hold."""
     for base in {base for kind in kinds for base in kind.__mro__}:
-        if is_from_a_library(base.__module__):
+        if is_from_a_library(module_of(base)):
             continue
         for held in list(vars(base).values()):
             yield held

@@ -10,6 +10,7 @@ from torch import nn
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
 from lrwidget.backup.tensor_copies import nbytes_of
+from lrwidget.origin import root_of
 from lrwidget.task.task import TrainingTask
 
 
@@ -70,5 +71,4 @@ def _size(module: nn.Module) -> int:
 def is_ours(function: Any) -> bool:
     """Return whether a function is one of this package, such as the step of an adapter."""
     owner = getattr(function, "__func__", getattr(function, "func", function))
-    module = getattr(owner, "__module__", None) or type(owner).__module__
-    return str(module).partition(".")[0] == "lrwidget"
+    return root_of(getattr(owner, "__module__", None) or type(owner).__module__) == "lrwidget"

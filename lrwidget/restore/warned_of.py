@@ -1,6 +1,7 @@
 """What to warn of before a task is swept, checked or refined."""
 
 from lrwidget.backup import walk
+from lrwidget.origin import module_of
 from lrwidget.restore.captured import Captured, not_swept
 from lrwidget.task.in_eval_mode import partly_in_eval_mode
 from lrwidget.task.optimizers import finds_its_own_rate
@@ -33,7 +34,7 @@ def reads_on(task: TrainingTask) -> str:
 
 
 def _cannot_be_wound_back(kind: type) -> bool:
-    of = str(kind.__module__)  # some classes make a property of it, and some metaclasses
+    of = module_of(kind)
     known = of in ("builtins", "itertools") or of.startswith("torch.utils.data")
     # That of a range ends: it plans so many calls, and reads no data.
     return known and hasattr(kind, "__next__") and kind is not type(iter(range(0)))
@@ -43,4 +44,4 @@ def _in_words(kind: type) -> str:
     name = kind.__name__
     if name.endswith("DataLoaderIter"):
         return "the iterator of a DataLoader"
-    return f"an itertools.{name}" if kind.__module__ == "itertools" else f"a {name}"
+    return f"an itertools.{name}" if module_of(kind) == "itertools" else f"a {name}"

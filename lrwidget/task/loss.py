@@ -7,6 +7,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.data.structure import TARGET_NAMES, describe, is_text
+from lrwidget.origin import module_of, root_of
 from lrwidget.task.comparing import Comparison, compared, outputs_compared
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.mends import Mend, mend
@@ -171,7 +172,7 @@ def _to_be_summed(output: Mapping[Any, Any], model: Any) -> bool:
         return False
     if len({value.requires_grad for value in values}) > 1:
         return False  # a value without a gradient is a metric
-    if type(model).__module__.startswith("torchvision.models.detection"):
+    if module_of(type(model)).startswith("torchvision.models.detection"):
         return True
     names = [str(name).lower() for name in output]
     whole = ("total", "sum", "all", "overall")
@@ -351,8 +352,7 @@ def _takes_output_only(loss_fn: Callable[..., Any]) -> bool:
 
 def _of_torch(function: Any) -> bool:
     """Return whether a loss function is one of torch's own, which take tensors only."""
-    module = getattr(function, "__module__", None) or type(function).__module__
-    return module.split(".")[0] == "torch"
+    return root_of(getattr(function, "__module__", None) or type(function).__module__) == "torch"
 
 
 def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = _NO_TARGET) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from lrwidget.origin import library_of
 from lrwidget.task.signatures import takes
 
 ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"
@@ -141,7 +142,7 @@ def _is_loss_function(given: Any) -> bool:
 def _framework_of(given: Any) -> str | None:
     """Return the name of the framework whose trainer this object is, else None."""
     for base in type(given).__mro__:
-        package = str(base.__module__).split(".")[0]
+        package = library_of(base)
         if base.__name__ == "Trainer" and package in ("lightning", "pytorch_lightning"):
             return "lightning"
         if (package, base.__name__) in _TRAINERS:
@@ -157,7 +158,7 @@ _TRAINERS = {
 
 
 def _packages(given: Any) -> set[str]:
-    return {str(base.__module__).split(".")[0] for base in type(given).__mro__}
+    return {library_of(base) for base in type(given).__mro__}
 
 
 def _held_by(given: Any) -> list[tuple[str, Any]]:

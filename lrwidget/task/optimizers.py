@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from lrwidget.origin import library_of
+
 _TWO_PASSES = """    def step(batch):
         loss = loss_fn(model(batch[0]), batch[1])
         loss.backward()
@@ -264,7 +266,7 @@ def refuse_without_rate(optimizer: Any) -> None:
 def name_of(optimizer: Any) -> str:
     """Return the name of an optimizer's class; of a stand-in of this package "the optimizer"."""
     kind = type(optimizer)
-    return "the optimizer" if str(kind.__module__).startswith("lrwidget.") else kind.__name__
+    return "the optimizer" if library_of(kind) == "lrwidget" else kind.__name__
 
 
 def finds_its_own_rate(optimizer: Any) -> str:
