@@ -26,7 +26,7 @@ from lrwidget.adapters.base import (
 )
 from lrwidget.adapters.fastai_loaders import indexed, is_fastais, part_of
 from lrwidget.adapters.left_out import changing, warn_of_left_out
-from lrwidget.origin import library_of, module_of
+from lrwidget.backup.origin import library_of, module_of
 from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss_value import mean_of
 

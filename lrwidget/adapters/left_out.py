@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lrwidget.backup.origin import root_of
 from lrwidget.backup.walk import closure_and_defaults
-from lrwidget.origin import root_of
 
 # What is set to change a step: attributes of these names, those of a Learner, the batch's parts.
 _SET = ("grad", "data")

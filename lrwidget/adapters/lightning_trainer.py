@@ -11,7 +11,7 @@ from typing import Any
 
 from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.lightning_strategy import strategy_like
-from lrwidget.origin import module_of
+from lrwidget.backup.origin import module_of
 
 PACKAGES = ("lightning", "pytorch_lightning")
 

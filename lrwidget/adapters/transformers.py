@@ -27,7 +27,7 @@ from lrwidget.adapters.left_out import changing, warn_of_left_out
 from lrwidget.adapters.transformers_plan import give_scheduler, plan_training
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.backup.objects import ObjectState
-from lrwidget.origin import library_of
+from lrwidget.backup.origin import library_of
 from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import put_back_after, same_state_objects
 from lrwidget.task.rates import apply_rate

@@ -24,11 +24,11 @@ from lrwidget.backup import walk
 from lrwidget.backup.array_contents import contents_of_array, is_memory_mapped
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import MAX_BYTES, in_order
+from lrwidget.backup.origin import module_of
 from lrwidget.backup.reach import is_at_work
 from lrwidget.backup.rng import remember_generator
 from lrwidget.backup.tensor_copies import Copies, Place, PutBack, is_leaf
 from lrwidget.backup.variables import put_attributes_back
-from lrwidget.origin import module_of
 
 # The number of objects to traverse, nearest first, besides modules and tensors. Beyond it the
 # objects are data that a model refers to, not its state.

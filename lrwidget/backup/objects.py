@@ -21,10 +21,10 @@ from torch import nn
 
 from lrwidget.backup.array_contents import contents_of_array, is_memory_mapped
 from lrwidget.backup.interrupts import finish
+from lrwidget.backup.origin import module_of
 from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
 from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
-from lrwidget.origin import module_of
 
 PutBack = Callable[[], object]
 

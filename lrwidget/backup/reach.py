@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+from lrwidget.backup.origin import library_of, module_of
 from lrwidget.backup.rng import is_generator
 from lrwidget.backup.walk import (
     MAX_ITEMS,
@@ -21,7 +22,6 @@ from lrwidget.backup.walk import (
     own_attributes,
     slots,
 )
-from lrwidget.origin import library_of, module_of
 
 # Objects of these packages, and of subclasses of their classes, are not followed: tables, images
 # and files, which are data, and loggers, displays and processes, which must outlast the sweep.

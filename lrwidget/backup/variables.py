@@ -18,8 +18,8 @@ import torch
 from lrwidget.backup import walk
 from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import PutBack, entries, filled_slots, in_order
+from lrwidget.backup.origin import is_from_a_library, is_users, module_of
 from lrwidget.backup.rng import is_generator, remember_generator
-from lrwidget.origin import is_from_a_library, is_users, module_of
 
 
 class Variables:

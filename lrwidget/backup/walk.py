@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lrwidget.origin import is_from_a_library, is_users, library_of, module_of
+from lrwidget.backup.origin import is_from_a_library, is_users, library_of, module_of
 
 # Types whose objects are immutable, or are not the state of anything.
 ATOMS = frozenset(

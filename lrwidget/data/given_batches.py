@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrwidget.origin import module_of
+from lrwidget.backup.origin import module_of
 
 # Training that writes to its batches does so at once: after so many steps without, none are kept.
 LOOKS = 2

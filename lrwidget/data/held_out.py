@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from lrwidget.backup.origin import library_of
 from lrwidget.data.batches import as_loader
 from lrwidget.data.by_index import (
     OwnIndices,
@@ -35,7 +36,6 @@ from lrwidget.data.passed_over import (
     rows_of,
 )
 from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
-from lrwidget.origin import library_of
 
 SHARE = 0.2
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.

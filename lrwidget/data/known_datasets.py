@@ -4,8 +4,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from lrwidget.backup.origin import library_of
 from lrwidget.data.samples import Kind
-from lrwidget.origin import library_of
 
 # Formats of Hugging Face data sets whose rows torch can collate, or that are custom transforms.
 _FIT_TO_COLLATE = ("torch", "numpy", "np", "custom")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lrwidget.origin import library_of, module_of
+from lrwidget.backup.origin import library_of, module_of
 
 EXPECTED = (
     "expected a DataLoader, a Dataset or an iterable of batches, such as "

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from lrwidget.backup.origin import module_of
 from lrwidget.data.structure import TARGET_NAMES, plain_shape
-from lrwidget.origin import module_of
 
 Kind = Literal["sample", "batch"]
 

@@ -8,10 +8,11 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import repeat
 
+from lrwidget.backup.origin import module_of
 from lrwidget.data.reading import Iterated
 from lrwidget.engine.equal_trials import refuse_equal
-from lrwidget.engine.sweep import seed_of_rank, train_at
-from lrwidget.origin import module_of
+from lrwidget.engine.rows import train_at
+from lrwidget.engine.sweep import seed_of_rank
 from lrwidget.process_group.team import Team
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.table import StopReason

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lrwidget.origin import library_of
+from lrwidget.backup.origin import library_of
 from lrwidget.task.ended_iterator import ended_in_words
 
 THREAD = (

@@ -59,9 +59,9 @@ class FirstStep:
         self._step.close()
 
     @property
-    def pending(self) -> bool:
-        """Whether the last call has taken no optimizer step yet."""
-        return self._step.pending
+    def proven(self) -> TrainingStep:
+        """The step itself; only after the first call."""
+        return self._step
 
     @property
     def skipped(self) -> torch.Tensor | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lrwidget.origin import module_of
+from lrwidget.backup.origin import module_of
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 from lrwidget.version import __version__

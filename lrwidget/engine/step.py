@@ -42,8 +42,6 @@ class TrainingStep:
         team: the processes that step together; None for a single process.
 
     Attributes:
-        pending: the last call has taken no optimizer step yet, because the custom step takes one
-            every few calls, or the optimizer only accumulated; the next call continues it.
         skipped: the loss of the last call if the scaler skipped its step, else None.
     """
 
@@ -54,7 +52,6 @@ class TrainingStep:
         self._model = parts.model
         self._optimizer = parts.optimizer
         self._device = task.device
-        self.pending: bool = False
         self.skipped: torch.Tensor | None = None
         self._checked = False
         # Losses of the calls in which the optimizer only accumulated.
@@ -135,12 +132,13 @@ class TrainingStep:
 
         Returns:
             The mean loss of the batches before the step, a detached scalar on the device; None if
-            the scaler skipped the step (`skipped`) or none was taken yet (`pending`).
+            the scaler skipped the step (`skipped`), or none was taken yet, because the custom step
+            takes one every few calls or the optimizer only accumulated: the next call continues it.
         """
         if self._plain:
             return self._plain_step(to_device(batches[0], self._device))
         batches = [to_device(batch, self._device) for batch in batches]
-        self.pending, self.skipped = False, None
+        self.skipped = None
         self._watch.begin(looks=self._compares_params())
         loss = self._watched_step(batches)
         self._watch.refuse_idle()
@@ -163,8 +161,7 @@ class TrainingStep:
         """Return the loss of a row, to which the calls count in which the optimizer only
         accumulated; None before its last call, and if the scaler skipped the step."""
         # Of several processes all end a row with the same call.
-        self.pending = self._team is None and has_only_accumulated(self._optimizer)
-        if self.pending:
+        if self._team is None and has_only_accumulated(self._optimizer):
             self._accumulated.append(loss)
             return None
         loss, self._accumulated = mean_of([*self._accumulated, loss]), []
@@ -306,7 +303,6 @@ class TrainingStep:
             outcome, mean = self._calls.take(
                 losses(), lambda: self._skip_indicating_scale() < before
             )
-            self.pending = outcome == "pending"
             return self._unless_skipped(mean, outcome == "stepped")
         if self._needs_closure:
             return self._with_closure(lambda: map(self._check, losses()), len(batches))

@@ -16,9 +16,9 @@ from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import HeldOut, held_out_of
 from lrwidget.data.passed_over import in_fixed_order, private_copy, samples_of
 from lrwidget.engine.first_step import beginning
+from lrwidget.engine.rows import train_at
 from lrwidget.engine.step import TrainingStep
 from lrwidget.engine.step_watch import StepWatch
-from lrwidget.engine.sweep import train_at
 from lrwidget.engine.whole_step import does_all
 from lrwidget.process_group.team import Team
 from lrwidget.records.refinement import Refinement, Trial

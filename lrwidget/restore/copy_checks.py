@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.backup import walk
-from lrwidget.origin import is_from_a_library, module_of
+from lrwidget.backup.origin import is_from_a_library, module_of
 
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *walk.GENERATORS)
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lrwidget.backup.origin import is_from_a_library, module_of
 from lrwidget.backup.tensor_copies import is_leaf
 from lrwidget.backup.walk import (
     is_a,
@@ -17,7 +18,6 @@ from lrwidget.backup.walk import (
     is_view_of_more,
     own_attributes,
 )
-from lrwidget.origin import is_from_a_library, module_of
 from lrwidget.restore.captured import Captured
 from lrwidget.restore.copy_checks import (
     NotCopied,

@@ -9,8 +9,8 @@ from torch import nn
 
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES
+from lrwidget.backup.origin import root_of
 from lrwidget.backup.tensor_copies import nbytes_of
-from lrwidget.origin import root_of
 from lrwidget.task.task import TrainingTask
 
 

@@ -1,7 +1,7 @@
 """What to warn of before a task is swept, checked or refined."""
 
 from lrwidget.backup import walk
-from lrwidget.origin import module_of
+from lrwidget.backup.origin import module_of
 from lrwidget.restore.captured import Captured, not_swept
 from lrwidget.task.in_eval_mode import partly_in_eval_mode
 from lrwidget.task.optimizers import finds_its_own_rate

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from lrwidget.backup.origin import module_of, root_of
 from lrwidget.data.structure import TARGET_NAMES, describe, is_text
-from lrwidget.origin import module_of, root_of
 from lrwidget.task.comparing import Comparison, compared, outputs_compared
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.mends import Mend, mend

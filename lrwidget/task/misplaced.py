@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lrwidget.origin import library_of
+from lrwidget.backup.origin import library_of
 from lrwidget.task.signatures import takes
 
 ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lrwidget.origin import library_of
+from lrwidget.backup.origin import library_of
 
 _TWO_PASSES = """    def step(batch):
         loss = loss_fn(model(batch[0]), batch[1])

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from lrwidget import TrainingTask, lr_find
-from lrwidget.engine import readback, sweep
+from lrwidget.engine import readback
 from lrwidget.engine.readback import GROUP, BlockingCopy, GroupedReader, ImmediateReader, reader_for
+from lrwidget.engine.sweep import sweep
 from tests.tasks import problem
 
 
@@ -147,7 +148,7 @@ def test_rows_after_the_true_end_of_a_sweep_are_dropped(
             return super().push(*step)
 
     pushes: list[int] = []
-    monkeypatch.setattr(sweep, "reader_for", lambda _: Counting(device.cross))
+    monkeypatch.setattr("lrwidget.engine.rows.reader_for", lambda _: Counting(device.cross))
     late = diverging(stop_at_divergence=stop_at_divergence)
     assert len(expected) <= len(pushes) <= len(expected) + GROUP + lag + 1
     assert late.rows().tobytes() == expected.rows().tobytes()
@@ -156,12 +157,12 @@ def test_rows_after_the_true_end_of_a_sweep_are_dropped(
 
 
 def test_a_stopped_sweep_keeps_the_rows_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "reader_for", lambda _: GroupedReader(Device().cross))
+    monkeypatch.setattr("lrwidget.engine.rows.reader_for", lambda _: GroupedReader(Device().cross))
     from lrwidget.records.records import LRRecords
     from lrwidget.task.options import SweepOptions
 
     records = LRRecords()
-    steps = sweep.sweep(TrainingTask(*problem()), SweepOptions(steps=50), records)
+    steps = sweep(TrainingTask(*problem()), SweepOptions(steps=50), records)
     for _ in range(23):
         next(steps)
     assert len(records) == 0
