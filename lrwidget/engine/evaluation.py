@@ -1,7 +1,7 @@
 """Measure held-out batches with the model of a task, and leave all as it was."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -65,7 +65,6 @@ class Evaluation:
         present = [(modes, modes.present()) for modes in self._judged]
         # Optimizers that swap weights in eval mode do not restore them exactly.
         held = [(p, p.detach().clone()) for p in self._params] if self._with_modes else []
-        losses, metrics = [], []
         # What a step counts, which may be what measures, and draws is of its training.
         put_generators_back = remember_shared()
         counts = Variables(f for f in self._functions() if f is not None and not is_ours(f))
@@ -74,39 +73,11 @@ class Evaluation:
                 modes.evaluate()
             for optimizer in self._with_modes:
                 optimizer.eval()
-            with torch.no_grad(), autocast_of(self._task):
+            with torch.no_grad(), autocast_of(self._task), self._explained():
                 if self._task.evaluate_all is not None:
                     whole = self._task.evaluate_all(batches)
                     return {"val_loss": float(recorded_loss(whole, "evaluate"))}
-                for given in self._unharmed(batches):
-                    batch = to_device(given, self._task.device)
-                    if self._task.evaluate is not None:
-                        losses.append(recorded_loss(self._task.evaluate(batch), "evaluate"))
-                        self._refuse_switching()
-                        if self._parts.metric is None:
-                            continue
-                    output, target, loss = outputs_and_loss(
-                        self._parts.model, self._parts.loss_fn, batch
-                    )
-                    if self._task.evaluate is None:
-                        losses.append(recorded_loss(loss, "loss_fn"))
-                    if self._parts.metric is not None:
-                        metrics.append(measured(self._parts.metric, output, target))
-        except StopIteration as error:
-            raise ended_iterator(error, "what measures a batch") from error
-        except Exception as error:
-            if "does not require grad" in str(error):
-                error.add_note(
-                    "This was measured without gradients: where the model or the loss takes "
-                    "derivatives itself, put `with torch.enable_grad():` around that."
-                )
-            if self._task.step is not None and self._task.evaluate is None:
-                error.add_note(
-                    "This was val_data, which is measured with the model and loss_fn, not with "
-                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
-                    "evaluate=, which measures in its place."
-                )
-            raise
+                losses, metrics = self._measured(batches)
         finally:
             counts.restore()
             put_generators_back()
@@ -122,6 +93,45 @@ class Evaluation:
         weights = weights_of(batches, self._parts.loss_fn)
         metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}
         return {"val_loss": weighted_mean(losses, weights), **metric}
+
+    def _measured(self, batches: Sequence[Any]) -> tuple[list[torch.Tensor], list[Any]]:
+        """Return loss and metric of each batch; no metrics if the task has none."""
+        task, parts = self._task, self._parts
+        losses, metrics = [], []
+        for given in self._unharmed(batches):
+            batch = to_device(given, task.device)
+            if task.evaluate is not None:
+                losses.append(recorded_loss(task.evaluate(batch), "evaluate"))
+                self._refuse_switching()
+                if parts.metric is None:
+                    continue
+            output, target, loss = outputs_and_loss(parts.model, parts.loss_fn, batch)
+            if task.evaluate is None:
+                losses.append(recorded_loss(loss, "loss_fn"))
+            if parts.metric is not None:
+                metrics.append(measured(parts.metric, output, target))
+        return losses, metrics
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Add to an error what differs from a step, and may be its cause."""
+        try:
+            yield
+        except StopIteration as error:
+            raise ended_iterator(error, "what measures a batch") from error
+        except Exception as error:
+            if "does not require grad" in str(error):
+                error.add_note(
+                    "This was measured without gradients: where the model or the loss takes "
+                    "derivatives itself, put `with torch.enable_grad():` around that."
+                )
+            if self._task.step is not None and self._task.evaluate is None:
+                error.add_note(
+                    "This was val_data, which is measured with the model and loss_fn, not with "
+                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
+                    "evaluate=, which measures in its place."
+                )
+            raise
 
     def _refuse_switching(self) -> None:
         """Refuse a step that measures, too, and puts the model into training mode for that.

@@ -241,25 +241,26 @@ class _SampleCount:
 
     Args:
         ranks: how many processes read as many.
+
+    Attributes:
+        counts: whether more batches are to be read.
     """
 
     def __init__(self, task: TrainingTask, records: RecordsTable, ranks: int) -> None:
         self._task, self._records, self._ranks = task, records, ranks
         self._count = RowCount(FEW_SAMPLES, task.data) if not task.reads_itself else None
-
-    @property
-    def counts(self) -> bool:
-        """Whether more batches are to be read."""
-        return self._count is not None and self._count.counts
+        self.counts: bool = self._count is not None and self._count.counts
 
     def read(self, batches: Sequence[Any]) -> None:
         """Count the samples of some batches."""
         if self._count is not None:
             self._count.read(batches)
+            self.counts = self._count.counts
 
     def end_pass(self, batches: int) -> None:
         """End a pass of so many batches."""
         in_pass = None if self._count is None else self._count.end_pass()
+        self.counts = False
         if size := self._task.batch_size:
             in_pass = batches * size
         if in_pass is not None:
