@@ -92,7 +92,7 @@ export class View {
     const keepFirst = (event: MouseEvent): void => {
       const at = (event.target as Element).closest("button");
       const click = event.type === "click";
-      if ((click ? event.detail > 1 : event.timeStamp < until) && isOver(place, event)) {
+      if ((click ? event.detail > 1 : event.timeStamp < until) && isOver(place, event, 0)) {
         if (at === first) return;
         event.preventDefault();
         event.stopPropagation();

@@ -7,12 +7,14 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.harness.axe import CONTRAST
 from tests.browser.harness.cells import SETUP as GATED
 from tests.browser.harness.cells import STEPS, WIDGET
 from tests.browser.harness.frontends import serve_cdns
@@ -175,6 +177,7 @@ def test_where_the_system_forces_colours_edges_and_highlights_say_what_backgroun
     pressed = zoom.evaluate(STYLE, "borderTopColor")
     assert pressed not in (edge, canvas)
     for what, property_ in (
+        (".lrw-primary:visible", "backgroundColor"),  # the next step
         (".lrw-default .lrw-shape", "backgroundColor"),  # the default rule
         (".lrw-range", "borderLeftColor"),  # the chosen range
         (".lrw-shade", "borderTopColor"),  # the three regions
@@ -182,6 +185,18 @@ def test_where_the_system_forces_colours_edges_and_highlights_say_what_backgroun
         part = seen.root.locator(what).first
         expect(part).to_be_visible()
         assert part.evaluate(STYLE, property_) != canvas, what
+
+
+@pytest.mark.parametrize(("forced", "light"), [("dark", "true"), ("light", "false")])
+def test_where_the_system_forces_colours_the_plot_is_legible_on_them_in_another_theme(
+    seen: Seen, forced: Literal["dark", "light"], light: str
+) -> None:
+    seen.page.evaluate("(light) => { document.body.dataset.jpThemeLight = light }", light)
+    seen.page.emulate_media(forced_colors="active", color_scheme=forced)
+    seen.page.evaluate(CONTRAST)
+    for text in (".axis .tick text", ".axislabel", ".lrw-primary:visible"):
+        contrast = seen.root.locator(text).first.evaluate("(text) => lowestContrast(text)")
+        assert contrast >= 4.5, text
 
 
 def test_zoom_by_brush_and_back(seen: Seen) -> None:

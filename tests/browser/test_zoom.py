@@ -217,15 +217,18 @@ def test_a_click_on_the_rule_at_which_the_marker_stands_is_a_pick_too(
     assert lab.kernel.value("w.lr") == lr
 
 
-def test_of_two_taps_that_follow_at_once_each_takes_its_button(lab: Lab, finished: Finder) -> None:
+@pytest.mark.parametrize("beyond", [1, 7])
+def test_of_two_taps_that_follow_at_once_each_takes_its_button(
+    lab: Lab, finished: Finder, beyond: int
+) -> None:
     mouse = lab.page.mouse
     pick, zoom = (finished.button(name).bounding_box() for name in ("Pick", "Zoom"))
     assert pick is not None
     assert zoom is not None
     y = pick["y"] + pick["height"] / 2
     mouse.click(zoom["x"] - 8, y)
-    # Two taps count as a double one also where they are some pixels apart.
-    mouse.move(zoom["x"] + 8, y)
+    # Two taps count as a double one also where they are some pixels apart, or beside an edge.
+    mouse.move(pick["x"] + pick["width"] + beyond, y)
     mouse.down(click_count=2)
     mouse.up(click_count=2)
     expect(finished.button("Zoom")).to_have_attribute("aria-pressed", "true")

@@ -19,8 +19,9 @@ export function pointIn(element: Element, { clientX, clientY }: PointerEvent): D
 export function isOver(
   { left, right, top, bottom }: Place,
   { x, y }: { x: number; y: number },
+  beside = 4,
 ): boolean {
-  return x >= left - 4 && x <= right + 4 && y >= top && y <= bottom;
+  return x >= left - beside && x <= right + beside && y >= top && y <= bottom;
 }
 
 /** The x coordinate of a rate, in pixels. */
