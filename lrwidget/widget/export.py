@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-QUEUED = "A cell that is already queued still has the old value."
+QUEUED = "A cell that is already queued may still have the old value."
 
 
 @dataclass(frozen=True, slots=True)

@@ -425,8 +425,6 @@ class LRFinderWidget(ThreadSafeWidget):
     def export(self, name: str | None = None) -> float:
         """Write the chosen rate as a plain float into a notebook variable, and return it.
 
-        A cell that is already queued when this runs still has the old value.
-
         Args:
             name: name of the variable; by default `variable`.
 

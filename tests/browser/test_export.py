@@ -7,7 +7,7 @@ import ast
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.harness.cells import open_finder
+from tests.browser.harness.cells import BUSY, SETUP, WIDGET, open_finder
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
@@ -27,6 +27,26 @@ def test_export_makes_a_variable(lab: Lab, picked: Finder) -> None:
     lab.wait_for("the variable", lambda: lab.kernel.value("globals().get('best_rate')"))
     assert lab.kernel.value("[best_rate, type(best_rate).__name__]") == [0.0125, "float"]
     picked.wait_for_text("best_rate = 0.0125")
+
+
+def test_what_is_said_of_a_cell_that_is_queued_holds(lab: Lab) -> None:
+    lab.open(SETUP, WIDGET, BUSY, "print(lr)")
+    for index in (0, 1):
+        lab.run_cell(index)
+    finder = Finder(lab)
+    finder.type_lr("0.0125")
+    lab.wait_for("the kernel has it", lambda: lab.kernel.value("w.lr") == 0.0125)
+    lab.kernel.run("lr = 0.5")
+    for index in (2, 3):
+        lab.run_cell(index, wait=False)
+    lab.wait_for("the cell is queued", lambda: lab.is_busy(3))
+    finder.button("Export").click()
+    # Where the kernel has subshells, Export does not wait for the running cell.
+    finder.wait_for_text("lr = 0.0125. A cell that is already queued may still have the old value.")
+    finder.wait_for_text("already queued may still read the old one")
+    lab.allow("busy", 1)
+    lab.wait_for_cell(3)
+    assert lab.text(3).strip() == "0.0125"
 
 
 def test_enter_in_the_name_exports_too(lab: Lab, picked: Finder) -> None:
