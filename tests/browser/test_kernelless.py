@@ -44,22 +44,30 @@ BESIDE = "[data-style] path.line[d]:not([d=''])"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the exported notebook.html; the notebook was executed without a page."""
+    """Return a folder with the exported notebook.html, and in the style of the classic notebook.
+
+    The notebook was executed without a page.
+    """
     folder = tmp_path_factory.mktemp("kernelless")
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(folder)}}
     WakefulClient(notebook, timeout=300, store_widget_state=True, resources=resources).execute()
-    html, _ = HTMLExporter().from_notebook_node(notebook)
-    (folder / "notebook.html").write_text(html)
+    for name, template in {"notebook": "lab", "classic": "classic"}.items():
+        html, _ = HTMLExporter(template_name=template).from_notebook_node(notebook)
+        (folder / f"{name}.html").write_text(html)
     return folder
 
 
 @pytest.fixture
 def seen(page: Page, folder: Path) -> Seen:
     """Return the widget with its lines drawn; "wide" was run last and is the active run."""
+    return opened(page, folder / "notebook.html")
+
+
+def opened(page: Page, file: Path) -> Seen:
     serve_cdns(page)
-    page.goto((folder / "notebook.html").as_uri())
+    page.goto(file.as_uri())
     seen = Seen(page)
     seen.wait_for_points(STEPS)
     expect(seen.root.locator(BESIDE)).to_have_count(2, timeout=TIMEOUT)
@@ -197,6 +205,17 @@ def test_where_the_system_forces_colours_the_plot_is_legible_on_them_in_another_
     for text in (".axis .tick text", ".axislabel", ".lrw-primary:visible"):
         contrast = seen.root.locator(text).first.evaluate("(text) => lowestContrast(text)")
         assert contrast >= 4.5, text
+
+
+def test_the_style_of_the_classic_notebook_resizes_no_picture_and_takes_no_sign(
+    page: Page, folder: Path
+) -> None:
+    seen = opened(page, folder / "classic.html")
+    chart = seen.root.locator(".lrw-chart")
+    for picture in (".lrw-leaders", ".lrw-tried"):
+        expect(seen.root.locator(picture)).to_have_css("height", chart.evaluate(STYLE, "height"))
+    expect(seen.root.locator(".lrw-legend svg").first).to_have_css("height", "12px")
+    expect(seen.root.get_by_text("Use it in code")).to_have_css("display", "list-item")
 
 
 def test_zoom_by_brush_and_back(seen: Seen) -> None:

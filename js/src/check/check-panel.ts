@@ -1,6 +1,6 @@
 // The panel of a check: its state in words, its curves, a table of its rates, and a button for the best.
 import { ErrorBox } from "../controls/error-box";
-import { button, h, on, setAttribute, setText } from "../dom";
+import { button, h, on, setText } from "../dom";
 import type { Session } from "../state/session";
 import { formatLoss, formatRate } from "../text/format";
 import {
@@ -29,7 +29,7 @@ export class CheckPanel {
     "Final loss",
     "Outcome",
   ]);
-  readonly el = h("div.trials-panel", { hidden: true, role: "group" });
+  readonly el = h("div.trials-panel", { hidden: true, role: "group", "aria-label": "Check" });
   private drawnFrom: readonly unknown[] = [];
 
   constructor(private readonly session: Session) {
@@ -37,7 +37,6 @@ export class CheckPanel {
       const { status, detail } = session.check;
       return status.state === "failed" ? { ...detail, error: status.error } : null;
     });
-    setAttribute(this.el, "aria-label", "Check");
     on(this.useButton, "click", () => {
       const best = this.offered;
       if (best === null) return;
