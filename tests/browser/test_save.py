@@ -198,6 +198,23 @@ def test_a_double_click_in_the_menu_chooses_no_rate_in_the_plot_below_it(
     lab.wait_for("the marker moves", lambda: finished.chosen == pytest.approx(0.02, rel=0.1))
 
 
+def test_the_menu_closes_when_another_place_is_clicked_or_reached_by_keyboard(
+    lab: Lab, finished: Finder
+) -> None:
+    menu = finished.root.locator("summary", has_text="Save")
+    last = finished.button("Copy as Markdown")
+    menu.click()
+    expect(last).to_be_visible()
+    finished.click_at(0.02)
+    expect(last).to_be_hidden()
+    menu.click()
+    for _ in range(4):
+        lab.page.keyboard.press("Tab")
+    expect(last).to_be_focused()
+    lab.page.keyboard.press("Tab")
+    expect(last).to_be_hidden()
+
+
 def test_the_summary_is_copied_as_a_table_by_keyboard(lab: Lab, finished: Finder) -> None:
     menu = finished.root.locator("summary", has_text="Save")
     menu.focus()

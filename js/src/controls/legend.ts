@@ -112,8 +112,7 @@ class Entry {
     else setRunStyle(this.line, run.style);
 
     name(this.useButton, `Use ${label}`, isActive ? "The active run" : "Make this the active run");
-    if (isActive) setAttribute(this.useButton, "aria-current", "true");
-    else this.useButton.removeAttribute("aria-current");
+    setAttribute(this.useButton, "aria-current", String(isActive));
     disable(this.useButton, !isActive && !session.canActivate);
 
     name(

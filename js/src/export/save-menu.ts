@@ -8,11 +8,6 @@ import { csvOf, type Fact, fileName, markdownOf, summaryOf } from "./summary";
 /** The facts of the summary that stand below the picture. */
 const CAPTION = ["run", "range", "chosen rate", "suggested rate", "refined rate"];
 
-interface Action {
-  name: string;
-  act: () => unknown;
-}
-
 export class SaveMenu {
   readonly el: HTMLDetailsElement;
 
@@ -29,52 +24,42 @@ export class SaveMenu {
           .filter(({ name }) => CAPTION.includes(name))
           .map(({ name, text }) => `${name}: ${text}`),
       );
-    const actions: Action[] = [
-      {
-        name: "Save as PNG",
-        act: async () => {
-          download("png", await pngOf(picture()));
-        },
+    const actions: Record<string, () => unknown> = {
+      "Save as PNG": async () => {
+        download("png", await pngOf(picture()));
       },
-      {
-        name: "Save as SVG",
-        act: () => {
-          download("svg", sourceOf(picture()), "image/svg+xml");
-        },
+      "Save as SVG": () => {
+        download("svg", sourceOf(picture()), "image/svg+xml");
       },
-      {
-        name: "Save as CSV",
-        act: () => {
-          const { table, label } = session.runs.active;
-          download("csv", csvOf(table), "text/csv", label);
-        },
+      "Save as CSV": () => {
+        const { table, label } = session.runs.active;
+        download("csv", csvOf(table), "text/csv", label);
       },
-      {
-        name: "Copy as Markdown",
-        act: () => copyText(session, markdownOf(summary()), "a table in Markdown"),
-      },
-    ];
+      "Copy as Markdown": () => copyText(session, markdownOf(summary()), "a table in Markdown"),
+    };
     const opener = h("summary.tool", {}, "Save");
     this.el = h("details.save", {}, opener);
     const close = (): void => {
       this.el.open = false;
+      opener.focus();
     };
-    const items = actions.map(({ name, act }) => {
+    const items = Object.entries(actions).map(([name, act]) => {
       const item = button("tool", name);
       on(item, "click", () => {
         void Promise.resolve(act()).catch((error: unknown) => {
           session.view.notify(false, `${name} failed: ${String(error)}`);
         });
         close();
-        opener.focus();
       });
       return item;
     });
     this.el.append(h("div", { role: "group", "aria-label": "Save or copy" }, ...items));
     on(this.el, "keydown", (event) => {
-      if (event.key !== "Escape" || !this.el.open) return;
-      close();
-      opener.focus();
+      if (event.key === "Escape") close();
+    });
+    on(this.el, "focusout", ({ relatedTarget: to }) => {
+      // Where a click moves no focus, there is none.
+      if (to && !this.el.contains(to as Node)) this.el.open = false;
     });
   }
 }
