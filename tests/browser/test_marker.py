@@ -228,3 +228,19 @@ def test_a_second_finger_moves_nothing_that_the_first_one_drags(
     lab.wait_for("the rate", lambda: lab.kernel.value(chosen) == near)
     finished.lab.page.wait_for_timeout(500)
     assert lab.kernel.value(chosen) == near
+
+
+@pytest.mark.own_page
+def test_two_fingers_zoom_the_page_and_choose_no_rate(lab: Lab, finished: Finder) -> None:
+    cdp = lab.page.context.new_cdp_session(lab.page)
+    finished.root.locator(".lrw-chart").evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    before = finished.chosen
+    y = finished.plot["y"] + 100
+    left, right = (finished.pixel_of(lr) for lr in (1e-3, 1e-2))
+    for kind, apart in (("touchStart", 0), *(("touchMove", 6 * i) for i in range(1, 8))):
+        fingers = [{"x": left - apart, "y": y, "id": 0}, {"x": right + apart, "y": y, "id": 1}]
+        cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+    cdp.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    lab.wait_for("the zoom", lambda: lab.page.evaluate("visualViewport.scale > 1"))
+    assert finished.chosen == before
+    assert lab.kernel.value("w.lr") == before

@@ -50,6 +50,8 @@ export class Brush {
   private begin(event: PointerEvent): void {
     const place = this.place();
     const target = event.target as Element;
+    // Two fingers zoom the page.
+    if (!event.isPrimary && !this.gesture?.moved) this.gesture = null;
     // bqplot drags the marker itself, in every mode.
     if (!place || !event.isPrimary || event.button !== 0 || target.closest(".object_grp, button"))
       return;
