@@ -1,18 +1,13 @@
 """Held-out data for comparing trials: validation data, or a share of the training data."""
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
-from numbers import Real
 from typing import Any
 
-import numpy as np
-import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from lrwidget.backup.origin import library_of
 from lrwidget.data.batches import as_loader
 from lrwidget.data.by_index import (
     OwnIndices,
@@ -27,6 +22,7 @@ from lrwidget.data.by_index import (
     with_the_same,
     without_own_iterator,
 )
+from lrwidget.data.named_samples import SHARE, Indices, indices_of, nothing_left, share_of
 from lrwidget.data.passed_over import (
     MOST,
     MOST_BATCHES,
@@ -37,7 +33,6 @@ from lrwidget.data.passed_over import (
 )
 from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
 
-SHARE = 0.2
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.
 FEW = 160
 
@@ -99,7 +94,7 @@ def held_out_of(
     if wanted is None and val_data is not None:
         return _given(val_data, name)
     share = share_of(wanted)
-    indices = None if share is not None else _indices(wanted)
+    indices = None if share is not None else indices_of(wanted)
     if share is None and indices is None:
         make = as_batches or (lambda data: as_loader(data, 32, None, name="held_out"))
         return _given(make(wanted), "held_out", loader)
@@ -113,90 +108,7 @@ def held_out_of(
     return _by_index(loader, pool, share, indices, capped=wanted is None)
 
 
-# -- named by the user ---------------------------------------------------------------------------
-
-
-def share_of(wanted: Any) -> float | None:
-    """Return the share of the samples that `held_out=` asks for; None if it asks for others."""
-    if wanted is None:
-        return SHARE
-    if isinstance(wanted, torch.Tensor) and wanted.ndim == 0:
-        wanted = wanted.item()
-    if isinstance(wanted, bool | np.bool_) or not isinstance(wanted, Real):
-        return None
-    share = float(wanted)
-    if not 0 < share < 1:
-        raise ValueError(
-            f"held_out is {wanted!r}; expected a share between 0 and 1, indices, or data to judge "
-            "the trials by"
-        )
-    return share
-
-
-def refuse_bad_share(wanted: Any) -> None:
-    """Refuse a value that cannot be a share, indices or data.
-
-    Raises:
-        TypeError, ValueError: the value is invalid.
-    """
-    if isinstance(wanted, bool | np.bool_ | str | slice):
-        raise TypeError(
-            f"held_out is {wanted!r}; expected data, indices such as range(100), or a share such "
-            "as 0.2"
-        )
-    if share_of(wanted) is None:
-        _indices(wanted)
-
-
-class _Indices(list[int]):
-    """Indices that the user named.
-
-    Args:
-        indices: the indices.
-        entries: the length of the mask that named them; None if they were given as numbers.
-    """
-
-    def __init__(self, indices: Iterable[int], entries: int | None = None) -> None:
-        super().__init__(indices)
-        self.entries = entries
-
-
-def _indices(wanted: Any) -> _Indices | None:
-    """Return the indices if the user gave whole numbers or a mask; else None."""
-    if library_of(type(wanted)) == "pandas" and hasattr(wanted, "to_numpy"):
-        wanted = wanted.to_numpy()
-    if isinstance(wanted, torch.Tensor | np.ndarray):
-        kind = str(wanted.dtype)
-        if wanted.ndim != 1 or not ("int" in kind or "bool" in kind):
-            return None
-        found = wanted.tolist()
-    elif isinstance(wanted, range | set | frozenset | list | tuple):
-        found = list(wanted)
-    else:
-        return None
-    if found and all(isinstance(item, bool | np.bool_) for item in found):
-        indices = _Indices((i for i, named in enumerate(found) if named), len(found))
-    else:
-        numbers = list(map(_whole_number, found))
-        if None in numbers:
-            return None
-        indices = _Indices(sorted(number for number in numbers if number is not None))
-        if len(indices) > 2 and set(indices) == {0, 1}:
-            raise ValueError(
-                f"held_out names the indices 0 and 1 {len(indices)} times; if it is a mask, give "
-                "it as booleans: held_out == 1"
-            )
-    if not indices:
-        raise ValueError("held_out names no index; give at least one, or leave it out")
-    return indices
-
-
-def _whole_number(item: Any) -> int | None:
-    if isinstance(item, bool | np.bool_) or getattr(item, "ndim", 0) > 0:
-        return None
-    with suppress(TypeError):
-        return operator.index(item)
-    return None
+# -- given as data ---------------------------------------------------------------------------------
 
 
 def _given(loader: Any, name: str, training: Any = None) -> HeldOut:
@@ -255,21 +167,7 @@ def _by_index(
     drawn, pool = pool, of_any_pass(loader, pool)
     same = with_the_same(inner.dataset, pool)
     if indices is not None:
-        entries = indices.entries
-        if entries is not None and isinstance(pool, range) and entries != len(pool):
-            raise ValueError(
-                f"held_out is a mask of {entries} entries, and the training data has {len(pool)} "
-                "samples; give one entry for each"
-            )
-        held = list(dict.fromkeys(indices))
-        known = pool if isinstance(pool, range) else {index: index for index in pool}
-        unknown = sorted((index for index in held if index not in known), key=str)
-        if unknown:
-            raise ValueError(
-                f"held_out names the index {unknown[0]!r}, which the training data does not have; "
-                f"expected some of its {len(pool)}"
-            )
-        held = [known[index] for index in held]
+        held = indices.among(pool)
         words = f"{len(held)} named of {len(pool)} samples"
     else:
         assert share is not None
@@ -290,10 +188,7 @@ def _by_index(
         words = f"{wanted} of {len(different)} samples, chosen at random"
     kept_out = frozenset(rest_of(same, held))
     if kept_out.issuperset(drawn):
-        raise ValueError(
-            f"holding out {len(held)} of {len(drawn)} samples leaves none to train on; give "
-            "val_data, or held_out= with data of its own"
-        )
+        raise nothing_left(len(held), len(drawn))
     leave_out = leaving_out(kept_out, pool)
     if isinstance(loader, OwnIndices):
         own = loader
@@ -346,14 +241,12 @@ def leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, 
 # -- by position ---------------------------------------------------------------------------------
 
 
-def _by_position(loader: Any, share: float | None, indices: _Indices | None) -> HeldOut:
+def _by_position(loader: Any, share: float | None, indices: Indices | None) -> HeldOut:
     if not isinstance(loader, Iterable):
         raise TypeError(
             f"data is a {type(loader).__name__}, of which nothing can be held out; give "
             "validation data, or held_out= with data to judge the trials by"
         )
-    if indices is not None and indices[0] < 0:
-        raise ValueError(f"held_out names the batch {indices[0]}; they are counted from 0")
     count: int | None = None
     with suppress(TypeError):
         count = len(loader)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from lrwidget.data.collation import collate_in_words, put_together
 from lrwidget.data.copies import copied
 from lrwidget.data.counting import counted
 from lrwidget.data.index_parts import indices_in
+from lrwidget.data.named_samples import no_batch_left, refuse_other_batches
 from lrwidget.data.without import base_of, innermost
 
 # Upper limit of held-out samples, unless the user gives a share.
@@ -59,17 +60,9 @@ class KeptPlaces:
         found, seen = self._read(self._workers)
         if not found and self._workers > 1:
             found, seen = self._read(1)
-        missing = sorted(self._named - set(found))
-        if missing:
-            raise ValueError(
-                f"held_out names the batch {missing[0]}, which the data does not have; a pass has "
-                f"{seen} batch{'es' * (seen != 1)}, counted from 0"
-            )
+        refuse_other_batches(sorted(self._named - set(found)), seen)
         if not found or seen == len(found):
-            raise ValueError(
-                f"a pass over the data has {seen} batch{'es' * (seen != 1)}, of which none can be "
-                "held out to judge the trials by; give val_data, or held_out= with data"
-            )
+            raise no_batch_left(seen)
         self.places = frozenset(found)
         return list(found.values())
 

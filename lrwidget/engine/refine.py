@@ -18,7 +18,7 @@ from lrwidget.curve.search import (
     first_length,
     longest_trial,
 )
-from lrwidget.data.held_out import refuse_bad_share, share_of
+from lrwidget.data.named_samples import refuse_bad_share, share_of
 from lrwidget.engine.check import refuse_if_read_once
 from lrwidget.engine.equal_trials import refuse_equal
 from lrwidget.engine.meta import class_of
@@ -106,7 +106,8 @@ def validate_refinement(task: TrainingTask, planned_steps: int | None, held_out:
     if planned_steps is not None:
         whole_number("planned_steps", planned_steps, 1)
     refuse_if_read_once(task)
-    refuse_bad_share(held_out)
+    # A framework's loader is its own only in a session.
+    refuse_bad_share(held_out, None if task.reads_itself else task.data)
     if task.reads_itself and task.evaluate is None:
         raise does_all_itself(task)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ray import cloudpickle
 
-from lrwidget.data.held_out import refuse_bad_share
+from lrwidget.data.named_samples import refuse_bad_share
 from lrwidget.ray.handle import JobHandle
 from lrwidget.ray.job import EXPECTED_RETURN, Job
 from lrwidget.ray.runs import RemoteCheck, RemoteSweeps

@@ -3,16 +3,18 @@
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler, Subset, SubsetRandomSampler
 
-from lrwidget import LRRecords, TrainingTask, lr_find, refine
+from lrwidget import LRFinderWidget, LRRecords, TrainingTask, lr_find, refine
 from lrwidget.adapters.base import FrameworkTask, StepData
 from lrwidget.curve.search import Search, centre_of, choose, first_length, lowered_by
+from lrwidget.engine.refine import validate_refinement
 from lrwidget.records.refinement import Refinement
 from tests.tasks import blobs, problem
 
@@ -265,6 +267,61 @@ def test_what_cannot_be_refined_is_refused_before_anything_is_run() -> None:
         lr_find(task, refine=True, held_out=2.0)
     with pytest.raises(ValueError, match="read only once"):
         refine(TrainingTask(model, optimizer, loss_fn, iter(loader)))
+
+
+BATCHES = list(problem()[3])
+SAMPLES = blobs(40)
+
+
+@pytest.mark.parametrize(
+    ("data", "held_out", "match"),
+    [
+        (SAMPLES, [3, 40], r"index 40, .* some of its 40"),
+        (list(SAMPLES), [-1], "index -1"),
+        (DataLoader(SAMPLES, 8, shuffle=True), [True] * 39, "mask of 39"),
+        (DataLoader(SAMPLES, 8), range(40), "40 of 40 samples"),
+        (DataLoader(SAMPLES, 8, sampler=SubsetRandomSampler(range(9))), [9], "some of its 9"),
+        (DataLoader(Subset(SAMPLES, range(9)), 4), [9], "some of its 9"),
+        (BATCHES, [8], r"batch 8, .* 8 batches"),
+        (BATCHES, [-1], "counted from 0"),
+        (BATCHES, range(8), "8 batches, of which none"),
+    ],
+)
+def test_indices_that_there_are_not_are_refused_before_the_sweep(
+    data: Any, held_out: Any, match: str
+) -> None:
+    model, optimizer, loss_fn, _ = problem()
+    with pytest.raises(ValueError, match=match) as refused:
+        lr_find(model, optimizer, loss_fn, data, refine=True, held_out=held_out, progress=False)
+    assert not hasattr(refused.value, "records")  # the rows of a sweep
+    widget = LRFinderWidget(model, optimizer, loss_fn, data, steps=20)
+    widget.start()
+    widget.wait()
+    with pytest.raises(ValueError, match=match):
+        widget.refine(held_out=held_out)
+    assert widget.state != "failed"
+    widget.close()
+
+
+class OddSampler(Sampler[str]):
+    """Gives keys, and tells nobody which."""
+
+    begun = 0
+
+    def __iter__(self) -> Iterator[str]:
+        OddSampler.begun += 1
+        return iter("abcdefghij")
+
+    def __len__(self) -> int:
+        return 10
+
+
+def test_a_sampler_of_the_users_own_is_not_read_before_the_sweep() -> None:
+    model, optimizer, loss_fn, _ = problem()
+    samples = dict(zip("abcdefghij", SAMPLES, strict=False))
+    task = TrainingTask(model, optimizer, loss_fn, DataLoader(samples, 2, sampler=OddSampler()))  # type: ignore[arg-type]
+    validate_refinement(task, None, [3, 40])
+    assert not OddSampler.begun
 
 
 def test_a_framework_whose_step_tells_no_loss_is_refused_in_words() -> None:
