@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import bqplot as bq
 import traitlets
@@ -36,6 +36,7 @@ from lrwidget.widget.traits import (
     NumberPair,
     Rate,
 )
+from lrwidget.widget.unknown import unknown_attribute
 
 
 class LRFinderWidget(ThreadSafeWidget):
@@ -117,6 +118,8 @@ class LRFinderWidget(ThreadSafeWidget):
         sync=True, to_json=lambda _, widget: widget._page.saved_trying("refinement")
     )
 
+    _refuses_unknown = False
+
     def __init__(
         self,
         model: Any,
@@ -129,6 +132,8 @@ class LRFinderWidget(ThreadSafeWidget):
         runner: Any = None,
         **options: Any,
     ) -> None:
+        # Not later: anywidget makes a class of its own for each widget.
+        self._refuses_unknown = type(self) is LRFinderWidget
         height = whole_number("height", height, 100)
         self._layout_is_ours = not isinstance(layout, Widget)
         source = source_of(model, optimizer, loss_fn, data, runner=runner, **options)
@@ -140,6 +145,17 @@ class LRFinderWidget(ThreadSafeWidget):
             super().__init__(self._live_values, figure=figure, **more)
         page.model_id = self.model_id
         self.on_msg(self._page.on_message)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set an attribute; refuse one that would have no effect, such as `w.start_lr`."""
+            # In a subclass any name may be its own.
+            known = name.startswith("_") or hasattr(type(self), name)
+            if self._refuses_unknown and not known:
+                settable = [trait for trait in self.traits(page=True) if trait[0] != "_"]
+                raise unknown_attribute("LRFinderWidget", name, settable)
+            super().__setattr__(name, value)
 
     @classmethod
     def follow(cls, path: str | os.PathLike[str], *, height: int = 360, layout: Any = None) -> Self:

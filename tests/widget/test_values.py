@@ -223,6 +223,42 @@ def test_what_the_kernel_owns_cannot_be_assigned(name: str) -> None:
         setattr(finder(), name, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("start_lr", r"constructor, .*or to one run: w\.start\(start_lr=\.\.\.\)"),
+        ("batch_size", r"w\.start\(batch_size="),
+        ("smoothing_factor", "did you mean smoothing\\?"),
+        ("ymax", "did you mean y_max\\?"),
+        ("height", r"constructor: LRFinderWidget\(\.\.\., height="),
+    ],
+)
+def test_an_attribute_without_effect_is_refused_in_words(name: str, mend: str) -> None:
+    w = finder()
+    with pytest.raises(AttributeError, match=f"no attribute '{name}' that could be set.*{mend}"):
+        setattr(w, name, 0.5)
+    assert not hasattr(w, name)
+
+
+def test_attributes_of_a_subclass_and_added_traits_are_set() -> None:
+    class Mine(LRFinderWidget):
+        def __init__(self, **given: Any) -> None:
+            self.before = 1
+            super().__init__(**given)
+            self.start_lr = 1e-3
+
+    mine = Mine(**training())
+    mine.note = 2
+    assert (mine.before, mine.start_lr, mine.note) == (1, 1e-3, 2)
+    w = finder()
+    w.add_traits(note=traitlets.Int(0))
+    w.note = 3  # type: ignore[attr-defined]
+    w._note = 4  # type: ignore[attr-defined]
+    assert w.note == 3  # type: ignore[attr-defined]
+    w.smoothing, w.variable, w.layout.width = 0.5, "rate", "50%"
+    w.close()
+
+
 def test_a_pick_is_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     w = finder()
     validated: list[Any] = []
