@@ -2,6 +2,7 @@
 import type { Span } from "../numeric/axis";
 import type { CheckDetail, Status } from "../stream/protocol";
 import { formatLoss, formatRate, formatTimeLeft } from "../text/format";
+import { describeEnd } from "../text/words";
 
 /** The state of a check: short while it runs, with the outcome at its end. */
 export function describeCheck(
@@ -85,11 +86,7 @@ export function describeTrial(
   if (reason === "finished") return lrs[trial] === status.suggestion ? "best" : "done";
   if (reason === null && status.state !== "running") return "not tried";
   if (reason === null) return trial + 1 === begun ? "running" : "waiting";
-  const words: Record<string, string> = {
-    "non-finite": "loss not finite",
-    exhausted: "out of data",
-  };
-  return `${words[reason] ?? reason} at step ${length}`;
+  return `${describeEnd(reason)} at step ${length}`;
 }
 
 /** The curves in one sentence, for screen readers. */

@@ -2,6 +2,7 @@
 import type { Refinement, Trial } from "../state/refinement";
 import type { RefinementDetail, RunState, Status } from "../stream/protocol";
 import { formatCount, formatLoss, formatRate, formatSize, formatTimeLeft } from "../text/format";
+import { describeEnd } from "../text/words";
 
 /** The state of a refinement: short while it runs, with the choice and its reason at the end. */
 export function describeRefinement(
@@ -47,14 +48,13 @@ export function describeBudget(
   return [...parts, left && `at most ${left}`].filter(Boolean).join(" · ");
 }
 
-/** How far a trial has come: "best, 300 steps", "running, step 43", "diverged at step 12". */
+/** How far a trial has come: "best, 300 steps", "diverged at step 12". */
 export function describeTrial(trial: Trial, best: number | null, state: RunState): string {
   const { lr, losses, stopReason } = trial;
   const { length } = losses;
-  const words: Record<string, string> = { "non-finite": "diverged" };
   if (stopReason === "finished")
     return `${lr === best ? "best, " : ""}${formatCount(length)} steps`;
-  if (stopReason !== null) return `${words[stopReason] ?? stopReason} at step ${length}`;
+  if (stopReason !== null) return `${describeEnd(stopReason)} at step ${length}`;
   if (state === "running") return `running, step ${length}`;
   return `${state === "paused" ? "paused" : "stopped"} at step ${length}`;
 }

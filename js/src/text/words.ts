@@ -73,6 +73,16 @@ export function describeProgress(status: Status, lr: number, loss: number, sweep
   return parts.filter(Boolean).join(" · ");
 }
 
+const ENDS: Record<string, string> = {
+  "non-finite": "loss not finite",
+  exhausted: "out of data",
+};
+
+/** Why a trial of a check or a refinement ended before its last step. */
+export function describeEnd(reason: string): string {
+  return ENDS[reason] ?? reason;
+}
+
 type Button = Command | RunAction | "export";
 
 /** The labels of the buttons that are not called like what they send. */

@@ -92,7 +92,9 @@ it("a trial is told by how far it has come", () => {
   const reasons = ["non-finite", "diverged", "failed", "stopped"];
   expect(
     reasons.map((stopReason) => describeTrial({ ...now, stopReason }, null, "failed")),
-  ).toEqual(["diverged", "diverged", "failed", "stopped"].map((word) => `${word} at step 43`));
+  ).toEqual(
+    ["loss not finite", "diverged", "failed", "stopped"].map((word) => `${word} at step 43`),
+  );
 });
 
 it("what is held out and what is kept is said with its size", () => {
