@@ -1,5 +1,8 @@
 """Numbers as they are told in sentences."""
 
+import math
+from decimal import ROUND_HALF_UP, Context
+
 _NUMBERS = (
     "no",
     "one",
@@ -22,12 +25,16 @@ def number_in_words(count: int) -> str:
     return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
 
 
-def rate_in_words(rate: float) -> str:
-    """Format a rate in a short form: 1.9e-3, 3e-2, 0.3, 2."""
-    if rate >= 0.1:
-        return f"{rate:.2g}"
-    mantissa, exponent = f"{rate:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+def rate_in_words(rate: float, digits: int = 2) -> str:
+    """Format a rate with a few digits, as the page does: 1.9e-3, 3e-1; from 1 on 2 or 120."""
+    if not math.isfinite(rate) or rate == 0:
+        return f"{rate:g}"
+    # JavaScript rounds 0.125 to 0.13, and a format of Python to 0.12.
+    rounded = Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal_from_float(float(rate))
+    if 1 <= rounded < 10_000:
+        return f"{rounded.normalize():f}"
+    mantissa, exponent = f"{rounded.normalize():e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def fall_in_words(before: float, after: float) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
 from lrwidget.curve.suggest import LEAST_STEPS, LOWER
 
@@ -43,7 +44,7 @@ def ended_early(
     if len(lr) >= asked:
         return None
     went = f"{len(lr)} of {asked} steps"
-    where = f" at {lr[-1]:.2g}" if len(lr) else ""
+    where = f" at {rate_in_words(lr[-1])}" if len(lr) else ""
     if len(lr) == 1:
         mend = f"no step had been taken yet, so the rate is not the cause: {REMEDY}"
     elif sudden_end(lr, loss):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.rate_unused import rate_unused
 from lrwidget.records.table import RecordsTable
 from lrwidget.restore.snapshot import SweepTarget
@@ -94,11 +95,11 @@ class RateWatch:
             if math.isfinite(changes[0]):  # JSON has no other numbers
                 records.meta["change"] = changes[0]
         elif found := rate_unused(self._rates[:count], changes, gradients):
-            low, high = (self._rates[place] for place in found)
+            low, high = (rate_in_words(self._rates[place]) for place in found)
             name = name_of(self._parts.optimizer)
             records.meta["rate_unused"] = (
-                f"the rate plays no part: {name} changed the weights at {low:.2g} about as much as "
-                f"at {high:.2g}, so it does not go by the lr of its param groups, where a sweep "
+                f"the rate plays no part: {name} changed the weights at {low} about as much as "
+                f"at {high}, so it does not go by the lr of its param groups, where a sweep "
                 'sets the rate; let its step read group["lr"], or sweep another optimizer'
             )
 

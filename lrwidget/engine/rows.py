@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lrwidget.curve.few_samples import FEW_SAMPLES
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.stop_rule import DivergenceRule
 from lrwidget.data.batches import BatchSource, Exhausted
 from lrwidget.data.distinct import RowCount, few_samples_of
@@ -300,8 +301,8 @@ def _reason_after_skips(lr: float, losses: list[torch.Tensor]) -> StopReason:
     if not all(map(math.isfinite, values)):
         return StopReason.NON_FINITE
     raise RuntimeError(
-        f"the scaler has skipped {len(values)} steps in a row at the rate {lr:.3g}, halving its "
-        f"scale each time: the gradients are not finite at any scale, though the losses are "
-        f"({values[0]:.4g}, {values[1]:.4g}, ...); look for a square root, a logarithm or a "
-        "division that is infinite in the backward pass, and for clipping before unscaling"
+        f"the scaler has skipped {len(values)} steps in a row at the rate {rate_in_words(lr, 3)}, "
+        f"halving its scale each time: the gradients are not finite at any scale, though the "
+        f"losses are ({values[0]:.4g}, {values[1]:.4g}, ...); look for a square root, a logarithm "
+        "or a division that is infinite in the backward pass, and for clipping before unscaling"
     )

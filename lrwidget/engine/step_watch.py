@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lrwidget.backup import walk
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.task.optimizers import with_inner
 
 # After this many steps without a gradient an error is raised. A first batch may have none.
@@ -181,9 +182,10 @@ class StepWatch:
         now = group["lr"]
         if now is not lr and not isinstance(now, torch.Tensor) and now != lr:
             raise RuntimeError(
-                f"the sweep has set the rate {lr:g}, but {type(optimizer).__name__}.step is called "
-                f"at {now:g}: your step, or {self.name}, sets the rate itself, and the curve would "
-                "not be over the rates that it shows; leave rates and schedulers out of the step"
+                f"the sweep has set the rate {rate_in_words(lr, 6)}, but "
+                f"{type(optimizer).__name__}.step is called at {rate_in_words(now, 6)}: your step, "
+                f"or {self.name}, sets the rate itself, and the curve would not be over the rates "
+                "that it shows; leave rates and schedulers out of the step"
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.not_finite import same_end
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
@@ -102,10 +103,10 @@ class CheckResults:
 
     def __repr__(self) -> str:
         finals = ", ".join(
-            f"{lr:.1e}: {'-' if math.isnan(final) else format(final, '.3g')}"
+            f"{rate_in_words(lr)}: {'-' if math.isnan(final) else format(final, '.3g')}"
             for lr, final in zip(self.lrs, self.summary[self.ranked_by], strict=True)
         )
-        best = "none" if self.best is None else f"{self.best:.1e}"
+        best = "none" if self.best is None else rate_in_words(self.best)
         if cause := self.not_the_rates:
             best += f"; {cause}"
         return f"CheckResults({LOSSES[self.ranked_by]} {finals}; best {best})"
@@ -142,6 +143,6 @@ def _rate(lr: Any) -> float:
     if not is_rate(rate):
         raise ValueError(
             f"lrs has {lr!r}; expected positive, finite learning rates such as 1e-3, "
-            f"{HIGHEST_RATE:.1e} at most"
+            f"{rate_in_words(HIGHEST_RATE)} at most"
         )
     return rate

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrwidget.curve.centred import centred
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.loss_range import Range, loss_range, trials_range
 from lrwidget.curve.smoothing import smoothed
 
@@ -59,7 +60,7 @@ DASHES = ("7 4", "", "2 3", "11 3 2 3", "16 4", "2 6")
 
 def rate_text(lr: float) -> str:
     """Return a rate as pictures, tables and their text show it: 1.15e-06."""
-    return f"{lr:.2e}"
+    return rate_in_words(lr, 3)
 
 
 def sweep_picture(
@@ -356,11 +357,11 @@ def _rate_ticks(low: float, high: float) -> list[tuple[float, str]]:
     decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     if len(decades) >= 2:
         stride = math.ceil(len(decades) / 10)
-        return [(float(d), f"1e{d:+03d}") for d in decades if d % stride == 0]
+        return [(float(d), rate_in_words(10.0**d, 1)) for d in decades if d % stride == 0]
     rates = [m * 10.0**d for d in range(math.floor(low), math.ceil(high)) for m in (1, 2, 5)]
     values = [x for rate in rates if low <= (x := math.log10(rate)) <= high]
     if len(values) >= 2:
-        return [(x, f"{10**x:.0e}") for x in values]
+        return [(x, rate_in_words(10**x, 1)) for x in values]
     return [(x, rate_text(10**x)) for x in (low, high)]
 
 

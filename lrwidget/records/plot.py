@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrwidget.curve.centred import centred
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.loss_range import loss_range
 from lrwidget.records.table import Floats
 from lrwidget.validation import number
@@ -59,7 +60,7 @@ def draw(
         ax.set_ylim(loss_range(losses, None if y_max is None else number(y_max)))
     if suggested is not None:
         rule = ax.axvline(
-            suggested, color="C3", linestyle="--", label=f"suggestion {suggested:.1e}"
+            suggested, color="C3", linestyle="--", label=f"suggestion {rate_in_words(suggested)}"
         )
         ax.legend(handles=[rule, drawn[0]])
     return ax

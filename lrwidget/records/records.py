@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lrwidget.curve.few_samples import few_samples_doubt
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
@@ -174,11 +175,11 @@ class LRRecords(RecordsTable):
             return "LRRecords(no steps yet)"
         rates, losses = self.rows().T
         finite = losses[np.isfinite(losses)]
-        span = f"lr {rates.min():.1e} to {rates.max():.1e}"
+        span = f"lr {rate_in_words(rates.min())} to {rate_in_words(rates.max())}"
         fall = (
             f"loss {losses[0]:.3g}, lowest {finite.min():.3g}" if finite.size else "no finite loss"
         )
         best = self.suggestion.lr
-        found = "no suggestion" if best is None else f"suggestion {best:.1e}"
+        found = "no suggestion" if best is None else f"suggestion {rate_in_words(best)}"
         end = "running" if self.stop_reason is None else self.stop_reason.value
         return f"LRRecords({self._count} steps, {span}, {fall}, {end}, {found})"

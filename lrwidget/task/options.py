@@ -5,6 +5,7 @@ import math
 import numbers
 from typing import Literal, get_args
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.validation import HIGHEST_RATE, is_rate, number, whole_number
 
 Spacing = Literal["log", "linear"]
@@ -50,7 +51,7 @@ class SweepOptions:
             if not is_rate(number(rate)):
                 raise ValueError(
                     f"{name} is {rate!r}; expected a positive, finite learning rate such as 1e-6, "
-                    f"{HIGHEST_RATE:.1e} at most"
+                    f"{rate_in_words(HIGHEST_RATE)} at most"
                 )
             object.__setattr__(self, name, float(rate))
         if self.start_lr >= self.end_lr:

@@ -10,6 +10,7 @@ import bqplot as bq
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.search import BUDGET
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
@@ -597,5 +598,5 @@ class LRFinderWidget(ThreadSafeWidget):
         whole = status.step in (0, status.steps)
         steps = f"{status.steps} steps" if whole else f"{status.step} of {status.steps} steps"
         lr = self.lr
-        rate = "" if lr is None else f", lr={lr:.1e}"
+        rate = "" if lr is None else f", lr={rate_in_words(lr)}"
         return f"{type(self).__name__}({status.state}, {steps}{rate})"

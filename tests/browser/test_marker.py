@@ -7,6 +7,7 @@ import math
 import pytest
 from playwright.sync_api import expect
 
+from lrwidget.curve.in_words import rate_in_words
 from tests.browser.harness.cells import (
     BUSY,
     BUSY_INDEX,
@@ -40,7 +41,7 @@ def test_the_marker_goes_to_the_suggestion(lab: Lab, finished: Finder) -> None:
     assert START_LR < suggestion < END_LR
     assert lab.kernel.value("w.lr") == suggestion
     assert finished.chosen == suggestion
-    assert f"{suggestion:.1e}".replace("e-0", "e-") in str(
+    assert rate_in_words(suggestion) in str(
         finished.slider("Chosen learning rate").get_attribute("aria-valuetext")
     )
 

@@ -11,18 +11,13 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from lrwidget.curve.centred import centred
+from lrwidget.curve.in_words import rate_in_words
 from tests.browser.harness.cells import END_LR, START_LR, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab
 
 RULES = {"auto", "minimum/10", "steepest", "valley", "slide"}
 REPEATS = WIDGET.replace("seed=0", "seed=0, repeats=3")
-
-
-def text(lr: float) -> str:
-    """Return a rate with two digits as the page writes it."""
-    mantissa, exponent = f"{lr:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def pixel_of(finder: Finder, lr: float) -> float:
@@ -37,7 +32,7 @@ def test_every_rule_has_a_tick_with_name_and_rate(lab: Lab, finished: Finder) ->
     assert set(said) == RULES
     assert None not in said.values()
     for name, lr in said.items():
-        expect(finished.button(f"{name}: {text(lr)}")).to_be_visible()
+        expect(finished.button(f"{name}: {rate_in_words(lr)}")).to_be_visible()
     # The feet of the ticks are at their rates, also after the page has changed its width.
     for width in (1200, 700):
         lab.page.set_viewport_size({"width": width, "height": 900})
@@ -65,8 +60,8 @@ def test_every_rule_has_a_tick_with_name_and_rate(lab: Lab, finished: Finder) ->
 def test_a_click_on_a_tick_is_a_pick(lab: Lab, finished: Finder) -> None:
     said = lab.kernel.value("w.records.suggestions")
     assert finished.chosen == said["auto"]
-    auto = finished.button(f"auto: {text(said['auto'])}")
-    valley = finished.button(f"valley: {text(said['valley'])}")
+    auto = finished.button(f"auto: {rate_in_words(said['auto'])}")
+    valley = finished.button(f"valley: {rate_in_words(said['valley'])}")
     expect(auto).to_have_attribute("aria-pressed", "true")
     valley.click()
     finished.wait_for_kernel(said["valley"])
@@ -88,8 +83,8 @@ def test_a_click_on_a_tick_is_a_pick(lab: Lab, finished: Finder) -> None:
 def test_the_mouse_over_a_tick_shows_name_and_rate(lab: Lab, finished: Finder) -> None:
     tip = finished.root.locator(".lrw-tip:visible")
     for name, lr in lab.kernel.value("w.records.suggestions").items():
-        finished.button(f"{name}: {text(lr)}").hover()
-        expect(tip).to_contain_text(f"{name}: {text(lr)}")
+        finished.button(f"{name}: {rate_in_words(lr)}").hover()
+        expect(tip).to_contain_text(f"{name}: {rate_in_words(lr)}")
     lab.page.mouse.move(0, 0)
     expect(tip).to_have_count(0)
 
@@ -98,12 +93,12 @@ def test_one_tick_is_marked_as_the_default(lab: Lab, finished: Finder) -> None:
     auto = lab.kernel.value("w.records.suggestions")["auto"]
     marked = finished.root.locator(".lrw-default")
     expect(marked).to_have_count(1)
-    expect(marked).to_have_attribute("aria-label", f"auto: {text(auto)}")
+    expect(marked).to_have_attribute("aria-label", f"auto: {rate_in_words(auto)}")
     # The default has a filled diamond, the others have rings.
     fill = "el => getComputedStyle(el.querySelector('.lrw-shape')).backgroundColor"
     for tick in finished.root.locator(".lrw-rule").all():
         hollow = tick.evaluate(fill) == "rgba(0, 0, 0, 0)"
-        assert hollow is (tick.get_attribute("aria-label") != f"auto: {text(auto)}")
+        assert hollow is (tick.get_attribute("aria-label") != f"auto: {rate_in_words(auto)}")
 
 
 def test_ticks_are_reached_and_taken_by_keyboard(lab: Lab, finished: Finder) -> None:
@@ -112,9 +107,9 @@ def test_ticks_are_reached_and_taken_by_keyboard(lab: Lab, finished: Finder) -> 
     finished.slider("Chosen learning rate").focus()
     for name in by_rate:
         lab.page.keyboard.press("Tab")
-        expect(finished.button(f"{name}: {text(said[name])}")).to_be_focused()
+        expect(finished.button(f"{name}: {rate_in_words(said[name])}")).to_be_focused()
         tip = finished.root.locator(".lrw-tip:visible")
-        expect(tip).to_contain_text(f"{name}: {text(said[name])}")
+        expect(tip).to_contain_text(f"{name}: {rate_in_words(said[name])}")
     lab.page.keyboard.press("Enter")
     finished.wait_for_kernel(said[by_rate[-1]])
     lab.page.keyboard.press("Shift+Tab")

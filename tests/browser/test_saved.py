@@ -8,6 +8,7 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page, expect
 
+from lrwidget.curve.in_words import rate_in_words
 from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.frontends import serve_cdns
@@ -131,7 +132,7 @@ def test_saved_without_its_state_a_finished_sweep_is_a_picture(
     lab.run_all()
     Finder(lab).wait_for_rows(STEPS)  # where widgets are shown, the widget is
     expect(lab.page.locator(".jp-OutputArea img")).to_have_count(0)
-    found = lab.kernel.value("f'{w.suggestion:.2e}'")
+    found = rate_in_words(lab.kernel.value("w.suggestion"), 3)
     lab.save()
     seen = exported(lab, page, tmp_path)
     expect(seen.root).to_have_count(0)

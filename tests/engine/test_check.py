@@ -93,7 +93,7 @@ def test_the_best_goes_by_held_out_data_where_there_is_any() -> None:
     assert results.summary.val_loss.tolist() == [1.0, 3.0]
     assert results.best == 0.1
     assert "validation loss" in results._repr_mimebundle_()["text/plain"]
-    assert repr(results) == "CheckResults(validation loss 1.0e-01: 1, 2.0e-01: 3; best 1.0e-01)"
+    assert repr(results) == "CheckResults(validation loss 1e-1: 1, 2e-1: 3; best 1e-1)"
 
 
 @pytest.mark.parametrize("last", [math.nan, math.inf])
@@ -161,8 +161,8 @@ def test_in_the_background_it_can_be_stopped_and_keeps_what_there_is() -> None:
 
 def test_it_prints_what_each_rate_came_to() -> None:
     text = repr(check_lrs(task(), [1e-3, 1e-1], steps=20))
-    assert text.startswith("CheckResults(final loss 1.0e-03: ")
-    assert text.endswith("best 1.0e-01)")
+    assert text.startswith("CheckResults(final loss 1e-3: ")
+    assert text.endswith("best 1e-1)")
 
 
 def test_rates_are_not_ranked_by_the_first_class_of_sorted_validation_data() -> None:

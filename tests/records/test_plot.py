@@ -10,6 +10,7 @@ import pytest
 
 from lrwidget import LRRecords
 from lrwidget.curve.centred import centred
+from lrwidget.curve.in_words import rate_in_words
 from tests.records.test_records import curve
 
 
@@ -27,7 +28,7 @@ def test_it_draws_raw_and_smoothed_loss_over_a_log_axis_with_the_suggestion() ->
     assert np.array_equal(raw.get_ydata(), records.loss)
     assert np.array_equal(line.get_ydata(), centred(records.loss, 0.8))
     assert chosen.get_xdata()[0] == records.suggestion.lr
-    assert f"{records.suggestion.lr:.1e}" in ax.get_legend().get_texts()[0].get_text()
+    assert rate_in_words(records.suggestion.lr) in ax.get_legend().get_texts()[0].get_text()
     assert line.get_label() == ax.get_legend().get_texts()[1].get_text() == "smoothed to both sides"
 
 

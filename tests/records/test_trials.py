@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.refinement import Refinement, Trial
 from lrwidget.records.table import StopReason
@@ -47,14 +48,14 @@ def test_a_check_is_shown_as_curves_ranking_and_folded_table() -> None:
     page = shown(results)
     (svg,) = page.pictures
     assert len(courses(svg)) == 4
-    assert {"1.00e-03", "3.00e-03", "1.00e-02", "1.00e+00", "step", "loss"} <= {*texts(svg)}
+    assert {"1e-3", "3e-3", "1e-2", "1", "step", "loss"} <= {*texts(svg)}
     (best,) = [text.text for text in svg.iter(f"{SVG}text") if "font-weight" in text.attrib]
-    assert best == "3.00e-03"
-    assert "Best learning rate 3.00e-03: by the final loss: 3.00e-03 (" in page.text
-    assert re.search(r"3.00e-03 \(.*1.00e-02 \(.*1.00e-03 \(.*1 of 4 without", page.text)
-    assert "1.00e+00nannon-finite" in page.text
+    assert best == "3e-3"
+    assert "Best learning rate 3e-3: by the final loss: 3e-3 (" in page.text
+    assert re.search(r"3e-3 \(.*1e-2 \(.*1e-3 \(.*1 of 4 without", page.text)
+    assert "1nannon-finite" in page.text
     assert page.tags.index("details") < page.tags.index("table")
-    assert "1.00e-02" in results._repr_mimebundle_()["text/plain"]
+    assert "1e-2" in results._repr_mimebundle_()["text/plain"]
 
 
 def test_each_trial_has_a_look_of_its_own_and_the_best_is_among_those_drawn() -> None:
@@ -64,7 +65,7 @@ def test_each_trial_has_a_look_of_its_own_and_the_best_is_among_those_drawn() ->
     (inside,) = svg.findall(f"{SVG}svg")
     looks = {(path.get("stroke"), path.get("stroke-dasharray")) for path in inside}
     assert len(looks) == len(inside) == 16
-    assert f"{max(finals):.2e}" in texts(svg)
+    assert rate_in_words(max(finals), 3) in texts(svg)
     assert size(check(finals, 1000)._repr_mimebundle_()) <= 40_000
 
 
@@ -73,7 +74,7 @@ def test_a_check_that_came_to_nothing_says_so() -> None:
     assert "try lower ones" in shown(check({1e-3: NAN, 1e-2: NAN})).text
     stopped = check({1e-3: NAN, 1e-2: NAN})
     stopped.trials[0].stop_reason = StopReason.STOPPED
-    assert "1.00e-03 stopped, 1.00e-02 non-finite" in shown(stopped).text
+    assert "1e-3 stopped, 1e-2 non-finite" in shown(stopped).text
     spoilt = check({1e-3: NAN, 1e-2: NAN})
     for trial, lr in zip(spoilt.trials, spoilt.lrs, strict=True):
         trial.append(lr, NAN)
@@ -90,12 +91,12 @@ def test_a_refinement_is_shown_as_curves_words_and_folded_table() -> None:
     (svg,) = page.pictures
     assert len(courses(svg)) == 4
     (best,) = [text.text for text in svg.iter(f"{SVG}text") if "font-weight" in text.attrib]
-    assert best == "3.20e-03"
-    assert f"Learning rate {result.lr:.2e}: {result.reason}" in page.text
+    assert best == "3.2e-3"
+    assert f"Learning rate {rate_in_words(result.lr, 3)}: {result.reason}" in page.text
     assert "judged by 100 of 1000 samples" in page.alt
     assert page.tags.index("details") < page.tags.index("table")
-    assert "1.00e-0120nandiverged" in page.text
-    assert "3.20e-03" in result._repr_mimebundle_()["text/plain"]
+    assert "1e-120nandiverged" in page.text
+    assert "3.2e-3" in result._repr_mimebundle_()["text/plain"]
 
 
 def test_a_long_refinement_takes_40_kb_and_one_without_steps_is_shown_too() -> None:
@@ -110,12 +111,15 @@ def test_records_that_were_refined_show_the_refined_rate_first() -> None:
     records.meta["refinement"] = result.as_json()
     page = shown(records)
     refined, suggested = (
-        f"{name} learning rate {rate:.2e}"
+        f"{name} learning rate {rate_in_words(rate, 3)}"
         for name, rate in (("Refined", result.lr), ("Suggested", records.suggestion.lr))
     )
     assert 0 <= page.text.index(f"{refined}: {result.reason}") < page.text.index(suggested)
     assert page.alt.startswith(refined)
-    marks = {f"refined {result.lr:.2e}", f"suggestion {records.suggestion.lr:.2e}"}
+    marks = {
+        f"refined {rate_in_words(result.lr, 3)}",
+        f"suggestion {rate_in_words(records.suggestion.lr, 3)}",
+    }
     names = {text.text: text for text in page.pictures[0].iter(f"{SVG}text")}
     assert marks <= names.keys()
     assert len({names[mark].attrib["y"] for mark in marks}) == 2

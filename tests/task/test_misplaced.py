@@ -133,7 +133,7 @@ def reason(loss_fn: Any, data: Any, steps: int = 60, **options: Any) -> str:
 
 def test_who_asked_for_enough_steps_is_told_why_there_are_so_few_rows() -> None:
     nan = lambda output, target: ce(output, target) * float("nan")  # noqa: E731
-    assert "the loss was not finite at 1.4e-07, after 1 of 60 steps" in reason(nan, loader)
+    assert "the loss was not finite at 1.4e-7, after 1 of 60 steps" in reason(nan, loader)
     ended = reason(ce, iter(list(loader)[:5]))
     assert "the data ended after 5 of 60 steps: give data that can be read again" in ended
     w = LRFinderWidget(model, sgd, nan, loader, steps=60)

@@ -77,7 +77,7 @@ def test_what_needs_the_model_is_refused_in_words(path: Path) -> None:
     with pytest.raises(TypeError, match=r"give them to the lr_find\(\) that writes it"):
         w.start(steps=10)
     assert w._detail["elsewhere"]
-    assert repr(w) == "LRFinderWidget(stopped, 0 steps, lr=1.0e-02)"
+    assert repr(w) == "LRFinderWidget(stopped, 0 steps, lr=1e-2)"
 
 
 def test_start_follows_again_from_the_beginning(path: Path) -> None:

@@ -15,6 +15,7 @@ import traitlets
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget, TrainingTask
+from lrwidget.curve.in_words import rate_in_words
 from lrwidget.widget.bundle import NO_WIDGETS
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
@@ -136,7 +137,7 @@ def test_reading_the_state_in_a_loop_sees_the_end() -> None:
     assert w.step == 20
     assert w.lr == w.suggestion == pytest.approx(w.records.suggestion.lr)
     assert seen == sorted(seen)
-    assert repr(w) == f"LRFinderWidget(finished, 20 steps, lr={w.lr:.1e})"
+    assert repr(w) == f"LRFinderWidget(finished, 20 steps, lr={rate_in_words(w.lr)})"
     [plain] = [w._repr_mimebundle_()[0]["text/plain"]]
     assert plain == f"{w!r}\n{NO_WIDGETS}"
 

@@ -2,8 +2,8 @@
 
 /** A rate with two (or more) significant digits: "1.2e-3", "1e-3"; from 1 on in plain notation. */
 export function formatRate(lr: number, digits = 2): string {
-  if (lr >= 1 && lr < 1e4) return String(Number(lr.toPrecision(digits)));
-  return exponential(lr, digits);
+  const rounded = Number(lr.toPrecision(digits));
+  return rounded >= 1 && rounded < 1e4 ? String(rounded) : exponential(lr, digits);
 }
 
 function exponential(value: number, digits: number): string {

@@ -1,23 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { formatLoss, formatRate, formatTimeLeft, parseRate } from "../../src/text/format";
+import { casesOf } from "../vectors";
+
+interface RateCase {
+  name: string;
+  lr: number;
+  digits: number;
+  text: string;
+}
 
 describe("formatRate", () => {
-  it.each([
-    [0.0012, "1.2e-3"],
-    [1e-3, "1e-3"],
-    [1, "1"],
-    [0.00123456, "1.2e-3"],
-    [12, "12"],
-    [0.1, "1e-1"],
-    [123456, "1.2e5"],
-    [1e-10, "1e-10"],
-    [9.96e-7, "1e-6"],
-  ])("writes %d as %s", (lr, text) => {
-    expect(formatRate(lr)).toBe(text);
+  it.each(casesOf<RateCase>("rates.json"))("writes $name as $text", ({ lr, digits, text }) => {
+    expect(formatRate(lr, digits)).toBe(text);
   });
-  it("has more digits on request", () => {
-    expect(formatRate(0.00123456, 3)).toBe("1.23e-3");
-    expect(formatRate(1.1482e-6, 3)).toBe("1.15e-6");
+  it("has two digits unless asked for more", () => {
+    expect(formatRate(0.00123456)).toBe("1.2e-3");
   });
 });
 

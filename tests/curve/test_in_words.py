@@ -1,0 +1,26 @@
+"""Numbers in sentences: the page and the package write a rate in the same way."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrwidget.curve.in_words import rate_in_words
+
+CASES = json.loads((Path(__file__).parent.parent / "vectors" / "rates.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_a_rate_is_written_as_in_the_page(case: dict[str, Any]) -> None:
+    assert rate_in_words(case["lr"], case["digits"]) == case["text"]
+
+
+def test_what_is_no_rate_is_written_too() -> None:
+    assert [rate_in_words(x) for x in (0.0, math.nan, math.inf, -0.25)] == [
+        "0",
+        "nan",
+        "inf",
+        "-2.5e-1",
+    ]
