@@ -12,15 +12,20 @@ thread that may deliver the page's changes (ipykernel 7.1 to 7.3), the sweep's a
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Never, SupportsFloat, TypeVar
 
 import traitlets
 
 from lrwidget.stream.threads import in_background
 from lrwidget.validation import number
 
+# What a trait gives, and what it can be set to, as type checkers see it.
+G = TypeVar("G")
+S = TypeVar("S")
 
-class Locked(traitlets.TraitType[Any, Any]):
+
+class Locked(traitlets.TraitType[G, S]):
     """A trait that is set by one thread at a time."""
 
     def set(self, obj: Any, value: Any) -> None:
@@ -37,7 +42,7 @@ class Locked(traitlets.TraitType[Any, Any]):
         return value if obj._is_validated(self.name, value) else super()._cross_validate(obj, value)
 
 
-class Live(Locked):
+class Live(Locked[G, S]):
     """A trait that the program may set; it is brought up to date before it is read."""
 
     def get(self, obj: Any, cls: Any = None) -> Any:
@@ -51,33 +56,33 @@ class Live(Locked):
         self.set(obj, value)
 
 
-class Published(Live):
+class Published(Live[G, Never]):
     """A trait that only the widget sets; users may read, observe and link it."""
 
     read_only = True
 
 
-class LiveAny(Published, traitlets.Any):
+class LiveAny(Published[Any], traitlets.Any):
     """A value of any type."""
 
 
-class LiveText(Published, traitlets.Unicode[Any, Any]):
+class LiveText(Published[G], traitlets.Unicode[G, Never]):
     """Text or None."""
 
 
-class LiveInt(Published, traitlets.Int[Any, Any]):
+class LiveInt(Published[int], traitlets.Int[int, Never]):
     """A count."""
 
 
-class LiveFlag(Published, traitlets.Bool[Any, Any]):
+class LiveFlag(Published[bool], traitlets.Bool[bool, Never]):
     """A boolean."""
 
 
-class LockedText(Locked, traitlets.Unicode[Any, Any]):
+class LockedText(Locked[str, str], traitlets.Unicode[str, str]):
     """Text that the user sets."""
 
 
-class Number(Locked):
+class Number(Locked[G, S]):
     """A finite number that the user sets, stored as a plain float; or None if that is allowed.
 
     Accepts any value that converts to a float, such as a numpy scalar or a tensor of one element.
@@ -91,11 +96,11 @@ class Number(Locked):
         return finite(self.name or "value", value)
 
 
-class LiveNumber(Published, Number):
+class LiveNumber(Published[float | None], Number[float | None, Never]):
     """A finite float or None."""
 
 
-class Rate(Live, Number):
+class Rate(Live[float | None, SupportsFloat | None], Number[float | None, SupportsFloat | None]):
     """The chosen rate. The program sets it until the user picks one."""
 
     def set(self, obj: Any, value: Any) -> None:
@@ -118,7 +123,7 @@ class Rate(Live, Number):
         super().set(obj, value)
 
 
-class NumberPair(Locked):
+class NumberPair(Locked[tuple[float, float] | None, Sequence[SupportsFloat] | None]):
     """A pair (low, high) of finite numbers, low < high, or None."""
 
     info_text = "a pair of numbers (low, high) with low < high, or None"
@@ -133,7 +138,7 @@ class NumberPair(Locked):
         return low, high
 
 
-class Counts(Locked):
+class Counts(Locked[Sequence[int], Sequence[int]]):
     """Distinct non-negative integers, in ascending order."""
 
     info_text = "a list of whole numbers from 0 on"

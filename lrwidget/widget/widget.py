@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 import bqplot as bq
 import traitlets
@@ -74,10 +74,10 @@ class LRFinderWidget(ThreadSafeWidget):
     lr_range: NumberPair = NumberPair(
         None, allow_none=True, help="A chosen range (low, high)."
     ).tag(sync=True, page=True)
-    smoothing: Number = Number(0.9, help="How much the drawn line is smoothed, 0 to 0.99.").tag(
-        sync=True, page=True
-    )
-    y_max: Number = Number(
+    smoothing: Number[float, SupportsFloat] = Number(
+        0.9, help="How much the drawn line is smoothed, 0 to 0.99."
+    ).tag(sync=True, page=True)
+    y_max: Number[float | None, SupportsFloat | None] = Number(
         None, allow_none=True, help="Upper end of the loss axis; None is automatic."
     ).tag(sync=True, page=True)
     log_y: traitlets.Bool[bool, bool | int] = traitlets.Bool(
@@ -88,15 +88,15 @@ class LRFinderWidget(ThreadSafeWidget):
     )
 
     # -- moved by the program
-    state: LiveText = LiveText("idle", help="Where the sweep is.").tag(sync=True)
+    state: LiveText[str] = LiveText("idle", help="Where the sweep is.").tag(sync=True)
     step: LiveInt = LiveInt(0, help="Steps done, over all repeats.").tag(sync=True, streamed=True)
     steps: LiveInt = LiveInt(0, help="Steps in all.").tag(sync=True)
     suggestion: LiveNumber = LiveNumber(None, allow_none=True, help="The suggested rate.").tag(
         sync=True
     )
-    error: LiveText = LiveText(None, allow_none=True, help="`Type: message` of a failed run.").tag(
-        sync=True
-    )
+    error: LiveText[str | None] = LiveText(
+        None, allow_none=True, help="`Type: message` of a failed run."
+    ).tag(sync=True)
 
     # -- for the page
     figure: traitlets.Instance[Any] = traitlets.Instance(bq.Figure).tag(

@@ -319,7 +319,7 @@ class OddSampler(Sampler[str]):
 def test_a_sampler_of_the_users_own_is_not_read_before_the_sweep() -> None:
     model, optimizer, loss_fn, _ = problem()
     samples = dict(zip("abcdefghij", SAMPLES, strict=False))
-    task = TrainingTask(model, optimizer, loss_fn, DataLoader(samples, 2, sampler=OddSampler()))  # type: ignore[arg-type]
+    task = TrainingTask(model, optimizer, loss_fn, DataLoader(samples, 2, sampler=OddSampler()))
     validate_refinement(task, None, [3, 40])
     assert not OddSampler.begun
 

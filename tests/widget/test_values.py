@@ -252,9 +252,9 @@ def test_attributes_of_a_subclass_and_added_traits_are_set() -> None:
     assert (mine.before, mine.start_lr, mine.note) == (1, 1e-3, 2)
     w = finder()
     w.add_traits(note=traitlets.Int(0))
-    w.note = 3  # type: ignore[attr-defined]
-    w._note = 4  # type: ignore[attr-defined]
-    assert w.note == 3  # type: ignore[attr-defined]
+    w.note = 3
+    w._note = 4
+    assert w.note == 3
     w.smoothing, w.variable, w.layout.width = 0.5, "rate", "50%"
     w.close()
 
