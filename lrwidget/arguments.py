@@ -10,6 +10,7 @@ from lrwidget.task.misplaced import OWN_STEP, refuse_misplaced, way_out
 from lrwidget.task.optimizers import is_optimizer, made_by
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a_kind
 
 TASK_OPTIONS = tuple(
     name
@@ -59,7 +60,7 @@ def task_and_options(
             )
         return model, sweep
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; expected {ACCEPTED}{way_out(model)}")
+        raise TypeError(f"model is {a_kind(model)}; expected {ACCEPTED}{way_out(model)}")
     if optimizer is None:
         raise TypeError(
             "optimizer is missing; expected an optimizer over the model's parameters, or a class "

@@ -13,6 +13,22 @@ HIGHEST_RATE = 3.4028234663852886e38
 HIGHEST_COUNT = 2**63 - 1
 
 
+# Letters whose names begin with a vowel, as in "an SGD".
+_SPOKEN_VOWELS = "AEFHILMNORSX"
+
+
+def a(name: str) -> str:
+    """Return the name of a class with its article: "a list", "an int", "an SGD"."""
+    spelt = name[:2].isupper() or name.startswith("nd")
+    vowels = _SPOKEN_VOWELS if spelt else "AEIO"
+    return f"{'an' if name[:1].upper() in vowels else 'a'} {name}"
+
+
+def a_kind(value: object) -> str:
+    """Return the class of a value in words: "a list", "an int"."""
+    return a(type(value).__name__)
+
+
 def is_rate(value: float) -> bool:
     """Return whether a number can be a learning rate: above 0, and at most `HIGHEST_RATE`."""
     return 0 < value <= HIGHEST_RATE
@@ -22,8 +38,7 @@ def whole_number(name: str, value: Any, least: int, most: int = HIGHEST_COUNT) -
     """Return `value` as an int; raise a TypeError or ValueError if it is none, or out of range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
-            f"{name} is {value!r}, a {type(value).__name__}; "
-            f"expected a whole number of at least {least}"
+            f"{name} is {value!r}, {a_kind(value)}; expected a whole number of at least {least}"
         )
     if value < least:
         raise ValueError(f"{name} is {value!r}; expected at least {least}")

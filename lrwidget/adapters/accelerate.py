@@ -27,6 +27,7 @@ from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of
 from lrwidget.task.optimizers import in_words
 from lrwidget.task.task import FUNCTIONS
+from lrwidget.validation import a_kind
 
 # Types that shard one model over the processes, with their own training loops.
 SHARDING_TYPES = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}
@@ -56,7 +57,7 @@ class AccelerateTask(FrameworkTask):
             raise TypeError("data is missing; expected the loader that Accelerate prepared")
         if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
             raise TypeError(
-                f"data is a {type(loader).__name__}, which would be read one sample a step; give "
+                f"data is {a_kind(loader)}, which would be read one sample a step; give "
                 "the loader that Accelerate prepared"
             )
         refuse_sharded_model(optimizer)

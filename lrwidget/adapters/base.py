@@ -15,6 +15,7 @@ from lrwidget.data.held_out import spread
 from lrwidget.data.passed_over import MOST, rows_of
 from lrwidget.restore.attributes import remember_attributes
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a_kind
 
 
 class StepBatches:
@@ -263,7 +264,7 @@ def expect_tensor(loss: Any, giver: str) -> torch.Tensor:
     if isinstance(loss, torch.Tensor):
         return loss
     raise TypeError(
-        f"{giver} gave {loss!r} as the loss of a batch, a {type(loss).__name__}; expected a scalar "
+        f"{giver} gave {loss!r} as the loss of a batch, {a_kind(loss)}; expected a scalar "
         "tensor that requires grad, for every batch (the tensor, not loss.item())"
     )
 

@@ -58,6 +58,7 @@ from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.loss_value import mean_of
 from lrwidget.task.rates import apply_rate
+from lrwidget.validation import a_kind
 
 # Batches in a row without a loss; a module skips fewer on purpose.
 MAX_SKIPPED = 64
@@ -86,14 +87,12 @@ class LightningTask(FrameworkTask):
         self._package = package_of(module)
         pl = sys.modules[self._package]
         if trainer is not None and not isinstance(trainer, pl.Trainer):
-            raise TypeError(
-                f"trainer is a {type(trainer).__name__}; expected a {self._package}.Trainer"
-            )
+            raise TypeError(f"trainer is {a_kind(trainer)}; expected a {self._package}.Trainer")
         if datamodule is None and isinstance(data, pl.LightningDataModule):
             datamodule, data = data, None
         if datamodule is not None and not isinstance(datamodule, pl.LightningDataModule):
             raise TypeError(
-                f"datamodule is a {type(datamodule).__name__}; expected a LightningDataModule, "
+                f"datamodule is {a_kind(datamodule)}; expected a LightningDataModule, "
                 "or a loader as data="
             )
         if data is not None and datamodule is not None:
@@ -107,7 +106,7 @@ class LightningTask(FrameworkTask):
             )
         if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
             raise TypeError(
-                f"data is a {type(data).__name__}, which Lightning would read one sample a step; "
+                f"data is {a_kind(data)}, which Lightning would read one sample a step; "
                 "give a loader: data=DataLoader(data, batch_size=32, shuffle=True), or with "
                 "batch_size=None where it holds batches"
             )

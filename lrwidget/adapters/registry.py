@@ -8,6 +8,7 @@ from typing import Any
 
 from lrwidget.process_group.processes import process_count
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a, a_kind
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,12 @@ def adapt(
     if beside:
         takes = f"{', '.join(keywords)} and the options" if keywords else "only the options"
         raise TypeError(
-            f"{', '.join(beside)} beside a {type(model).__name__}, which carries what a step "
+            f"{', '.join(beside)} beside {a_kind(model)}, which carries what a step "
             f"needs; beside it you may give {takes} of a sweep"
         )
     if not adapter.in_several_processes and process_count() > 1:
         raise ValueError(
-            f"this is one of {process_count()} processes, and a {type(model).__name__} is swept in "
+            f"this is one of {process_count()} processes, and {a_kind(model)} is swept in "
             "one only: its step would not train them together. Wrap its model in "
             "DistributedDataParallel and give that, with its optimizer, loss and loader"
         )
@@ -176,12 +177,12 @@ def _refuse_wrapped_net(model: Any) -> None:
     last = steps[-1] if isinstance(steps, list) and steps else None
     if isinstance(last, tuple) and isinstance(last[-1], net):
         raise TypeError(
-            f"a {name} is no skorch net; give the net in it, and the data as its other steps make "
+            f"{a(name)} is no skorch net; give the net in it, and the data as its other steps make "
             "them: net = pipeline[-1], X = pipeline[:-1].fit_transform(X, y)"
         )
     for inside in ("estimator", "base_estimator", "regressor"):  # of searches and the like
         inner = getattr(model, inside, None)
         if isinstance(inner, net):
-            raise TypeError(f"a {name} is no skorch net; give the net in it: {name}.{inside}")
+            raise TypeError(f"{a(name)} is no skorch net; give the net in it: {name}.{inside}")
         if inner is not None:
             _refuse_wrapped_net(inner)

@@ -25,6 +25,7 @@ from lrwidget.backup.origin import module_of
 from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
 from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
+from lrwidget.validation import a_kind
 
 PutBack = Callable[[], object]
 
@@ -175,14 +176,13 @@ def objects_also(also: Any) -> tuple[Any, ...]:
     """
     if not isinstance(also, (list, tuple)):
         raise TypeError(
-            f"also is a {type(also).__name__}; expected a list of objects to put back, "
-            "such as also=[ema]"
+            f"also is {a_kind(also)}; expected a list of objects to put back, such as also=[ema]"
         )
     for number, value in enumerate(also):
         if not puts_back(value):
             shown = f"{value!r}, " if is_a(value, (int, float, str, type(None))) else ""
             raise TypeError(
-                f"also[{number}] is {shown}a {type(value).__name__}, in which there is nothing "
+                f"also[{number}] is {shown}{a_kind(value)}, in which there is nothing "
                 "to put back; expected an object whose state changes: a module, an optimizer, a "
                 "random generator, an array, a list, an object with attributes or a state_dict"
             )

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from lrwidget.data.not_numbers import not_numbers
+from lrwidget.validation import a_kind
 
 
 def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | None:
@@ -53,7 +54,7 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
             return None
         counts = ", ".join(map(str, rows))
         raise ValueError(
-            f"{name} is a {type(data).__name__} of arrays with {counts} rows; expected as many of "
+            f"{name} is {a_kind(data)} of arrays with {counts} rows; expected as many of "
             "each: (X, y) with one row a sample, a DataLoader, or a list of batches"
         )
     if rows[0] == 0:

@@ -21,7 +21,7 @@ from lrwidget.data.reading import (
 )
 from lrwidget.data.samples import kind_of_list
 from lrwidget.data.structure import describe
-from lrwidget.validation import whole_number
+from lrwidget.validation import a_kind, whole_number
 
 
 class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is
@@ -144,7 +144,7 @@ def _are_samples(items: Sequence[Any], asked: BatchRequest, own_step: bool) -> b
     kind = kind_of_list(items)
     if kind is None and not asked.given:
         raise TypeError(
-            f"{asked.name} is a {type(items).__name__} of {len(items)}, the first of which is "
+            f"{asked.name} is {a_kind(items)} of {len(items)}, the first of which is "
             f"{describe(items[0])}: samples, or batches? For samples give batch_size=..., or "
             "(X, y); batches of so many numbers would be of shape (n, 1)"
         )
@@ -164,8 +164,8 @@ def _options_of_samples(options: Mapping[str, Any], batch_size: int | None) -> d
 
 def _options_need_samples(options: Mapping[str, Any], data: Any, name: str) -> TypeError:
     return TypeError(
-        f"loader_options={dict(options)!r} need a Dataset or samples in a list, but {name} is a "
-        f"{type(data).__name__}, which gives batches already; set them where it is made"
+        f"loader_options={dict(options)!r} need a Dataset or samples in a list, but {name} is "
+        f"{a_kind(data)}, which gives batches already; set them where it is made"
     )
 
 
@@ -178,8 +178,8 @@ def in_batches_of(data: Any, batch_size: int, name: str = "data") -> Any:
     if type(data) is not DataLoader or data.batch_size is None:
         own = " with a batch_sampler of its own" if type(data) is DataLoader else ""
         raise TypeError(
-            f"batch_size={batch_size!r} needs a Dataset or a DataLoader, but {name} is a "
-            f"{type(data).__name__}{own}; give the batches too: {name}=..."
+            f"batch_size={batch_size!r} needs a Dataset or a DataLoader, but {name} is "
+            f"{a_kind(data)}{own}; give the batches too: {name}=..."
         )
     options = {option: getattr(data, option) for option in _LOADER_OPTIONS}
     if not isinstance(data.dataset, IterableDataset):
@@ -217,9 +217,7 @@ def _no_batches(data: Any, name: str = "data") -> ValueError:
     mend = "(a DataLoader with drop_last=True drops a data set smaller than its batch_size)"
     if isinstance(given, Iterator):
         mend = "(an iterator that was read to its end, as by an earlier sweep, has no more)"
-    return ValueError(
-        f"{name} is a {type(given).__name__} without a single batch; give at least one {mend}"
-    )
+    return ValueError(f"{name} is {a_kind(given)} without a single batch; give at least one {mend}")
 
 
 def loader_generators(data: Any) -> list[torch.Generator]:

@@ -15,6 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
 from lrwidget.data.structure import TARGET_NAMES
 from lrwidget.data.without import base_of
+from lrwidget.validation import a_kind
 
 # Hashes of input and target.
 Pair = tuple[int, int]
@@ -222,7 +223,7 @@ def _hash_of(value: Any) -> int:
         return hash(tuple(map(_hash_of, value)))
     if value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
         return hash(value)
-    raise TypeError(f"a {type(value).__name__} cannot be compared by value")
+    raise TypeError(f"{a_kind(value)} cannot be compared by value")
 
 
 def _on_cpu(field: Any) -> torch.Tensor:

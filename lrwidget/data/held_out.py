@@ -32,6 +32,7 @@ from lrwidget.data.passed_over import (
     rows_of,
 )
 from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
+from lrwidget.validation import a_kind
 
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.
 FEW = 160
@@ -244,7 +245,7 @@ def leaving_out(indices: frozenset[Any], pool: Sequence[Any]) -> Callable[[Any, 
 def _by_position(loader: Any, share: float | None, indices: Indices | None) -> HeldOut:
     if not isinstance(loader, Iterable):
         raise TypeError(
-            f"data is a {type(loader).__name__}, of which nothing can be held out; give "
+            f"data is {a_kind(loader)}, of which nothing can be held out; give "
             "validation data, or held_out= with data to judge the trials by"
         )
     count: int | None = None

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lrwidget.backup.origin import library_of, module_of
+from lrwidget.validation import a, a_kind
 
 EXPECTED = (
     "expected a DataLoader, a Dataset or an iterable of batches, such as "
@@ -26,7 +27,7 @@ def refuse_what_is_no_data(data: Any, name: str) -> None:
     instead = _advice(data, name)
     if instead is None:
         return
-    raise TypeError(f"{name} is a {_name_of(data)}; {EXPECTED}{instead and '; '}{instead}")
+    raise TypeError(f"{name} is {a(_name_of(data))}; {EXPECTED}{instead and '; '}{instead}")
 
 
 def refuse_several(data: Any, name: str) -> None:
@@ -35,8 +36,8 @@ def refuse_several(data: Any, name: str) -> None:
         return
     if all(isinstance(item, (DataLoader, Dataset)) for item in data):
         raise TypeError(
-            f"{name} is a {type(data).__name__} of {len(data)}, the first of which is a "
-            f"{type(data[0]).__name__}; give one of them, such as {name}={name}[0]"
+            f"{name} is {a_kind(data)} of {len(data)}, the first of which is "
+            f"{a_kind(data[0])}; give one of them, such as {name}={name}[0]"
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lrwidget.data.structure import describe
+from lrwidget.validation import a_kind
 
 CLASSES = "where these are classes, give each its index: np.unique(y, return_inverse=True)[1]"
 SAMPLES = "give samples, such as list(zip(X, y)), with batch_size=..., or a DataLoader"
@@ -39,9 +40,9 @@ def _told(part: Any, target: bool) -> tuple[str, str]:
         if other:
             shown = ", ".join(f"{column!r} ({dtype})" for column, dtype in list(other.items())[:4])
             more = ", …" if len(other) > 4 else ""
-            what = f"a {type(part).__name__} with columns of other kinds, {shown}{more}"
+            what = f"{a_kind(part)} with columns of other kinds, {shown}{more}"
             return what, "encode them as numbers, or leave them out: X.select_dtypes('number')"
-        what = f"a {type(part).__name__} with missing values"
+        what = f"{a_kind(part)} with missing values"
         return what, _MISSING
     dtype = getattr(part, "dtype", None)
     kind = _kind(dtype)
@@ -66,8 +67,8 @@ def _told(part: Any, target: bool) -> tuple[str, str]:
         )
     if isinstance(first, (list, tuple, np.ndarray, torch.Tensor)):
         rows = "np.stack(list(X)) where its rows are of one length; otherwise "
-        return f"{what} that holds a {type(first).__name__} in each place", rows + SAMPLES
-    return f"{what} that holds a {type(first).__name__} in each place", SAMPLES
+        return f"{what} that holds {a_kind(first)} in each place", rows + SAMPLES
+    return f"{what} that holds {a_kind(first)} in each place", SAMPLES
 
 
 _MISSING = "fill them, or drop their rows: x.fillna(0), x.dropna(); or to_numpy(float, na_value=0)"

@@ -16,6 +16,7 @@ from lrwidget.backup.rng import unmoved
 from lrwidget.data.collation import put_together
 from lrwidget.data.samples import Kind, kind_of
 from lrwidget.data.structure import describe, plain_shape
+from lrwidget.validation import a_kind
 
 OPTIONS_OF_SAMPLES = ("batch_sampler", "collate_fn", "drop_last", "sampler", "shuffle")
 
@@ -51,7 +52,7 @@ class BatchRequest:
             raise self.batched_already(data, item)
         if kind is None and not self.given:
             raise TypeError(
-                f"{self.name} is a {type(data).__name__} whose first item is {describe(item)}: one "
+                f"{self.name} is {a_kind(data)} whose first item is {describe(item)}: one "
                 "sample, or a batch of them? For samples give batch_size=...; for batches, "
                 "DataLoader(data, batch_size=None)"
             )
@@ -62,8 +63,8 @@ class BatchRequest:
         """Return the error for a batch size or options of samples with data of batches."""
         shown = "" if item is None else f" ({describe(item)})"
         return TypeError(
-            f"batch_size={self.batch_size} needs samples to put together, but {self.name} is a "
-            f"{type(data).__name__} that gives batches already{shown}; leave out batch_size and "
+            f"batch_size={self.batch_size} needs samples to put together, but {self.name} is "
+            f"{a_kind(data)} that gives batches already{shown}; leave out batch_size and "
             "loader_options, or give a DataLoader made as you want it"
         )
 
@@ -295,7 +296,7 @@ class IndexedLoader(DataLoader[Any]):
         item = data[0]
         if isinstance(item, DataLoader):
             raise TypeError(
-                f"{self.asked.name} is a {type(data).__name__} of loaders; give one of them, such "
+                f"{self.asked.name} is {a_kind(data)} of loaders; give one of them, such "
                 f"as {self.asked.name}={self.asked.name}[0]"
             )
         kind = kind_of(item)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from lrwidget.validation import a
+
 TARGET_NAMES = ("labels", "label", "targets", "target", "y")
 
 _DEPTH = 3
@@ -16,7 +18,7 @@ _WIDTH = 6
 
 def describe(value: Any, depth: int = _DEPTH) -> str:
     """Describe `value`, as "a tuple of 2 (tensor float32 (32, 3, 8, 8), tensor int64 (32,))"."""
-    return f"a {_structure(value, depth)}"
+    return a(_structure(value, depth))
 
 
 def plain_shape(value: Any) -> tuple[int, ...] | None:

@@ -21,7 +21,7 @@ from lrwidget.restore.snapshot import prepared
 from lrwidget.task.optimizers import name_of
 from lrwidget.task.options import HIGHEST_SEED
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import whole_number
+from lrwidget.validation import a_kind, whole_number
 
 
 def check_lrs(
@@ -103,7 +103,7 @@ def refuse_if_read_once(task: TrainingTask) -> None:
     # Not by iter(), which may draw a random number or start workers.
     if isinstance(data, Iterator) and not _may_begin_again(data):
         raise ValueError(
-            f"data is a {type(data).__name__}, which can be read only once, but each rate "
+            f"data is {a_kind(data)}, which can be read only once, but each rate "
             "needs the same batches; give a DataLoader, a Dataset or a list"
         )
 

@@ -37,7 +37,7 @@ from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import prepared
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import whole_number
+from lrwidget.validation import a_kind, whole_number
 
 
 def refine(
@@ -50,7 +50,7 @@ def refine(
     """Refine a task as `lrwidget.refine` does, whose documentation describes the arguments."""
     if records is not None and not isinstance(records, LRRecords):
         raise TypeError(
-            f"records is a {type(records).__name__}; expected LRRecords, as lr_find() returns and "
+            f"records is {a_kind(records)}; expected LRRecords, as lr_find() returns and "
             "LRRecords.load(path) reads them, or None to sweep first"
         )
     budget = whole_number("budget", budget, 1)

@@ -26,6 +26,7 @@ from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.restore.training_state import TrainingState
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a_kind
 
 # A trial with a larger loss counts as diverged: it does not recover. Of losses that are above 1
 # before the first step it is the largest multiple.
@@ -151,7 +152,7 @@ class TrialTrainer:
             training = stack.enter_context(held.left_out_of(loader))
             if task.reads_itself and training is not loader:
                 raise ValueError(
-                    f"nothing can be held out of a {type(loader).__name__}, which "
+                    f"nothing can be held out of {a_kind(loader)}, which "
                     f"{type(task).__name__.removesuffix('Task')} reads itself; give validation "
                     "data, or held_out= with data to judge the trials by"
                 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrwidget.sources.base import Overrides
-from lrwidget.validation import whole_number
+from lrwidget.validation import a_kind, whole_number
 
 if TYPE_CHECKING:
     from lrwidget.ray.handle import JobHandle
@@ -173,7 +173,7 @@ class RayRunner:
 
 def _amount(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; expected a number")
+        raise TypeError(f"{name} is {value!r}, {a_kind(value)}; expected a number")
     if value < 0:
         raise ValueError(f"{name} is {value!r}; expected 0 or more")
     return float(value)

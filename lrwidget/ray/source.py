@@ -18,7 +18,7 @@ from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.sources.base import NONE, Overrides, RemoteSource
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
-from lrwidget.validation import whole_number
+from lrwidget.validation import a_kind, whole_number
 
 
 class Cluster(Protocol):
@@ -63,7 +63,7 @@ class RaySource(RemoteSource):
     def __init__(self, factory: Any, cluster: Cluster, **options: Any) -> None:
         if not callable(factory):
             raise TypeError(
-                f"task_factory is a {type(factory).__name__}; with runner=RayRunner(...) expected "
+                f"task_factory is {a_kind(factory)}; with runner=RayRunner(...) expected "
                 f"a function that returns {EXPECTED_RETURN}: it is called on the worker"
             )
         self._factory: Callable[..., Any] = factory

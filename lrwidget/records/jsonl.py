@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lrwidget.records.table import RecordsTable, StopReason
-from lrwidget.validation import file_path
+from lrwidget.validation import a_kind, file_path
 
 R = TypeVar("R", bound=RecordsTable)
 
@@ -203,7 +203,7 @@ def _line(value: dict[str, Any]) -> str:
             raise
         place, what = found
         raise TypeError(
-            f"{place} is {what!r:.80}, a {type(what).__name__}, which JSON cannot hold; expected "
+            f"{place} is {what!r:.80}, {a_kind(what)}, which JSON cannot hold; expected "
             "text, a finite number, True, False, None, or a list or dict of these: put it as text, "
             "str(value), or as a number, value.item(), and save again"
         ) from error

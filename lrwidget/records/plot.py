@@ -10,7 +10,7 @@ from lrwidget.curve.centred import centred
 from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.loss_range import loss_range
 from lrwidget.records.table import Floats
-from lrwidget.validation import number
+from lrwidget.validation import a_kind, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def draw(
     if ax is None:
         _, ax = plt.subplots()
     elif not isinstance(ax, Axes):
-        raise TypeError(f"ax is a {type(ax).__name__}; expected axes, such as plt.subplots()[1]")
+        raise TypeError(f"ax is {a_kind(ax)}; expected axes, such as plt.subplots()[1]")
     drawn: list[Line2D] = []
     for sweep in sweeps:
         lr, loss = sweep.T

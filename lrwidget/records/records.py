@@ -15,6 +15,7 @@ from lrwidget.curve.suggest import Suggestion, suggest
 from lrwidget.curve.too_few_rows import begins_far_above_start, ended_early, planned_steps
 from lrwidget.records import jsonl
 from lrwidget.records.table import Floats, RecordsTable, StopReason
+from lrwidget.validation import a_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ class LRRecords(RecordsTable):
     def __init__(self, meta: dict[str, Any] | None = None) -> None:
         if meta is not None and not isinstance(meta, dict):
             raise TypeError(
-                f"meta is a {type(meta).__name__}; expected a dict. LRRecords.load(path) reads a "
+                f"meta is {a_kind(meta)}; expected a dict. LRRecords.load(path) reads a "
                 "file, and append(lr, loss) adds rows of your own"
             )
         super().__init__(meta)

@@ -15,6 +15,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.backup import walk
 from lrwidget.backup.origin import is_from_a_library, module_of
+from lrwidget.validation import a
 
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *walk.GENERATORS)
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
@@ -74,7 +75,9 @@ def shared_by(outside: Sequence[Any], data: Sequence[Any], memo: dict[int, Any])
             if _storages([value]) & storages:
                 raise NotCopied(f"data or a function has a view of one of its tensors ({name})")
         elif walk.is_a(value, _STATE):
-            raise NotCopied(f"data or a function uses a {name} of it, which a copy would not share")
+            raise NotCopied(
+                f"data or a function uses {a(name)} of it, which a copy would not share"
+            )
         else:
             pairs.append((value, copied))
     known = set(map(id, outside))
@@ -106,10 +109,10 @@ def refuse_other_copies(memo: dict[int, Any]) -> None:
         for item in _weak(value):
             if id(item) in memo:
                 name = type(item).__name__
-                raise NotCopied(f"it has a weak reference to a {name}, which a copy would keep")
+                raise NotCopied(f"it has a weak reference to {a(name)}, which a copy would keep")
         if _copies_its_own_way(type(value)) and not _is_whole(value, memo[id(value)], memo):
             name = type(value).__name__
-            raise NotCopied(f"a copy of a {name} is not as the original")
+            raise NotCopied(f"a copy of {a(name)} is not as the original")
 
 
 def pointers(value: Any) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 from lrwidget.backup.backup import Backup
 from lrwidget.backup.tensor_copies import is_leaf
 from lrwidget.restore.copy_checks import NotCopied, Shared
+from lrwidget.validation import a
 
 
 class Proof:
@@ -77,7 +78,7 @@ class Proof:
         if self._kept.changed():
             raise NotCopied("its copy changes buffers of the model itself")
         if name := self._shared.differing():
-            raise NotCopied(f"data or a function uses a {name} that it changes")
+            raise NotCopied(f"data or a function uses {a(name)} that it changes")
         if self._set_aside:
             for tensor, gradient, _ in self._gradients:
                 tensor.grad = gradient

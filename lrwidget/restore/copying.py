@@ -29,6 +29,7 @@ from lrwidget.restore.copy_checks import (
 )
 from lrwidget.task.optimizers import is_complete, with_inner, zeroes_as_usual
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a_kind
 
 
 def copy_together(captured: Captured) -> tuple[dict[str, Any], Shared]:
@@ -129,7 +130,7 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     usual = all(map(zeroes_as_usual, (task.optimizer, *task.other_optimizers)))
     for module in modules:
         if isinstance(module, prepared):
-            raise NotCopied(f"a copy of a {type(module).__name__} would have to be prepared anew")
+            raise NotCopied(f"a copy of {a_kind(module)} would have to be prepared anew")
         if any(vars(module).get(name) for name in _HOOKS):
             raise NotCopied(f"{type(module).__name__} has hooks, which may hold on to it")
         if "FSDP" in type(module).__name__:

@@ -31,6 +31,7 @@ from lrwidget.restore.copying import copy_together
 from lrwidget.restore.loaders_and_also import restored_loaders_and_also, shared_with_also
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a
 
 
 @dataclasses.dataclass(slots=True)
@@ -187,7 +188,7 @@ def _copy_of(captured: Captured) -> tuple[SweepTarget, Shared] | NotCopied:
     if task.snapshot != "auto":
         return NotCopied(f"snapshot={task.snapshot!r} was asked for")
     if task.also and (name := shared_with_also(task)):
-        return NotCopied(f"it shares a {name} with what also= names, which a copy would leave")
+        return NotCopied(f"it shares {a(name)} with what also= names, which a copy would leave")
     put_back = remember_shared()
     try:
         copies, shared = copy_together(captured)

@@ -6,6 +6,7 @@ from lrwidget.restore.captured import Captured, not_swept
 from lrwidget.task.in_eval_mode import partly_in_eval_mode
 from lrwidget.task.optimizers import finds_its_own_rate
 from lrwidget.task.task import TrainingTask
+from lrwidget.validation import a
 
 
 def warnings_of(task: TrainingTask) -> str:
@@ -44,4 +45,4 @@ def _in_words(kind: type) -> str:
     name = kind.__name__
     if name.endswith("DataLoaderIter"):
         return "the iterator of a DataLoader"
-    return f"an itertools.{name}" if module_of(kind) == "itertools" else f"a {name}"
+    return f"an itertools.{name}" if module_of(kind) == "itertools" else a(name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from lrwidget.sources.base import Overrides, Source
+from lrwidget.validation import a_kind
 
 
 @runtime_checkable
@@ -37,15 +38,13 @@ def source_of(
         return LocalSource(model=model, **positional, **options)
     beside += options
     if beside:
-        raise TypeError(f"{', '.join(beside)} beside a {type(model).__name__}, which knows its own")
+        raise TypeError(f"{', '.join(beside)} beside {a_kind(model)}, which knows its own")
     return model
 
 
 def _source_on(runner: Any, factory: Any, beside: Sequence[str], options: Overrides) -> Source:
     if not isinstance(runner, RemoteRunner):
-        raise TypeError(
-            f"runner is a {type(runner).__name__}; expected a lrwidget.distributed.RayRunner"
-        )
+        raise TypeError(f"runner is {a_kind(runner)}; expected a lrwidget.distributed.RayRunner")
     if beside:
         raise TypeError(
             f"{', '.join(beside)} beside a task_factory, which makes them on the worker; expected "

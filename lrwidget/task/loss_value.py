@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lrwidget.data.structure import describe
+from lrwidget.validation import a
 
 
 def loss_of(value: Any) -> Any:
@@ -113,9 +114,9 @@ def described(value: Any) -> str:
         return f"a mapping with the keys {list(value)[:8]}"
     if isinstance(value, (tuple, list)):
         inner = ", ".join(type(item).__name__ for item in value[:4])
-        return f"a {kind} of {len(value)} ({inner}{', …' if len(value) > 4 else ''})"
+        return f"{a(kind)} of {len(value)} ({inner}{', …' if len(value) > 4 else ''})"
     shown = repr(value)
-    return f"{shown}, a {kind}" if len(shown) <= 60 else f"a {kind}"
+    return f"{shown}, {a(kind)}" if len(shown) <= 60 else f"{a(kind)}"
 
 
 def _is_scalar(value: Any) -> bool:

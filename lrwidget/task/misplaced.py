@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrwidget.backup.origin import library_of
 from lrwidget.task.signatures import takes
+from lrwidget.validation import a, a_kind
 
 ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"
 OWN_STEP = "TrainingTask(model, optimizer, data=batches, step=lambda batch: loss)"
@@ -30,13 +31,13 @@ def refuse_misplaced(model: Any, optimizer: Any, loss_fn: Any) -> None:
     if optimizer is not None and not isinstance(optimizer, (torch.optim.Optimizer, type)):
         instead = _of_framework(model, optimizer) or _of_parts(model, optimizer)
         if instead is not None:
-            raise TypeError(f"optimizer is a {type(optimizer).__name__}; {instead}")
+            raise TypeError(f"optimizer is {a_kind(optimizer)}; {instead}")
     if isinstance(loss_fn, type) and issubclass(loss_fn, nn.Module):
         raise TypeError(f"loss_fn is a class; make one: {loss_fn.__name__}(...)")
     if isinstance(loss_fn, (torch.optim.Optimizer, DataLoader, Dataset, list, tuple)):
         data = "" if isinstance(loss_fn, torch.optim.Optimizer) else "; loss_fn=None is for models "
         data += "that return their own loss: give data by name, data=loader" if data else ""
-        raise TypeError(f"loss_fn is a {type(loss_fn).__name__}; expected {ORDER}{data}")
+        raise TypeError(f"loss_fn is {a_kind(loss_fn)}; expected {ORDER}{data}")
 
 
 # How many arguments the functions of a task are called with, and what they are.
@@ -79,7 +80,7 @@ def way_out(model: Any) -> str:
     name = type(model).__name__
     if "ignite" in _packages(model):
         return (
-            f"; a {name} has a loop of its own: give {OWN_STEP}, or the function that it calls, "
+            f"; {a(name)} has a loop of its own: give {OWN_STEP}, or the function that it calls, "
             "step=lambda batch: train_step(engine, batch), if that returns the loss"
         )
     loop = next((m for m in _LOOPS if callable(getattr(type(model), m, None))), None)
@@ -88,7 +89,7 @@ def way_out(model: Any) -> str:
         return ""
     held = [] if own else [k for k, v in _held_by(model) if isinstance(v, nn.Module)]
     inside = f", model being its torch module ({name.lower()}.{held[0]})" if held else ""
-    return f"; a {name} has a loop of its own, {loop}(): give {OWN_STEP}{inside}"
+    return f"; {a(name)} has a loop of its own, {loop}(): give {OWN_STEP}{inside}"
 
 
 def _of_framework(model: Any, given: Any) -> str | None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lrwidget.backup.origin import library_of
+from lrwidget.validation import a, a_kind
 
 _TWO_PASSES = """    def step(batch):
         loss = loss_fn(model(batch[0]), batch[1])
@@ -163,7 +164,7 @@ def made_optimizer(value: Any) -> Any:
     """Return an optimizer, without Accelerate's wrapper; raise TypeError for anything else."""
     if not is_optimizer(value):
         raise TypeError(
-            f"optimizer is a {type(value).__name__}; expected a torch.optim.Optimizer, such as the "
+            f"optimizer is {a_kind(value)}; expected a torch.optim.Optimizer, such as the "
             "one that you train with"
         )
     return unwrapped(value)
@@ -174,7 +175,7 @@ def not_an_optimizer(value: Any) -> TypeError:
     held = list(value.values()) if isinstance(value, Mapping) else value
     if isinstance(held, (list, tuple)) and held and all(is_optimizer(one) for one in held):
         return TypeError(
-            f"optimizer is a {type(value).__name__} of {len(held)} optimizers; give the one to "
+            f"optimizer is {a_kind(value)} of {len(held)} optimizers; give the one to "
             "sweep, and those that step beside it as other_optimizers=[...], with others='follow' "
             "if all are to be swept in their ratio to it"
         )
@@ -182,10 +183,10 @@ def not_an_optimizer(value: Any) -> TypeError:
     inside = getattr(value, "optimizer", None)
     if is_optimizer(inside):
         return TypeError(
-            f"optimizer is a {kind}, which holds a {type(inside).__name__}; give that one: its "
+            f"optimizer is {a(kind)}, which holds {a_kind(inside)}; give that one: its "
             "attribute `optimizer`"
         )
-    shown = f"{value!r}, a {kind}" if isinstance(value, (str, int, float)) else f"a {kind}"
+    shown = f"{value!r}, {a(kind)}" if isinstance(value, (str, int, float)) else f"{a(kind)}"
     return TypeError(
         f"optimizer is {shown}; expected an optimizer over the model's parameters, or a class or "
         "factory such as torch.optim.Adam"
@@ -213,9 +214,7 @@ def checked_others(others: Any, swept: Any) -> tuple[Any, ...]:
     given = [others] if is_optimizer(others) or not isinstance(others, Iterable) else list(others)
     for one in given:
         if not is_optimizer(one):
-            raise TypeError(
-                f"other_optimizers has a {type(one).__name__}; expected optimizers, in a list"
-            )
+            raise TypeError(f"other_optimizers has {a_kind(one)}; expected optimizers, in a list")
     found = tuple(unwrapped(one) for one in given)
     if any(one is swept for one in found):
         raise ValueError(

@@ -6,7 +6,7 @@ import numbers
 from typing import Literal, get_args
 
 from lrwidget.curve.in_words import rate_in_words
-from lrwidget.validation import HIGHEST_RATE, is_rate, number, whole_number
+from lrwidget.validation import HIGHEST_RATE, a_kind, is_rate, number, whole_number
 
 Spacing = Literal["log", "linear"]
 
@@ -46,7 +46,7 @@ class SweepOptions:
             rate = getattr(self, name)
             if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
                 raise TypeError(
-                    f"{name} is {rate!r}, a {type(rate).__name__}; expected a number such as 1e-6"
+                    f"{name} is {rate!r}, {a_kind(rate)}; expected a number such as 1e-6"
                 )
             if not is_rate(number(rate)):
                 raise ValueError(

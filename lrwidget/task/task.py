@@ -23,7 +23,7 @@ from lrwidget.task.optimizers import (
     unwrapped,
 )
 from lrwidget.task.rates import apply_rate, refuse_undefined_ratios
-from lrwidget.validation import is_rate, number, whole_number
+from lrwidget.validation import a_kind, is_rate, number, whole_number
 
 Others = Literal["keep", "follow"]
 SnapshotPlace = Literal["auto", "device", "cpu", "disk"]
@@ -126,7 +126,7 @@ class TrainingTask:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(
-                f"model is a {type(model).__name__}; expected a torch.nn.Module or a TrainingTask"
+                f"model is {a_kind(model)}; expected a torch.nn.Module or a TrainingTask"
                 f"{way_out(model)}"
             )
         refuse_misplaced(model, optimizer, loss_fn)
@@ -307,9 +307,7 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             raise not_an_optimizer(optimizer)
         ready = made_by(optimizer, trainable)
         if not is_optimizer(ready):
-            raise TypeError(
-                f"optimizer returned a {type(ready).__name__}; expected a torch.optim.Optimizer"
-            )
+            raise TypeError(f"optimizer returned {a_kind(ready)}; expected a torch.optim.Optimizer")
     ready = unwrapped(ready)
     refuse_without_rate(ready)
     known = {id(p) for p in own}

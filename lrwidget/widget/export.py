@@ -9,6 +9,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrwidget.validation import a_kind
+
 QUEUED = "A cell that is already queued may still have the old value."
 
 
@@ -68,7 +70,7 @@ def write(namespace: MutableMapping[str, Any], name: str, value: float) -> Expor
         is_number = isinstance(held, numbers.Real) and not isinstance(held, bool)
         if held is not None and not is_number:
             raise ValueError(
-                f"{name} already holds a {type(held).__name__}, not a number; "
+                f"{name} already holds {a_kind(held)}, not a number; "
                 f"choose another name, or `del {name}` first"
             )
     namespace[name] = value

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from lrwidget.stream.redact import redact_paths
+from lrwidget.validation import a_kind
 
 # In characters: the legend shows all labels in one line.
 MAX_LENGTH = 80
@@ -21,7 +22,7 @@ def validate_label(label: Any) -> str:
         ValueError: the label is empty, or too long.
     """
     if not isinstance(label, str):
-        raise TypeError(f"label is {label!r}, a {type(label).__name__}; expected text")
+        raise TypeError(f"label is {label!r}, {a_kind(label)}; expected text")
     text = redact_paths(" ".join(label.split()))
     if not text:
         raise ValueError(f"label is {label!r}; expected a name such as 'batch 128'")

@@ -12,7 +12,7 @@ from lrwidget.sources.base import NONE, Overrides, Source
 from lrwidget.sources.recorded import RecordedRunner
 from lrwidget.stream.sender import PageState
 from lrwidget.stream.threads import in_background
-from lrwidget.validation import number
+from lrwidget.validation import a_kind, number
 from lrwidget.widget.background import BackgroundRun
 from lrwidget.widget.check_run import CheckRun
 from lrwidget.widget.labels import label_of, unique_label, validate_label
@@ -184,7 +184,7 @@ class RunList:
         """Add a copy of records as a run that has ended; see `LRFinderWidget.add`."""
         if not isinstance(records, LRRecords):
             raise TypeError(
-                f"records is a {type(records).__name__}; expected LRRecords, as lr_find() returns "
+                f"records is {a_kind(records)}; expected LRRecords, as lr_find() returns "
                 "and LRRecords.load(path) reads them"
             )
         named = None if label is None else validate_label(label)

@@ -252,7 +252,7 @@ def test_the_structure_is_noted_where_model_or_loss_fail() -> None:
     with pytest.raises(TypeError) as caught:
         outputs_and_loss(lambda x: Outputs(linear(x), x), ce, (x, classes))
     (note,) = caught.value.__notes__
-    assert "the model returned a Outputs {logits: tensor float32 (6, 2), aux: tensor" in note
+    assert "the model returned an Outputs {logits: tensor float32 (6, 2), aux: tensor" in note
     assert "loss_fn(model(batch[0]).logits, batch[1])" in note
     with pytest.raises(AttributeError, match="list") as failed:
         outputs_and_loss(linear, mse, (x, paths))

@@ -316,16 +316,19 @@ def test_what_shares_something_with_the_model_is_swept_in_place(shares: str) -> 
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
-    "no list": (lambda: AveragedModel(nn.Linear(1, 1)), r"also is a AveragedModel; .*also=\[ema\]"),
+    "no list": (
+        lambda: AveragedModel(nn.Linear(1, 1)),
+        r"also is an AveragedModel; .*also=\[ema\]",
+    ),
     "a text": (lambda: "ema", "also is a str; expected a list"),
     "None": (lambda: None, "also is a NoneType; expected a list"),
     "None inside": (lambda: [None], r"also\[0\] is None, a NoneType, in which there is nothing"),
-    "a number": (lambda: [[1], 3], r"also\[1\] is 3, a int"),
+    "a number": (lambda: [[1], 3], r"also\[1\] is 3, an int"),
     "a text inside": (lambda: ["ema"], r"also\[0\] is 'ema', a str"),
     "a class": (lambda: [AveragedModel], r"also\[0\] is a type"),
     "a function": (lambda: [lambda: None], r"also\[0\] is a function"),
     "an iterator": (lambda: [iter([1])], r"also\[0\] is a list_iterator"),
-    "an empty object": (lambda: [object()], r"also\[0\] is a object"),
+    "an empty object": (lambda: [object()], r"also\[0\] is an object"),
 }
 
 

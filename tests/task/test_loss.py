@@ -95,7 +95,9 @@ def test_a_loss_of_the_output_alone_needs_no_target() -> None:
 
 @pytest.mark.parametrize("batch", [7, "text", None, object(), (), (x,), x, {"x": x}])
 def test_a_batch_that_is_none_of_these_says_what_is_expected(batch: Any) -> None:
-    with pytest.raises(TypeError, match=r"a batch is a .*expected a pair \(input, target\).*step="):
+    with pytest.raises(
+        TypeError, match=r"a batch is an? .*expected a pair \(input, target\).*step="
+    ):
         outputs_and_loss(Keyword() if isinstance(batch, dict) else linear, mse, batch)
 
 

@@ -47,7 +47,7 @@ MODULES = made("Digits", "mine", train_dataloader=loop)
         ((model, ce, sgd, loader), "the optimizer comes before the loss function"),
         ((model, nn.functional.mse_loss, sgd, loader), "the optimizer comes before"),
         ((model, sgd, loader), r"loss_fn is a DataLoader; .*loss_fn, data\).*data=loader"),
-        ((model, sgd, sgd, loader), r"loss_fn is a SGD; expected lr_find\(model, optimizer"),
+        ((model, sgd, sgd, loader), r"loss_fn is an SGD; expected lr_find\(model, optimizer"),
         ((model, made("Adam", "keras.src.optimizers")(), ce, loader), r"TrainingTask\(.*step="),
         (
             (model, made("PyroOptim", "pyro.optim.optim", __call__=loop)(), None, loader),

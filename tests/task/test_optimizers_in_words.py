@@ -104,7 +104,7 @@ def of(model: nn.Module) -> Any:
 
 def test_a_scheduler_and_what_is_no_optimizer_are_named() -> None:
     one = torch.optim.SGD(network().parameters(), lr=0.1)
-    refused(StepLR(one, 1), TypeError, "is a StepLR, which holds a SGD; give that one")
+    refused(StepLR(one, 1), TypeError, "is a StepLR, which holds an SGD; give that one")
     refused("adam", TypeError, "is 'adam', a str; expected an optimizer")
     model = network()
     one = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -125,7 +125,7 @@ def test_an_iterator_that_was_read_to_its_end_is_named_as_what_it_is() -> None:
 @pytest.mark.parametrize("bad", [5, "batches", {"x": 1}, torch.zeros(3)])
 def test_data_that_is_not_batches_is_refused(bad: object) -> None:
     model, optimizer, loss_fn, _ = problem()
-    with pytest.raises(TypeError, match=r"data is a .*expected a DataLoader"):
+    with pytest.raises(TypeError, match=r"data is an? .*expected a DataLoader"):
         TrainingTask(model, optimizer, loss_fn, bad)
 
 
