@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.records.table import StopReason
+from lrwidget.stream.at_exit import end_at_exit
 
 
 class RunState(enum.StrEnum):
@@ -148,6 +149,7 @@ class Runner(Generic[Result]):
             )
             self.state = RunState.RUNNING
             self._thread.start()
+            end_at_exit(self._thread, self.stop)
         except BaseException:
             if over.acquire(blocking=False):
                 last = [] if lock is None else [lock.release]

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lrwidget.stream.at_exit import end_at_exit
 from lrwidget.stream.budget import INTERVAL, Budget
 from lrwidget.stream.protocol import AnyDetail, Extras, KernelMessage, Rows, Status, rows_message
 from lrwidget.stream.threads import mark_background
@@ -82,6 +83,7 @@ class Sender:
             target=copy_context().run, args=(self._work,), name="lrwidget-sender", daemon=True
         )
         self._thread.start()
+        end_at_exit(self._thread, self.wake)
 
     def wake(self) -> None:
         """Make the thread check the run at once, after a change of state."""
