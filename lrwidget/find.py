@@ -96,6 +96,8 @@ def lr_find(
                 if written is not None:
                     written.update()
             if refine and records.stop_reason is not StopReason.STOPPED:
+                if written is not None:
+                    written.sweep_ended()
                 result = refinement_of(records, budget, planned_steps)
                 refine_all(task, records, result, held_out, bar.update if bar else lambda: None)
     except KeyboardInterrupt:

@@ -87,6 +87,32 @@ def test_a_log_gets_each_row_as_it_comes_and_then_how_it_ended(tmp_path: Path) -
     assert (loaded.stop_reason, loaded.meta) == (StopReason.FINISHED, records.meta)
 
 
+def test_a_log_says_how_the_sweep_ended_before_the_trials_and_their_result_after(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sweep.jsonl"
+    model, optimizer, loss_fn, loader = problem()
+    meanwhile: list[LRRecords] = []
+
+    def looking(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if output.shape[0] != 32:  # a held-out batch
+            meanwhile.append(LRRecords.load(path))
+        return loss_fn(output, target)
+
+    options = {"steps": 30, "end_lr": 1.0, "seed": 0, "progress": False}
+    records = lr_find(model, optimizer, looking, loader, log=path, refine=True, **options)
+    assert meanwhile
+    for loaded in meanwhile:  # as after the process has died
+        assert loaded.frame.equals(records.frame)
+        assert (loaded.stop_reason, loaded.refinement) == (records.stop_reason, None)
+    loaded = LRRecords.load(path)
+    assert repr(loaded.refinement) == repr(records.refinement) != "None"
+    assert [b'"refining": true' in line for line in path.read_bytes().splitlines()[-2:]] == [
+        True,
+        False,
+    ]
+
+
 def test_the_log_of_a_failed_sweep_says_so(tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonl"
     model, optimizer, loss_fn, loader = problem()

@@ -4,7 +4,8 @@ The first line is `{"format": "lrwidget-records", "version": 1, "meta": {...}, "
 Each further line is a row, `{"lr": 1e-06, "loss": 2.3}`, with the further columns that were
 measured in it, and with `"sweep": 1` and so on in the repeats after the first. The first line of a
 log is written before the stop reason is known, so a log ends with a line
-`{"stop_reason": "finished", "meta": {...}}`.
+`{"stop_reason": "finished", "meta": {...}}`. If trials follow the sweep, there is such a line with
+`"refining": true` before them, and the last one has their result.
 """
 
 import json
@@ -65,6 +66,17 @@ class Log:
         self._file.flush()
         self._done = size + len(new), count + len(rows)
 
+    def sweep_ended(self) -> None:
+        """Write why the sweep ended, before trials of which only the result is written."""
+        self.update()
+        self._file.write(self._end(refining=True))
+        self._file.flush()
+        self._done = self._file.tell(), self._done[1]
+
+    def _end(self, **more: bool) -> bytes:
+        end = {"stop_reason": _reason(self._records), "meta": self._records.meta, **more}
+        return _line(end).encode()
+
     def __enter__(self) -> Self:
         return self
 
@@ -77,8 +89,7 @@ class Log:
         """Write the remaining rows and the stop reason, and close the file."""
         with self._file:
             self.update()
-            end = {"stop_reason": _reason(self._records), "meta": self._records.meta}
-            self._file.write(_line(end).encode())
+            self._file.write(self._end())
 
 
 def read(path: str | os.PathLike[str], make: type[R]) -> R:
@@ -99,7 +110,7 @@ def read(path: str | os.PathLike[str], make: type[R]) -> R:
                 parser.feed(line)
             except ValueError:
                 torn = not line.endswith("\n") and parser.line > 1
-                if not torn or records.stop_reason is not None:
+                if not torn or parser.ended:
                     raise
     if not parser.line:
         raise ValueError(f"{path}: the file is empty")
@@ -115,12 +126,19 @@ class Parser:
 
     Attributes:
         line: number of lines that were parsed.
+        refining: whether trials follow the sweep, of which the log has no result yet.
     """
 
     def __init__(self, records: RecordsTable, name: str) -> None:
         self.line: int = 0
+        self.refining = False
         self._records = records
         self._name = name
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to come."""
+        return self._records.stop_reason is not None and not self.refining
 
     def feed(self, line: str) -> None:
         """Parse the next complete line.
@@ -159,6 +177,7 @@ class Parser:
         try:
             self._records.meta.update(value["meta"])
             self._records.stop_reason = None if reason is None else StopReason(reason)
+            self.refining = value.get("refining") is True
         except (KeyError, TypeError, ValueError) as error:
             raise self._wrong(f"has no proper meta and stop_reason ({error})") from error
 

@@ -108,7 +108,7 @@ class LogRunner(RecordsRunner):
                 self._parser.feed(line)
                 self._heard = time.monotonic()
             self._update_notice()
-            if self.records.stop_reason is not None:
+            if self._parser.ended and self.records.stop_reason is not None:
                 return self.records.stop_reason
             yield
             time.sleep(POLL)
@@ -132,6 +132,11 @@ class LogRunner(RecordsRunner):
         if self._reader.trouble:
             self.notice = (
                 f"{self.path.name} cannot be read now ({self._reader.trouble}); it is tried again."
+            )
+        elif self._parser.refining:
+            self.notice = (
+                "The sweep has ended. Its rate is refined in short trials, of which "
+                f"{self.path.name} will have the result."
             )
         elif self._parser.line and silent >= SILENCE:
             self.notice = (

@@ -351,3 +351,22 @@ def test_what_a_log_writes_is_followed_row_by_row(path: Path, follower: LogRunne
         records.stop_reason = StopReason.DIVERGED
     follower.wait(60)
     assert follower.state is RunState.DIVERGED
+
+
+def test_a_refinement_that_follows_the_sweep_is_waited_for(path: Path, follower: LogRunner) -> None:
+    records = LRRecords({"options": {"steps": 1, "repeats": 1}})
+    with Log(path, records) as log:
+        records.append(1.0, 2.0)
+        records.stop_reason = StopReason.FINISHED
+        log.sweep_ended()
+        until(lambda: follower.records.stop_reason is StopReason.FINISHED)
+        until(lambda: "short trials" in follower.notice)
+        assert follower.state is RunState.RUNNING
+        torn = b'{"stop_reason": "fini'  # the process has died
+        other = path.with_name("torn.jsonl")
+        other.write_bytes(path.read_bytes() + torn)
+        assert LRRecords.load(other).stop_reason is StopReason.FINISHED
+        records.meta["refinement"] = 7
+    follower.wait(60)
+    assert follower.state is RunState.FINISHED
+    assert follower.records.meta["refinement"] == 7
