@@ -34,6 +34,10 @@ def write(path: str | os.PathLike[str], records: RecordsTable) -> None:
             file.write(_head(records))
             file.writelines(_rows(records, 0))
         temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # what the user gave
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

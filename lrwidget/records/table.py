@@ -61,7 +61,14 @@ class RecordsTable:
         return copied
 
     def append(self, lr: float, loss: float, extra: dict[str, float] | None = None) -> None:
-        """Append a row: the rate of a step, the loss before it, and further columns."""
+        """Append a row: the rate of a step, the loss before it, and further columns.
+
+        Raises:
+            TypeError: the rate or the loss is None.
+        """
+        for name, value in (("lr", lr), ("loss", loss)):
+            if value is None:  # numpy would store NaN, as if the loss had not been finite
+                raise TypeError(f"{name} is None; expected a number")
         count = self._count
         if count == len(self._table):
             table = np.empty((2 * count, 2))

@@ -237,6 +237,21 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_that_is_missing_is_named_by_the_path_that_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "sweep.jsonl"
+    with pytest.raises(FileNotFoundError) as missing:
+        filled([(1.0, 2.0)]).save(path)
+    assert missing.value.filename == str(path)
+
+
+@pytest.mark.parametrize(("row", "name"), [((1e-3, None), "loss"), ((None, 2.0), "lr")])
+def test_nothing_is_not_taken_for_a_loss_that_is_not_finite(row: Any, name: str) -> None:
+    records = filled([(1.0, 2.0)])
+    with pytest.raises(TypeError, match=f"{name} is None; expected a number"):
+        records.append(*row)
+    assert len(records) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
