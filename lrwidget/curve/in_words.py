@@ -25,6 +25,11 @@ def number_in_words(count: int) -> str:
     return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
 
 
+def steps_in_words(count: int) -> str:
+    """Return a number of steps: "1 step", "20 steps"."""
+    return f"{count} step{'s' * (count != 1)}"
+
+
 def rate_in_words(rate: float, digits: int = 2) -> str:
     """Format a rate with a few digits, as the page does: 1.9e-3, 3e-1; from 1 on 2 or 120."""
     if not math.isfinite(rate) or rate == 0:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from lrwidget.backup.origin import library_of
+from lrwidget.curve.in_words import steps_in_words
 from lrwidget.task.ended_iterator import ended_in_words
 
 THREAD = (
@@ -58,8 +59,8 @@ def note_ending(error: BaseException, what: str, records: Any, rows: int) -> Non
         error.args = (ended_in_words(cause, "step"),)
     attach(
         error,
-        f"{what} ended after {rows} steps; the model is as it was before, and the rows are in this "
-        "error's attribute `records`",
+        f"{what} ended after {steps_in_words(rows)}; the model is as it was before, and the rows "
+        "are in this error's attribute `records`",
         records=records,
     )
 

@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from lrwidget.backup.interrupts import uninterrupted
+from lrwidget.curve.in_words import steps_in_words
 from lrwidget.curve.search import Job
 from lrwidget.data.batches import BatchSource, to_device
 from lrwidget.data.counting import counted
@@ -232,8 +233,8 @@ class TrialTrainer:
         records.stop_reason = ended
         if ended is StopReason.EXHAUSTED:
             raise ValueError(
-                f"the data ended after {len(records)} steps and cannot be read again, but each "
-                "trial needs the same batches; give a DataLoader, a Dataset or a list"
+                f"the data ended after {steps_in_words(len(records))} and cannot be read again, "
+                "but each trial needs the same batches; give a DataLoader, a Dataset or a list"
             )
         if ended is StopReason.STOPPED:
             raise StoppedElsewhere

@@ -10,6 +10,7 @@ import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from lrwidget.curve.in_words import steps_in_words
 from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_reference
 from lrwidget.ray.job import Job, JobEnd, Report
 from lrwidget.records.records import LRRecords
@@ -160,8 +161,8 @@ class JobHandle:
 
     def _handle_lost_worker(self, error: BaseException) -> None:
         self.lost = WorkerLostError(
-            f"the worker was lost after {len(self.records)} steps: its process or its node died, "
-            f"or cannot be reached ({summarize_error(error)})"
+            f"the worker was lost after {steps_in_words(len(self.records))}: its process or "
+            f"its node died, or cannot be reached ({summarize_error(error)})"
         )
         self.lost.__cause__ = error.with_traceback(None)  # frames would keep Ray's references alive
         if self._command == "stop":

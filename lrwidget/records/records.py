@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lrwidget.curve.few_samples import few_samples_doubt
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.curve.in_words import rate_in_words, steps_in_words
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
@@ -183,4 +183,4 @@ class LRRecords(RecordsTable):
         best = self.suggestion.lr
         found = "no suggestion" if best is None else f"suggestion {rate_in_words(best)}"
         end = "running" if self.stop_reason is None else self.stop_reason.value
-        return f"LRRecords({self._count} steps, {span}, {fall}, {end}, {found})"
+        return f"LRRecords({steps_in_words(self._count)}, {span}, {fall}, {end}, {found})"

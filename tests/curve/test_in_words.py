@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget import LRRecords
+from lrwidget.curve.in_words import rate_in_words, steps_in_words
 
 CASES = json.loads((Path(__file__).parent.parent / "vectors" / "rates.json").read_text())["cases"]
 
@@ -24,3 +25,10 @@ def test_what_is_no_rate_is_written_too() -> None:
         "inf",
         "-2.5e-1",
     ]
+
+
+def test_one_step_is_no_steps() -> None:
+    assert [steps_in_words(n) for n in (0, 1, 20)] == ["0 steps", "1 step", "20 steps"]
+    records = LRRecords()
+    records.append(1e-3, 2.0)
+    assert repr(records).startswith("LRRecords(1 step, ")
