@@ -135,7 +135,7 @@ class Parser:
 
     def __init__(self, records: RecordsTable, name: str) -> None:
         self.line: int = 0
-        self.refining = False
+        self.refining: bool = False
         self._records = records
         self._name = name
 
