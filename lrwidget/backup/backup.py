@@ -203,8 +203,7 @@ class Backup:
         for name in described.get_attributes() if described is not None else ():
             kept = inner.getattr(name)
             self._remember(kept)
-            if not isinstance(kept, torch.Tensor):
-                self._put_back.append(functools.partial(inner.setattr, name, kept))
+            self._put_back.append(functools.partial(inner.setattr, name, kept))
 
     def _remember_dict(self, value: dict[Any, Any]) -> None:
         self._keep_items(value)

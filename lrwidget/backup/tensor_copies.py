@@ -99,6 +99,9 @@ class Copies:
 
     def _keep(self, storage: Any) -> None:
         key = (storage.device, storage.data_ptr())
+        if not storage.nbytes():  # all have the same address
+            self._storages[storage.device, storage._cdata] = lambda: _sized(storage, 0)
+            return
         if not key[1] or key in self._storages:
             return
         self.nbytes += storage.nbytes()

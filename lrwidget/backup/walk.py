@@ -55,7 +55,7 @@ _NOT_DATA = frozenset(
     }
 )
 _OF_TORCH: tuple[str, ...] = ("torch.amp.", "torch.distributed.algorithms.", "torch.nn.")
-_OF_TORCH += ("torch.distributions.", "torch.optim.", "torch.quasirandom")
+_OF_TORCH += ("torch.ao.pruning.", "torch.distributions.", "torch.optim.", "torch.quasirandom")
 _OF_PYTHON = frozenset(
     {
         *("_thread._local", "argparse.Namespace", "collections.ChainMap", "collections.UserDict"),
@@ -73,7 +73,8 @@ def is_plain(kind: type) -> bool:
     if not kind.__flags__ & _MADE_BY_A_CLASS_STATEMENT or issubclass(kind, _NEVER_PLAIN):
         return False
     if root == "torch":
-        return module.startswith(_OF_TORCH)
+        # Scalers are also in torch.cuda, torch.cpu and torch.distributed.
+        return module.startswith(_OF_TORCH) or issubclass(kind, torch.amp.GradScaler)
     if root in sys.stdlib_module_names or root in _NOT_DATA:
         return False
     return not any(is_active_type(base) for base in kind.__mro__) and not is_shared(kind)
@@ -81,8 +82,7 @@ def is_plain(kind: type) -> bool:
 
 def is_shared(kind: type) -> bool:
     """Return whether `copy.deepcopy` of an instance returns the instance itself."""
-    method = getattr(kind, "__deepcopy__", None)
-    code = getattr(method, "__code__", None)
+    code = getattr(getattr(kind, "__deepcopy__", None), "__code__", None)
     return code is not None and code.co_code == _itself.__code__.co_code
 
 

@@ -132,6 +132,91 @@ def test_a_scripted_model_is_as_before() -> None:
         assert torch.equal(value, before[name])
 
 
+class Running(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 1)
+        self.register_buffer("mean", torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.mean = self.mean * 0.9 + x.mean()
+        output: torch.Tensor = self.inner(x)
+        return output
+
+
+def test_a_buffer_that_a_scripted_model_sets_anew_is_as_before() -> None:
+    with pytest.warns((DeprecationWarning, FutureWarning)):
+        model = torch.jit.script(Running())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model.mean
+    find(TrainingTask(model, optimizer, MSE, BATCHES))
+    assert model.mean is before
+    assert before == 0
+
+
+def test_an_empty_buffer_that_a_step_fills_is_saved_as_before() -> None:
+    class Observed(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 1)
+            self.register_buffer("least", torch.tensor([]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.least.resize_(4).copy_(x.amin(0))  # as observers of quantization do
+            return super().forward(x)
+
+    model = Observed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    find(TrainingTask(model, optimizer, MSE, BATCHES, snapshot="device"))
+    assert model.least.shape == (0,)
+    assert model.least.untyped_storage().nbytes() == 0  # what torch.save writes
+
+
+def test_a_scaler_of_any_device_that_a_model_holds_is_as_before() -> None:
+    class Scaled(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 1)
+            with pytest.warns(FutureWarning):  # deprecated, as the one of torch.cuda, but in use
+                self.scaler = torch.cpu.amp.GradScaler(growth_interval=2)
+            self.optimizers = [torch.optim.SGD(self.parameters(), lr=0.1)]
+
+        def step(self, batch: Any) -> torch.Tensor:
+            (optimizer,) = self.optimizers
+            optimizer.zero_grad()
+            loss: torch.Tensor = MSE(self(batch[0]), batch[1])
+            self.scaler.scale(loss).backward()
+            self.scaler.step(optimizer)
+            self.scaler.update()
+            return loss
+
+    model = Scaled()
+    before = vars(model.scaler).copy()
+    find(TrainingTask(model, model.optimizers[0], data=BATCHES, step=model.step))
+    assert vars(model.scaler) == before
+
+
+def test_a_schedule_of_pruning_is_as_before() -> None:
+    from torch.ao.pruning import CubicSL, WeightNormSparsifier
+
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sparsifier = WeightNormSparsifier(sparsity_level=0.5)
+    sparsifier.prepare(model, config=[{"tensor_fqn": "0.weight"}])
+    schedule = CubicSL(sparsifier, init_sl=0.0, init_t=0, delta_t=1, total_t=30)
+
+    def step(batch: Any) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss: torch.Tensor = MSE(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        sparsifier.step()
+        schedule.step()
+        return loss
+
+    before = schedule.state_dict()["last_epoch"], schedule.get_last_sl()
+    find(TrainingTask(model, optimizer, data=BATCHES, step=step))
+    assert (schedule.state_dict()["last_epoch"], schedule.get_last_sl()) == before
+
+
 def test_notes_of_a_hook_and_of_a_function_stay() -> None:
     notes: list[float] = []
 
