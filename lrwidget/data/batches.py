@@ -63,7 +63,7 @@ def as_loader(
             raise _options_need_samples(options, data, name)
         if given and data.batch_size != batch_size:
             data = in_batches_of(data, batch_size, name)
-        refuse_empty(data, name)
+        refuse_empty(copy.copy(data), name)  # over a stream, its length is noted in the loader
         return data
     kind = known_kind(data)
     given = given or any(option in options for option in OPTIONS_OF_SAMPLES)

@@ -151,6 +151,17 @@ def test_an_iterable_data_set_is_cycled() -> None:
         assert (records.stop_reason, len(records)) == ("finished", 12)
 
 
+def test_a_loader_of_a_stream_with_a_length_is_as_before() -> None:
+    class Guessed(Stream):
+        def __len__(self) -> int:
+            return 1  # of a loader that was asked for it, torch warns when more come
+
+    loader = DataLoader(Guessed(), batch_size=4)
+    before = vars(loader).copy()
+    swept(loader)
+    assert vars(loader) == before
+
+
 def test_an_iterable_class_is_cycled() -> None:
     class Batches:
         def __iter__(self) -> Iterator[Any]:
