@@ -1,6 +1,7 @@
 """Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
 import functools
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -130,8 +131,10 @@ def _held_functions(task: TrainingTask) -> list[Any]:
 
 
 def _hooks_of(parts: Iterable[Any]) -> Iterator[Any]:
-    """Yield the hooks of modules, of their parameters and of optimizers, but for our own."""
-    for part in parts:
+    """Yield the hooks of modules, of their parameters and of optimizers, and those that torch calls
+    for all modules and optimizers, but for our own."""
+    of_all = (sys.modules[name] for name in ("torch.nn.modules.module", "torch.optim.optimizer"))
+    for part in (*parts, *of_all):
         tables = [held for name, held in vars(part).items() if name.endswith("_hooks")]
         if isinstance(part, nn.Module):
             for parameter in part.parameters(recurse=False):

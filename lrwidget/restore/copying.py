@@ -128,6 +128,7 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     prepared = (*_compiled_modules(), DistributedDataParallel, torch.jit.ScriptModule)
     # Torch's own zero_grad removes the views, in training too.
     usual = all(map(zeroes_as_usual, (task.optimizer, *task.other_optimizers)))
+    usual_holders = _holders_of_node(nn.Parameter(torch.zeros(1, device="cpu")))
     for module in modules:
         if isinstance(module, prepared):
             raise NotCopied(f"a copy of {a_kind(module)} would have to be prepared anew")
@@ -136,7 +137,9 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
         if "FSDP" in type(module).__name__:
             raise NotCopied("its parameters are spread over processes")
         for parameter in module.parameters(recurse=False):
-            if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+            hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks
+            # Nothing else shows the hooks of a node, which lasts as long as someone holds it.
+            if hooks or _holders_of_node(parameter) > usual_holders:
                 raise NotCopied("a parameter has hooks, which a copy would lose")
             if not usual and is_view_of_more(parameter.grad):
                 raise NotCopied(
@@ -163,6 +166,17 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     for value in (*outside, *_held_by_classes({type(module) for module in modules})):
         if _knows(value, own):
             raise NotCopied("a table outside has entries for parts of it, and none for a copy's")
+
+
+def _holders_of_node(parameter: torch.Tensor) -> int:
+    """Return how many references there are to the node that accumulates the gradient of a
+    parameter; 0 where it has none."""
+    try:
+        with torch.enable_grad():
+            node: Any = parameter.view_as(parameter).grad_fn
+            return 0 if node is None else sys.getrefcount(node.next_functions[0][0])
+    except Exception:  # noqa: BLE001 - a lazy or sparse tensor, or a class that may raise any
+        return 0
 
 
 def _knows(table: Any, own: set[int]) -> bool:
