@@ -87,8 +87,7 @@ class Evaluation:
                 modes.go_back(before)
             for parameter, value in held:
                 parameter.data.copy_(value)
-            if self._team is not None:
-                reshard(self._parts.model)
+            reshard(self._parts.model)
         # Read after the last batch, so that an accelerator is synchronized once, not per batch.
         weights = weights_of(batches, self._parts.loss_fn)
         metric = {"metric": weighted_mean(metrics, weights)} if metrics else {}

@@ -52,8 +52,8 @@ def reshard(model: nn.Module) -> None:
     do not hold the parameters of the optimizer.
     """
     fsdp = sys.modules.get("torch.distributed.fsdp")  # importing it takes seconds
-    kind: Any = getattr(fsdp, "FSDPModule", ())
-    for part in model.modules():
+    kind: Any = getattr(fsdp, "FSDPModule", None)
+    for part in model.modules() if kind is not None else ():
         if isinstance(part, kind):
             part.reshard()
 

@@ -1,4 +1,4 @@
-"""What DistributedDataParallel holds besides the state of its model, in a group of one process."""
+"""What wrappers for several processes hold besides the state of a model, in a group of one."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from torch.distributed.optim import PostLocalSGDOptimizer
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from lrwidget import TrainingTask, check_lrs, lr_find
+from lrwidget import TrainingTask, check_lrs, lr_find, refine
 from lrwidget.restore.attributes import put_back_after
 from tests.tasks import blobs, network
 
@@ -118,3 +118,20 @@ def test_putting_attributes_back_leaves_what_the_reducer_knows() -> None:
     with put_back_after([model]):  # as the adapters do
         train(model, optimizer, 3)
     assert len(train(model, optimizer, 3)) == 3
+
+
+def test_a_sharded_model_is_refined_and_trains_as_before() -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard  # slow to import
+
+    found = []
+    for refined in (False, True):
+        torch.manual_seed(0)
+        model = network()
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        if refined:
+            task = TrainingTask(model, optimizer, LOSS, blobs())
+            refine(task, lr_find(task, **OPTIONS), budget=300)
+        found.append(train(model, optimizer, 3))
+    assert found[0] == found[1]
