@@ -94,6 +94,8 @@ class RateWatch:
         if count == 1:
             if math.isfinite(changes[0]):  # JSON has no other numbers
                 records.meta["change"] = changes[0]
+        elif "rate_unused" in records.meta:
+            return  # known from the class of the optimizer
         elif found := rate_unused(self._rates[:count], changes, gradients):
             low, high = (rate_in_words(self._rates[place]) for place in found)
             name = name_of(self._parts.optimizer)

@@ -285,10 +285,12 @@ def uses_rate_once(optimizer: Any) -> str:
     """Return why a sweep with this optimizer shows nothing of the rate, or ''."""
     if not _is_a(optimizer, "torch.optim", "Rprop"):
         return ""
+    mend = "compare rates with check_lrs, whose trials each begin with a first step"
+    if optimizer.state:
+        mend = "this one has taken it; make it anew, and compare rates with check_lrs"
     return (
         f"the rate plays no part: {type(optimizer).__name__} takes lr for the size of its first "
-        "step only, and finds those of the others itself; compare rates with check_lrs, whose "
-        "trials each begin with a first step"
+        f"step only, and finds those of the others itself; {mend}"
     )
 
 

@@ -114,6 +114,20 @@ def test_rprop_is_told_of_since_only_its_first_step_takes_the_rate() -> None:
     assert "first step only" in found.reason
 
 
+def test_rprop_that_has_taken_its_first_step_is_told_to_be_made_anew() -> None:
+    model, optimizer, loss_fn, data = problem(torch.optim.Rprop, lr=0.01)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for swept_in in ("auto", "device"):
+        task = TrainingTask(model, optimizer, loss_fn, data, snapshot=swept_in)
+        found = swept(task).suggestion
+        assert found.lr is None
+        assert "make it anew" in found.reason
+    with pytest.raises(RuntimeError, match="so the rate plays no part"):
+        check_lrs(task, [1e-4, 1e-2], steps=4)
+
+
 def test_an_optimizer_that_estimates_its_rate_is_warned_of_and_doubted() -> None:
     with pytest.warns(UserWarning, match="Adaptive estimates its rate itself"):
         records = swept(TrainingTask(*problem(Adaptive)), end_lr=10.0)
