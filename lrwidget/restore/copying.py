@@ -125,9 +125,27 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
     modules = list(task.model.modules())
     if isinstance(task.loss_fn, nn.Module):
         modules += list(task.loss_fn.modules())
-    prepared = (*_compiled_modules(), DistributedDataParallel, torch.jit.ScriptModule)
+    optimizers = (task.optimizer, *task.other_optimizers)
     # Torch's own zero_grad removes the views, in training too.
-    usual = all(map(zeroes_as_usual, (task.optimizer, *task.other_optimizers)))
+    _refuse_modules(modules, views_stay=not all(map(zeroes_as_usual, optimizers)))
+    _refuse_shared_storage(task.model)
+    _refuse_optimizers(optimizers)
+    known = {id(p) for module in modules for p in module.parameters(recurse=False)}
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    if any(id(p) not in known for group in groups for p in group["params"]):
+        raise NotCopied("the optimizer holds parameters that are not the model's")
+    own = known | {id(m) for m in modules} | {id(task.optimizer)}
+    for value in outside:
+        if _leads_back(value, own):
+            name = getattr(value, "__qualname__", type(value).__name__)
+            raise NotCopied(f"a function uses the model, or {name}, from outside")
+    for value in (*outside, *_held_by_classes({type(module) for module in modules})):
+        if _knows(value, own):
+            raise NotCopied("a table outside has entries for parts of it, and none for a copy's")
+
+
+def _refuse_modules(modules: Iterable[nn.Module], *, views_stay: bool) -> None:
+    prepared = (*_compiled_modules(), DistributedDataParallel, torch.jit.ScriptModule)
     usual_holders = _holders_of_node(nn.Parameter(torch.zeros(1, device="cpu")))
     for module in modules:
         if isinstance(module, prepared):
@@ -141,31 +159,21 @@ def _refuse_what_leads_back(task: TrainingTask, outside: Sequence[Any]) -> None:
             # Nothing else shows the hooks of a node, which lasts as long as someone holds it.
             if hooks or _holders_of_node(parameter) > usual_holders:
                 raise NotCopied("a parameter has hooks, which a copy would lose")
-            if not usual and is_view_of_more(parameter.grad):
+            if views_stay and is_view_of_more(parameter.grad):
                 raise NotCopied(
                     "its gradients are views of one tensor, which those of a copy are not"
                 )
-    _refuse_shared_storage(task.model)
-    for optimizer in (task.optimizer, *task.other_optimizers):
+
+
+def _refuse_optimizers(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    for optimizer in optimizers:
         if any(value for name, value in vars(optimizer).items() if name.endswith("_hooks")):
             raise NotCopied("the optimizer has hooks, which may hold on to it")
         if not is_complete(optimizer):
             raise NotCopied(f"{type(optimizer).__name__} was not made by torch.optim.Optimizer")
-    for optimizer in with_inner((task.optimizer, *task.other_optimizers)):
+    for optimizer in with_inner(optimizers):
         if name := _replaced_method(optimizer):
             raise NotCopied(f"the optimizer's {name} was replaced, and may hold on to it")
-    known = {id(p) for module in modules for p in module.parameters(recurse=False)}
-    groups = [g for o in (task.optimizer, *task.other_optimizers) for g in o.param_groups]
-    if any(id(p) not in known for group in groups for p in group["params"]):
-        raise NotCopied("the optimizer holds parameters that are not the model's")
-    own = known | {id(m) for m in modules} | {id(task.optimizer)}
-    for value in outside:
-        if _leads_back(value, own):
-            name = getattr(value, "__qualname__", type(value).__name__)
-            raise NotCopied(f"a function uses the model, or {name}, from outside")
-    for value in (*outside, *_held_by_classes({type(module) for module in modules})):
-        if _knows(value, own):
-            raise NotCopied("a table outside has entries for parts of it, and none for a copy's")
 
 
 def _holders_of_node(parameter: torch.Tensor) -> int:
