@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrwidget.data.structure import TARGET_NAMES
+from lrwidget.data.structure import TARGET_NAMES, by_name
 
 
 def counted(batch: Any) -> int | None:
     """Return the number of samples in a batch; None if nothing in it tells."""
+    batch = by_name(batch) if isinstance(batch, Mapping) else batch
     if _is_one(batch):
         return 1
     shapes = list(_shapes(batch))

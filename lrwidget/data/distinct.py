@@ -143,6 +143,6 @@ class RowCount:
 
 def _a_tensor(batch: Any) -> torch.Tensor | None:
     """Return the first tensor of a batch."""
-    while isinstance(batch, list | tuple | Mapping) and batch:
+    while isinstance(batch, list | tuple | Mapping) and len(batch):
         batch = batch[0] if isinstance(batch, list | tuple) else next(iter(batch.values()))
     return batch if isinstance(batch, torch.Tensor) else None

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lrwidget.backup.origin import library_of, module_of
+from lrwidget.data.structure import by_name
 from lrwidget.validation import a, a_kind
 
 EXPECTED = (
@@ -91,6 +92,7 @@ def _advice(data: Any, name: str) -> str | None:
 
 
 def _advice_for_mapping(data: Mapping[Any, Any], name: str) -> str:
+    data = by_name(data)
     keys = list(data)[:6]
     if keys and all(_is_data(data[key]) for key in keys):
         chosen = "train" if "train" in keys else keys[0]

@@ -13,7 +13,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.backup.origin import module_of
-from lrwidget.data.structure import TARGET_NAMES, plain_shape
+from lrwidget.data.structure import TARGET_NAMES, by_name, plain_shape
 
 Kind = Literal["sample", "batch"]
 
@@ -118,7 +118,7 @@ def _kind_of_single(item: Any) -> Kind | None:
 
 def _by_name(item: Any) -> Mapping[str, Any] | None:
     if isinstance(item, Mapping):
-        return item
+        return by_name(item)
     if dataclasses.is_dataclass(item) and not isinstance(item, type):
         return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
     return None

@@ -42,6 +42,11 @@ def named_fields(value: Any) -> dict[str, Any] | None:
     return None
 
 
+def by_name(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping as one of its names; a TensorDict is iterated over its samples."""
+    return dict(value.items()) if hasattr(type(value), "batch_size") else value
+
+
 def _structure(value: Any, depth: int) -> str:
     name = type(value).__name__
     if isinstance(value, torch.Tensor):

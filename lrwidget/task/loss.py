@@ -7,7 +7,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.backup.origin import module_of, root_of
-from lrwidget.data.structure import TARGET_NAMES, describe, is_text
+from lrwidget.data.structure import TARGET_NAMES, by_name, describe, is_text
 from lrwidget.task.comparing import Comparison, compared, outputs_compared
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.mends import Mend, mend
@@ -115,14 +115,14 @@ def loss_in(output: Any, model: Any = None) -> Any:
     """
     if isinstance(output, torch.Tensor):
         return output
-    if isinstance(output, Mapping) and "loss" in output:
+    if isinstance(output, Mapping) and "loss" in output.keys():  # noqa: SIM118 - a TensorDict
         return output["loss"]
     if getattr(output, "loss", None) is not None:
         return output.loss
     if isinstance(output, (tuple, list)) and output and isinstance(output[0], torch.Tensor):
         _refuse_late_loss(output)
         return output[0]
-    if isinstance(output, Mapping) and _to_be_summed(output, model):
+    if isinstance(output, Mapping) and _to_be_summed(by_name(output), model):
         return sum(output.values())
     text = (
         f"loss_fn is None, so the model must return its loss, but it returned {describe(output)}; "
@@ -130,7 +130,7 @@ def loss_in(output: Any, model: Any = None) -> Any:
         "of scalars that are all named loss…: give a loss_fn(output, target), or targets that make "
         "the model compute its loss"
     )
-    if isinstance(output, Mapping) and output and all(map(_is_scalar, output.values())):
+    if isinstance(output, Mapping) and len(output) and all(map(_is_scalar, output.values())):
         text += (
             ", or say which of these to add up: TrainingTask(model, optimizer, data=data, "
             "step=lambda batch: sum(model(*batch).values())), or model(**batch)"
@@ -190,7 +190,8 @@ def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
     if isinstance(batch, PackedSequence):
         return (batch,), _NO_TARGET
     if len(batch) == 1:
-        if isinstance(batch[0], Mapping) and any(name in batch[0] for name in TARGET_NAMES):
+        by_names = by_name(batch[0]) if isinstance(batch[0], Mapping) else {}
+        if any(name in by_names for name in TARGET_NAMES):
             return _split_mapping(model, batch[0])
         return _inputs(model, batch[0], None), _NO_TARGET
     if len(batch) == 2:
@@ -225,14 +226,16 @@ def _target_last(batch: Any) -> list[Any]:
 
 
 def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
-    accepted = takes(model)
-    goal = next((name for name in TARGET_NAMES if name in batch), None)
-    target = _NO_TARGET if goal is None else batch[goal]
+    accepted, fields = takes(model), by_name(batch)
+    goal = next((name for name in TARGET_NAMES if name in fields), None)
+    target = _NO_TARGET if goal is None else fields[goal]
+    if _is_for_all(accepted, batch, fields):
+        return (batch,), target
     if goal is None:
-        rest: Any = batch
+        rest: Any = fields
     else:
         # A model that requires the target as an argument gets it too.
-        rest = {k: v for k, v in batch.items() if k != goal or goal in accepted.required}
+        rest = {k: v for k, v in fields.items() if k != goal or goal in accepted.required}
     if accepted.fits_names(rest):
         return rest, target
     told = {name: value for name, value in rest.items() if not is_text(value)}
@@ -274,8 +277,8 @@ def _inputs(model: Any, value: Any, target: Any) -> Any:
             return (value, target)  # torchvision's detection: the losses are in the output
         return (value,) if one else value
     if isinstance(value, Mapping):
-        accepted = takes(model)
-        return (value,) if not accepted.fits_names(value) and accepted.fits(1) else value
+        accepted, fields = takes(model), by_name(value)
+        return (value,) if not accepted.fits_names(fields) and accepted.fits(1) else fields
     return (value,)
 
 
@@ -316,14 +319,22 @@ def _whole(model: Any, batch: Any) -> Any:
             return told
         return (batch,) if accepted.fits(1) else batch
     if isinstance(batch, Mapping):
-        accepted = takes(model)
-        if accepted.fits_names(batch):
-            return batch
+        accepted, fields = takes(model), by_name(batch)
+        if _is_for_all(accepted, batch, fields):
+            return (batch,)
+        if accepted.fits_names(fields):
+            return fields
         told_by_name = {name: value for name, value in batch.items() if not is_text(value)}
         if accepted.fits_names(told_by_name):
             return told_by_name
-        return (batch,) if accepted.fits(1) and accepted.least == 1 else batch
+        whole = accepted.least == 1 or fields is not batch
+        return (batch,) if accepted.fits(1) and whole else fields
     return (batch,)
+
+
+def _is_for_all(accepted: Takes, batch: Any, fields: Any) -> bool:
+    """Return whether a model takes a TensorDict whole, as those do that accept any names."""
+    return fields is not batch and accepted.names is None and accepted.fits(1)
 
 
 def _call(model: Callable[..., Any], inputs: Any) -> Any:
@@ -336,7 +347,8 @@ def _call(model: Callable[..., Any], inputs: Any) -> Any:
 
 def _find_target(batch: Any) -> Any:
     if isinstance(batch, Mapping):
-        return next((batch[name] for name in TARGET_NAMES if name in batch), None)
+        fields = by_name(batch)
+        return next((fields[name] for name in TARGET_NAMES if name in fields), None)
     if isinstance(batch, (tuple, list)):
         return batch[-1] if len(batch) > 1 else None
     if isinstance(batch, (torch.Tensor, str, bytes, int, float)):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from lrwidget.data.structure import TARGET_NAMES, is_text, named_fields
+from lrwidget.data.structure import TARGET_NAMES, by_name, is_text, named_fields
 
 
 def suggested_step(
@@ -50,6 +50,7 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
     if isinstance(batch, (tuple, list)) and len(batch) == 1 and isinstance(batch[0], Mapping):
         name, fields = "batch[0]", batch[0]
     if isinstance(fields, Mapping):
+        fields = by_name(fields)
         if not with_loss_fn:
             return f'model(**{name})["loss"]'
         goal = next((key for key in TARGET_NAMES if key in fields), None)
