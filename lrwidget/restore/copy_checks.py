@@ -92,12 +92,15 @@ def refuse_other_copies(memo: dict[int, Any]) -> None:
 
     Raises:
         NotCopied: parameters have views that became tensors of their own; objects are known by
-            their id or by a weak reference, which leads to the original; or a class leaves out
-            state when it is copied.
+            their id or by a weak reference, which leads to the original; tensors are in memory of
+            their own kind; or a class leaves out state when it is copied.
     """
     originals = memo.get(id(memo), [])
     parameters = [value for value in originals if walk.is_a(value, nn.Parameter)]
     tensors = [value for value in originals if walk.is_a(value, torch.Tensor)]
+    # Of paged optimizers of bitsandbytes, whose kernels read this memory from the device.
+    if any(vars(value).get("is_paged") for value in tensors):
+        raise NotCopied("its tensors are paged, which those of a copy are not")
     others = [value for value in tensors if not walk.is_a(value, nn.Parameter)]
     of_parameters = [pointer for p in parameters for pointer in pointers(p)]
     if set(of_parameters) & _storages(others) or len(set(of_parameters)) < len(of_parameters):

@@ -91,11 +91,16 @@ def _refuse_false_copies(task: TrainingTask, copies: dict[str, Any], memo: dict[
 
 
 def _complete(made: torch.optim.Optimizer, original: torch.optim.Optimizer, memo: Any) -> None:
-    """Copy the attributes that `Optimizer.__getstate__` leaves out, such as those of LBFGS."""
+    """Copy the attributes that `Optimizer.__getstate__` leaves out, such as those of LBFGS, and
+    drop settings that the original has not."""
     for name, value in vars(original).items():
         # A scheduler sets an attribute `step`, which refers to the original optimizer.
         if name not in vars(made) and name != "step":
             setattr(made, name, copy.deepcopy(value, memo))
+    # One that torch adds, `differentiable`, where a class has a `__setstate__` of its own.
+    defaults = getattr(made, "defaults", {})
+    for name in defaults.keys() - getattr(original, "defaults", defaults).keys():
+        del defaults[name]
 
 
 def _results_kept_on(model: nn.Module) -> dict[int, Any]:

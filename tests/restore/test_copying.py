@@ -299,3 +299,46 @@ def test_a_scheduler_needs_no_sweep_in_place() -> None:
     torch.optim.lr_scheduler.StepLR(optimizer, 5)
     torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     assert find(TrainingTask(model, optimizer, MSE, BATCHES)).meta["ran_on"] == "copy"
+
+
+class Plain(torch.optim.Optimizer):
+    """Sets what older states have not, as optimizers that are written after torch's do."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # which adds a setting
+        for group in self.param_groups:
+            group.setdefault("lr", 0.1)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.add_(parameter.grad, alpha=-group["lr"])
+
+
+def test_an_optimizer_that_sets_its_state_itself_needs_no_sweep_in_place() -> None:
+    model = network()
+    optimizer = Plain(model.parameters(), lr=0.1)
+    before = fingerprint(model=model, optimizer=optimizer)
+    records = find(TrainingTask(model, optimizer, MSE, BATCHES))
+    assert records.meta["ran_on"] == "copy"
+    assert not differences(before, fingerprint(model=model, optimizer=optimizer))
+    sgd = find(TrainingTask(model, torch.optim.SGD(model.parameters(), lr=0.1), MSE, BATCHES))
+    assert records.loss.tolist() == sgd.loss.tolist()
+
+
+def test_paged_state_of_an_optimizer_is_swept_in_place() -> None:
+    """A copy of it would be in ordinary memory, which the kernels of bitsandbytes cannot read."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    MSE(model(X), X.sum(1, keepdim=True)).backward()
+    optimizer.step()
+    for state in optimizer.state.values():
+        state["momentum_buffer"].is_paged = True
+    before = fingerprint(model=model, optimizer=optimizer)
+    records = find(TrainingTask(model, optimizer, MSE, BATCHES))
+    assert "paged" in records.meta["why_in_place"]
+    assert not differences(before, fingerprint(model=model, optimizer=optimizer))
