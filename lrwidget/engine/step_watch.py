@@ -183,7 +183,7 @@ class StepWatch:
         if now is not lr and not isinstance(now, torch.Tensor) and now != lr:
             raise RuntimeError(
                 f"the sweep has set the rate {rate_in_words(lr, 6)}, but "
-                f"{type(optimizer).__name__}.step is called at {rate_in_words(now, 6)}: your step, "
+                f"{type(optimizer).__name__}.step is called at {now:g}: your step, "
                 f"or {self.name}, sets the rate itself, and the curve would not be over the rates "
                 "that it shows; leave rates and schedulers out of the step"
             )
