@@ -1,7 +1,7 @@
 """Measure held-out batches with the model of a task, and leave all as it was."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,11 +73,16 @@ class Evaluation:
                 modes.evaluate()
             for optimizer in self._with_modes:
                 optimizer.eval()
-            with torch.no_grad(), autocast_of(self._task), self._explained():
+            with torch.no_grad(), autocast_of(self._task):
                 if self._task.evaluate_all is not None:
                     whole = self._task.evaluate_all(batches)
                     return {"val_loss": float(recorded_loss(whole, "evaluate"))}
                 losses, metrics = self._measured(batches)
+        except StopIteration as error:
+            raise ended_iterator(error, "what measures a batch") from error
+        except Exception as error:
+            self._explain(error)
+            raise
         finally:
             counts.restore()
             put_generators_back()
@@ -111,26 +116,19 @@ class Evaluation:
                 metrics.append(measured(parts.metric, output, target))
         return losses, metrics
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Add to an error what differs from a step, and may be its cause."""
-        try:
-            yield
-        except StopIteration as error:
-            raise ended_iterator(error, "what measures a batch") from error
-        except Exception as error:
-            if "does not require grad" in str(error):
-                error.add_note(
-                    "This was measured without gradients: where the model or the loss takes "
-                    "derivatives itself, put `with torch.enable_grad():` around that."
-                )
-            if self._task.step is not None and self._task.evaluate is None:
-                error.add_note(
-                    "This was val_data, which is measured with the model and loss_fn, not with "
-                    f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
-                    "evaluate=, which measures in its place."
-                )
-            raise
+    def _explain(self, error: Exception) -> None:
+        """Add notes on what differs from a step, which may be the cause of an error."""
+        if "does not require grad" in str(error):
+            error.add_note(
+                "This was measured without gradients: where the model or the loss takes "
+                "derivatives itself, put `with torch.enable_grad():` around that."
+            )
+        if self._task.step is not None and self._task.evaluate is None:
+            error.add_note(
+                "This was val_data, which is measured with the model and loss_fn, not with "
+                f"step{'; loss_fn is None' if self._parts.loss_fn is None else ''}; or give "
+                "evaluate=, which measures in its place."
+            )
 
     def _refuse_switching(self) -> None:
         """Refuse a step that measures, too, and puts the model into training mode for that.

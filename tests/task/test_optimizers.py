@@ -177,7 +177,7 @@ def test_a_wrapper_that_sets_the_rate_itself_is_refused(snapshot: Any) -> None:
 
     model = network()
     optimizer = Noam(torch.optim.SGD(model.parameters(), lr=0.1))
-    with pytest.raises(RuntimeError, match=r"SGD.step is called at 2.5e-1: .*Noam, sets the rate"):
+    with pytest.raises(RuntimeError, match=r"SGD.step is called at 0.25: .*Noam, sets the rate"):
         find(model, optimizer, snapshot=snapshot)
     assert optimizer.param_groups[0]["lr"] == 0.1
 
