@@ -53,6 +53,12 @@ def mend(
             "An exact Gaussian process trains on all of its data at once, in their order: give "
             "them as one batch, data=[(train_x, train_y)]."
         )
+    if output is None and loss_fn is not None and "values to unpack" in told:
+        return (
+            "The model was called with the input alone. One that takes the whole batch needs a "
+            "step of its own: TrainingTask(model, optimizer, data=loader, step=lambda batch: "
+            "loss_fn(model(batch), batch[1]))."
+        )
     if output is None:
         return _other_inputs(tensors, told) if narrow else ""
     target = batch[-1]

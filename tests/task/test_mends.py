@@ -40,6 +40,20 @@ CASES["a part of the data for an exact GP"] = (
     *(ExactGP(3, 1), nn.MSELoss(), (x, x[:, :1]), RuntimeError),
     "all of its data at once, in their order: give them as one batch, data=[(train_x, train_y)]",
 )
+
+
+class OfWholeBatches(nn.Linear):
+    """A model that takes the whole batch, as those of Composer."""
+
+    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        rows, _ = batch
+        return super().forward(rows)
+
+
+CASES["a model of whole batches"] = (
+    *(OfWholeBatches(3, 3), nn.CrossEntropyLoss(), (x, classes), ValueError),
+    "called with the input alone. One that takes the whole batch needs a step of its own",
+)
 one_output = nn.Linear(3, 1)
 CASES |= {
     "one sample for batch norm": (
