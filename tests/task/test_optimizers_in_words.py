@@ -252,13 +252,17 @@ def as_in_a_plain_loop(pytorch_optimizer: Any, name: str) -> None:
         assert find(model, kind).stop_reason == "finished"
     before = fingerprint(model=model, optimizer=optimizer)
     records = find(model, optimizer, seed=5)
-    assert records.loss.tolist() == find(model, optimizer, seed=5, snapshot="device").loss.tolist()
+    # What LAPACK solves for Kron depends on where the matrices lie in memory: of 150 plain loops
+    # in one process 3 had other losses, from the seventh digit on.
+    losses = records.loss.tolist()
+    expected = pytest.approx(losses, rel=1e-5) if name == "Kron" else losses
+    assert find(model, optimizer, seed=5, snapshot="device").loss.tolist() == expected
     assert not differences(before, fingerprint(model=model, optimizer=optimizer))
     if hasattr(optimizer, "train"):
         optimizer.train()
     if len({group["lr"] for group in optimizer.param_groups}) == 1:
         torch.manual_seed(5)
-        assert records.loss.tolist() == losses_of_a_plain_loop(model, optimizer, records.lr)
+        assert losses_of_a_plain_loop(model, optimizer, records.lr) == expected
 
 
 @pytest.mark.framework
