@@ -35,10 +35,11 @@ def rate_in_words(rate: float, digits: int = 2) -> str:
     if not math.isfinite(rate) or rate == 0:
         return f"{rate:g}"
     # JavaScript rounds 0.125 to 0.13, and a format of Python to 0.12.
-    rounded = Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal_from_float(float(rate))
+    context = Context(prec=digits, rounding=ROUND_HALF_UP)
+    rounded = context.normalize(context.create_decimal_from_float(float(rate)))
     if 1 <= rounded < 10_000:
-        return f"{rounded.normalize():f}"
-    mantissa, exponent = f"{rounded.normalize():e}".split("e")
+        return f"{rounded:f}"
+    mantissa, exponent = f"{rounded:e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 

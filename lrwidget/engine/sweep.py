@@ -23,10 +23,6 @@ from lrwidget.task.optimizers import finds_its_own_rate, uses_rate_once
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
 
-# A scaler that starts at 65536 halves its scale at each skip; after this many skips the gradients
-# are not finite at any scale.
-MOST_SKIPS = 32
-
 
 def sweep(
     task: TrainingTask,
