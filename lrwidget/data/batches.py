@@ -1,6 +1,5 @@
 """Make loaders of data, read batches from them, and move batches to the device."""
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from lrwidget.data.arrays import arrays_as_data_set
 from lrwidget.data.collation import collate_at_once, collation_of, put_together
 from lrwidget.data.known_datasets import as_tensors, holds_a_loader, known_kind
 from lrwidget.data.no_data import refuse_numbered, refuse_several, refuse_what_is_no_data
+from lrwidget.data.private_copy import private_copy
 from lrwidget.data.reading import (
     OPTIONS_OF_SAMPLES,
     BatchRequest,
@@ -63,7 +63,7 @@ def as_loader(
             raise _options_need_samples(options, data, name)
         if given and data.batch_size != batch_size:
             data = in_batches_of(data, batch_size, name)
-        refuse_empty(copy.copy(data), name)  # over a stream, its length is noted in the loader
+        refuse_empty(private_copy(data), name)  # over a stream, its length is noted in the loader
         return data
     kind = known_kind(data)
     given = given or any(option in options for option in OPTIONS_OF_SAMPLES)
@@ -251,10 +251,9 @@ class BatchSource:
 
     def __init__(self, data: Any, on_epoch: Callable[[int], object]) -> None:
         if isinstance(data, DataLoader):
-            # A shallow copy, since the user's loader may have persistent workers and an epoch in
-            # progress in its `_iterator`, which iter() would reset.
-            data = copy.copy(data)
-            data._iterator = None
+            # The user's may have persistent workers and an epoch in progress in its `_iterator`,
+            # which iter() would reset.
+            data = private_copy(data)
             collate_at_once(data)
         self._data = data
         self._on_epoch = on_epoch

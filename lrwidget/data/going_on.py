@@ -9,7 +9,8 @@ from typing import Any
 from torch.utils.data import DataLoader, IterableDataset
 
 from lrwidget.data.by_index import OwnIndices, pool_of
-from lrwidget.data.passed_over import Skipping, private_copy
+from lrwidget.data.passed_over import Skipping
+from lrwidget.data.private_copy import private_copy
 from lrwidget.data.without import base_of
 
 

@@ -64,12 +64,17 @@ def refuse_bad_share(wanted: Any, loader: Any = None) -> None:
 def _pool_at_once(loader: Any) -> Sequence[int] | None:
     """Return the indices that a loader may read if that is known without reading its sampler."""
     loader = base_of(loader)
-    batches = isinstance(loader, DataLoader) and loader.batch_sampler
-    if not batches or isinstance(loader.dataset, IterableDataset):
+    if not isinstance(loader, DataLoader) or loader.batch_sampler is None:
+        return None
+    if isinstance(loader.dataset, IterableDataset):
         return None
     inner, _ = innermost(loader)
     # Any other sampler may give indices that are no numbers, or more than once.
-    return list(inner.indices) if type(inner) is SubsetRandomSampler else all_of(inner)
+    if type(inner) is not SubsetRandomSampler:
+        return all_of(inner)
+    with suppress(TypeError):  # of what is no index
+        return list(map(operator.index, inner.indices))
+    return None
 
 
 def refuse_other_batches(named: Iterable[int], count: int) -> None:

@@ -1,6 +1,5 @@
 """Loaders without some of their batches, and reading the batches of a pass into a list."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -26,6 +25,7 @@ from lrwidget.data.copies import copied
 from lrwidget.data.counting import counted
 from lrwidget.data.index_parts import indices_in
 from lrwidget.data.named_samples import no_batch_left, refuse_other_batches
+from lrwidget.data.private_copy import private_copy
 from lrwidget.data.without import base_of, innermost
 
 # Upper limit of held-out samples, unless the user gives a share.
@@ -259,15 +259,6 @@ def _indices_of(given: Iterable[Any], in_batches: bool, dataset: Any) -> list[An
     with suppress(TypeError, NotImplementedError):
         return indices_in(items, len(dataset))
     return items
-
-
-def private_copy(loader: Any) -> Any:
-    """Copy a DataLoader, so that the user's keeps its running iteration and its workers."""
-    if not isinstance(loader, DataLoader):
-        return loader
-    loader = copy.copy(loader)
-    loader._iterator = None
-    return loader
 
 
 def keeper(loader: Any) -> Callable[[Any], Any]:

@@ -15,7 +15,8 @@ from lrwidget.data.counting import counted
 from lrwidget.data.equal_samples import Watch, gives_single_samples
 from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import HeldOut, held_out_of
-from lrwidget.data.passed_over import in_fixed_order, private_copy, samples_of
+from lrwidget.data.passed_over import in_fixed_order, samples_of
+from lrwidget.data.private_copy import private_copy
 from lrwidget.engine.first_step import beginning
 from lrwidget.engine.rows import train_at
 from lrwidget.engine.step import TrainingStep

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from lrwidget.data.batches import as_loader
 from lrwidget.data.equal_samples import Watch, sample_pairs
 from lrwidget.data.held_out import held_out_of
-from lrwidget.data.passed_over import private_copy
+from lrwidget.data.private_copy import private_copy
 
 REPEATS = torch.arange(320) % 40
 CLASSES = torch.arange(40) * 7 % 5

@@ -20,7 +20,8 @@ from torch.utils.data import (
 from lrwidget.data.batches import BatchSource, end_workers
 from lrwidget.data.going_on import ReadByFramework, behind
 from lrwidget.data.held_out import held_out_of
-from lrwidget.data.passed_over import in_fixed_order, private_copy
+from lrwidget.data.passed_over import in_fixed_order
+from lrwidget.data.private_copy import private_copy
 
 SAMPLES = [(torch.tensor([float(i)]), torch.tensor([float(i)])) for i in range(40)]
 

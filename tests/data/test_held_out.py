@@ -24,7 +24,8 @@ from torch.utils.data import (
 from lrwidget.data.batches import as_loader
 from lrwidget.data.held_out import HeldOut, held_out_of
 from lrwidget.data.named_samples import refuse_bad_share
-from lrwidget.data.passed_over import MOST, MOST_BATCHES, private_copy
+from lrwidget.data.passed_over import MOST, MOST_BATCHES
+from lrwidget.data.private_copy import private_copy
 
 NUMBERS = [(torch.tensor([float(i)]), torch.tensor([float(i)])) for i in range(40)]
 

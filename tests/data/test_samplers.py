@@ -20,7 +20,7 @@ from torch.utils.data import (
 )
 
 from lrwidget.data.held_out import HeldOut, held_out_of
-from lrwidget.data.passed_over import private_copy
+from lrwidget.data.private_copy import private_copy
 
 
 class Numbers(Dataset[Any]):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Sampler, Subset, SubsetRandomSampler
+from torch.utils.data import DataLoader, IterableDataset, Sampler, Subset, SubsetRandomSampler
 
 from lrwidget import LRFinderWidget, LRRecords, TrainingTask, lr_find, refine
 from lrwidget.adapters.base import FrameworkTask, StepData
@@ -301,6 +301,24 @@ def test_indices_that_there_are_not_are_refused_before_the_sweep(
         widget.refine(held_out=held_out)
     assert widget.state != "failed"
     widget.close()
+
+
+class Endless(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.cycle(SAMPLES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DataLoader(SAMPLES, 8, sampler=SubsetRandomSampler(torch.arange(20))),  # type: ignore[arg-type]
+        DataLoader(SAMPLES, 8, sampler=SubsetRandomSampler(list(torch.arange(20)))),  # type: ignore[arg-type]
+        DataLoader(Endless(), 8),
+    ],
+)
+def test_indices_are_found_whatever_kind_of_number_the_sampler_has(data: Any) -> None:
+    model, optimizer, loss_fn, _ = problem()
+    validate_refinement(TrainingTask(model, optimizer, loss_fn, data), None, [3, 4])
 
 
 class OddSampler(Sampler[str]):
