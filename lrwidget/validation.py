@@ -3,6 +3,7 @@
 import math
 import numbers
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ HIGHEST_RATE = 3.4028234663852886e38
 HIGHEST_COUNT = 2**63 - 1
 
 
-# Letters whose names begin with a vowel, as in "an SGD".
-_SPOKEN_VOWELS = "AEFHILMNORSX"
+# Words and letters that are spoken with a vowel first. Letters are spoken each for itself, as in
+# "SGD", unless they can be read as a word, as in "SAM".
+_VOWEL_FIRST = re.compile(
+    r"nd|(?![Oo]ne|E[uU])[AEIOaeio]|[Hh]our|[Uu](?:[lmp]|n(?!et|i)|nini)"
+    r"|[FHLMNRSX](?![AEIOUa-z])"
+)
 
 
 def a(name: str) -> str:
     """Return the name of a class with its article: "a list", "an int", "an SGD"."""
-    spelt = name[:2].isupper() or name.startswith("nd")
-    vowels = _SPOKEN_VOWELS if spelt else "AEIO"
-    return f"{'an' if name[:1].upper() in vowels else 'a'} {name}"
+    return f"{'an' if _VOWEL_FIRST.match(name) else 'a'} {name}"
 
 
 def a_kind(value: object) -> str:

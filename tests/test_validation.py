@@ -12,6 +12,9 @@ from lrwidget.validation import a, a_kind
     [
         *("an int", "an object", "an ndarray", "an Adam", "an SGD", "an LRRecords", "an MLP"),
         *("a list", "a UNet", "a Unet", "a NoneType", "a DataLoader", "a DDP", "a MyNet"),
+        *("an UnpicklingError", "an UpSampler", "an UninitializedParameter", "an Hourglass"),
+        *("an L1Loss", "an RMSprop", "an LSTM", "a SAM", "a LAMB", "a SOAP", "a ResNet"),
+        *("a OneCycleLR", "a EuclideanLoss", "a Uniform", "a UserDict", "a uint8", "a HuberLoss"),
     ],
 )
 def test_a_class_has_the_article_of_its_name(words: str) -> None:

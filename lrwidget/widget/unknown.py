@@ -19,8 +19,8 @@ def unknown_attribute(kind: str, name: str, known: Collection[str]) -> Attribute
         mend = f"give it to the constructor: {kind}(..., height=...)."
     else:
         mend = (
-            f"options are given to the constructor, {kind}(..., {name}=...), or to one run: "
-            f"w.start({name}=...)."
+            f"an option is given to the constructor, {kind}(..., {name}=...), or to one run: "
+            f"w.start({name}=...); what is no option is kept in a variable of your own."
         )
     return AttributeError(
         f"{kind} has no attribute {name!r} that could be set; {mend} "

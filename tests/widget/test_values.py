@@ -228,6 +228,7 @@ def test_what_the_kernel_owns_cannot_be_assigned(name: str) -> None:
     [
         ("start_lr", r"constructor, .*or to one run: w\.start\(start_lr=\.\.\.\)"),
         ("batch_size", r"w\.start\(batch_size="),
+        ("note", "what is no option is kept in a variable of your own"),
         ("smoothing_factor", "did you mean smoothing\\?"),
         ("ymax", "did you mean y_max\\?"),
         ("height", r"constructor: LRFinderWidget\(\.\.\., height="),
