@@ -6,6 +6,7 @@ swept in place is not restored for what other exit handlers save.
 
 import atexit
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -17,6 +18,10 @@ LONGEST = 10.0
 _threads: weakref.WeakKeyDictionary[threading.Thread, weakref.WeakMethod[Callable[[], object]]] = (
     weakref.WeakKeyDictionary()
 )
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of the threads, and may wait for ever for a lock that one held.
+    os.register_at_fork(after_in_child=_threads.clear)
 
 
 def end_at_exit(thread: threading.Thread, stop: Callable[[], object]) -> None:

@@ -54,15 +54,16 @@ class SweepOptions:
                     f"{rate_in_words(HIGHEST_RATE)} at most"
                 )
             object.__setattr__(self, name, float(rate))
+        start, end = (rate_in_words(rate, 6) for rate in (self.start_lr, self.end_lr))
         if self.start_lr >= self.end_lr:
             raise ValueError(
-                f"start_lr is {self.start_lr:g} and end_lr is {self.end_lr:g}; "
-                "expected start_lr < end_lr: the range test raises the rate"
+                f"start_lr is {start} and end_lr is {end}; expected start_lr < end_lr: the range "
+                "test raises the rate"
             )
         if self.spacing == "log" and math.isinf(self.end_lr / self.start_lr):
             raise ValueError(
-                f"start_lr is {self.start_lr:g} and end_lr is {self.end_lr:g}, whose ratio is more "
-                "than a number can hold; raise start_lr"
+                f"start_lr is {start} and end_lr is {end}, whose ratio is more than a number can "
+                "hold; raise start_lr"
             )
         for name, least in (("steps", 2), ("repeats", 1)):
             count = whole_number(name, getattr(self, name), least)

@@ -1,5 +1,6 @@
 """Numbers in sentences: the page and the package write a rate in the same way."""
 
+import decimal
 import json
 import math
 from pathlib import Path
@@ -25,6 +26,11 @@ def test_what_is_no_rate_is_written_too() -> None:
         "inf",
         "-2.5e-1",
     ]
+
+
+def test_a_rate_has_its_digits_in_any_decimal_context() -> None:
+    with decimal.localcontext(prec=1):
+        assert rate_in_words(1.2345e-3, 3) == "1.23e-3"
 
 
 def test_one_step_is_no_steps() -> None:
