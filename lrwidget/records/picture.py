@@ -59,7 +59,7 @@ DASHES = ("7 4", "", "2 3", "11 3 2 3", "16 4", "2 6")
 
 
 def rate_text(lr: float) -> str:
-    """Return a rate as pictures, tables and their text show it: 1.15e-06."""
+    """Return a rate as pictures, tables and their text show it: 1.15e-6."""
     return rate_in_words(lr, 3)
 
 

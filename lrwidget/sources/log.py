@@ -136,7 +136,7 @@ class LogRunner(RecordsRunner):
         elif self._parser.refining:
             self.notice = (
                 "The sweep has ended. Its rate is refined in short trials, of which "
-                f"{self.path.name} will have the result."
+                f"{self.path.name} will have the result. Stop ends the following."
             )
         elif self._parser.line and silent >= SILENCE:
             self.notice = (

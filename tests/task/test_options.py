@@ -33,7 +33,7 @@ def test_a_rate_that_is_not_a_number_is_a_type_error(value: object) -> None:
 def test_a_range_that_does_not_rise_is_refused(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="expected start_lr < end_lr"):
         SweepOptions(start_lr=start, end_lr=end)
-    with pytest.raises(ValueError, match="start_lr is 2.5e-1 and end_lr is 1e-6; expected"):
+    with pytest.raises(ValueError, match=r"start_lr is 2\.5e-1 and end_lr is 1e-6; expected"):
         SweepOptions(start_lr=0.25, end_lr=1e-6)
 
 
