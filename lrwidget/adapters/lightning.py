@@ -29,21 +29,21 @@ from lrwidget.adapters.base import (
 from lrwidget.adapters.lightning_apply import set_rate
 from lrwidget.adapters.lightning_schedulers import SteppedAside
 from lrwidget.adapters.lightning_set_up import (
+    begin_epoch,
     begin_training,
-    next_epoch,
+    end_epoch,
     objects_put_back,
     set_up,
 )
 from lrwidget.adapters.lightning_strategy import refuse_processes
 from lrwidget.adapters.lightning_traces import quiet, unpatched_loaders
 from lrwidget.adapters.lightning_trainer import (
-    combined_anew,
     end_fetching,
     has_loader,
     package_of,
     private_trainer,
     refuse_without_parameters,
-    show_loaders,
+    request_loaders,
     warn_of_left_out_callbacks,
 )
 from lrwidget.adapters.lightning_validation import (
@@ -124,6 +124,8 @@ class LightningTask(FrameworkTask):
         self._aside: SteppedAside
         self._beside: tuple[Any, ...] = ()
         self._passes = 0
+        self._loaders: Any = None  # of the first pass
+        self._request: Callable[[], Any] | None = None  # loads those of a later one
         self._begun = False  # the hooks before the first batch have been called
         self._pass_begun_early = False  # the pass began in `_train`, before the engine asked for it
         self._cut_short = False
@@ -218,24 +220,21 @@ class LightningTask(FrameworkTask):
 
     def _prepare_loaders(self, trainer: Any, stack: ExitStack) -> None:
         """Request the loaders without reading: the engine reads after its backup."""
-        connectors = f"{self._package}.trainer.connectors.data_connector"
         source = trainer.fit_loop._data_source
-        loaders = import_module(connectors)._request_dataloader(source)
-        loaders = combined_anew(self._package, loaders)
-        connector = trainer._data_connector
-        training = import_module(f"{self._package}.trainer.states").RunningStage.TRAINING
-        for number, loader in enumerate(loaders.flattened):
-            # With a distributed sampler this is a new loader, otherwise the user's own.
-            prepared = connector._prepare_dataloader(loader, shuffle=True, mode=training)
-            loaders.flattened[number] = self._private_loaders.of(prepared)
-        source.instance = loaders
-        show_loaders(self._package, trainer, loaders)
-        samplers = [s for loader in loaders.flattened for s in samplers_of(loader)]
-        generators = [g for loader in loaders.flattened for g in loader_generators(loader)]
-        stack.enter_context(put_back_after([], samplers, generators))
-        first = loaders.flattened[0] if loaders.flattened else None
-        self.data = StepData(first, self._steps, self._end_pass)
-        self.data.loader = loaders.flattened
+        given = source.instance
+
+        def request() -> Any:
+            source.instance = given
+            loaders = request_loaders(self._package, trainer, self._private_loaders.of)
+            samplers = [s for loader in loaders.flattened for s in samplers_of(loader)]
+            generators = [g for loader in loaders.flattened for g in loader_generators(loader)]
+            stack.enter_context(put_back_after([], samplers, generators))
+            return loaders
+
+        self._request, self._loaders = request, request()
+        loaders = self._loaders.flattened
+        self.data = StepData(loaders[0] if loaders else None, self._steps, self._end_pass)
+        self.data.loader = loaders
 
     def _clean_up(self) -> None:
         trainer, self._private = self._private, None
@@ -243,6 +242,7 @@ class LightningTask(FrameworkTask):
         self._modes, self._passes = [], 0
         self._begun = self._pass_begun_early = self._cut_short = False
         self._beside = ()
+        self._request = self._loaders = None
         self.optimizer, self.other_optimizers, self.scaler = self._stand_in, (), None
         self.data: Any = StepData(self._given_data, self._steps)
         end_fetching(trainer)
@@ -270,6 +270,7 @@ class LightningTask(FrameworkTask):
     @property
     def validation(self) -> ValidationData | None:
         """The `val_dataloader` of the datamodule or module, or what the Trainer was fitted with."""
+        self._request = None  # trials read the loaders that samples are held out of
         self._validation_loaders = found = validation_loaders(
             self._package, self._private, self._trainer
         )
@@ -309,19 +310,24 @@ class LightningTask(FrameworkTask):
             yield StepBatches()
 
     def _begin_pass(self) -> None:
-        loop = self._private.fit_loop
+        trainer, loop = self._private, self._private.fit_loop
         set_epoch = import_module(f"{self._package}.loops.fit_loop")._set_sampler_epoch
-        fresh = loop._data_fetcher is None
-        if fresh:
-            loop._combined_loader = None
+        if self._passes:
+            end_epoch(trainer)
+            if self._request is not None and loop._should_reload_train_dl:
+                self._end_pass()
+                self._request()
+                loop.setup_data()
+        elif loop._data_source.instance is not self._loaders or loop._data_fetcher is None:
+            loop._data_source.instance, loop._combined_loader = self._loaders, None
             loop.setup_data()  # this begins the first pass
-        elif not self._passes:
+        else:
             iter(loop._data_fetcher)
         self._begin_training()
         for loader in loop._combined_loader.flattened:
             set_epoch(loader, self._passes)
         if self._passes:
-            next_epoch(self._package, self._private)
+            begin_epoch(self._package, trainer)
             iter(loop._data_fetcher)
         self._passes += 1
         self._cut_short = False

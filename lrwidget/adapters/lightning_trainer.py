@@ -3,7 +3,7 @@
 import copy
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from math import inf
@@ -73,6 +73,7 @@ def private_trainer(package: str, given: Any, watch: Any, folder: str | None = N
             "gradient_clip_algorithm": given.gradient_clip_algorithm,
             "limit_train_batches": given.limit_train_batches,
             "overfit_batches": given.overfit_batches,
+            "reload_dataloaders_every_n_epochs": given.reload_dataloaders_every_n_epochs,
             "max_epochs": given.max_epochs,
             "max_steps": given.max_steps,
             "detect_anomaly": given._detect_anomaly,
@@ -132,7 +133,28 @@ def warn_of_left_out_callbacks(pl: Any, given: Any, module: Any) -> None:
     warn_of_left_out(changing(others, BEFORE_STEP, PACKAGES), "Trainer", 7)
 
 
-def combined_anew(package: str, loaders: Any) -> Any:
+def request_loaders(package: str, trainer: Any, private: Callable[[Any], Any]) -> Any:
+    """Request the training loaders, which the Trainer then reads and tells; return them.
+
+    Args:
+        package: `lightning.pytorch` or `pytorch_lightning`.
+        trainer: the private Trainer.
+        private: makes a private copy of a loader.
+    """
+    connectors = import_module(f"{package}.trainer.connectors.data_connector")
+    training = import_module(f"{package}.trainer.states").RunningStage.TRAINING
+    source = trainer.fit_loop._data_source
+    loaders = _combined_anew(package, connectors._request_dataloader(source))
+    for number, loader in enumerate(loaders.flattened):
+        # With a distributed sampler this is a new loader, otherwise the user's own.
+        prepared = trainer._data_connector._prepare_dataloader(loader, shuffle=True, mode=training)
+        loaders.flattened[number] = private(prepared)
+    source.instance = loaders
+    _show_loaders(package, trainer, loaders)
+    return loaders
+
+
+def _combined_anew(package: str, loaders: Any) -> Any:
     """Return a CombinedLoader of training loaders; the user's own keeps its loaders."""
     combined = import_module(f"{package}.utilities.combined_loader").CombinedLoader
     if isinstance(loaders, combined):
@@ -140,7 +162,7 @@ def combined_anew(package: str, loaders: Any) -> Any:
     return combined(loaders, "max_size_cycle")
 
 
-def show_loaders(package: str, trainer: Any, loaders: Any) -> None:
+def _show_loaders(package: str, trainer: Any, loaders: Any) -> None:
     """Let the Trainer tell its training loaders and their length before they are read."""
     loop, modes = trainer.fit_loop, import_module(f"{package}.utilities.combined_loader")
     fit = import_module(f"{package}.loops.fit_loop")
