@@ -1,7 +1,8 @@
 """Tasks from a skorch net with its data: its `train_step`, training split and iterator.
 
 An initialized net is swept with its weights, any other as `initialize` would make it. The step runs
-on a shallow copy without callbacks, except skorch's callback for gradient clipping.
+on a shallow copy without callbacks, except skorch's callback for gradient clipping; methods of the
+net itself such as `on_batch_begin` are called, except at the end of an epoch.
 """
 
 import copy
@@ -47,6 +48,7 @@ class SkorchTask(FrameworkTask):
                 f"{type(net).__name__} is given without data; expected lr_find(net, X, y)"
             )
         self._net = net
+        self._data = X, y
         self._private_loaders = PrivateLoaders()
         # Restores the random generators after initializing and splitting.
         with put_back_after([]):
@@ -81,6 +83,7 @@ class SkorchTask(FrameworkTask):
         """Restore modules, criteria and rates after the block."""
         with ExitStack() as stack:
             stack.enter_context(put_back_after(self._modules.values()))
+            stack.callback(self.remember())
             _freeze_as_in_first_epoch(self._private, self._net.callbacks)
             stack.enter_context(at_initial_rates([self.optimizer, *self.other_optimizers]))
             stack.callback(self._private_loaders.close)
@@ -163,12 +166,18 @@ class SkorchTask(FrameworkTask):
 
     def _train(self, step: StepBatches) -> torch.Tensor:
         (batch,) = step.batches
-        # A net that accumulates gradients counts the batches of its history.
-        history = self._private.history
-        if isinstance(step, _FirstOfPass) or not history:
-            history.new_epoch()
-        history.new_batch()
-        result = self._private.train_step(batch)
+        # Without callbacks, the net's own methods are called: they count epochs and batches.
+        private = self._private
+        if not private.history:
+            x, y = self._data
+            private.notify("on_train_begin", X=x, y=y)
+        if isinstance(step, _FirstOfPass) or not private.history:
+            parts = {"dataset_train": self._training, "dataset_valid": self._valid}
+            private.notify("on_epoch_begin", **parts)
+        private.notify("on_batch_begin", batch=batch, training=True)
+        result = private.train_step(batch)
+        if isinstance(result, Mapping):
+            private.notify("on_batch_end", batch=batch, training=True, **result)
         loss = result.get("loss") if isinstance(result, Mapping) else None
         return expect_tensor(loss, f"{type(self._private).__name__}.train_step").detach()
 

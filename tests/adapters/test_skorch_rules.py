@@ -132,3 +132,49 @@ def test_a_net_that_accumulates_by_its_history_is_trained_as_in_its_own_loop(
     assert len(rows) == 11 + 4
     assert not getattr(one, "history_", [])
     assert refine(one, records, 13, X=X[:24], y=Y[:24]).stop_reason == "finished"
+
+
+def test_methods_of_the_net_are_called_as_in_fit_and_what_they_count_is_put_back() -> None:
+    from skorch import NeuralNetRegressor
+
+    class Counting(NeuralNetRegressor):  # type: ignore[misc]
+        """Weights its loss by what its own methods have counted."""
+
+        def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **more: Any) -> None:  # noqa: N803
+            super().on_train_begin(net, X=X, y=y, **more)
+            self.begun, self.count, self.epoch = len(X), 0, 0
+
+        def on_epoch_begin(self, net: Any, dataset_train: Any = None, **more: Any) -> None:
+            super().on_epoch_begin(net, dataset_train=dataset_train, **more)
+            self.epoch += len(dataset_train)
+
+        def on_batch_begin(self, net: Any, batch: Any = None, **more: Any) -> None:
+            super().on_batch_begin(net, batch=batch, **more)
+            self.count += len(batch[0])
+
+        def on_batch_end(self, net: Any, loss: Any = None, **more: Any) -> None:
+            super().on_batch_end(net, loss=loss, **more)
+            notes.append(float(loss.detach()))
+
+        def get_loss(self, *args: Any, **keywords: Any) -> Any:
+            loss = super().get_loss(*args, **keywords)
+            return loss * (self.begun + self.epoch + self.count) / 100
+
+    def made() -> Any:
+        torch.manual_seed(0)
+        options = {"train_split": None, "verbose": 0, "lr": 0.01, "batch_size": 8}
+        one = Counting(Noting(), max_epochs=3, **options).initialize()
+        notes.clear()
+        return one
+
+    notes: list[float] = []
+    one = made()
+    before = dict(vars(one))
+    rates = {"start_lr": 0.01, "end_lr": 0.01 + 1e-12, "steps": 7, "progress": False}
+    records = lr_find(one, X[:24], Y[:24], **rates)
+    assert vars(one) == before
+    assert records.loss.tolist() == notes
+    assert lr_find(one, X[:24], Y[:24], **rates).loss.tolist() == records.loss.tolist()
+    trained = made()
+    trained.partial_fit(X[:24], Y[:24])
+    assert records.loss.tolist() == pytest.approx(notes[:7], rel=1e-5)
