@@ -67,7 +67,7 @@ def set_up(
         module: the LightningModule.
         data: its training loaders, or None.
         datamodule: a datamodule that may be changed, or None.
-        prepare: called to prepare the loaders, once they can be requested.
+        prepare: called to prepare the loaders, at the end, or when a hook asks for them.
 
     Raises:
         ValueError: the module has no optimizer.
@@ -85,21 +85,45 @@ def set_up(
     trainer.strategy.connect(module)
     trainer.strategy.setup_environment()
     trainer._data_connector.prepare_data()
-    call._call_setup_hook(trainer)
-    prepare()
-    call._call_configure_model(trainer)
-    trainer._logger_connector.reset_results()
-    trainer._logger_connector.reset_metrics()
-    trainer.strategy.setup(trainer)
+    with _loaders_once(trainer, prepare):
+        call._call_setup_hook(trainer)
+        call._call_configure_model(trainer)
+        trainer._logger_connector.reset_results()
+        trainer._logger_connector.reset_metrics()
+        trainer.strategy.setup(trainer)
+        _refuse_without_optimizer(trainer, module)
+        call._call_lightning_module_hook(trainer, "on_fit_start")
+    trainer.fit_loop.epoch_loop.reset()
+    trainer.fit_loop.epoch_loop._results.to(device=module.device)
+
+
+@contextmanager
+def _loaders_once(trainer: Any, prepare: Callable[[], object]) -> Iterator[None]:
+    """Prepare the loaders when the block ends, as in `fit`, or when a hook in it asks for them.
+
+    It asks by `setup_data` of the loop, as `estimated_stepping_batches` does.
+    """
+    waiting = [prepare]
+
+    def once() -> None:
+        if waiting:
+            waiting.pop()()
+
+    trainer.fit_loop.setup_data = once
+    try:
+        yield
+    finally:
+        del trainer.fit_loop.setup_data
+    once()
+
+
+def _refuse_without_optimizer(trainer: Any, module: Any) -> None:
     # Lightning has one without groups in place of none.
     if not any(one.param_groups for one in trainer.strategy.optimizers):
         raise ValueError(
             f"{type(module).__name__}.configure_optimizers returned no optimizer; "
             "the sweep sets the learning rate of one"
         )
-    call._call_lightning_module_hook(trainer, "on_fit_start")
-    trainer.fit_loop.epoch_loop.reset()
-    trainer.fit_loop.epoch_loop._results.to(device=module.device)
 
 
 def begin_training(package: str, trainer: Any) -> None:

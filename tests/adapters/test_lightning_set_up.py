@@ -201,3 +201,57 @@ def test_what_a_datamodule_holds_is_as_before() -> None:
     assert differences(before, after) == []
     first = records.loss.reshape(2, -1)
     assert first[0].tolist() == first[1].tolist()
+
+
+class LoadsItself(Module):
+    """Has a loader of its own, which shuffles with a generator of its own in a worker."""
+
+    def __init__(self, workers: int = 0) -> None:
+        super().__init__()
+        self.order = torch.Generator().manual_seed(2)
+        self.workers = workers
+        self.data: Any = TensorDataset(X, X.sum(1, keepdim=True))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(
+            self.data,
+            batch_size=4,
+            shuffle=True,
+            generator=self.order,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+        )
+
+
+class AsksInSetup(LoadsItself):
+    def setup(self, stage: str) -> None:
+        self.trainer.fit_loop.setup_data()
+        self.batches = self.trainer.num_training_batches
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step(batch, batch_idx) / self.batches
+
+
+class AsksForScheduler(LoadsItself):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        self.trainer.fit_loop.setup_data()
+        steps = 50 * len(self.trainer.train_dataloader)
+        return [optimizer], [torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=steps)]
+
+
+class SplitsAtTheStart(LoadsItself):
+    def on_fit_start(self) -> None:
+        self.data, _ = torch.utils.data.random_split(self.data, [16, 4])
+
+
+@pytest.mark.parametrize("kind", [AsksInSetup, AsksForScheduler, SplitsAtTheStart])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loaders_are_requested_where_fit_does_or_a_hook_asks(kind: Any, workers: int) -> None:
+    module = kind(workers)
+    before = fingerprint(module=module)
+    records = lr_find(module, trainer=trainer(), **SWEEP)
+    assert differences(before, fingerprint(module=module)) == []
+    own, keeper = kind(workers), Keeper(list(records.lr), 1)
+    trainer(1, keeper).fit(own)
+    assert list(records.loss) == keeper.rows
