@@ -44,7 +44,8 @@ def export_rate(name: str, value: float | None) -> Exported:
             f"there is no learning rate to write to {name} yet; run the sweep or pick one first"
         )
     shell = get_ipython()
-    if shell is None:
+    # Solara has a stand-in for each page, whose namespace no code of the app sees.
+    if shell is None or type(shell).__module__.startswith("solara."):
         marimo = sys.modules.get("marimo")
         if marimo is not None and marimo.running_in_notebook():
             raise RuntimeError(

@@ -148,6 +148,18 @@ def test_in_marimo_the_error_says_what_to_write(
         export_rate("lr", 1e-3)
 
 
+def test_a_shell_that_solara_makes_for_a_page_is_no_notebook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variables: dict[str, Any] = {}
+    # As IPython.get_ipython() returns it within a page of solara 1.64.
+    shell = type("FakeIPython", (), {"__module__": "solara.server.patch", "user_ns": variables})
+    monkeypatch.setattr("IPython.get_ipython", shell)
+    with pytest.raises(RuntimeError, match=r"not an IPython session.*use lr = w\.lr instead"):
+        export_rate("lr", 1e-3)
+    assert variables == {}
+
+
 @pytest.mark.slow
 @given(st.text(max_size=30))
 def test_a_name_is_only_ever_a_key(text: str) -> None:
