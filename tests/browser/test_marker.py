@@ -196,6 +196,22 @@ def test_a_drag_ends_with_the_view_that_it_was_made_in(lab: Lab) -> None:
     lab.wait_for("the page has the rate", lambda: finder.chosen == 0.06)
 
 
+def test_a_marker_whose_view_goes_in_mid_drag_stays_at_the_rate_that_was_taken(lab: Lab) -> None:
+    finder = open_finder(lab, allowed=STEPS, shell="lab")
+    second = open_second_view(lab)
+    start(second)
+    second.wait_for_state("finished")
+    beyond = second.pixel_of(1.0)
+    second.hold_marker_at(PICK)
+    taken = finder.wait_for_kernel()
+    lab.close_second_view()  # as Solara does when what is shown beside the widget changes
+    lab.wait_for("the view is gone", lambda: second.root.count() == 0)
+    lab.page.mouse.move(beyond, 400, steps=8)
+    lab.page.mouse.up()
+    finder.wait_until_drawn()
+    assert finder.chosen == lab.kernel.value("w.lr") == taken
+
+
 def test_python_moves_the_marker(lab: Lab, finished: Finder) -> None:
     lab.kernel.run("w.lr = 0.05")
     lab.wait_for("the page has the rate", lambda: finished.chosen == 0.05)

@@ -162,8 +162,8 @@ export class Chart {
     const seen = lr !== null && clampRate(lr, span) === lr ? lr : null;
     this.when("marker", [seen], () => {
       this.mark("rule").set(upright(seen));
-      this.placeMarker(seen);
     });
+    this.placeMarker(seen);
     this.setting = false;
   }
 

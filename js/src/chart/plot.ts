@@ -106,7 +106,9 @@ export class Plot {
     const model = this.chart.mark("marker");
     this.drawn = true;
     const moved = (): void => {
-      this.markerMoved(model);
+      if (this.session.dragging) this.markerMoved(model);
+      // A drag whose view was removed in its midst still moves the mark.
+      else this.session.view.changed();
     };
     model.on("change:x", moved, this);
     // bqplot takes on a new size only a moment after the element has it.
@@ -213,7 +215,6 @@ export class Plot {
   }
 
   private markerMoved(model: RealModel): void {
-    if (!this.session.dragging) return;
     const at = (model.get("x") as ArrayLike<number>)[0];
     if (at === undefined) return;
     // A drag far beyond the low end can underflow to 0.

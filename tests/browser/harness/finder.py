@@ -155,6 +155,12 @@ class Finder:
 
     def drag_marker_to(self, lr: float) -> float:
         """Drag the marker to a rate, even outside of the axis; return the axis' width in pixels."""
+        width = self.hold_marker_at(lr)
+        self.lab.page.mouse.up()
+        return width
+
+    def hold_marker_at(self, lr: float) -> float:
+        """The same, but do not release it."""
         marker = self.root.evaluate_handle(MARKER_ELEMENT, self._model_id).as_element()
         assert marker is not None
         marker.scroll_into_view_if_needed()
@@ -171,7 +177,6 @@ class Finder:
         mouse.move(handle["x"] + handle["width"] / 2, y)
         mouse.down()
         mouse.move(min(max(x, 1), viewport["width"] - 1), y, steps=8)
-        mouse.up()
         return plot["width"]
 
     def type_lr(self, text: str) -> None:
