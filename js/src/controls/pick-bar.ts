@@ -101,7 +101,7 @@ export class PickBar {
       h(
         "div.hint",
         {},
-        "Export writes the rate into this variable of the notebook. A queued cell may still read the old one.",
+        "Export writes the rate into this variable. A queued cell may still read the old one.",
       ),
     );
   }

@@ -41,7 +41,7 @@ export class RefinePanel {
   private readonly key = h(
     "div.hint",
     {},
-    "Dots: loss on held-out data, by which the trials are compared. Thin: smoothed training loss.",
+    "Dots: loss on held-out data, which ranks the trials. Thin: smoothed training loss.",
   );
   readonly el = h("div.trials-panel.refine", {
     hidden: true,
