@@ -4,7 +4,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from lrwidget.backup.origin import library_of
+from lrwidget.backup.origin import library_of, root_of
 from lrwidget.data.samples import Kind
 
 # Formats of Hugging Face data sets whose rows torch can collate, or that are custom transforms.
@@ -68,7 +68,7 @@ def _batched_by_hugging_face(data: Any) -> bool:
         function = getattr(step, "function", None)
         if function is not None:
             function = getattr(function, "func", function)
-            own = getattr(function, "__module__", "").startswith("datasets.")
+            own = root_of(getattr(function, "__module__", "")) == "datasets"
             return own and getattr(function, "__name__", "").startswith("_batch")
         step = getattr(step, "ex_iterable", None)
     return False

@@ -1,13 +1,14 @@
 """Find the objects that the functions of a task use from outside, which a deep copy shares."""
 
 import functools
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules import module as of_all_modules
+from torch.optim import optimizer as of_all_optimizers
 
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES, ObjectState
@@ -133,8 +134,7 @@ def _held_functions(task: TrainingTask) -> list[Any]:
 def _hooks_of(parts: Iterable[Any]) -> Iterator[Any]:
     """Yield the hooks of modules, of their parameters and of optimizers, and those that torch calls
     for all modules and optimizers, but for our own."""
-    of_all = (sys.modules[name] for name in ("torch.nn.modules.module", "torch.optim.optimizer"))
-    for part in (*parts, *of_all):
+    for part in (*parts, of_all_modules, of_all_optimizers):
         tables = [held for name, held in vars(part).items() if name.endswith("_hooks")]
         if isinstance(part, nn.Module):
             for parameter in part.parameters(recurse=False):

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrwidget.backup.origin import library_of
 from lrwidget.validation import a_kind
 
 QUEUED = "A cell that is already queued may still have the old value."
@@ -45,7 +46,7 @@ def export_rate(name: str, value: float | None) -> Exported:
         )
     shell = get_ipython()
     # Solara has a stand-in for each page, whose namespace no code of the app sees.
-    if shell is None or type(shell).__module__.startswith("solara."):
+    if shell is None or library_of(type(shell)) == "solara":
         marimo = sys.modules.get("marimo")
         if marimo is not None and marimo.running_in_notebook():
             raise RuntimeError(

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import check_lrs, lr_find, refine
+from tests.adapters.test_lightning_schedulers import trainer
 from tests.adapters.test_lightning_steps import SWEEP, Keeper, Passing
 
 pytestmark = pytest.mark.framework
@@ -33,18 +33,9 @@ class Curriculum(Passing):
         )
 
 
-def trainer(folder: Path, every: int, *callbacks: Any) -> Any:
-    return pl.Trainer(
-        accelerator="cpu",
-        reload_dataloaders_every_n_epochs=every,
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        max_epochs=50,
-        default_root_dir=folder,
-    )
+def reloading(folder: Path, every: int, *callbacks: Any) -> Any:
+    options = {"reload_dataloaders_every_n_epochs": every, "callbacks": list(callbacks)}
+    return trainer(folder, max_epochs=50, **options)
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -53,11 +44,11 @@ def test_losses_are_those_of_a_fit_and_the_generator_is_as_before(
 ) -> None:
     module = Curriculum()
     order = module.order.get_state()
-    records = lr_find(module, trainer=trainer(tmp_path, every), **SWEEP | {"steps": 14})
+    records = lr_find(module, trainer=reloading(tmp_path, every), **SWEEP | {"steps": 14})
     assert torch.equal(module.order.get_state(), order)
     own = Curriculum()
     keeper = Keeper(list(records.lr), 1)
-    trainer(tmp_path, every, keeper).fit(own)
+    reloading(tmp_path, every, keeper).fit(own)
     assert list(records.loss) == keeper.rows
     assert own.loaded[:2] == [0, every]
 
@@ -72,10 +63,10 @@ def test_each_repeat_and_each_trial_begins_with_the_loader_of_the_first_epoch(
             sizes.append(len(batch[0]))
             return super().training_step(batch, batch_idx)
 
-    lr_find(Noting(), trainer=trainer(tmp_path, 1), repeats=2, **SWEEP)
+    lr_find(Noting(), trainer=reloading(tmp_path, 1), repeats=2, **SWEEP)
     assert sizes == [6, 6, 6, 2, 7, 7, 6, 8] * 2
     sizes.clear()
-    check_lrs(Noting(), [1e-3, 1e-2], trainer=trainer(tmp_path, 1), steps=8)
+    check_lrs(Noting(), [1e-3, 1e-2], trainer=reloading(tmp_path, 1), steps=8)
     assert len(sizes) > 8
     assert max(sizes) == 6
 
@@ -90,7 +81,7 @@ def test_held_out_samples_stay_out_of_later_epochs(tmp_path: Path) -> None:
             return super().training_step(batch, batch_idx)
 
     module = Noting()
-    given = trainer(tmp_path, 1)
+    given = reloading(tmp_path, 1)
     records = lr_find(module, trainer=given, **SWEEP)
     x = module.train_dataloader().dataset.tensors[0]
     seen.clear()
