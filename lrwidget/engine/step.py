@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrwidget.data.batches import to_device
+from lrwidget.engine.direct_step import DirectStep
 from lrwidget.engine.evaluation import Evaluation, autocast_of
 from lrwidget.engine.step_watch import StepWatch
 from lrwidget.engine.whole_step import WholeStep, does_all
@@ -90,6 +91,7 @@ class TrainingStep:
         self._params = [p for o in trained for g in o.param_groups for p in g["params"]]
         # Testing these conditions in each step took a twentieth of the step of a small network.
         self._plain = False
+        self._direct_step = DirectStep(parts.optimizer)
         self._becomes_plain = not (
             task.step is not None
             or self._needs_closure
@@ -185,7 +187,7 @@ class TrainingStep:
         _, _, loss = outputs_and_loss(self._model, self._parts.loss_fn, batch)
         loss = self._check(loss)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self._direct_step()
         return loss.detach()
 
     def evaluate(self, batches: Sequence[Any]) -> dict[str, float]:
