@@ -75,7 +75,8 @@ def steepest(lr: ArrayLike, loss: ArrayLike) -> float | None:
     rates, running = rates[kept], running[kept]
     if len(running) < 2:
         return None
-    slope = np.gradient(running, np.log(rates))
+    # A power of two changes no digit, and leaves room for the products in the slope.
+    slope = np.gradient(running * 2.0**-40, np.log(rates))
     return float(rates[slope.argmin()]) if slope.min() < 0 else None
 
 
@@ -180,7 +181,9 @@ def _in_order(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
     rates, first = np.unique(rates, return_index=True)  # the slope between equal rates is undefined
     losses = losses[first]
     finite = losses[: _first(~np.isfinite(losses), len(losses))]
-    return (rates, losses) if len(finite) and np.ptp(finite) > 0 else (rates[:0], losses[:0])
+    return (
+        (rates, losses) if len(finite) and finite.min() < finite.max() else (rates[:0], losses[:0])
+    )
 
 
 def _fastai_curve(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
@@ -212,7 +215,8 @@ def _fastai_curve(lr: ArrayLike, loss: ArrayLike) -> tuple[Curve, Curve]:
 def _ended(running: Curve, multiple: float) -> int:
     """Return the number of points up to where the running loss exceeds `multiple` of its lowest."""
     lowest = np.minimum.accumulate(running)
-    return _first(running > multiple * lowest, len(running) - 1) + 1
+    with np.errstate(over="ignore"):  # an infinite bound is right
+        return _first(running > multiple * lowest, len(running) - 1) + 1
 
 
 def _first(where: NDArray[np.bool_], otherwise: int) -> int:

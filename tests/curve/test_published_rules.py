@@ -110,6 +110,14 @@ def test_never_raises_on_numbers(rule, loss):
     assert rate is None or (type(rate) is float and 0 < rate <= 1)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("rule", ["minimum/10", "steepest", "valley"])
+def test_losses_near_the_largest_number_raise_no_warning(rule, sign):
+    lr = 1e-6 * 1e6 ** (np.arange(1, 61) / 60)
+    loss = sign * np.r_[np.linspace(1, 0.9, 30), np.linspace(0.9, 1, 30)]
+    assert RULES[rule](lr, 1e308 * loss) == RULES[rule](lr, 1e300 * loss)
+
+
 def test_several_sweeps_give_the_median_of_their_rates():
     lr = 1e-6 * 1e6 ** (np.arange(1, 81) / 80)
     sweeps = [
