@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 
@@ -18,6 +19,11 @@ def private_copy(loader: Any) -> Any:
     # all questions on to another one never ends to look for that.
     made: Any = object.__new__(kind)
     vars(made).update(vars(loader), _iterator=None)
+    if vars(loader).get("_iterator") is not None:
+        # Workers that live on are seeded once. In the next pass over the user's no number is drawn
+        # for that, which would change the order of the samples.
+        drawn = loader.generator or torch.default_generator
+        vars(made)["generator"] = torch.Generator().set_state(drawn.get_state())
     return made
 
 

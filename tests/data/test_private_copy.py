@@ -1,8 +1,10 @@
 """Loaders that are copied, so that the user's is left alone."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -64,3 +66,29 @@ def test_a_loader_may_pass_questions_on_to_another() -> None:
             return getattr(self.loader, name)
 
     assert swept(Passing(DataLoader(SAMPLES, batch_size=8))).stop_reason == "finished"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_order_is_that_of_the_next_pass_where_workers_live_on(own: bool) -> None:
+    loader = DataLoader(
+        SAMPLES,
+        batch_size=8,
+        shuffle=True,
+        num_workers=1,
+        persistent_workers=True,
+        generator=torch.Generator() if own else None,
+    )
+    list(loader)
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    records = lr_find(model, optimizer, nn.MSELoss(), loader, steps=12, progress=False)
+    losses: list[float] = []
+    batches = itertools.chain(loader, loader)
+    for lr, (x, y) in zip(records.lr, batches, strict=False):
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert records.loss.tolist() == losses
