@@ -64,7 +64,7 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
 
 def _is_array(part: Any) -> bool:
     """Return whether `part` is a numpy array, or a table or column with `to_numpy`."""
-    return isinstance(part, np.ndarray) or callable(getattr(part, "to_numpy", None))
+    return isinstance(part, np.ndarray) or callable(getattr(type(part), "to_numpy", None))
 
 
 def _holds_arrays(part: Any) -> bool:

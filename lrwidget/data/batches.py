@@ -1,6 +1,9 @@
 """Make loaders of data, read batches from them, and move batches to the device."""
 
+import copy
 import dataclasses
+import operator
+from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -309,8 +312,9 @@ def end_workers(iterator: Any) -> None:
 def to_device(value: Any, device: torch.device) -> Any:
     """Return `value` with every tensor in it moved to `device`.
 
-    Tensors are found in nested tuples, lists, mappings and dataclasses; objects with a method `to`
-    are moved with it, also in place; any other object is returned unchanged.
+    Tensors are found in nested tuples, lists, mappings and dataclasses, which stay of their class;
+    objects with a method `to` are moved with it, also in place; any other object is returned
+    unchanged.
     """
     if isinstance(value, torch.Tensor):
         return value if value.device == device else value.to(device, non_blocking=True)
@@ -318,21 +322,63 @@ def to_device(value: Any, device: torch.device) -> Any:
         return [to_device(item, device) for item in value]
     if isinstance(value, (str, bytes, int, float)) or value is None:
         return value
-    if callable(getattr(value, "to", None)):  # before tuples: a PackedSequence is one
+    if _moves_itself(value):  # before tuples: a PackedSequence is one
         moved = value.to(device)
         return value if moved is None else moved  # some move themselves and return nothing
     if isinstance(value, tuple):
-        items = [to_device(item, device) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        return _tuple_like(value, [to_device(item, device) for item in value])
     if isinstance(value, list):
-        return [to_device(item, device) for item in value]
+        return _list_like(value, [to_device(item, device) for item in value])
     if isinstance(value, Mapping):
-        return {key: to_device(item, device) for key, item in value.items()}
+        return _mapping_like(value, {key: to_device(item, device) for key, item in value.items()})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {
-            field.name: to_device(getattr(value, field.name), device)
-            for field in dataclasses.fields(value)
-            if field.init
-        }
-        return dataclasses.replace(value, **changes)
+        # Not by `replace`, which makes it anew: a `__post_init__` would run twice.
+        made = copy.copy(value)
+        for field in dataclasses.fields(value):
+            if hasattr(value, field.name):
+                moved = to_device(getattr(value, field.name), device)
+                object.__setattr__(made, field.name, moved)
+        return made
     return value
+
+
+def _moves_itself(value: Any) -> bool:
+    try:
+        return callable(getattr(value, "to", None))
+    except LookupError:  # of a dict whose keys are its attributes
+        return False
+
+
+def _tuple_like(value: tuple[Any, ...], items: list[Any]) -> Any:
+    if type(value) is tuple or not any(map(operator.is_not, items, value)):
+        return tuple(items) if type(value) is tuple else value
+    try:
+        made = tuple.__new__(type(value), items)
+    except TypeError:  # of a class of C, such as what torch.max returns
+        return tuple(items)
+    if hasattr(value, "__dict__"):
+        vars(made).update(vars(value))
+    return made
+
+
+def _list_like(value: list[Any], items: list[Any]) -> Any:
+    try:
+        made = copy.copy(value)
+        made[:] = items
+    except Exception:  # noqa: BLE001 - a class may refuse to be copied or changed
+        return items
+    return made
+
+
+def _mapping_like(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    # Of another mapping a copy may write to the original.
+    if type(value) is dict or not isinstance(value, (dict, UserDict)):
+        return items
+    try:
+        made = copy.copy(value)
+        if getattr(value, "__dict__", None) is value:  # its keys are its attributes
+            made.__dict__ = made
+        dict.update(made, items) if isinstance(made, dict) else made.update(items)
+    except Exception:  # noqa: BLE001 - a class may refuse to be copied or changed
+        return items
+    return made

@@ -141,6 +141,100 @@ def test_every_tensor_in_a_batch_moves() -> None:
     assert (moved["number"], moved["none"]) == (4, None)
 
 
+class ByName(dict[str, Any]):
+    """A dict whose keys are its attributes; what it lacks is a KeyError."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Linked(dict[str, Any]):
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(parts)
+        self.__dict__ = self
+
+
+class PairInList(list[Any]):
+    x = property(lambda self: self[0])
+    y = property(lambda self: self[1])
+
+
+class PairInTuple(tuple[Any, ...]):
+    x = property(lambda self: self[0])
+    y = property(lambda self: self[1])
+
+
+class PairOfOne(collections.namedtuple("PairOfOne", "x y")):
+    def __new__(cls, both: Any) -> Any:
+        return super().__new__(cls, *both)
+
+
+@dataclasses.dataclass
+class Scaled:
+    """A batch that changes what it is made of, and is given more later."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    scale: dataclasses.InitVar[float]
+    weight: float = dataclasses.field(init=False)
+
+    def __post_init__(self, scale: float) -> None:
+        self.x = self.x * scale
+        self.weight = 1.0
+
+
+def scaled(x: torch.Tensor, y: torch.Tensor) -> Scaled:
+    made = Scaled(x, y, 2.0)
+    made.weight = 0.5
+    return made
+
+
+FORMS: dict[str, Any] = {
+    "keys as attributes": lambda x, y: ByName(x=x, y=y),
+    "keys linked to attributes": lambda x, y: Linked(x=x, y=y),
+    "a list of its own": lambda x, y: PairInList([x, y]),
+    "a tuple of its own": lambda x, y: PairInTuple((x, y)),
+    "a named tuple made of one thing": lambda x, y: PairOfOne((x, y)),
+    "a data class that sets more when it is made": scaled,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_stays_of_its_class(form: str) -> None:
+    def losses(model: Any, take: Any) -> list[float]:
+        return [take(model, FORMS[form](x, y)).item() for x, y in pairs]
+
+    def loss(model: Any, batch: Any) -> torch.Tensor:
+        error = ((model(batch.x) - batch.y) ** 2).mean()
+        return error * getattr(batch, "weight", 1.0) if form.startswith("a data") else error
+
+    pairs = [(torch.randn(4, 3), torch.randn(4, 2)) for _ in range(3)]
+    model = torch.nn.Linear(3, 2)
+    task = TrainingTask(
+        model,
+        torch.optim.SGD(model.parameters(), 0.1),
+        data=[FORMS[form](x, y) for x, y in pairs],
+        step=lambda batch: loss(model, batch),
+    )
+    records = lr_find(task, start_lr=1e-30, end_lr=1e-29, steps=3, progress=False)
+    assert records.loss.tolist() == losses(model, loss)
+
+    batch = FORMS[form](*pairs[0])
+    moved = to_device(batch, torch.device("meta"))
+    assert type(moved) is type(batch)
+    assert moved.x.device.type == moved.y.device.type == "meta"
+    assert batch.x.device.type == batch.y.device.type == "cpu"
+
+
+def test_a_class_of_c_is_no_hindrance_and_a_dict_that_makes_its_values_goes_on() -> None:
+    batch = collections.defaultdict(int, x=torch.zeros(2))
+    moved = to_device(batch, torch.device("meta"))
+    assert moved["x"].device.type == "meta"
+    assert moved["other"] == 0
+    assert list(batch) == ["x"]
+    greatest = to_device(torch.max(torch.zeros(2, 2), 0), torch.device("meta"))
+    assert [part.device.type for part in greatest] == ["meta", "meta"]
+
+
 def test_an_object_that_can_move_itself_does() -> None:
     packed = pack_sequence([torch.ones(2, 1), torch.ones(1, 1)])
     moved = to_device(packed, torch.device("cpu"))
