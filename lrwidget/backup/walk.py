@@ -349,6 +349,12 @@ def _members_of(kind: type) -> Iterator[Any]:
                 yield held
 
 
+def _of(held: list[Any], kinds: tuple[type, ...]) -> list[Any]:
+    """Return the items of some kinds; of millions of items the few types are compared."""
+    found = {kind for kind in set(map(type, held)) if issubclass(kind, kinds)}
+    return [item for item in held if type(item) in found] if found else []
+
+
 def _inside(value: Any, containers: bool) -> Iterator[Any]:
     if is_a(value, types.FunctionType):
         yield from held_by(value)
@@ -361,13 +367,11 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
         yield from value.keywords.values()
     elif is_a(value, CACHED):
         held = gc.get_referents(value)  # the function, and its results so far
-        long, kinds = len(held) > MAX_ITEMS, (*_TRAINED, *FUNCTIONS)
-        yield from (item for item in held if is_a(item, kinds)) if long else held
+        yield from held if len(held) <= MAX_ITEMS else _of(held, (*_TRAINED, *FUNCTIONS))
     elif is_a(value, _CONTAINERS):
         if containers:
             held = items(value)
-            long = len(held) > MAX_ITEMS
-            yield from (item for item in held if is_a(item, _TRAINED)) if long else held
+            yield from held if len(held) <= MAX_ITEMS else _of(held, _TRAINED)
     elif is_a(value, weakref.ref):
         yield weakref.ref.__call__(value)
     elif is_plain(type(value)):
