@@ -18,6 +18,7 @@ class _Kept:
     """A tensor or an array and what it held."""
 
     value: Any
+    data: Any  # the memory of a tensor, which may be given another
     copy: Any
     version: int
     requires_grad: bool
@@ -30,14 +31,25 @@ class _Kept:
             self.value._version != self.version
             or self.value.requires_grad != self.requires_grad
             or self.value.grad is not self.grad
+            or (_is_plain(self.value) and self._changed_unseen())
         )
+
+    def _changed_unseen(self) -> bool:
+        """Return whether a tensor was changed by way of its `data`, which counts no version."""
+        if self.value.data_ptr() != self.data.data_ptr() or self.value.shape != self.data.shape:
+            return True
+        both_nan = (self.data != self.data) & (self.copy != self.copy)
+        return not bool(((self.data == self.copy) | both_nan).all())
 
     def put_back(self) -> None:
         if isinstance(self.value, np.ndarray):
             self.value[...] = self.copy
             return
         with torch.no_grad():
-            if self.value._version != self.version:
+            if _is_plain(self.value) and self._changed_unseen():
+                self.value.data = self.data
+                self.data.copy_(self.copy)
+            elif self.value._version != self.version:
                 self.value.copy_(self.copy)
         if self.value.is_leaf:
             self.value.requires_grad_(self.requires_grad)
@@ -88,9 +100,18 @@ class GivenBatches:
 
 def _kept(value: Any) -> _Kept:
     if isinstance(value, np.ndarray):
-        return _Kept(value, value.copy(), 0, False, None)
-    copied = value.detach().clone()
-    return _Kept(value, copied, value._version, value.requires_grad, value.grad)
+        return _Kept(value, value, value.copy(), 0, False, None)
+    data = value.detach()
+    return _Kept(value, data, data.clone(), value._version, value.requires_grad, value.grad)
+
+
+def _is_plain(value: torch.Tensor) -> bool:
+    # To read those of a device would wait for it.
+    return (
+        type(value) is torch.Tensor
+        and value.device.type == "cpu"
+        and not (value.is_nested or value.layout is not torch.strided)
+    )
 
 
 def _values(value: Any) -> Iterator[Any]:

@@ -51,6 +51,18 @@ def in_dicts() -> tuple[TrainingTask, list[Any]]:
     return TrainingTask(model, torch.optim.SGD(model.parameters(), 0.1), data=data, step=step), data
 
 
+class Halved(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.data.mul_(0.5)
+        return x
+
+
+class MadeAnew(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.data = x.data.abs()
+        return x
+
+
 def with_first(first: nn.Module) -> Callable[[], tuple[TrainingTask, list[Any]]]:
     def make() -> tuple[TrainingTask, list[Any]]:
         data = pairs()
@@ -63,6 +75,8 @@ WRITING = {
     "dropout in place": with_first(nn.Dropout(0.2, inplace=True)),
     "ReLU in place": with_first(nn.ReLU(inplace=True)),
     "centred": with_first(Centred()),
+    "halved by way of data": with_first(Halved()),
+    "data of their own": with_first(MadeAnew()),
     "points that require gradients": lambda: points(True),
     "points that the step makes require them": lambda: points(False),
     "dicts with arrays": in_dicts,
