@@ -9,6 +9,7 @@ import array
 import collections
 import contextlib
 import copy
+import functools
 import io
 import itertools
 import types
@@ -24,6 +25,7 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.origin import module_of
 from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
+from lrwidget.backup.tensor_copies import put_values_back
 from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
 from lrwidget.validation import a_kind
 
@@ -148,9 +150,9 @@ class ObjectState:
             self.tensors.append(tensor)
             return
         plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided
-        if plain and self._fits_limits(tensor, tensor.nbytes):
+        if plain and not tensor.is_nested and self._fits_limits(tensor, tensor.nbytes):
             kept = tensor.detach().clone()
-            self._put_back.append(lambda: tensor.copy_(kept) if _differ(tensor, kept) else None)
+            self._put_back.append(functools.partial(put_values_back, tensor, kept))
 
     def _remember_array(self, value: np.ndarray[Any, Any]) -> None:
         mapped = is_memory_mapped(value)  # which is data unless it is small
@@ -372,12 +374,6 @@ def _identical(items: Iterator[Any], kept: list[Any]) -> bool:
 
 
 _END = object()
-
-
-def _differ(tensor: torch.Tensor, kept: torch.Tensor) -> bool:
-    if tensor.shape != kept.shape:
-        tensor.resize_(kept.shape)
-    return not torch.equal(tensor, kept)
 
 
 def _same(first: Any, second: Any) -> bool:

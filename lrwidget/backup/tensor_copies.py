@@ -85,7 +85,13 @@ class Copies:
             self.nbytes += nbytes_of(saved)
 
             def put_back_sparse() -> None:
-                tensor.data = saved.clone()
+                if tensor.layout not in _COMPRESSED:
+                    tensor.data = saved.clone()
+                    return
+                # Setting `data` does nothing to these, without a word.
+                if tensor.shape != saved.shape or tensor._nnz() != saved._nnz():
+                    tensor.resize_as_sparse_(saved)
+                tensor.copy_(saved)
 
             return put_back_sparse
         self._keep(tensor.untyped_storage())
@@ -130,6 +136,18 @@ class Copies:
         return put_back
 
 
+def put_values_back(tensor: torch.Tensor, kept: torch.Tensor) -> None:
+    """Write the values of a copy into its tensor, if they differ; one of any plain layout."""
+    if tensor.shape != kept.shape:
+        tensor.resize_(kept.shape)
+    if torch.equal(tensor, kept):
+        return
+    # Of an expanded tensor many places are one in memory, which is written once.
+    once = tuple(slice(None) if step else slice(1) for step in tensor.stride())
+    with torch.inference_mode(tensor.is_inference()):
+        tensor[once].copy_(kept[once])
+
+
 def _sized(storage: Any, nbytes: int) -> Any:
     """Resize a storage to its original size, since tensors may have been resized in place."""
     if storage.nbytes() != nbytes:
@@ -142,6 +160,8 @@ def _bytes_of(storage: Any) -> torch.Tensor:
 
 
 def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
+    if tensor.is_nested:  # it has neither shape nor strides
+        return tensor.data_ptr(), tensor.dtype
     return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 

@@ -76,3 +76,31 @@ def test_the_curve_is_that_of_a_plain_loop(make: Callable[..., Any], own_step: b
         expected.backward()
         optimizer.step()
         assert loss == expected.item()
+
+
+COMPRESSED: dict[str, Callable[[Any], torch.Tensor]] = {
+    "rows": lambda dense: dense.to_sparse_csr(),
+    "columns": lambda dense: dense.to_sparse_csc(),
+    "rows of blocks": lambda dense: dense.to_sparse_bsr((2, 2)),
+    "columns of blocks": lambda dense: dense.to_sparse_bsc((2, 2)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse .* tensor support is in beta state")
+@pytest.mark.parametrize("form", COMPRESSED)
+def test_a_compressed_one_that_a_model_writes_to_is_as_before(form: str) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+            self.counts = COMPRESSED[form](torch.eye(4))
+
+        def forward(self, nodes: torch.Tensor) -> torch.Tensor:
+            self.counts.values().add_(1)
+            return self.inner(nodes)  # type: ignore[no-any-return]
+
+    model = Counting()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    task = TrainingTask(model, optimizer, ce, [(NODES, CLASSES)], snapshot="device")
+    lr_find(task, steps=4, progress=False)
+    assert model.counts.to_dense().tolist() == torch.eye(4).tolist()
