@@ -33,4 +33,8 @@ def is_users(module: Any) -> bool:
     if is_from_a_library(module) or root_of(module) == "lrwidget":
         return False
     place = getattr(sys.modules.get(str(module)), "__file__", None)
-    return place is None or "site-packages" not in place
+    return place is None or not any(name in place for name in _INSTALLED)
+
+
+# The folders of packages; the second one in the Python of Debian and in Colab.
+_INSTALLED = ("site-packages", "dist-packages")

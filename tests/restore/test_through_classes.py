@@ -335,17 +335,22 @@ def test_no_warning_is_of_weights_that_only_methods_name() -> None:
     assert warnings_of(TrainingTask(network(), torch.optim.SGD, loss_fn, BATCHES)) == ""
 
 
-def test_classes_of_installed_packages_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])  # the latter is Debian's
+def test_classes_of_installed_packages_are_left_alone(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = types.ModuleType("package")
-    package.__file__ = "/lib/site-packages/package.py"
+    package.__file__ = f"/lib/{folder}/package.py"
     exec("class Registry:\n    used = 0", vars(package))
     monkeypatch.setitem(sys.modules, "package", package)
 
+    registry = package.Registry
+
     def use() -> None:
-        package.Registry.used += 1
+        registry.used += 1
 
     lr_find(in_step(use, []), steps=4, progress=False)
-    assert package.Registry.used == 4
+    assert registry.used == 4
 
 
 class Singleton(type):
