@@ -81,11 +81,14 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
     Returns:
         A function that restores all of them; may be called repeatedly. If sweeps of several models
         overlap, the last one to end restores the global generators to their state before the
-        first.
+        first; one in a step of another one restores them itself too.
     """
     loader = [(generator, generator.get_state()) for generator in own]
     this = _Sweep()
     with _sweeps_lock:
+        # One within a step of another one is over before that goes on.
+        within = any(sweep.thread == this.thread for sweep in _sweeps)
+        inner = remember_shared() if within else None
         shared = next(iter(_sweeps.values()), None) or remember_shared()
         _sweeps[this] = shared
 
@@ -93,6 +96,8 @@ def remember_generators(own: Iterable[torch.Generator] = ()) -> Callable[[], Non
         with _sweeps_lock:
             if this in _sweeps and len(_sweeps) == 1:
                 shared()
+            elif this in _sweeps and inner is not None:
+                inner()
             _sweeps.pop(this, None)
         for generator, state in loader:
             generator.set_state(state)
@@ -111,7 +116,10 @@ def unmoved() -> Iterator[None]:
 
 
 class _Sweep:
-    """One sweep in progress."""
+    """One sweep in progress, on this thread."""
+
+    def __init__(self) -> None:
+        self.thread: int = threading.get_ident()
 
 
 # The function that restores the global generators, by sweep in progress. Keys are weak, so that a

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrwidget import LRRecords, lr_find
+from lrwidget import LRRecords, TrainingTask, lr_find
 from lrwidget.engine.sweep import sweep
 from lrwidget.sources.local import SweepRunner
 from lrwidget.task.options import SweepOptions
@@ -156,3 +156,27 @@ def test_a_sweep_that_was_dropped_lets_go_of_the_model() -> None:
     del steps
     assert not differences(before, it.fingerprint())
     assert find(it.task()).stop_reason == "finished"
+
+
+def test_a_step_that_sweeps_another_model_draws_as_in_a_plain_loop() -> None:
+    it = batchnorm_dropout()
+    other = fresh()
+    inner = other.task()
+    model, (x, y) = it.model, next(iter(it.loader))
+
+    def step(_: object) -> torch.Tensor:
+        lr_find(inner, steps=3, progress=False)
+        return nn.functional.cross_entropy(model(x), y)
+
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    torch.manual_seed(0)
+    task = TrainingTask(model, optimizer, data=[x], step=step)
+    records = lr_find(task, steps=4, progress=False)
+    torch.manual_seed(0)
+    for lr, loss in records.rows():
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.zero_grad()
+        expected = step(x)
+        expected.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        assert loss == expected.item()
