@@ -245,7 +245,7 @@ def put_attributes_back(attributes: dict[str, Any], kept: dict[str, Any]) -> Non
     for name in walk.at_rest(attributes).keys() - kept.keys():
         attributes.pop(name, None)
     attributes.update(
-        (name, value) for name, value in kept.items() if attributes.get(name) is not value
+        (name, value) for name, value in kept.items() if attributes.get(name, _MISSING) is not value
     )
 
 

@@ -227,6 +227,15 @@ def attribute_beside_a_loader() -> Beside:
     return add, lambda: (it.steps, it.loader, sorted(vars(it)))
 
 
+def attribute_of_nothing_that_is_deleted() -> Beside:
+    it = SimpleNamespace(cache=None)
+
+    def add(_: Any) -> None:
+        vars(it).pop("cache", None)
+
+    return add, lambda: dict(vars(it))
+
+
 def slot() -> Beside:
     slotted = Slotted()
     return slotted.add, lambda: slotted.calls
@@ -267,6 +276,7 @@ BESIDE = (
         memory_in_a_list,
         memory_of_an_object,
         attribute_of_an_object,
+        attribute_of_nothing_that_is_deleted,
         slot,
     ),
     *(attribute_of_a_function, numbers_in_settings, numbers_in_a_list_of_ones_own),
