@@ -175,7 +175,7 @@ class Backup:
 
     def _remember_with_hooks(self, value: Any) -> None:
         """Back up a module or an optimizer."""
-        for name, held in vars(value).items():
+        for name, held in list(vars(value).items()):
             if name.endswith("_hooks") and isinstance(held, dict):
                 self._remember_hooks(held)
         self._remember(vars(value))
@@ -351,7 +351,8 @@ def and_of_reducer(kept: dict[Any, Any], now: dict[Any, Any]) -> dict[Any, Any]:
 
 def _has_loaders(attributes: dict[str, Any]) -> bool:
     """Return whether an object has a loader: a training loop, whose own lists its user reads."""
-    return any(module_of(type(item)).startswith("torch.utils.data") for item in attributes.values())
+    held = list(attributes.values())  # another thread may set some
+    return any(module_of(type(item)).startswith("torch.utils.data") for item in held)
 
 
 def _slot_value(slot: Any, value: Any) -> Any:

@@ -118,7 +118,7 @@ def is_at_work(attributes: dict[str, Any]) -> bool:
     """Return whether an object has a thread, a process or a queue, which runs during the sweep."""
     return any(
         (module_of(base), base.__name__) in _CLASSES_AT_WORK
-        for item in attributes.values()
+        for item in list(attributes.values())  # another thread may set some
         for base in type(item).__mro__
     )
 

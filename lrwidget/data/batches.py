@@ -375,7 +375,7 @@ def _mapping_like(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
     if type(value) is dict or not isinstance(value, (dict, UserDict)):
         return items
     try:
-        made = copy.copy(value)
+        made: Any = copy.copy(value)
         if getattr(value, "__dict__", None) is value:  # its keys are its attributes
             made.__dict__ = made
         dict.update(made, items) if isinstance(made, dict) else made.update(items)

@@ -125,17 +125,22 @@ def _held_functions(task: TrainingTask) -> list[Any]:
     modules, optimizers = _parts_of(task)
     held: list[Any] = [task.loss_fn, task.metric]
     for module in modules:
-        held += [value for name, value in vars(module).items() if name not in _MODULE_TREE]
+        held += [value for name, value in _attributes(module) if name not in _MODULE_TREE]
     for optimizer in optimizers:
-        held += [value for name, value in vars(optimizer).items() if not _of_torch(name)]
+        held += [value for name, value in _attributes(optimizer) if not _of_torch(name)]
     return [*walk.functions_in(held), *_hooks_of((*modules, *optimizers))]
+
+
+def _attributes(part: Any) -> list[tuple[str, Any]]:
+    """Return names and values in a list, since another thread may set attributes meanwhile."""
+    return list(vars(part).items())
 
 
 def _hooks_of(parts: Iterable[Any]) -> Iterator[Any]:
     """Yield the hooks of modules, of their parameters and of optimizers, and those that torch calls
     for all modules and optimizers, but for our own."""
     for part in (*parts, of_all_modules, of_all_optimizers):
-        tables = [held for name, held in vars(part).items() if name.endswith("_hooks")]
+        tables = [held for name, held in _attributes(part) if name.endswith("_hooks")]
         if isinstance(part, nn.Module):
             for parameter in part.parameters(recurse=False):
                 tables += [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
@@ -155,7 +160,7 @@ def modules_beside(model: nn.Module, functions: Iterable[Any]) -> list[nn.Module
     modules = [part for part in given if isinstance(part, nn.Module)]
     parts = [part for module in modules for part in module.modules()]
     held = [
-        value for part in parts for name, value in vars(part).items() if name not in _MODULE_TREE
+        value for part in parts for name, value in _attributes(part) if name not in _MODULE_TREE
     ]
     called = [part for part in given if not isinstance(part, nn.Module)]
     called += [*set(map(type, parts)), *walk.functions_in(held)]

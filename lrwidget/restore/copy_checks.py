@@ -160,9 +160,11 @@ def _weak(value: Any) -> Iterator[Any]:
         keys = value.values() if walk.is_a(value, weakref.WeakValueDictionary) else value
         yield from keys
     elif walk.is_a(value, dict):
-        # Recurrent modules make these anew when they are copied.
-        held = [item for name, item in dict.items(value) if name != "_flat_weight_refs"]
-        yield from (weakref.ref.__call__(item) for item in held if walk.is_a(item, weakref.ref))
+        for name, item in dict.items(value):
+            # Recurrent modules make these anew when they are copied.
+            anew = type(name) is str and name == "_flat_weight_refs"
+            if walk.is_a(item, weakref.ref) and not anew:
+                yield weakref.ref.__call__(item)
 
 
 def _copies_its_own_way(kind: type) -> bool:

@@ -60,7 +60,8 @@ def copy_together(captured: Captured) -> tuple[dict[str, Any], Shared]:
     except KeyboardInterrupt:
         raise
     except Exception as error:  # a class may raise any error when it is copied
-        raise NotCopied(f"it cannot be deep-copied ({type(error).__name__}: {error})") from error
+        first, *_ = str(error).splitlines() or [""]  # torch may list all its kernels
+        raise NotCopied(f"it cannot be deep-copied ({type(error).__name__}: {first})") from error
     _refuse_false_copies(task, copies, memo)
     refuse_other_copies(memo)
     return copies, shared_by(outside, captured.used_by_loaders, memo)
@@ -111,7 +112,7 @@ def _results_kept_on(model: nn.Module) -> dict[int, Any]:
     return {
         id(value): value.detach().clone()
         for module in model.modules()
-        for value in vars(module).values()
+        for value in list(vars(module).values())
         if is_a(value, torch.Tensor) and not is_leaf(value)
     }
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrwidget import TrainingTask, lr_find
 from lrwidget.data.batches import as_loader
+from lrwidget.restore.captured import Captured, modules_beside
 from tests.restore.fingerprint import differences, fingerprint
 
 OPTIONS: dict[str, Any] = {"steps": 6, "end_lr": 1.0, "seed": 0, "progress": False}
@@ -38,6 +39,15 @@ class DictOfItsOwn(dict[Any, Any]):
 
     def values(self) -> Any:
         raise RuntimeError("read")
+
+
+class Column:
+    """A key that gives no truth when it is compared, as those of tables in queries."""
+
+    def __eq__(self, other: object) -> Any:
+        raise TypeError("the boolean value of this clause is not defined")
+
+    __hash__ = object.__hash__
 
 
 class Unbound:
@@ -116,6 +126,74 @@ class Rows(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         self.reads += 1
         return X[index], Y[index]
+
+
+def test_a_dict_in_a_model_whose_keys_cannot_be_compared() -> None:
+    model = Holds({Column(): 1})
+    records = lr_find(model, torch.optim.SGD, nn.MSELoss(), (X, Y), **OPTIONS)
+    assert records.meta["ran_on"] == "copy"
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("snapshot", ["auto", "device"])
+def test_a_nested_tensor_in_a_model_or_a_data_set(snapshot: Any) -> None:
+    def nested() -> torch.Tensor:
+        return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+
+    class Counts(Holds):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.held[0].add_(1)
+            return super().forward(x)
+
+    model, rows = Counts(nested()), Rows(nested())
+    data = DataLoader(rows, batch_size=8)
+    records = lr_find(model, torch.optim.SGD, nn.MSELoss(), data, snapshot=snapshot, **OPTIONS)
+    assert len(records) == 6
+    assert "\n" not in records.meta.get("why_in_place", "")
+    assert [part.sum().item() for part in model.held[0].unbind()] == [0, 0]
+
+
+def test_an_expanded_and_an_inference_tensor_in_a_data_set() -> None:
+    class Counts(Rows):
+        view: torch.Tensor
+        base: torch.Tensor
+        fixed: torch.Tensor
+
+        def __getitem__(self, index: int) -> Any:
+            with torch.inference_mode():
+                self.fixed.add_(1)
+            self.base.add_(1)
+            return super().__getitem__(index)
+
+    with torch.inference_mode():
+        fixed = torch.zeros(3)
+    base = torch.zeros(1, 2)
+    rows = Counts({})
+    rows.view, rows.base, rows.fixed = base.expand(5, 2), base, fixed
+    data = DataLoader(rows, batch_size=8)
+    lr_find(Holds(), torch.optim.SGD, nn.MSELoss(), data, **OPTIONS)
+    assert base.tolist() == [[0, 0]]
+    assert fixed.tolist() == [0, 0, 0]
+
+
+def test_attributes_that_another_thread_sets_meanwhile() -> None:
+    class Telling(str):
+        """A name at whose sight, as it were, another thread sets an attribute."""
+
+        def __hash__(self) -> int:
+            vars(model)[f"set_{len(vars(model))}"] = 0
+            return super().__hash__()
+
+        __eq__ = str.__eq__
+
+    model = Holds()
+    name = Telling("told")
+    vars(model)[name] = 0
+    before = len(vars(model))
+    assert model in modules_beside(nn.Linear(1, 1), [model])
+    assert len(vars(model)) > before
+    functions = Captured(TrainingTask(model, torch.optim.SGD, nn.MSELoss(), (X, Y))).functions
+    assert functions
 
 
 @pytest.mark.parametrize("snapshot", ["auto", "device"])
