@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -232,3 +233,20 @@ def test_of_two_taps_that_follow_at_once_each_takes_its_button(
     mouse.down(click_count=2)
     mouse.up(click_count=2)
     expect(finished.button("Zoom")).to_have_attribute("aria-pressed", "true")
+
+
+def test_of_a_pointer_at_rest_is_said_what_is_under_it_after_each_change(
+    lab: Lab, finished: Finder
+) -> None:
+    tip = finished.root.locator(".lrw-tip:visible")
+    finished.point_at(1e-2)
+    expect(tip).to_contain_text("lr 1e-2")
+    lab.kernel.run("w.smoothing = 0")
+    expect(tip).to_have_text(re.compile(r"loss (\S+)\nsmoothed \1$"))
+    finished.root.evaluate("(root) => { root.parentElement.style.width = '700px' }")
+    expect(tip).not_to_contain_text("lr 1e-2\n")
+    lr = float(tip.inner_text().split("lr ")[1].split()[0])
+    line = finished.root.locator(".lrw-hairline:visible").bounding_box()
+    assert line is not None
+    step = finished.plot["width"] / STEPS
+    assert line["x"] == pytest.approx(finished.pixel_of(lr), abs=step / 2)

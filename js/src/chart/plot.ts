@@ -34,6 +34,8 @@ export class Plot {
   readonly el: HTMLElement;
   private others: Element | null = null;
   private drawn = false;
+  /** Where the pointer hovers in this element. */
+  private pointed: DOMRect | null = null;
 
   constructor(
     private readonly session: Session,
@@ -171,6 +173,8 @@ export class Plot {
     const waiting = inviting ? "Press Start to see the loss here, step by step." : "";
     setText(this.empty, waiting);
     if (this.focused) this.describeFocusedRow();
+    // What is under a pointer at rest may have changed: by a new size or span, smoothing, other runs.
+    else if (this.pointed) this.describePointed();
   }
 
   private get focused(): boolean {
@@ -238,12 +242,16 @@ export class Plot {
   }
 
   private hover(event: PointerEvent): void {
-    const { session, chart } = this;
+    this.pointed = event.buttons === 0 ? pointIn(this.el, event) : null;
+    this.describePointed();
+  }
+
+  private describePointed(): void {
+    const { session, chart, pointed: at } = this;
     const place = this.place();
-    const at = pointIn(this.el, event);
-    const still = place && !session.dragging && event.buttons === 0 && isOver(place, at);
-    const pointed = still && hoveredRow(at.x, at.y, session, chart, place);
-    if (pointed) this.showTip(pointed, place);
+    const still = place && at && !session.dragging && isOver(place, at);
+    const row = still && hoveredRow(at.x, at.y, session, chart, place);
+    if (row) this.showTip(row, place);
     else this.hideTip();
   }
 
@@ -261,6 +269,7 @@ export class Plot {
   }
 
   private hideTip(): void {
+    this.pointed = null;
     this.tip.hidden = this.hairline.hidden = true;
   }
 

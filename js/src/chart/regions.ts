@@ -72,7 +72,7 @@ export class Regions {
       this.rebuild(regions);
     }
     this.shades.hidden = this.names.hidden = !place || regions.length === 0;
-    if (place && regions.length > 0) this.arrange(place);
+    if (place) this.arrange(place);
   }
 
   private rebuild(regions: Region[]): void {

@@ -8,9 +8,10 @@ export interface Snippet {
 
 /** A rate as a Python literal with three digits: "1.2e-03". */
 export function pythonRate(lr: number): string {
-  const [digits, exponent] = lr.toExponential(2).split("e");
-  const size = Math.abs(Number(exponent));
-  return `${String(Number(digits))}e${Number(exponent) < 0 ? "-" : "+"}${size < 10 ? "0" : ""}${size}`;
+  return lr
+    .toExponential(2)
+    .replace(/\.?0+e/, "e")
+    .replace(/\b\d$/, "0$&");
 }
 
 /** The snippets for a rate and for a range of rates. */
