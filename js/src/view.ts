@@ -18,7 +18,13 @@ import { RefinePanel } from "./refine/refine-panel";
 import type { Session } from "./state/session";
 import { isFirstSight } from "./state/tour";
 import { formatRate } from "./text/format";
-import { describeNextStep, describeNoKernel, describeState, describeWaiting } from "./text/words";
+import {
+  describeNextStep,
+  describeNoKernel,
+  describeState,
+  describeWaiting,
+  join,
+} from "./text/words";
 
 interface Panel {
   update(): void;
@@ -124,7 +130,7 @@ export class View {
     const refined = this.session.refines(this.session.runs.active);
     let next = connected && !refined ? describeNextStep(displayedStatus, detail) : "";
     if (refinedRate !== null) next = `Refined to ${formatRate(refinedRate)}.`;
-    setText(this.state, idle ? "Not started." : [state, next].filter(Boolean).join(" "));
+    setText(this.state, idle ? "Not started." : join(state, next));
     // What the kernel has answered is of no use without it.
     const answer = connected ? detail.notice : "";
     let text = note?.text ?? answer ?? "";
@@ -132,7 +138,7 @@ export class View {
     if (!connected) {
       const recorded = Boolean(store.current?.length) || others.length > 0;
       const alone = describeNoKernel(kernel, displayedStatus !== status, recorded);
-      text = [alone, text].filter(Boolean).join(" ");
+      text = join(alone, text);
     }
     setText(this.note, text);
     setClass(this.note, "bad", note?.ok === false && !request?.late);

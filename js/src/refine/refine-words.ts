@@ -2,7 +2,7 @@
 import type { Refinement, Trial } from "../state/refinement";
 import type { RefinementDetail, RunState, Status } from "../stream/protocol";
 import { formatCount, formatLoss, formatRate, formatSize, formatTimeLeft } from "../text/format";
-import { describeEnd } from "../text/words";
+import { describeEnd, join } from "../text/words";
 
 /** The state of a refinement: short while it runs, with the choice and its reason at the end. */
 export function describeRefinement(
@@ -82,8 +82,4 @@ export function describeTrials(trials: readonly Trial[]): string {
     return `${formatRate(lr)}: ${loss} after ${held ? held[0] : losses.length} steps`;
   });
   return `Held-out and training loss of each trial over its steps; held-out loss ${parts.join(", ")}.`;
-}
-
-function join(...parts: string[]): string {
-  return parts.filter(Boolean).join(" ");
 }

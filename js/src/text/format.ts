@@ -49,9 +49,10 @@ export function formatSize(bytes: number): string {
 
 /** The rate that the text means, or a sentence that says why it is none. */
 export function parseRate(text: string): number | string {
-  const trimmed = text.trim();
+  // In what is copied from a text, a minus may be a typographic one.
+  const trimmed = text.trim().replace("−", "-");
   if (trimmed === "") return "Type a rate, for example 1e-3.";
-  const value = /^[+]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed) ? Number(trimmed) : NaN;
+  const value = /^\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed) ? Number(trimmed) : NaN;
   if (!Number.isFinite(value)) return `“${trimmed}” is not a rate; type one like 1e-3 or 0.001.`;
   if (value <= 0) return "A rate must be above 0.";
   return value;

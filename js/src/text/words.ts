@@ -129,7 +129,8 @@ export function splitError(error: string): { type: string; message: string } {
     : { type: error.slice(0, at), message: error.slice(at + 2) };
 }
 
-function join(...parts: string[]): string {
+/** Joins those parts that are not empty to sentences one after the other. */
+export function join(...parts: string[]): string {
   return parts.filter(Boolean).join(" ");
 }
 

@@ -53,6 +53,7 @@ describe("parseRate", () => {
     ["3E-4", 3e-4],
     ["2.", 2],
     ["+1e-2", 1e-2],
+    ["1e−3", 1e-3],
   ])("reads %j", (text, lr) => {
     expect(parseRate(text)).toBe(lr);
   });
