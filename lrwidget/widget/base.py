@@ -109,13 +109,16 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         with self._lock, super().hold_sync():
             yield
 
-    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
-        """Return the current traits, brought up to date once for all of them."""
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:  # noqa: ARG002
+        """Return the current traits, brought up to date once for all of them.
+
+        None is left out: the page has no defaults for them, where `drop_defaults` expects some.
+        """
         with self._lock:
             self._catch_up()
             caught_up, self._catching_up = self._catching_up, True
             try:
-                return super().get_state(key, drop_defaults)
+                return super().get_state(key)
             finally:
                 self._catching_up = caught_up
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ipywidgets.embed import dependency_state
 
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (
@@ -183,3 +184,10 @@ def test_where_no_page_keeps_them_the_saved_state_has_the_rows_of_what_is_added(
         other.records.rows().tolist()
     )
     assert comm_of(greeted).updates("_runs") == []
+
+
+def test_a_page_without_kernel_is_given_values_that_are_the_defaults_too() -> None:
+    w = finder()
+    state = dependency_state(w)  # what `ipywidgets.embed` writes leaves defaults out
+    assert set(state[w.model_id]["state"]) == set(w.get_state())
+    assert set(state) >= {w.figure.model_id, *(mark.model_id for mark in w.figure.marks)}
