@@ -60,6 +60,10 @@ class RecordsTable:
         }
         return copied
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copy.copy, copy.deepcopy and pickle take: whole rows that are not shared."""
+        return vars(self.copy())
+
     def append(self, lr: float, loss: float, extra: dict[str, float] | None = None) -> None:
         """Append a row: the rate of a step, the loss before it, and further columns.
 

@@ -1,9 +1,12 @@
 """Tests of the records: rows, columns, smoothing and saving."""
 
+import copy
 import gzip
 import json
 import math
+import pickle
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,48 @@ def test_a_copy_made_within_a_row_has_nothing_of_that_row() -> None:
     copied.append(3.0, 0.5)
     assert copied.frame.val_loss.tolist() == pytest.approx([math.nan, 7.0, math.nan], nan_ok=True)
     assert copied.sweep_starts == [0]
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+def test_a_duplicate_shares_nothing(duplicate: Callable[[LRRecords], LRRecords]) -> None:
+    records = filled([(1e-3, 2.0)], {"label": "first"})
+    other = duplicate(records)
+    records.append(1e-2, 3.0, {"val_loss": 1.0})
+    records.begin_sweep()
+    other.append(1e-1, 4.0)
+    other.meta["label"] = "second"
+    assert records.rows().tolist() == [[1e-3, 2.0], [1e-2, 3.0]]
+    assert other.rows().tolist() == [[1e-3, 2.0], [1e-1, 4.0]]
+    assert list(other.frame) == ["lr", "loss"]
+    assert other.sweep_starts == [0]
+    assert records.meta == {"label": "first"}
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_duplicate_made_while_rows_come_is_whole(
+    duplicate: Callable[[LRRecords], LRRecords],
+) -> None:
+    records = LRRecords()
+    ended = threading.Event()
+
+    def write() -> None:
+        for step in range(1, 100_000):
+            if ended.is_set():
+                return
+            records.append(float(step), float(step), {"val_loss": float(step)})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            frame = duplicate(records).frame
+            assert (frame.lr == frame.loss).all()
+            assert frame.get("val_loss", frame.lr).equals(frame.lr)
+    finally:
+        ended.set()
+        writer.join()
 
 
 def test_a_reader_never_sees_a_half_written_row() -> None:
