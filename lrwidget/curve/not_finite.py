@@ -14,6 +14,11 @@ from numpy.typing import ArrayLike
 CAUSE = "a sample of that batch, or the loss, is a likelier cause than the rate"
 LOOK = "look for NaN in the data and for a batch in which no target counts, mend it or leave it out"
 REMEDY = f"{LOOK}, and sweep again"
+# Before the first step the weights are those that the user gave.
+LOOK_AT_WEIGHTS = (
+    "look for NaN in the model's weights, as a training that diverged leaves them: if "
+)
+LOOK_AT_WEIGHTS += f"there are any, make the model anew; else {LOOK}"
 # A loss this share of the range of the others above all of them is a climb.
 CLIMB_SHARE = 0.5
 # So few losses have hardly a range: a climb is also this share of the largest of them.
@@ -59,7 +64,8 @@ def same_end(trials: Iterable[ArrayLike]) -> str:
     if not ends or any(np.isfinite(found[-1]) or _climbed(found[:-1]) for found in ends):
         return ""
     if step == 1:
-        return f"the loss was not finite before the first step, so no rate is the cause: {LOOK}"
+        before = "the loss was not finite before the first step"
+        return f"{before}, so no rate is the cause: {LOOK_AT_WEIGHTS}"
     which = "both" if len(losses) == 2 else "all"
     which = f"{which} rates" if len(ends) == len(losses) else f"{len(ends)} rates"
     return f"the loss of {which} was not finite in the same step, {step}, and had not climbed: " + (

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lrwidget.curve.in_words import rate_in_words
-from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
+from lrwidget.curve.not_finite import CAUSE, LOOK_AT_WEIGHTS, REMEDY, sudden_end
 from lrwidget.curve.suggest import LEAST_STEPS, LOWER
 
 
@@ -46,7 +46,7 @@ def ended_early(
     went = f"{len(lr)} of {asked} steps"
     where = f" at {rate_in_words(lr[-1])}" if len(lr) else ""
     if len(lr) == 1:
-        mend = f"no step had been taken yet, so the rate is not the cause: {REMEDY}"
+        mend = f"no step had been taken yet, so the rate is not the cause: {LOOK_AT_WEIGHTS}"
     elif sudden_end(lr, loss):
         mend = f"the losses before it did not climb, so {CAUSE}; {REMEDY}"
     else:

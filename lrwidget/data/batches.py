@@ -78,7 +78,15 @@ def as_loader(
     if isinstance(data, Dataset):
         refuse_empty(data, name)
         options.setdefault("collate_fn", collation_of(data))
-        return DataLoader(data, **_options_of_samples(options, batch_size))
+        try:
+            return DataLoader(data, **_options_of_samples(options, batch_size))
+        except TypeError as error:
+            if hasattr(data, "__len__"):
+                raise
+            raise TypeError(
+                f"{name} is {a_kind(data)}, a data set without a length: give its class a __len__ "
+                "that returns the number of its samples, or make it an IterableDataset"
+            ) from error
     refuse_what_is_no_data(data, name)
     refuse_empty(data, name)
     if not own_step:

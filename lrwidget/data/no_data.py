@@ -1,6 +1,7 @@
 """Refuse arguments that are not data, with the argument to give instead."""
 
 import inspect
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,8 +83,11 @@ def _advice(data: Any, name: str) -> str | None:
             "TrainingTask(model, optimizer, data=[graph], step=lambda graph: loss_fn("
             "model(graph.x, graph.edge_index)[graph.train_mask], graph.y[graph.train_mask]))"
         )
-    if isinstance(data, (str, bytes)):
-        return ""
+    if isinstance(data, (str, bytes, os.PathLike)):
+        return (
+            "files are not read here: give what you train on, such as "
+            "torchvision.datasets.ImageFolder(path, transform), or arrays as (X, y)"
+        )
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
         if callable(data):
             return f"call it, if it makes the loader: {name}={getattr(data, '__name__', 'make')}()"
@@ -93,6 +97,8 @@ def _advice(data: Any, name: str) -> str | None:
 
 def _advice_for_mapping(data: Mapping[Any, Any], name: str) -> str:
     data = by_name(data)
+    if "data" in data and "target" in data:  # as scikit-learn's loaders return them
+        return f"give its arrays: {name}=({name}['data'], {name}['target'])"
     keys = list(data)[:6]
     if keys and all(_is_data(data[key]) for key in keys):
         chosen = "train" if "train" in keys else keys[0]

@@ -43,6 +43,8 @@ def source_of(
 
 
 def _source_on(runner: Any, factory: Any, beside: Sequence[str], options: Overrides) -> Source:
+    if isinstance(runner, type):
+        raise TypeError(f"runner is a class; make one: {runner.__name__}(...)")
     if not isinstance(runner, RemoteRunner):
         raise TypeError(f"runner is {a_kind(runner)}; expected a lrwidget.distributed.RayRunner")
     if beside:

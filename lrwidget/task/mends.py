@@ -45,8 +45,9 @@ def mend(
         )
     if tensors and "more than 1 value per channel" in told:
         return (
-            "Batch norm cannot train on a single value, as in a last batch of one sample: leave "
-            "that out with DataLoader(..., drop_last=True), or loader_options={'drop_last': True}."
+            "Batch norm cannot train on a single value: use a batch_size above 1, and leave out a "
+            "last batch of one sample with DataLoader(..., drop_last=True), or "
+            "loader_options={'drop_last': True}."
         )
     if "train on the training inputs" in told:  # of GPyTorch
         return (
@@ -62,6 +63,11 @@ def mend(
     if output is None:
         return _other_inputs(tensors, told) if narrow else ""
     target = batch[-1]
+    if isinstance(target, (tuple, list)) and target and isinstance(target[0], str):
+        return (
+            f"The targets are text, such as {target[0][:20]!r}: let the data set give each class "
+            "its index, classes.index(label), classes being the list of all."
+        )
     if not isinstance(target, torch.Tensor) or not isinstance(output, torch.Tensor):
         return ""
     if isinstance(loss_fn, _OF_PROBABILITIES) or loss_fn in _PROBABILITY_FUNCTIONS:

@@ -338,7 +338,11 @@ def _numbered(device: torch.device | str) -> torch.device:
     try:
         return torch.empty(0, device=named).device
     except Exception as error:  # of a build without such a device, an AssertionError
-        raise ValueError(f"device is {device!r}, which cannot be used here: {error}") from error
+        why = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"device is {device!r}, which cannot be used here: {why}. Leave it out to sweep where "
+            "the model is"
+        ) from error
 
 
 def _device_of(model: nn.Module) -> torch.device:

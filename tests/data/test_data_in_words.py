@@ -1,5 +1,6 @@
 """Ambiguous or unsupported data raises an error that names what to pass instead."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_iris
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lrwidget import LRFinderWidget, TrainingTask, check_lrs, lr_find
 from lrwidget.data.batches import as_loader
@@ -247,6 +249,11 @@ class Module:
         return batches
 
 
+class OfNoLength(Dataset[Any]):
+    def __getitem__(self, index: int) -> Any:
+        return x[index], y[index]
+
+
 @pytest.mark.parametrize(
     ("data", "instead"),
     [
@@ -259,6 +266,9 @@ class Module:
         (Module(), r"data=data.train_dataloader\(\)"),
         (problem, r"call it.*data=problem\(\)"),
         (Indexed, r"make one, Indexed\(...\)"),
+        ("photos", r"files are not read here.*ImageFolder\(path, transform\)"),
+        (Path("table.csv"), r"files are not read here.*arrays as \(X, y\)"),
+        (load_iris(), r"data=\(data\['data'\], data\['target'\]\)"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -266,6 +276,13 @@ def test_a_single_thing_is_refused_with_what_to_give_instead(data: Any, instead:
     for call in (TrainingTask, LRFinderWidget):
         with pytest.raises(TypeError, match=f"data is an? .*expected a DataLoader.*{instead}"):
             call(*problem()[:3], data)
+
+
+def test_a_data_set_without_a_length_is_refused_unless_a_sampler_has_it() -> None:
+    with pytest.raises(TypeError, match=r"OfNoLength, a data set without a length: .* a __len__"):
+        lr_find(*problem()[:3], OfNoLength())
+    options = {"sampler": range(8)}
+    assert len(lr_find(*problem()[:3], OfNoLength(), loader_options=options, steps=2)) == 2
 
 
 def test_a_check_of_rates_names_what_can_be_read_only_once() -> None:

@@ -36,6 +36,15 @@ def test_the_plain_run_has_the_options_of_the_constructor() -> None:
     assert len(records) == 4
 
 
+def test_a_class_given_as_runner_is_named() -> None:
+    class Runner:
+        def source(self, factory, options):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match=r"runner is a class; make one: Runner\(\.\.\.\)"):
+        source_of(training, runner=Runner)
+
+
 def test_a_variant_of_the_sweep_alone_runs_the_same_task() -> None:
     made = []
 

@@ -98,6 +98,19 @@ CASES |= {
     ),
 }
 
+of_one = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+CASES |= {
+    "batches of one sample for batch norm": (
+        *(of_one, nn.CrossEntropyLoss(), DataLoader(TensorDataset(x, classes), 1), ValueError),
+        "cannot train on a single value: use a batch_size above 1",
+    ),
+    "classes in words": (
+        *(nn.Linear(3, 3), nn.CrossEntropyLoss()),
+        *(DataLoader([(row, "cat") for row in x], 4), TypeError),  # type: ignore[arg-type]
+        "The targets are text, such as 'cat': let the data set give each class its index",
+    ),
+}
+
 tokens = torch.arange(60).reshape(20, 3) % 7
 CASES["classes last"] = (
     *(nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7)), nn.CrossEntropyLoss(), (tokens, tokens)),

@@ -176,6 +176,13 @@ def test_an_option_out_of_its_range_is_named(
         TrainingTask(*problem(), **{option: value})
 
 
+def test_a_device_that_is_not_here_is_told_in_a_sentence_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match="device is 'xla', which cannot be used here") as caught:
+        TrainingTask(*problem(), device="xla")  # for which torch lists all that it has instead
+    assert str(caught.value).endswith(". Leave it out to sweep where the model is")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_metric_needs_validation_data() -> None:
     with pytest.raises(ValueError, match="give val_data too"):
         TrainingTask(*problem(), metric=lambda output, target: 0.0)
