@@ -37,11 +37,17 @@ def mend(
     told = str(error)
     tensors = [field for field in batch if isinstance(field, torch.Tensor)]
     parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
-    narrow = any(parameter.dtype == NARROW for parameter in parameters)
+    kinds = {parameter.dtype for parameter in parameters}
+    narrow = NARROW in kinds
     if narrow and any(tensor.dtype == WIDE for tensor in tensors):
         return (
             "The data is float64, as numpy makes it, and the model float32: give data=(X, y), a "
             "pair of arrays, which is converted, or convert it yourself, x.float()."
+        )
+    if kinds == {WIDE} and tensors and tensors[0].dtype == NARROW:
+        return (
+            "The data is float32, as arrays become here, and the model float64: give the data as "
+            "tensors of float64, or sweep and train the model in float32, model.float()."
         )
     if tensors and "more than 1 value per channel" in told:
         return (

@@ -70,6 +70,10 @@ def way_out(model: Any) -> str:
     """Return advice on an unsupported object given as model; empty if there is none."""
     if isinstance(model, type):
         return f"; this is the class: make one, {model.__name__}(...)"
+    if isinstance(model, Mapping) and any(isinstance(v, torch.Tensor) for v in model.values()):
+        return "; these are weights: load them, model.load_state_dict(...), and give that model"
+    if isinstance(model, (list, tuple)) and any(isinstance(layer, nn.Module) for layer in model):
+        return "; layers in a list make a module as nn.Sequential(*layers)"
     framework = _framework_of(model)
     if framework == "lightning":
         return "; a Trainer goes beside its module: lr_find(module, trainer=trainer)"

@@ -296,6 +296,11 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
     if isinstance(loss_fn, nn.Module):
         trainable += [p for p in loss_fn.parameters() if p.requires_grad]
         own += list(loss_fn.parameters())
+    if not own:
+        raise ValueError(
+            f"model {type(model).__name__} has no parameter; keep its layers in attributes of "
+            "their own or in an nn.ModuleList, since a module does not find those in a plain list"
+        )
     if not trainable:
         raise ValueError(
             f"model {type(model).__name__} has no trainable parameter ({len(own)} in all); "

@@ -111,6 +111,11 @@ CASES |= {
     ),
 }
 
+CASES["a model in float64"] = (
+    *(nn.Linear(3, 3).double(), nn.CrossEntropyLoss(), (x.numpy(), classes.numpy()), RuntimeError),
+    "The data is float32, as arrays become here, and the model float64: give the data as tensors",
+)
+
 tokens = torch.arange(60).reshape(20, 3) % 7
 CASES["classes last"] = (
     *(nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7)), nn.CrossEntropyLoss(), (tokens, tokens)),

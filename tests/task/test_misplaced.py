@@ -57,6 +57,8 @@ MODULES = made("Digits", "mine", train_dataloader=loop)
         ((made("Accelerator", "accelerate")(),), "accelerator.prepare returned"),
         ((model, sgd, nn.MSELoss, loader), r"loss_fn is a class; make one: MSELoss\(...\)"),
         ((nn.Linear, sgd, ce, loader), r"this is the class: make one, Linear\(...\)"),
+        ((model.state_dict(), sgd, ce, loader), r"these are weights: load them"),
+        (([nn.Linear(8, 4), nn.ReLU()], sgd, ce, loader), r"as nn.Sequential\(\*layers\)"),
     ],
 )
 def test_what_people_write_first_is_told_what_to_write(arguments: Any, instead: str) -> None:

@@ -96,8 +96,14 @@ def test_a_model_without_trainable_parameters_is_refused() -> None:
     model.requires_grad_(False)
     with pytest.raises(ValueError, match="no trainable parameter"):
         TrainingTask(model, optimizer, loss_fn, loader)
-    with pytest.raises(ValueError, match="no trainable parameter"):
-        TrainingTask(nn.ReLU(), torch.optim.SGD, loss_fn, loader)
+
+
+def test_a_model_whose_layers_are_in_a_plain_list_is_told_of_module_lists() -> None:
+    model = nn.Module()
+    model.layers = [nn.Linear(8, 4)]  # type: ignore[assignment]
+    for without in (model, nn.ReLU()):
+        with pytest.raises(ValueError, match=r"has no parameter; .* in an nn\.ModuleList"):
+            TrainingTask(without, torch.optim.SGD, *problem()[2:])
 
 
 def test_a_frozen_optimizer_is_refused() -> None:
