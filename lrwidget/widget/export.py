@@ -42,7 +42,8 @@ def export_rate(name: str, value: float | None) -> Exported:
     name = validate_name(name)
     if value is None:
         raise ValueError(
-            f"there is no learning rate to write to {name} yet; run the sweep or pick one first"
+            f"there is no learning rate to write to {name} yet: the active run has suggested none; "
+            "run a sweep, or pick a rate: w.lr = 1e-3"
         )
     shell = get_ipython()
     # Solara has a stand-in for each page, whose namespace no code of the app sees.

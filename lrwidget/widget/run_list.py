@@ -147,8 +147,8 @@ class RunList:
         if lrs is None:
             if lr is None:
                 raise ValueError(
-                    "there is no learning rate to check yet; run the sweep, pick a rate, or "
-                    "say which: check(lrs=[1e-3, 1e-2])"
+                    "there is no learning rate to check yet: the active run has suggested none; "
+                    "run a sweep, pick a rate, or say which: check(lrs=[1e-3, 1e-2])"
                 )
             lrs = rates_around(lr, self.active.span)
         runner = source.checker(lrs, steps, self.active.overrides)

@@ -18,7 +18,7 @@ from lrwidget.records.refinement import Refinement
 from lrwidget.sources.log import LogSource
 from lrwidget.sources.resolve import source_of
 from lrwidget.stream.sender import PageState
-from lrwidget.validation import whole_number
+from lrwidget.validation import a, whole_number
 from lrwidget.widget.base import ThreadSafeWidget
 from lrwidget.widget.bundle import NO_WIDGETS, NOT_BUILT, bundled
 from lrwidget.widget.export import export_rate
@@ -470,7 +470,10 @@ class LRFinderWidget(ThreadSafeWidget):
         lr, runs = self.lr, self._run_list
         latest, overrides = runs.latest, runs.active.overrides
         if lr is None:
-            raise ValueError("there is no learning rate to apply yet; run the sweep or pick one")
+            raise ValueError(
+                "there is no learning rate to apply yet: the active run has suggested none; "
+                "run a sweep, or pick a rate: w.lr = 1e-3"
+            )
         if optimizer is not None:
             from lrwidget.task.optimizers import made_optimizer
 
@@ -589,6 +592,12 @@ class LRFinderWidget(ThreadSafeWidget):
         return (
             records._repr_mimebundle_(include={"text/html"}) if records else {}
         ) | data, metadata
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"{a(type(self).__name__)} cannot be pickled; keep its rows with "
+            "w.records.save('sweep.jsonl'), which LRRecords.load reads and w.add shows"
+        )
 
     def __repr__(self) -> str:
         runs = getattr(self, "_run_list", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import weakref
 from typing import Any
 
@@ -38,6 +39,28 @@ def test_export_writes_a_variable(namespace: dict[str, Any]) -> None:
     assert namespace == {"lr": 1e-3, "rate": 1e-3, "other": 1e-3}
     with pytest.raises(ValueError, match="not a variable name"):
         w.export("not good")
+
+
+def test_after_a_sweep_without_a_suggestion_the_errors_do_not_say_that_it_has_not_run(
+    namespace: dict[str, Any],
+) -> None:
+    w = finder(steps=4)
+    w.start()
+    w.wait()
+    assert w.suggestion is None
+    for use in (w.export, w.apply, w.check):
+        with pytest.raises(ValueError, match=r"yet: the active run has suggested none; run a swe"):
+            use()
+    assert namespace == {}
+
+
+def test_a_widget_is_not_pickled_but_its_records_are() -> None:
+    w = finder(steps=4)
+    w.start()
+    w.wait()
+    with pytest.raises(TypeError, match=r"cannot be pickled; keep its rows with w\.records\.save"):
+        pickle.dumps(w)
+    assert pickle.loads(pickle.dumps(w.records)).rows().tolist() == w.records.rows().tolist()
 
 
 def test_export_from_the_page(namespace: dict[str, Any]) -> None:
