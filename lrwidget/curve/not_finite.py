@@ -16,9 +16,9 @@ LOOK = "look for NaN in the data and for a batch in which no target counts, mend
 REMEDY = f"{LOOK}, and sweep again"
 # Before the first step the weights are those that the user gave.
 LOOK_AT_WEIGHTS = (
-    "look for NaN in the model's weights, as a training that diverged leaves them: if "
+    f"{LOOK}; look for NaN in the model's weights too, as a training that diverged leaves them, "
+    "and make the model anew if there are any"
 )
-LOOK_AT_WEIGHTS += f"there are any, make the model anew; else {LOOK}"
 # A loss this share of the range of the others above all of them is a climb.
 CLIMB_SHARE = 0.5
 # So few losses have hardly a range: a climb is also this share of the largest of them.

@@ -101,7 +101,7 @@ def test_weights_that_are_not_numbers_are_named_before_the_first_step() -> None:
     nn.init.constant_(model.weight, np.nan)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     task = TrainingTask(model, optimizer, nn.CrossEntropyLoss(), HELD_OUT)
-    named = "look for NaN in the model's weights, as a training that diverged leaves them"
+    named = "look for NaN in the model's weights too, as a training that diverged leaves them"
     assert named in lr_find(task, progress=False).suggestion.reason
     assert named in repr(check_lrs(task, [1e-3, 1e-2], steps=5))
 
