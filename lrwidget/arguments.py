@@ -10,7 +10,7 @@ from lrwidget.task.misplaced import OWN_STEP, refuse_misplaced, way_out
 from lrwidget.task.optimizers import is_optimizer, made_by
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 TASK_OPTIONS = tuple(
     name

@@ -3,33 +3,16 @@
 import math
 import numbers
 import os
-import re
 from pathlib import Path
 from typing import Any
+
+from lrwidget.text.articles import a_kind
 
 # The largest number of float32: torch raises an error where it is to multiply by a larger one.
 HIGHEST_RATE = 3.4028234663852886e38
 
 # Loops that count take no larger whole number.
 HIGHEST_COUNT = 2**63 - 1
-
-
-# Words and letters that are spoken with a vowel first. Letters are spoken each for itself, as in
-# "SGD", unless they can be read as a word, as in "SAM".
-_VOWEL_FIRST = re.compile(
-    r"nd|(?![Oo]ne|E[uU])[AEIOaeio]|[Hh]our|[Uu](?:[lmp]|n(?!et|i)|nini)"
-    r"|[FHLMNRSX](?![AEIOUa-z])"
-)
-
-
-def a(name: str) -> str:
-    """Return the name of a class with its article: "a list", "an int", "an SGD"."""
-    return f"{'an' if _VOWEL_FIRST.match(name) else 'a'} {name}"
-
-
-def a_kind(value: object) -> str:
-    """Return the class of a value in words: "a list", "an int"."""
-    return a(type(value).__name__)
 
 
 def is_rate(value: float) -> bool:

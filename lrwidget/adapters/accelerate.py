@@ -27,7 +27,7 @@ from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of
 from lrwidget.task.optimizers import in_words
 from lrwidget.task.task import FUNCTIONS
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 # Types that shard one model over the processes, with their own training loops.
 SHARDING_TYPES = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM"}

@@ -15,7 +15,7 @@ from lrwidget.data.held_out import spread
 from lrwidget.data.passed_over import MOST, rows_of
 from lrwidget.restore.attributes import remember_attributes
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 
 class StepBatches:

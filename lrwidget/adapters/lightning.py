@@ -58,7 +58,7 @@ from lrwidget.process_group.processes import remove_ddp_hooks, restored_weights
 from lrwidget.restore.attributes import at_initial_rates, put_back_after
 from lrwidget.task.loss_value import mean_of
 from lrwidget.task.rates import apply_rate
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 # Batches in a row without a loss; a module skips fewer on purpose.
 MAX_SKIPPED = 64

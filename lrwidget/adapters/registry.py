@@ -8,7 +8,7 @@ from typing import Any
 
 from lrwidget.process_group.processes import process_count
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a, a_kind
+from lrwidget.text.articles import a, a_kind
 
 
 @dataclass(frozen=True)

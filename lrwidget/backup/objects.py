@@ -27,7 +27,7 @@ from lrwidget.backup.reach import BARE, is_at_work, reached, slot_values
 from lrwidget.backup.rng import is_generator, remember_generator, remember_shared
 from lrwidget.backup.tensor_copies import put_values_back
 from lrwidget.backup.walk import GENERATORS, is_a, own_attributes, slots
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 PutBack = Callable[[], object]
 

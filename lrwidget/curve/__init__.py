@@ -1,1 +1,1 @@
-"""Analysis of range test curves; imports numpy and nothing else of the project."""
+"""Analysis of range test curves; imports numpy, and of the project only how numbers are told."""

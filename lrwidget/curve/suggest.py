@@ -41,10 +41,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrwidget.curve.falls_again import falls_again_doubt
-from lrwidget.curve.in_words import fall_in_words, rate_in_words
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
 from lrwidget.curve.normalize import Array, as_floats, broke_off, read_sweeps
 from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
+from lrwidget.text.numbers import fall_in_words, rate_in_words
 
 # A fall of less than one standard deviation of a batch is noise, and one of more than three is not.
 # A fall of less than 3.5 standard errors is noise too: one in twenty curves of pure noise has that.

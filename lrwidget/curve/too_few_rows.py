@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.not_finite import CAUSE, LOOK_AT_WEIGHTS, REMEDY, sudden_end
 from lrwidget.curve.suggest import LEAST_STEPS, LOWER
+from lrwidget.text.numbers import rate_in_words
 
 
 def planned_steps(meta: Mapping[str, Any]) -> int:

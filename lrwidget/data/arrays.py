@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from lrwidget.data.not_numbers import not_numbers
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 
 def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | None:

@@ -24,7 +24,8 @@ from lrwidget.data.reading import (
 )
 from lrwidget.data.samples import kind_of_list
 from lrwidget.data.structure import describe
-from lrwidget.validation import a_kind, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import whole_number
 
 
 class Exhausted(Exception):  # noqa: N818 - an event, as StopIteration is

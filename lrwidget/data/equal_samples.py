@@ -15,7 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
 from lrwidget.data.structure import TARGET_NAMES
 from lrwidget.data.without import base_of
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 # Hashes of input and target.
 Pair = tuple[int, int]

@@ -32,7 +32,7 @@ from lrwidget.data.passed_over import (
     rows_of,
 )
 from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.
 FEW = 160

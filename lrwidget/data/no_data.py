@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrwidget.backup.origin import library_of, module_of
 from lrwidget.data.structure import by_name
-from lrwidget.validation import a, a_kind
+from lrwidget.text.articles import a, a_kind
 
 EXPECTED = (
     "expected a DataLoader, a Dataset or an iterable of batches, such as "

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lrwidget.data.structure import describe
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 CLASSES = "where these are classes, give each its index: np.unique(y, return_inverse=True)[1]"
 SAMPLES = "give samples, such as list(zip(X, y)), with batch_size=..., or a DataLoader"

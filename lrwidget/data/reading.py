@@ -16,7 +16,7 @@ from lrwidget.backup.rng import unmoved
 from lrwidget.data.collation import put_together
 from lrwidget.data.samples import Kind, kind_of
 from lrwidget.data.structure import describe, plain_shape
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 OPTIONS_OF_SAMPLES = ("batch_sampler", "collate_fn", "drop_last", "sampler", "shuffle")
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from lrwidget.validation import a
+from lrwidget.text.articles import a
 
 TARGET_NAMES = ("labels", "label", "targets", "target", "y")
 

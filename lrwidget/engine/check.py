@@ -21,7 +21,8 @@ from lrwidget.restore.snapshot import prepared
 from lrwidget.task.optimizers import name_of
 from lrwidget.task.options import HIGHEST_SEED
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a_kind, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import whole_number
 
 
 def check_lrs(

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.records.table import RecordsTable
+from lrwidget.text.numbers import rate_in_words
 
 # The first loss is the same at all rates: it is that before the first step.
 LEAST_STEPS = 3

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from lrwidget.backup.origin import library_of
-from lrwidget.curve.in_words import steps_in_words
 from lrwidget.task.ended_iterator import ended_in_words
+from lrwidget.text.numbers import steps_in_words
 
 THREAD = (
     "This may come of the thread: the widget trains in a background thread, where a connection, an "

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.rate_unused import rate_unused
 from lrwidget.records.table import RecordsTable
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.optimizers import name_of, with_inner
+from lrwidget.text.numbers import rate_in_words
 
 # A step is kept at each of the first rates that are by this factor above the last, then at rates
 # that are by the larger factor above it: about ten steps of a sweep, whatever its length.

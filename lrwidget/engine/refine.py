@@ -37,7 +37,8 @@ from lrwidget.restore.model_lock import exclusive
 from lrwidget.restore.snapshot import prepared
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a_kind, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import whole_number
 
 
 def refine(

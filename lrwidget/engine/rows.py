@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from lrwidget.curve.few_samples import FEW_SAMPLES
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.stop_rule import DivergenceRule
 from lrwidget.data.batches import BatchSource, Exhausted
 from lrwidget.data.distinct import RowCount, few_samples_of
@@ -24,6 +23,7 @@ from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.task.ended_iterator import ended_iterator
 from lrwidget.task.task import TrainingTask
+from lrwidget.text.numbers import rate_in_words
 
 # A scaler that starts at 65536 halves its scale at each skip; after this many skips the gradients
 # are not finite at any scale.

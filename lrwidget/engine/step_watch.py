@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from lrwidget.backup import walk
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.task.optimizers import with_inner
+from lrwidget.text.numbers import rate_in_words
 
 # After this many steps without a gradient an error is raised. A first batch may have none.
 MOST_IDLE = 3

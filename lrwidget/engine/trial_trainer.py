@@ -8,7 +8,6 @@ from itertools import repeat
 from typing import Any
 
 from lrwidget.backup.interrupts import uninterrupted
-from lrwidget.curve.in_words import steps_in_words
 from lrwidget.curve.search import Job
 from lrwidget.data.batches import BatchSource, to_device
 from lrwidget.data.counting import counted
@@ -28,7 +27,8 @@ from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.restore.snapshot import SweepTarget
 from lrwidget.restore.training_state import TrainingState
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
+from lrwidget.text.numbers import steps_in_words
 
 # A trial with a larger loss counts as diverged: it does not recover. Of losses that are above 1
 # before the first step it is the largest multiple.

@@ -10,11 +10,11 @@ import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from lrwidget.curve.in_words import steps_in_words
 from lrwidget.ray.connection import LOCK, Session, WorkerLostError, next_reference
 from lrwidget.ray.job import Job, JobEnd, Report
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
+from lrwidget.text.numbers import steps_in_words
 
 # Seconds to wait for a report to arrive from another node in one poll.
 REPORT_TIMEOUT = 1.0

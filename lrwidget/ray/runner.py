@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrwidget.sources.base import Overrides
-from lrwidget.validation import a_kind, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import whole_number
 
 if TYPE_CHECKING:
     from lrwidget.ray.handle import JobHandle

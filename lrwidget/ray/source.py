@@ -18,7 +18,8 @@ from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
 from lrwidget.sources.base import NONE, Overrides, RemoteSource
 from lrwidget.task.options import SWEEP_OPTIONS, SweepOptions
-from lrwidget.validation import a_kind, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import whole_number
 
 
 class Cluster(Protocol):

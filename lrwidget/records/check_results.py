@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.not_finite import same_end
 from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.records.trial_loss import LOSSES, mean_of_tail
+from lrwidget.text.numbers import rate_in_words
 from lrwidget.validation import HIGHEST_RATE, is_rate, number
 
 

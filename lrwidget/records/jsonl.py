@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lrwidget.records.table import RecordsTable, StopReason
-from lrwidget.validation import a_kind, file_path
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import file_path
 
 R = TypeVar("R", bound=RecordsTable)
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrwidget.curve.centred import centred
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.loss_range import Range, loss_range, trials_range
 from lrwidget.curve.smoothing import smoothed
+from lrwidget.text.numbers import rate_in_words
 
 if TYPE_CHECKING:
     from lrwidget.curve.suggest import Suggestion

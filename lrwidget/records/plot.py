@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrwidget.curve.centred import centred
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.loss_range import loss_range
 from lrwidget.records.table import Floats
-from lrwidget.validation import a_kind, number
+from lrwidget.text.articles import a_kind
+from lrwidget.text.numbers import rate_in_words
+from lrwidget.validation import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

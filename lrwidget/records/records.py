@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lrwidget.curve.few_samples import few_samples_doubt
-from lrwidget.curve.in_words import rate_in_words, steps_in_words
 from lrwidget.curve.published_rules import suggestions
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import Suggestion, suggest
 from lrwidget.curve.too_few_rows import begins_far_above_start, ended_early, planned_steps
 from lrwidget.records import jsonl
 from lrwidget.records.table import Floats, RecordsTable, StopReason
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
+from lrwidget.text.numbers import rate_in_words, steps_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from lrwidget.curve.in_words import number_in_words, rate_in_words
 from lrwidget.curve.not_finite import same_end
 from lrwidget.curve.search import MUCH_LONGER, Choice, choose, fallen
 from lrwidget.records.jsonl import number_or_word
 from lrwidget.records.table import RecordsTable, StopReason
 from lrwidget.records.trial_loss import mean_of_tail
+from lrwidget.text.numbers import number_in_words, rate_in_words
 
 # With a smaller fall of the held-out loss, as a share of the untrained one, trials are doubtful:
 # they have hardly left the plateau, or the model learns its data by heart.

@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lrwidget.backup import walk
 from lrwidget.backup.origin import is_from_a_library, module_of
-from lrwidget.validation import a
+from lrwidget.text.articles import a
 
 _STATE = (torch.Tensor, np.ndarray, nn.Module, torch.optim.Optimizer, *walk.GENERATORS)
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))

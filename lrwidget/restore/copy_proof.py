@@ -13,7 +13,7 @@ import torch
 from lrwidget.backup.backup import Backup
 from lrwidget.backup.tensor_copies import is_leaf
 from lrwidget.restore.copy_checks import NotCopied, Shared
-from lrwidget.validation import a
+from lrwidget.text.articles import a
 
 
 class Proof:

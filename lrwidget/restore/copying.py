@@ -29,7 +29,7 @@ from lrwidget.restore.copy_checks import (
 )
 from lrwidget.task.optimizers import is_complete, with_inner, zeroes_as_usual
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 
 def copy_together(captured: Captured) -> tuple[dict[str, Any], Shared]:

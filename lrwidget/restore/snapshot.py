@@ -31,7 +31,7 @@ from lrwidget.restore.copying import copy_together
 from lrwidget.restore.loaders_and_also import restored_loaders_and_also, shared_with_also
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a
+from lrwidget.text.articles import a
 
 
 @dataclasses.dataclass(slots=True)

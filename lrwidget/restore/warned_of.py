@@ -6,7 +6,7 @@ from lrwidget.restore.captured import Captured, not_swept
 from lrwidget.task.in_eval_mode import partly_in_eval_mode
 from lrwidget.task.optimizers import finds_its_own_rate
 from lrwidget.task.task import TrainingTask
-from lrwidget.validation import a
+from lrwidget.text.articles import a
 
 
 def warnings_of(task: TrainingTask) -> str:

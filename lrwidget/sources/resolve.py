@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from lrwidget.sources.base import Overrides, Source
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lrwidget.data.structure import describe
-from lrwidget.validation import a
+from lrwidget.text.articles import a
 
 
 def loss_of(value: Any) -> Any:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrwidget.backup.origin import library_of
 from lrwidget.task.signatures import takes
-from lrwidget.validation import a, a_kind
+from lrwidget.text.articles import a, a_kind
 
 ORDER = "lr_find(model, optimizer, loss_fn, data), or the widget with the same"
 OWN_STEP = "TrainingTask(model, optimizer, data=batches, step=lambda batch: loss)"

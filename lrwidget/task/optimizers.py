@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lrwidget.backup.origin import library_of
-from lrwidget.validation import a, a_kind
+from lrwidget.text.articles import a, a_kind
 
 _TWO_PASSES = """    def step(batch):
         loss = loss_fn(model(batch[0]), batch[1])

@@ -5,8 +5,9 @@ import math
 import numbers
 from typing import Literal, get_args
 
-from lrwidget.curve.in_words import rate_in_words
-from lrwidget.validation import HIGHEST_RATE, a_kind, is_rate, number, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.text.numbers import rate_in_words
+from lrwidget.validation import HIGHEST_RATE, is_rate, number, whole_number
 
 Spacing = Literal["log", "linear"]
 

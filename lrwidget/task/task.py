@@ -23,7 +23,8 @@ from lrwidget.task.optimizers import (
     unwrapped,
 )
 from lrwidget.task.rates import apply_rate, refuse_undefined_ratios
-from lrwidget.validation import a_kind, is_rate, number, whole_number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import is_rate, number, whole_number
 
 Others = Literal["keep", "follow"]
 SnapshotPlace = Literal["auto", "device", "cpu", "disk"]

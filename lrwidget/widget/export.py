@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrwidget.backup.origin import library_of
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 QUEUED = "A cell that is already queued may still have the old value."
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from lrwidget.stream.redact import redact_paths
-from lrwidget.validation import a_kind
+from lrwidget.text.articles import a_kind
 
 # In characters: the legend shows all labels in one line.
 MAX_LENGTH = 80

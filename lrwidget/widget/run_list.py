@@ -12,7 +12,8 @@ from lrwidget.sources.base import NONE, Overrides, Source
 from lrwidget.sources.recorded import RecordedRunner
 from lrwidget.stream.sender import PageState
 from lrwidget.stream.threads import in_background
-from lrwidget.validation import a_kind, number
+from lrwidget.text.articles import a_kind
+from lrwidget.validation import number
 from lrwidget.widget.background import BackgroundRun
 from lrwidget.widget.check_run import CheckRun
 from lrwidget.widget.labels import label_of, unique_label, validate_label

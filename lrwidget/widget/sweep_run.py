@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.search import BUDGET, LENGTH
 from lrwidget.engine.optimizer_code import optimizer_code
 from lrwidget.records.records import LRRecords
@@ -12,6 +11,7 @@ from lrwidget.records.table import StopReason
 from lrwidget.sources.base import NONE, Overrides, RecordsRunner
 from lrwidget.stream.protocol import Detail, Landmarks, number_or_none
 from lrwidget.stream.sender import PageState
+from lrwidget.text.numbers import rate_in_words
 from lrwidget.widget.background import BackgroundRun, RunEnd
 
 logger: logging.Logger = logging.getLogger(__name__)

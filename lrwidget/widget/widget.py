@@ -10,7 +10,6 @@ import bqplot as bq
 import traitlets
 from ipywidgets import Widget, widget_serialization
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.search import BUDGET
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.records import LRRecords
@@ -18,7 +17,9 @@ from lrwidget.records.refinement import Refinement
 from lrwidget.sources.log import LogSource
 from lrwidget.sources.resolve import source_of
 from lrwidget.stream.sender import PageState
-from lrwidget.validation import a, whole_number
+from lrwidget.text.articles import a
+from lrwidget.text.numbers import rate_in_words
+from lrwidget.validation import whole_number
 from lrwidget.widget.base import ThreadSafeWidget
 from lrwidget.widget.bundle import NO_WIDGETS, NOT_BUILT, bundled
 from lrwidget.widget.export import export_rate

@@ -7,7 +7,7 @@ import math
 import pytest
 from playwright.sync_api import expect
 
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.text.numbers import rate_in_words
 from tests.browser.harness.cells import (
     BUSY,
     BUSY_INDEX,

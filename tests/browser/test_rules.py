@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from lrwidget.curve.centred import centred
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.text.numbers import rate_in_words
 from tests.browser.harness.cells import END_LR, START_LR, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.lab import Lab

@@ -8,7 +8,7 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page, expect
 
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.text.numbers import rate_in_words
 from tests.browser.harness.cells import SETUP, STEPS, WIDGET, open_finder, start
 from tests.browser.harness.finder import Finder
 from tests.browser.harness.frontends import serve_cdns

@@ -13,11 +13,11 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from lrwidget import LRRecords
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.curve.loss_range import loss_range, trials_range
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.picture import TOP, WIDTH, thinned
 from lrwidget.records.refinement import Refinement
+from lrwidget.text.numbers import rate_in_words
 from tests.records.test_records import curve, filled
 
 SVG = "{http://www.w3.org/2000/svg}"

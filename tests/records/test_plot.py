@@ -10,7 +10,7 @@ import pytest
 
 from lrwidget import LRRecords
 from lrwidget.curve.centred import centred
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.text.numbers import rate_in_words
 from tests.records.test_records import curve
 
 

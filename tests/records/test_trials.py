@@ -5,10 +5,10 @@ import re
 
 import numpy as np
 
-from lrwidget.curve.in_words import rate_in_words
 from lrwidget.records.check_results import CheckResults
 from lrwidget.records.refinement import Refinement, Trial
 from lrwidget.records.table import StopReason
+from lrwidget.text.numbers import rate_in_words
 from tests.records.test_picture import NAN, SVG, courses, picture, shown, size, texts
 from tests.records.test_records import curve
 

@@ -15,7 +15,7 @@ import traitlets
 from ipywidgets.widgets.widget import _instances
 
 from lrwidget import LRFinderWidget, TrainingTask
-from lrwidget.curve.in_words import rate_in_words
+from lrwidget.text.numbers import rate_in_words
 from lrwidget.widget.bundle import NO_WIDGETS
 from tests.widget.fakepage import page_after
 from tests.widget.finder import (

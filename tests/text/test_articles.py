@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lrwidget import LRRecords, check_lrs, lr_find, refine
-from lrwidget.validation import a, a_kind
+from lrwidget.text.articles import a, a_kind
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Numbers as they are told in sentences."""
+"""Numbers, rates and losses as they stand in sentences."""
 
 import math
 from decimal import ROUND_HALF_UP, Context

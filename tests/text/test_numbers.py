@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lrwidget import LRRecords
-from lrwidget.curve.in_words import rate_in_words, steps_in_words
+from lrwidget.text.numbers import rate_in_words, steps_in_words
 
 CASES = json.loads((Path(__file__).parent.parent / "vectors" / "rates.json").read_text())["cases"]
 
