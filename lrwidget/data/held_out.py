@@ -33,6 +33,7 @@ from lrwidget.data.passed_over import (
 )
 from lrwidget.data.without import base_of, batching_of, innermost, samplers_without
 from lrwidget.text.articles import a_kind
+from lrwidget.text.lists import first_of
 
 # Where a fifth is fewer samples than this, they say little: up to a third is held out.
 FEW = 160
@@ -268,7 +269,7 @@ def _by_position(loader: Any, share: float | None, indices: Indices | None) -> H
         return private
 
     if indices is not None:
-        words = f"batches {', '.join(map(str, indices[:8]))}{', …' * (len(indices) > 8)} of a pass"
+        words = f"batches {first_of(list(map(str, indices)), 8)} of a pass"
     else:
         words = f"{_how_many(part)} of a pass, up to {MOST} samples"
     if not isinstance(loader, list | tuple):

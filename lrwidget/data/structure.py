@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from lrwidget.text.articles import a
+from lrwidget.text.lists import first_of
 
 TARGET_NAMES = ("labels", "label", "targets", "target", "y")
 
@@ -67,16 +69,14 @@ def _structure(value: Any, depth: int) -> str:
         parts = [_structure(item, depth - 1) for item in value[: _WIDTH + 1]]
         if len(parts) > 2 and len(set(parts)) == 1:
             return f"{name} of {len(value)} ({parts[0]}, …)"
-        more = ", …" if len(value) > _WIDTH else ""
-        return f"{name} of {len(value)} ({', '.join(parts[:_WIDTH])}{more})"
+        return f"{name} of {len(value)} ({first_of(parts, _WIDTH)})"
     fields = named_fields(value)
     return name if fields is None else f"{name} {_named(fields, depth)}"
 
 
 def _named(fields: Mapping[str, Any], depth: int) -> str:
-    parts = [f"{key}: {_structure(item, depth - 1)}" for key, item in list(fields.items())[:8]]
-    more = ", …" if len(fields) > 8 else ""
-    return "{" + ", ".join(parts) + more + "}"
+    parts = [f"{key}: {_structure(item, depth - 1)}" for key, item in islice(fields.items(), 9)]
+    return "{" + first_of(parts, 8) + "}"
 
 
 def is_text(value: Any) -> bool:

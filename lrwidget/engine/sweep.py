@@ -18,7 +18,7 @@ from lrwidget.records.records import LRRecords
 from lrwidget.records.table import StopReason
 from lrwidget.restore.captured import not_swept
 from lrwidget.restore.model_lock import exclusive
-from lrwidget.restore.snapshot import prepared, where_it_ran
+from lrwidget.restore.snapshot import SweepTarget, prepared, where_it_ran
 from lrwidget.task.optimizers import finds_its_own_rate, uses_rate_once
 from lrwidget.task.options import SweepOptions
 from lrwidget.task.task import TrainingTask
@@ -59,25 +59,9 @@ def sweep(
                 records.begin_sweep()
                 seed = _seed(options, repeat)
                 with task.session(), prepared(task, seed, in_place=in_place) as parts:
-                    records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
-                    notes = {
-                        "not_swept": not_swept(task),
-                        "own_rate": finds_its_own_rate(task.optimizer),
-                        "rate_unused": uses_rate_once(task.optimizer),
-                    }
-                    records.meta.update({name: note for name, note in notes.items() if note})
-                    try:
-                        reason = yield from train_at(
-                            task,
-                            parts,
-                            ladder.climb(),
-                            records,
-                            stop_at_divergence=options.stop_at_divergence,
-                            team=team,
-                            val_data=task.val_data,
-                        )
-                    finally:  # some data has a batch size only after it was read
-                        records.meta["batch_size"] = task.batch_size
+                    reason = yield from _sweep_once(
+                        task, parts, ladder, records, options=options, team=team
+                    )
                 if reason in (StopReason.EXHAUSTED, StopReason.STOPPED):
                     break
                 in_place = parts.why
@@ -93,6 +77,39 @@ def sweep(
             records.meta["options"] = plain(ladder.options)
         records.stop_reason = reason
     return reason
+
+
+def _sweep_once(
+    task: TrainingTask,
+    parts: SweepTarget,
+    ladder: Ladder,
+    records: LRRecords,
+    *,
+    options: SweepOptions,
+    team: Team | None,
+) -> Generator[None, None, StopReason]:
+    """Train at the rates of the ladder once; rows and what is known of the task go to `records`."""
+    records.meta.update(meta_of(task, ladder.options), **where_it_ran(parts))
+    notes = {
+        "not_swept": not_swept(task),
+        "own_rate": finds_its_own_rate(task.optimizer),
+        "rate_unused": uses_rate_once(task.optimizer),
+    }
+    records.meta.update({name: note for name, note in notes.items() if note})
+    try:
+        return (
+            yield from train_at(
+                task,
+                parts,
+                ladder.climb(),
+                records,
+                stop_at_divergence=options.stop_at_divergence,
+                team=team,
+                val_data=task.val_data,
+            )
+        )
+    finally:  # some data has a batch size only after it was read
+        records.meta["batch_size"] = task.batch_size
 
 
 def _seed(options: SweepOptions, repeat: int) -> int | None:

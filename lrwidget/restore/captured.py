@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from lrwidget.backup.variables import Variables
 from lrwidget.restore.step_state import data_of_step, is_ours, used_by_step
 from lrwidget.task.optimizers import with_inner
 from lrwidget.task.task import TrainingTask
+from lrwidget.text.lists import first_of
 
 
 class Captured:
@@ -212,21 +214,24 @@ def not_swept(task: TrainingTask) -> str:
     loss = task.loss_fn
     # Not through methods that the loss may not call.
     used = walk.used_by(loss, containers=True, classes=False)
-    reached = [loss, *used] if loss is not None else []
+    modules = [part for part in (loss, *used) if walk.is_a(part, nn.Module)]
     names: dict[int, str] = {}
-    for module in reached:
-        if walk.is_a(module, nn.Module):
-            for place, part in module.named_modules(prefix=type(module).__name__):
-                if not part.training:  # such as a teacher
-                    continue
-                for name, parameter in part.named_parameters(place, recurse=False):
-                    if parameter.requires_grad and id(parameter) not in own:
-                        names.setdefault(id(parameter), name)
+    for name, parameter in chain.from_iterable(map(_trainable_parameters, modules)):
+        if id(parameter) not in own:
+            names.setdefault(id(parameter), name)
     if not names:
         return ""
-    shown = ", ".join(list(names.values())[:3]) + (", …" if len(names) > 3 else "")
     return (
-        f"the loss has trainable parameters that no optimizer holds ({shown}): they stay as they "
-        "are during the sweep. Give them to the optimizer too if training does, or set their "
-        "requires_grad to False, as those of a teacher"
+        f"the loss has trainable parameters that no optimizer holds "
+        f"({first_of(list(names.values()), 3)}): they stay as they are during the sweep. Give them "
+        "to the optimizer too if training does, or set their requires_grad to False, as those of a "
+        "teacher"
     )
+
+
+def _trainable_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the trainable parameters of a module's parts in train mode, which no teacher is in."""
+    for place, part in module.named_modules(prefix=type(module).__name__):
+        if part.training:
+            parameters = part.named_parameters(place, recurse=False)
+            yield from ((name, one) for name, one in parameters if one.requires_grad)

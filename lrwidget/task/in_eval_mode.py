@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from lrwidget.text.lists import first_of
+
 
 def partly_in_eval_mode(model: nn.Module, optimizers: Sequence[Any]) -> str:
     """Return a warning about a model in evaluation mode with parts that are not, or ''.
@@ -25,9 +27,8 @@ def partly_in_eval_mode(model: nn.Module, optimizers: Sequence[Any]) -> str:
         return ""
     # The outermost of them.
     shown = [name for name in training if not parts[name.rpartition(".")[0]].training]
-    names = ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
     return (
-        f"the model is in eval mode, and of its parts only these are not: {names}. It is swept as "
-        "it stands, so without dropout and with fixed statistics elsewhere; if your loop calls "
-        "model.train(), call it before the sweep too"
+        "the model is in eval mode, and of its parts only these are not: "
+        f"{first_of(shown, 3)}. It is swept as it stands, so without dropout and with fixed "
+        "statistics elsewhere; if your loop calls model.train(), call it before the sweep too"
     )
