@@ -40,6 +40,12 @@ def test_a_gradient_that_falls_as_the_rate_rises_is_no_proof() -> None:
     assert rate_unused(RATES, RATES * falling, falling) is None
 
 
+def test_changes_that_differ_by_more_than_the_rate_are_no_proof() -> None:
+    unsteady = np.array([1.0, 0.01, 0.5, 2.0, 0.02, 0.3, 0.01])
+    assert rate_unused(RATES, unsteady, 0 * ONES) is None
+    assert rate_unused(RATES, 0.01 * unsteady / unsteady.max() + 1, 0 * ONES) == (0, 6)
+
+
 def test_few_steps_and_close_rates_say_nothing() -> None:
     assert rate_unused(RATES[:2], ONES[:2], ONES[:2]) is None
     assert rate_unused(np.linspace(0.1, 1.0, 7), ONES, ONES) is None

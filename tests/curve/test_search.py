@@ -11,6 +11,7 @@ from lrwidget.curve.search import (
     Search,
     choose,
     fallen,
+    first_length,
     longest_trial,
 )
 
@@ -21,6 +22,16 @@ def chosen(suggested: float | None = None, trained: float = 0.0, untrained: floa
     choice = choose(V, 1e-3, untrained, 300, 300, suggested=suggested, trained=trained)
     assert choice.lr is not None
     return choice.lr
+
+
+def test_a_budget_without_three_trials_is_refused_with_the_one_that_has_them() -> None:
+    spent = 100
+    with pytest.raises(ValueError, match="budget is 120, of which the sweep took 100 ") as refused:
+        first_length(120, 120 - spent)
+    least = int(str(refused.value).rsplit(" ", 1)[1])
+    assert first_length(least, least - spent) * 3 == least - spent
+    with pytest.raises(ValueError, match=f"at least {least}$"):
+        first_length(least - 1, least - 1 - spent)
 
 
 @pytest.mark.parametrize("away", [-0.45, -0.2, -0.01, 0.0, 0.1, 0.3, 0.49])

@@ -268,6 +268,15 @@ def test_ten_thousand_rows_take_40_kb(name: str) -> None:
     assert size(records._repr_mimebundle_()) <= 40_000
 
 
+def test_a_curve_that_never_falls_is_flat_until_it_explodes() -> None:
+    rates = np.geomspace(1e-6, 1, 60)
+    records = filled([(lr, 2.0 + (20 * lr) ** 2) for lr in rates.tolist()])
+    assert records.suggestion.falls_at is None
+    assert records.suggestion.explodes_at is not None
+    names = {"flat", "falling", "exploding"} & {*texts(shown(records).pictures[0])}
+    assert names == {"flat", "exploding"}
+
+
 def test_the_same_records_give_the_same_bytes() -> None:
     first = curve()
     assert first._repr_mimebundle_() == first._repr_mimebundle_() == curve()._repr_mimebundle_()

@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from lrwidget import LRRecords
 from lrwidget.engine.runner import RunState
 from lrwidget.records.jsonl import Log
 from lrwidget.records.table import StopReason
-from lrwidget.sources.log import LogRunner, LogSource, _Reader
+from lrwidget.sources.log import POLL, LogRunner, LogSource, _Reader
 
 HEAD = json.dumps(
     {
@@ -60,6 +62,26 @@ class Following:
             self.all.append(replacement)
             replacement.start()
         return self.all[-1]
+
+
+def test_a_log_without_news_is_looked_at_now_and_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    paused = threading.Event()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        paused.set()
+
+    clock = SimpleNamespace(sleep=pause, monotonic=time.monotonic)
+    monkeypatch.setattr("lrwidget.sources.log.time", clock)
+    runner = LogRunner(path)
+    runner.start()
+    assert paused.wait(60)
+    runner.stop()
+    runner.wait(60)
+    assert set(pauses) == {POLL}
 
 
 @pytest.fixture
