@@ -22,6 +22,7 @@ def _close() -> object:
 
 def test_it_draws_raw_and_smoothed_loss_over_a_log_axis_with_the_suggestion() -> None:
     records = curve()
+    assert np.array_equal(records.plot().get_lines()[1].get_ydata(), centred(records.loss, 0.9))
     ax = records.plot(smoothing=0.8)
     raw, line, chosen = ax.get_lines()
     assert ax.get_xscale() == "log"

@@ -149,6 +149,7 @@ describe("the next step after a sweep", () => {
   });
   it("costs steps alone where no time is known", () => {
     expect(describeCost({ ...ended, elapsed: 0 }, { budget: 1500 })).toBe("at most 1,400 steps");
+    expect(describeCost({ ...ended, step: 0 }, { budget: 1400 })).toBe("at most 1,400 steps");
   });
 });
 
