@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { clampRate, fractionOf, partBetween, rateAt, zoomed, union } from "../../src/numeric/axis";
+import {
+  clampRate,
+  fractionOf,
+  partBetween,
+  rateAt,
+  zoomed,
+  union,
+  tidyRate,
+} from "../../src/numeric/axis";
 import { seeded } from "../random";
 
 const whole = { low: 1e-6, high: 1 };
@@ -78,5 +86,19 @@ describe("union", () => {
         { low: 1e-4, high: 10 },
       ]),
     ).toEqual({ low: 1e-5, high: 10 });
+  });
+});
+
+describe("tidyRate", () => {
+  it("keeps as many digits as a pointer can tell apart on this axis", () => {
+    expect(tidyRate(0.00123456, { low: 1e-6, high: 1 })).toBe(0.00123);
+    expect(tidyRate(1.00512345, { low: 1, high: 1.01 })).toBe(1.00512);
+  });
+
+  it("leaves the ends of the axis as they are, and goes no further", () => {
+    const span = { low: 1.23456e-6, high: 1 };
+    expect([1e-9, 1.23456e-6, 5].map((lr) => tidyRate(lr, span))).toEqual([
+      1.23456e-6, 1.23456e-6, 1,
+    ]);
   });
 });
