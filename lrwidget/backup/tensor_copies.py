@@ -36,7 +36,7 @@ class Copies:
         self._place = place
         if place == "disk":
             self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close(); has no name
-        self._storages: dict[tuple[torch.device, int], PutBack] = {}
+        self._storages: dict[tuple[torch.device, int, int], PutBack] = {}
         self._pairs: list[tuple[Any, Any]] = []
 
     def changed(self) -> bool:
@@ -104,9 +104,10 @@ class Copies:
         return put_back
 
     def _keep(self, storage: Any) -> None:
-        key = (storage.device, storage.data_ptr())
+        # With the size, since storages of one array may begin at one address and end elsewhere.
+        key = (storage.device, storage.data_ptr(), storage.nbytes())
         if not storage.nbytes():  # all have the same address
-            self._storages[storage.device, storage._cdata] = lambda: _sized(storage, 0)
+            self._storages[storage.device, storage._cdata, 0] = lambda: _sized(storage, 0)
             return
         if not key[1] or key in self._storages:
             return

@@ -171,6 +171,30 @@ def test_an_empty_buffer_that_a_step_fills_is_saved_as_before() -> None:
     assert model.least.untyped_storage().nbytes() == 0  # what torch.save writes
 
 
+@pytest.mark.parametrize("snapshot", ["device", "cpu", "disk"])
+def test_buffers_of_one_array_that_begin_together_and_end_apart_are_as_before(
+    snapshot: Any,
+) -> None:
+    class Shared(nn.Module):
+        def __init__(self, array: Any) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+            self.first = nn.Buffer(torch.from_numpy(array[:3]))
+            self.whole = nn.Buffer(torch.from_numpy(array))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.first += 1
+            self.whole[4] += 1
+            return self.layer(x)  # type: ignore[no-any-return]
+
+    array = np.arange(6.0)
+    model = Shared(array)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    task = TrainingTask(model, optimizer, MSE, BATCHES, snapshot=snapshot)
+    lr_find(task, steps=6, progress=False)
+    assert array.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
 def test_a_scaler_of_any_device_that_a_model_holds_is_as_before() -> None:
     class Scaled(nn.Linear):
         def __init__(self) -> None:
