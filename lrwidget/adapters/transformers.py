@@ -34,6 +34,8 @@ from lrwidget.task.rates import apply_rate
 
 # Their Trainers look for evaluation data in `eval_dataset`.
 LIBRARIES = ("transformers", "sentence_transformers", "trl")
+# Callbacks of theirs that move a reference model, or a weight in the loss, from step to step.
+_PART_OF_TRAINING = {"SyncRefModelCallback", "SpladeRegularizerWeightSchedulerCallback"}
 
 
 class TransformersTask(FrameworkTask):
@@ -71,6 +73,7 @@ class TransformersTask(FrameworkTask):
         self._loader: Any = None
         self._passes = self._steps_of_epoch = 0
         self._clears_all = False
+        self._callbacks = [one for one in own if _is_part_of_training(one)]
         self._private_loaders = PrivateLoaders()
         optimizer = trainer.optimizer
         if optimizer is None:
@@ -109,7 +112,9 @@ class TransformersTask(FrameworkTask):
             stack.enter_context(_objects_put_back(trainer))
             drop_unchanged = stack.enter_context(restored_weights(trainer.model))
             modules = [trainer.model, self.loss_fn]
-            stack.enter_context(put_back_after(modules, [trainer, gradient_state]))
+            stack.enter_context(
+                put_back_after(modules, [trainer, gradient_state, *self._callbacks])
+            )
             stack.enter_context(same_state_objects(self._inner))
             self._clears_all = any(map(_clears_gradients, trainer.callback_handler.callbacks))
             self._private = private = _without_callbacks(trainer)
@@ -122,6 +127,7 @@ class TransformersTask(FrameworkTask):
             private.model_wrapped = self._model
             self._steps_of_epoch = plan_training(private, self._loader)
             give_scheduler(private, self._inner)
+            self._call_back("on_train_begin")
             self.scaler = private.accelerator.scaler
             self.data = StepData(self._loader, self._steps, self._private_loaders.close)
             yield
@@ -229,6 +235,7 @@ class TransformersTask(FrameworkTask):
         private, model = self._private, self._model
         group, items = step.batches
         private.current_gradient_accumulation_steps = len(group)
+        self._call_back("on_step_begin")
         losses = []
         for number, inputs in enumerate(group, start=1):
             last = number == len(group)
@@ -243,8 +250,14 @@ class TransformersTask(FrameworkTask):
         private.state.global_step += 1
         if self._steps_of_epoch:
             private.state.epoch = private.state.global_step / self._steps_of_epoch
+        self._call_back("on_step_end")
         # Each loss is already divided by the number of batches, or by the items of all batches.
         return torch.stack(losses).sum()
+
+    def _call_back(self, event: str) -> None:
+        private = self._private
+        for one in self._callbacks:
+            getattr(one, event)(private.args, private.state, private.control, model=self._model)
 
 
 @contextmanager
@@ -269,6 +282,10 @@ def _other_modules(trainer: Any) -> list[nn.Module]:
         values = value.values() if isinstance(value, dict) else [value]
         found += [module for module in values if isinstance(module, nn.Module)]
     return found
+
+
+def _is_part_of_training(callback: Any) -> bool:
+    return any(cls.__name__ in _PART_OF_TRAINING for cls in type(callback).__mro__)
 
 
 def _overrides(trainer: Any, name: str) -> bool:
