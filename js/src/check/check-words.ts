@@ -52,9 +52,7 @@ function describeBest(
   if (lrs.length > 1 && best === lrs[0])
     sentences.push("It is the lowest rate tried: a lower one may do better still.");
   if (!isInside(best, span))
-    sentences.push(
-      `It lies outside of the sweep, ${formatRate(span.low)} to ${formatRate(span.high)}.`,
-    );
+    sentences.push(`It is outside the sweep, ${formatRate(span.low)} to ${formatRate(span.high)}.`);
   return sentences.join(" ");
 }
 

@@ -9,7 +9,7 @@ import { hasEnded } from "../stream/protocol";
 import { describeCost, describeOutside } from "../text/words";
 import { situationOf } from "./situation";
 
-const NO_RATE = "There is no learning rate to export yet: run the sweep or pick one.";
+const NO_RATE = "There is no rate to export: run a sweep, or pick one.";
 const NO_VARIABLE = "There is no kernel whose variable could be written.";
 
 export class PickBar {
@@ -101,7 +101,7 @@ export class PickBar {
       h(
         "div.hint",
         {},
-        "Export writes the rate into this variable. A queued cell may still read the old one.",
+        "Export writes the rate into this variable. A queued cell may read the old one.",
       ),
     );
   }

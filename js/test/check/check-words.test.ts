@@ -45,7 +45,7 @@ describe("describeCheck", () => {
   it("says that a best rate beyond the sweep cannot be taken", () => {
     const beyond = { low: 1e-6, high: 0.005 };
     const text = describeCheck(status("finished", { suggestion: 0.009 }), detail, 3, null, beyond);
-    expect(text).toContain("outside of the sweep, 1e-6 to 5e-3");
+    expect(text).toContain("outside the sweep, 1e-6 to 5e-3");
     expect(offer(0.009, null, beyond)).toBeNull();
   });
 
