@@ -165,12 +165,16 @@ def _is_trained(value: Any) -> bool:
     return is_a(value, nn.Module) and next(value.parameters(), None) is not None
 
 
-def _held_by(value: Any, as_data: bool) -> Iterator[Any]:
-    if type(value) in BARE:  # of a list of batches there are many
-        samples = as_data and type(value) is not dict
-        held = items(value, MAX_ITEMS)
-        yield from [item for item in held if not _is_array(item)] if samples else held
-        return
+def _held_by(value: Any, as_data: bool) -> Iterable[Any]:
+    if type(value) not in BARE:
+        return _held_by_object(value, as_data)
+    held = items(value, MAX_ITEMS)  # at once, since of a list of batches there are many
+    if not as_data or type(value) is dict:
+        return held
+    return [item for item in held if not hasattr(type(item), "__array__")]
+
+
+def _held_by_object(value: Any, as_data: bool) -> Iterator[Any]:
     if is_a(value, torch.Tensor):
         return
     if is_a(value, types.MethodType):

@@ -178,6 +178,8 @@ def is_leaf(tensor: torch.Tensor) -> bool:
 def nbytes_of(tensor: torch.Tensor) -> int:
     """Return the size of the values of a tensor in bytes, also of a sparse one, which has no
     `nbytes`."""
+    if tensor.layout is torch.strided:
+        return tensor.nbytes
     if tensor.layout is torch.sparse_coo:
         return tensor._values().nbytes
     # That of the others is the size that they would have if they were dense.
