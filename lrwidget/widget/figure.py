@@ -64,14 +64,9 @@ def build_figure(start_lr: float, end_lr: float, height: int = 320) -> bq.Figure
     }
     return bq.Figure(
         marks=[
-            *(
-                bq.Lines(labels=[label], x=[], y=[], scales=scales, **_QUIET)
-                for label, scales in lines.items()
-            ),
+            *(bq.Lines(labels=[label], scales=scales, **_QUIET) for label, scales in lines.items()),
             bq.Scatter(
                 labels=["marker"],
-                x=[],
-                y=[],
                 scales=upon_axis,
                 enable_move=True,
                 restrict_x=True,
