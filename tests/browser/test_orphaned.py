@@ -20,7 +20,7 @@ from tests.browser.harness.server import JupyterServer
 SOON = 10_000  # milliseconds: a few seconds, with a margin for a busy machine
 WAITED = 1500  # milliseconds after which a button without an answer would show a message
 CUT_OFF = "No kernel: this is the recorded curve, cut off in mid-run."
-ANEW = "This kernel does not know the widget"
+ANEW = "The new kernel does not know the widget: run its cell again."
 # Presses Export before the page can have noticed the shutdown.
 SHUT_DOWN_AND_EXPORT = """
 async (export_) => {

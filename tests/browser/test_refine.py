@@ -271,7 +271,9 @@ def test_what_it_tried_can_be_chosen_and_beside_another_run_it_names_its_own(lab
     wait_for_words(finder, "^Refined rate ")
     tried = lab.kernel.value("float(w.refinement.frame.lr.max())")
     assert tried > 2e-2
-    complaint = finder.root.get_by_role("alert").filter(has_text="lies outside of what was tried")
+    complaint = finder.root.get_by_role("alert").filter(
+        has_text=re.compile(r"^5 lies outside of \S+ to (\S+)\. The rate is \1\.$")
+    )
     finder.type_lr("5")
     expect(complaint).to_have_count(1)
     finder.type_lr(f"{0.9 * tried:.2g}")

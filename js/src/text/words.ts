@@ -1,5 +1,5 @@
 // The texts about a run.
-import type { Span } from "../numeric/axis";
+import { clampRate, type Span } from "../numeric/axis";
 import type { KernelState } from "../stream/kernel";
 import type { Command, Detail, RunAction, Status } from "../stream/protocol";
 import { formatCount, formatDuration, formatLoss, formatRate, formatTimeLeft } from "./format";
@@ -110,15 +110,14 @@ export function describeNoKernel(kernel: KernelState, cutOff: boolean, recorded:
       ? ["No kernel can be reached", "this is the curve so far"]
       : ["No kernel", `this is the recorded curve${cutOff ? ", cut off in mid-run" : ""}`];
   const anew =
-    kernel === "replaced" ? "This kernel does not know the widget: run its cell again." : "";
+    kernel === "replaced" ? "The new kernel does not know the widget: run its cell again." : "";
   if (!recorded) return join(`${lead}, and no curve has been recorded.`, anew);
   return join(`${lead}: ${curve}. Smoothing, loss limit, marker and Copy still work.`, anew);
 }
 
 /** Why a rate is clamped to those that were swept or refined. */
-export function describeOutside(lr: number, { low, high }: Span): string {
-  const ends = `${formatRate(low)} to ${formatRate(high)}`;
-  return `${formatRate(lr, 3)} lies outside of what was tried, ${ends}.`;
+export function describeOutside(lr: number, span: Span): string {
+  return `${formatRate(lr, 3)} lies outside of ${formatRate(span.low)} to ${formatRate(span.high)}. The rate is ${formatRate(clampRate(lr, span))}.`;
 }
 
 /** "Type: message" in its two parts. */

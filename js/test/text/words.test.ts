@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { RunState, Status } from "../../src/stream/protocol";
-import { describeProgress, describeState, describeWaiting, splitError } from "../../src/text/words";
+import {
+  describeOutside,
+  describeProgress,
+  describeState,
+  describeWaiting,
+  splitError,
+} from "../../src/text/words";
 
 const span = { low: 1e-6, high: 1 };
 
@@ -74,6 +80,13 @@ describe("describeWaiting", () => {
         /^No answer from the kernel yet: (Export|Stop) /,
       );
     }
+  });
+});
+
+describe("describeOutside", () => {
+  it("names the rate that was taken in place of one beyond an end", () => {
+    expect(describeOutside(5, span)).toBe("5 lies outside of 1e-6 to 1. The rate is 1.");
+    expect(describeOutside(1e-9, span)).toBe("1e-9 lies outside of 1e-6 to 1. The rate is 1e-6.");
   });
 });
 
