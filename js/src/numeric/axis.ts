@@ -52,7 +52,7 @@ export function partBetween(a: number, b: number, full: Span): Span | null {
 export function zoomed(part: Span, factor: number, around: number, full: Span): Span {
   const [from, to] = [fractionOf(part.low, full), fractionOf(part.high, full)];
   const minWidth = Math.log(MIN_RATIO) / Math.log(full.high / full.low);
-  const width = Math.min(Math.max((to - from) * factor, minWidth), 1);
+  const width = Math.max((to - from) * factor, minWidth);
   // Returns the exact ends in spite of rounding.
   if (width > 1 - 1e-9) return full;
   const at = fractionOf(clampRate(around, part), part);

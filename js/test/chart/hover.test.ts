@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { describeRow, describeSweeps, nearest } from "../../src/chart/hover";
+import type { Chart } from "../../src/chart/figure";
+import { describeRow, describeSweeps, hoveredRow, nearest } from "../../src/chart/hover";
+import { Curve } from "../../src/numeric/curve";
+import { Run } from "../../src/state/runs";
+import type { Session } from "../../src/state/session";
 import { RunTable } from "../../src/stream/rows";
 
 describe("the text about a row", () => {
@@ -48,5 +52,42 @@ describe("the nearest row", () => {
   });
   it("is never a row that has not arrived", () => {
     expect(nearest(Float64Array.of(NaN, NaN, 1), 1e-5)).toBe(2);
+  });
+});
+
+describe("the row under the pointer", () => {
+  const place = { left: 0, right: 100, top: 0, bottom: 100 };
+  const run = (number: number, label: string, loss: number): Run => {
+    const made = new Run(number, new RunTable(number));
+    made.label = label;
+    made.table.write(0, Float64Array.of(1e-2, loss));
+    return made;
+  };
+  const [active, other, empty] = [run(1, "first", 1), run(2, "second", 9), run(3, "third", NaN)];
+  const at = (y: number, others: Run[], of = active): string[] | undefined => {
+    const session = {
+      runs: { active: of },
+      others,
+      visibleSpan: { low: 1e-4, high: 1 },
+      traits: { smoothing: { value: 0 } },
+    } as unknown as Session;
+    const chart = {
+      curveOf: (table: RunTable) => new Curve(table),
+      range: { min: 0, max: 10 },
+      heightOf: (loss: number) => loss,
+    } as unknown as Chart;
+    return hoveredRow(50, y, session, chart, place)?.lines;
+  };
+
+  it("is of the curve that is nearest in height, with the name of its run", () => {
+    expect(at(55, [other])![0]).toBe("first");
+    expect(at(45, [other])![0]).toBe("second");
+    expect(at(0, [empty])![0]).toBe("first");
+  });
+  it("has no name while there is one run, and is none without rows", () => {
+    expect(at(0, [])![0]).toBe("step 1");
+    const without = new Run(4, new RunTable(4));
+    expect(at(0, [without])![0]).toBe("first");
+    expect(at(0, [], without)).toBeUndefined();
   });
 });

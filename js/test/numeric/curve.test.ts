@@ -91,6 +91,26 @@ describe("Curve", () => {
     },
   );
 
+  it("is summed up by its line, and from the second sweep on by their median", () => {
+    const table = new RunTable(1);
+    const curve = new Curve(table);
+    const summary = (): unknown => {
+      const { x, y } = curve.summary(0, { low: 1e-3, high: 1 }, 100);
+      return [[...x], [...y]];
+    };
+    table.write(0, Float64Array.of(1e-2, 2, 1e-1, 4));
+    expect(summary()).toEqual([
+      [1e-2, 1e-1],
+      [2, 4],
+    ]);
+    table.addStarts([2]);
+    table.write(2, Float64Array.of(1e-2, 4, 1e-1, 8));
+    expect(summary()).toEqual([
+      [1e-2, 1e-1],
+      [3, 6],
+    ]);
+  });
+
   it("reads no row twice while rows are added, except for the smoothed line of the sweep", () => {
     const table = new RunTable(1);
     const curve = new Curve(table);

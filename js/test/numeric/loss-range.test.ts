@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { curvesRange } from "../../src/trials/curves";
 import {
+  AutoRange,
   limitAt,
   limitSpan,
   logRange,
@@ -59,6 +60,10 @@ describe("the loss limit slider", () => {
     expect(limitAt(0, auto, span)).toBeLessThan(auto.max / 4);
   });
 
+  it("goes up to four times the automatic range where no loss is as high", () => {
+    expect(limitSpan({ min: 1, max: 3 }, 2).max).toBe(9);
+    expect(limitSpan({ min: 1, max: 3 }, 20).max).toBe(20);
+  });
   it("keeps useful limits reachable after any explosion", () => {
     const huge = rangeTest(100, 1e30);
     const shown = autoRange(huge);
@@ -108,6 +113,18 @@ describe("autoRange", () => {
     expect(min).toBeLessThan(0.45);
     expect(max).toBeGreaterThan(2.3);
     expect(max).toBeLessThan(4);
+  });
+
+  it("shows the first loss, however soon the curve falls", () => {
+    const { max } = autoRange(Float64Array.from({ length: 200 }, (_, i) => (i ? 1 : 9)));
+    expect(max).toBeGreaterThan(9);
+  });
+
+  it("knows the largest and the smallest loss that a logarithmic axis can show", () => {
+    const auto = new AutoRange();
+    expect([auto.maxLoss, auto.minPositiveLoss]).toEqual([-Infinity, Infinity]);
+    auto.extend(Float64Array.of(1, 0.25, -3, 0, 0.5, 2, NaN), [0]);
+    expect([auto.maxLoss, auto.minPositiveLoss]).toEqual([2, 0.25]);
   });
 
   it("shows the noise of the part before the minimum", () => {

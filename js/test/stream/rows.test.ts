@@ -25,7 +25,8 @@ describe("RowStore", () => {
     store.accept(rowsOf(1, 0, 2));
     store.accept(rowsOf(1, 5, 7));
     expect(store.current?.length).toBe(7);
-    expect([...store.current!.loss.subarray(2, 5)]).toEqual([NaN, NaN, NaN]);
+    for (const column of [store.current!.lr, store.current!.loss])
+      expect([...column.subarray(2, 5)]).toEqual([NaN, NaN, NaN]);
     expect(store.current?.loss[5]).toBe(Math.sin(5));
     expect(store.resync(0)).toEqual([{ run: 1, from: 2 }]);
     expect(store.resync(999)).toEqual([]);
@@ -66,6 +67,15 @@ describe("RowStore", () => {
     expect(store.accept(other)).toBe(false);
     expect(store.current?.revision).toBe(revision);
     expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 3).data);
+  });
+
+  it("keeps the rows that it has when a message repeats them before new ones", () => {
+    const store = new RowStore();
+    store.accept(rowsOf(1, 0, 3));
+    const other = rowsOf(1, 1, 5);
+    other.data.fill(7, 0, 4);
+    expect(store.accept(other)).toBe(true);
+    expect(store.current?.pairs()).toEqual(rowsOf(1, 0, 5).data);
   });
 
   it("starts a new table for a new run and keeps the earlier one", () => {

@@ -38,7 +38,9 @@ describe("formatTimeLeft", () => {
     [0, 0, 100, ""],
     [5, 50, 100, "5 s left"],
     [10, 100, 100, ""],
+    [60, 1, 2, "1 min left"],
     [60, 1, 11, "10 min left"],
+    [3599, 1, 2, "1 h 0 min left"],
     [60, 1, 101, "1 h 40 min left"],
   ])("after %d s, step %i of %i", (elapsed, step, steps, text) => {
     expect(formatTimeLeft(elapsed, step, steps)).toBe(text);

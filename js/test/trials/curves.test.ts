@@ -99,6 +99,10 @@ describe("curveEnd", () => {
     expect(curveEnd(Float64Array.of(NaN), 3, RANGE, FRAME)).toBeNull();
   });
 
+  it("is at the first loss of a curve that was never within the frame", () => {
+    expect(curveEnd(Float64Array.of(50, 60), 2, RANGE, FRAME)).toEqual({ x: 10, y: FRAME.top });
+  });
+
   it("is where the curve has left the frame for good", () => {
     const gone = curveEnd(Float64Array.of(1, 50, 60, 70, 80), 5, RANGE, FRAME);
     expect(gone).toEqual({ x: 60, y: FRAME.top });
