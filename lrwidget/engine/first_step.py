@@ -98,6 +98,7 @@ class FirstStep:
                 again = deep_copied(batches)
         put_generators_back = remember_shared()
         self._step.on_first_loss = self._parts.proof.of_loss
+        self._parts.proof.begin()
         try:
             loss = self._step(batches)
             self._parts.proof.of_step()

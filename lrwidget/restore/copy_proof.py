@@ -30,9 +30,8 @@ class Proof:
         self._shared = shared
         self._trained = list(trained)
         self._own = {id(tensor): tensor for tensor in kept.tensors() if is_leaf(tensor)}
-        self._gradients = [(t, t.grad, _version(t.grad)) for t in self._own.values()]
+        self._gradients: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         self._trains = False
-        self._set_aside = False
 
     def close(self) -> None:
         """Release the backup; called when the copy has proved independent."""
@@ -40,6 +39,19 @@ class Proof:
         self._shared.close()
         self._own.clear()
         self._gradients.clear()
+
+    def begin(self) -> None:
+        """Set the gradients of the model itself aside before the copy's step.
+
+        A backward pass that reaches it, in a forward pass or in a custom function such as a
+        checkpoint, would add to them.
+        """
+        for tensor in self._own.values():
+            gradient = tensor.grad
+            # One from before the weight was replaced by another kind could not be set again.
+            if gradient is None or _kind(gradient) == _kind(tensor):
+                self._gradients.append((tensor, gradient))
+                tensor.grad = None
 
     def of_loss(self, loss: torch.Tensor) -> None:
         """Check the graph of a loss of the copy, before the backward pass.
@@ -49,17 +61,10 @@ class Proof:
         """
         trained = set(map(id, self._trained))
         for node in _nodes(loss):
-            if isinstance(node, torch.autograd.function.BackwardCFunction):
-                # A custom function may run another graph in the backward pass, as checkpoints do,
-                # which would add to the present gradients of the model.
-                self._set_aside = True
             leaf = node.variable if type(node).__name__ == "AccumulateGrad" else None
             self._trains = self._trains or id(leaf) in trained
             if id(leaf) in self._own:
                 raise NotCopied("its copy computes with weights of the model itself")
-        if self._set_aside:
-            for tensor in self._own.values():
-                tensor.grad = None
 
     def of_step(self) -> None:
         """Check the effects of the copy's step.
@@ -69,23 +74,18 @@ class Proof:
         """
         if not self._trains and all(tensor.grad is None for tensor in self._trained):
             raise NotCopied("no gradient reaches its copy")
-        left = any(
-            t.grad is not (None if self._set_aside else g) or _version(g) != v
-            for t, g, v in self._gradients
-        )
-        if left:
+        if any(tensor.grad is not None for tensor, _ in self._gradients):
             raise NotCopied("its copy leaves gradients in the model itself")
         if self._kept.changed():
             raise NotCopied("its copy changes buffers of the model itself")
         if name := self._shared.differing():
             raise NotCopied(f"data or a function uses {a(name)} that it changes")
-        if self._set_aside:
-            for tensor, gradient, _ in self._gradients:
-                tensor.grad = gradient
+        for tensor, gradient in self._gradients:
+            tensor.grad = gradient
 
 
-def _version(tensor: torch.Tensor | None) -> int:
-    return 0 if tensor is None else tensor._version
+def _kind(tensor: torch.Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
+    return tensor.shape, tensor.dtype, tensor.device
 
 
 def _nodes(loss: torch.Tensor) -> Iterator[Any]:

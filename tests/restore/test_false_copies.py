@@ -78,6 +78,20 @@ def checkpointed() -> nn.Module:
     return model
 
 
+def that_trains_a_layer_by_itself() -> nn.Module:
+    """Return a model with a layer whose hidden forward runs a backward pass of its own."""
+    model = network()
+    forward = model[0].forward
+
+    def and_backward(x: torch.Tensor) -> torch.Tensor:
+        made = forward(x)
+        made.square().mean().backward()
+        return made.detach()
+
+    model[0].forward = Hidden(and_backward)
+    return model
+
+
 def that_changes_its_input() -> nn.Module:
     return nn.Sequential(nn.ReLU(inplace=True), *with_hidden_forward(network()))
 
@@ -238,6 +252,7 @@ FALSE: dict[str, Callable[[], nn.Module]] = {
     "a hidden forward": lambda: with_hidden_forward(network()),
     "a hidden norm without weights": norm_without_weights,
     "a hidden checkpoint": checkpointed,
+    "a hidden backward pass": that_trains_a_layer_by_itself,
     "a changed input": that_changes_its_input,
     "made anew": lambda: MadeAnew(*network()),
     "a part made anew": lambda: nn.Sequential(MadeAnew(*network()), nn.Linear(1, 1)),
@@ -292,6 +307,21 @@ def test_a_false_copy_gives_the_curve_of_the_model(
 
     with torch.random.fork_rng(devices=[]):
         assert curve(make, "auto") == curve(make, "device")
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.double, lambda weight: weight[:3].clone()])
+def test_a_gradient_that_no_longer_fits_its_weight_stays(
+    change: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    layer = nn.Linear(1, 6, bias=False)
+    layer.weight.grad = gradient = torch.ones_like(layer.weight)
+    layer.weight.data = change(layer.weight.data)
+    x = torch.ones(2, 1, dtype=layer.weight.dtype)
+    optimizer = torch.optim.SGD(layer.parameters())
+    records = find(TrainingTask(layer, optimizer, lambda o, _: o.square().sum(), [(x, x)]))
+    assert records.meta["ran_on"] == "copy"
+    assert layer.weight.grad is gradient
+    assert gradient.equal(torch.ones(6, 1))
 
 
 def test_a_global_that_is_only_called_like_an_attribute_is_another(
