@@ -1,5 +1,6 @@
 """A sweep uses a copy unless the copy could reach the original model."""
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -161,6 +162,19 @@ class Locked(nn.Sequential):
         raise RuntimeError("cannot be copied")
 
 
+class CopiedByItself(nn.Sequential):
+    """A model with a tensor, of which a part has no value, that its class copies itself."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.limits = torch.tensor([0.0, float("nan")])
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        made = CopiedByItself(*copy.deepcopy(list(self), memo))
+        made.limits = self.limits.clone()
+        return made
+
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "plain": (network, "copy"),
     "that keeps a result with a graph": (used, "copy"),
@@ -168,6 +182,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "recurrent": (Recurrent, "copy"),
     "with layers in a list": (Unregistered, "copy"),
     "with a mark on a weight": (changed(lambda m: setattr(m[0].weight, "decay", 0)), "copy"),
+    "that copies itself": (lambda: CopiedByItself(*network()), "copy"),
     "that cannot be copied": (lambda: Locked(*network()), "model"),
     "with a hook": (changed(lambda m: m.register_forward_hook(lambda *_: None)), "model"),
     "with a hook on a weight": (
