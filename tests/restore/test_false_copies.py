@@ -309,6 +309,21 @@ def test_a_false_copy_gives_the_curve_of_the_model(
         assert curve(make, "auto") == curve(make, "device")
 
 
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("a hidden forward", "its copy computes with weights of the model itself"),
+        ("a hidden backward pass", "its copy leaves gradients in the model itself"),
+        ("a hidden norm without weights", "its copy changes buffers of the model itself"),
+    ],
+)
+def test_the_records_say_what_was_false_of_a_copy(model: str, why: str) -> None:
+    made = FALSE[model]()
+    optimizer = torch.optim.Adam(made.parameters())
+    records = find(TrainingTask(made, optimizer, MSE, [(X, X[:, :1])]))
+    assert records.meta["why_in_place"] == why
+
+
 @pytest.mark.parametrize("change", [torch.Tensor.double, lambda weight: weight[:3].clone()])
 def test_a_gradient_that_no_longer_fits_its_weight_stays(
     change: Callable[[torch.Tensor], torch.Tensor],
