@@ -27,7 +27,7 @@ from lrwidget.backup.objects import MAX_BYTES, in_order
 from lrwidget.backup.origin import module_of
 from lrwidget.backup.reach import is_at_work
 from lrwidget.backup.rng import remember_generator
-from lrwidget.backup.tensor_copies import Copies, Place, PutBack, is_leaf
+from lrwidget.backup.tensor_copies import Copies, Place, PutBack, is_leaf, set_gradient
 from lrwidget.backup.variables import put_attributes_back
 
 # The number of objects to traverse, nearest first, besides modules and tensors. Beyond it the
@@ -324,7 +324,7 @@ class Backup:
                 tensor.requires_grad_(requires_grad)
             # `set_gradients_aside` removed it from the tensor, or its values are backed up too.
             if tensor.grad is not grad:
-                tensor.grad = grad
+                set_gradient(tensor, grad)
             for name, held in hooks:
                 if held is None and getattr(tensor, name):
                     getattr(tensor, name).clear()

@@ -149,6 +149,22 @@ def put_values_back(tensor: torch.Tensor, kept: torch.Tensor) -> None:
         tensor[once].copy_(kept[once])
 
 
+def set_gradient(tensor: torch.Tensor, gradient: torch.Tensor | None) -> None:
+    """Set the gradient of a tensor, also one from before its values were replaced by others of
+    another shape or type, which torch refuses to set."""
+    try:
+        tensor.grad = gradient
+    except RuntimeError:
+        if gradient is None:
+            raise
+        values = tensor.data
+        try:
+            tensor.data = gradient.detach()
+            tensor.grad = gradient
+        finally:
+            tensor.data = values
+
+
 def _sized(storage: Any, nbytes: int) -> Any:
     """Resize a storage to its original size, since tensors may have been resized in place."""
     if storage.nbytes() != nbytes:

@@ -16,6 +16,7 @@ from lrwidget.backup.backup import and_of_reducer
 from lrwidget.backup.interrupts import uninterrupted
 from lrwidget.backup.objects import in_order
 from lrwidget.backup.rng import remember_generators
+from lrwidget.backup.tensor_copies import set_gradient
 from lrwidget.task.rates import configured_rate
 
 PutBack = Callable[[], Any]
@@ -122,7 +123,7 @@ def _remember_module(module: nn.Module, seen: set[int]) -> PutBack:
                 parameter.data = data
             if parameter.requires_grad != requires_grad:  # a lazy parameter takes no call
                 parameter.requires_grad_(requires_grad)
-            parameter.grad = grad
+            set_gradient(parameter, grad)
 
     return put_back
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lrwidget.backup.backup import Backup
-from lrwidget.backup.tensor_copies import is_leaf
+from lrwidget.backup.tensor_copies import is_leaf, set_gradient
 from lrwidget.restore.copy_checks import NotCopied, Shared
 from lrwidget.text.articles import a
 
@@ -47,11 +47,8 @@ class Proof:
         checkpoint, would add to them.
         """
         for tensor in self._own.values():
-            gradient = tensor.grad
-            # One from before the weight was replaced by another kind could not be set again.
-            if gradient is None or _kind(gradient) == _kind(tensor):
-                self._gradients.append((tensor, gradient))
-                tensor.grad = None
+            self._gradients.append((tensor, tensor.grad))
+            tensor.grad = None
 
     def of_loss(self, loss: torch.Tensor) -> None:
         """Check the graph of a loss of the copy, before the backward pass.
@@ -81,11 +78,7 @@ class Proof:
         if name := self._shared.differing():
             raise NotCopied(f"data or a function uses {a(name)} that it changes")
         for tensor, gradient in self._gradients:
-            tensor.grad = gradient
-
-
-def _kind(tensor: torch.Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
-    return tensor.shape, tensor.dtype, tensor.device
+            set_gradient(tensor, gradient)
 
 
 def _nodes(loss: torch.Tensor) -> Iterator[Any]:

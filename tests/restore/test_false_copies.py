@@ -324,17 +324,20 @@ def test_the_records_say_what_was_false_of_a_copy(model: str, why: str) -> None:
     assert records.meta["why_in_place"] == why
 
 
+@pytest.mark.parametrize(("snapshot", "ran_on"), [("auto", "copy"), ("device", "model")])
 @pytest.mark.parametrize("change", [torch.Tensor.double, lambda weight: weight[:3].clone()])
 def test_a_gradient_that_no_longer_fits_its_weight_stays(
-    change: Callable[[torch.Tensor], torch.Tensor],
+    change: Callable[[torch.Tensor], torch.Tensor], snapshot: Any, ran_on: str
 ) -> None:
     layer = nn.Linear(1, 6, bias=False)
     layer.weight.grad = gradient = torch.ones_like(layer.weight)
     layer.weight.data = change(layer.weight.data)
     x = torch.ones(2, 1, dtype=layer.weight.dtype)
     optimizer = torch.optim.SGD(layer.parameters())
-    records = find(TrainingTask(layer, optimizer, lambda o, _: o.square().sum(), [(x, x)]))
-    assert records.meta["ran_on"] == "copy"
+    loss = lambda o, _: o.square().sum()  # noqa: E731
+    records = find(TrainingTask(layer, optimizer, loss, [(x, x)], snapshot=snapshot))
+    assert records.meta["ran_on"] == ran_on
+    assert layer.weight.dtype is x.dtype
     assert layer.weight.grad is gradient
     assert gradient.equal(torch.ones(6, 1))
 
