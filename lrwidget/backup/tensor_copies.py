@@ -145,7 +145,8 @@ def put_values_back(tensor: torch.Tensor, kept: torch.Tensor) -> None:
         return
     # Of an expanded tensor many places are one in memory, which is written once.
     once = tuple(slice(None) if step else slice(1) for step in tensor.stride())
-    with torch.inference_mode(tensor.is_inference()):
+    # An inference mode that is off turns gradients on.
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
         tensor[once].copy_(kept[once])
 
 

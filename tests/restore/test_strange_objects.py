@@ -176,6 +176,25 @@ def test_an_expanded_and_an_inference_tensor_in_a_data_set() -> None:
     assert fixed.tolist() == [0, 0, 0]
 
 
+def test_a_tensor_of_a_data_set_that_requires_gradients() -> None:
+    class Perturbed(Dataset[Any]):
+        def __init__(self) -> None:
+            self.noise = torch.zeros(3, requires_grad=True)
+
+        def __len__(self) -> int:
+            return 16
+
+        def __getitem__(self, index: int) -> Any:
+            self.noise.data.add_(0.1)
+            return torch.ones(3) + self.noise.detach(), torch.ones(2)
+
+    data = Perturbed()
+    model = nn.Linear(3, 2)
+    records = lr_find(model, torch.optim.SGD, nn.MSELoss(), data, steps=4, progress=False)
+    assert records.stop_reason == "finished"
+    assert data.noise.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_attributes_that_another_thread_sets_meanwhile() -> None:
     class Telling(str):
         """A name at whose sight, as it were, another thread sets an attribute."""
