@@ -343,10 +343,13 @@ def to_device(value: Any, device: torch.device) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Not by `replace`, which makes it anew: a `__post_init__` would run twice.
         made = copy.copy(value)
-        for field in dataclasses.fields(value):
-            if hasattr(value, field.name):
-                moved = to_device(getattr(value, field.name), device)
-                object.__setattr__(made, field.name, moved)
+        fields = [field.name for field in dataclasses.fields(value)]
+        # A `__post_init__` or a cached property may have set tensors that are no fields.
+        others = getattr(value, "__dict__", {}).items()
+        names = dict.fromkeys([*fields, *[k for k, v in others if isinstance(v, torch.Tensor)]])
+        for name in names:
+            if hasattr(value, name):
+                object.__setattr__(made, name, to_device(getattr(value, name), device))
         return made
     return value
 
@@ -387,7 +390,9 @@ def _mapping_like(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
         made: Any = copy.copy(value)
         if getattr(value, "__dict__", None) is value:  # its keys are its attributes
             made.__dict__ = made
-        dict.update(made, items) if isinstance(made, dict) else made.update(items)
+        for key, item in items.items():  # not by `update`, which may pass over the class's own
+            if made[key] is not item:
+                made[key] = item
     except Exception:  # noqa: BLE001 - a class may refuse to be copied or changed
         return items
     return made

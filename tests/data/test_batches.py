@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -188,13 +189,48 @@ def scaled(x: torch.Tensor, y: torch.Tensor) -> Scaled:
     return made
 
 
+class ByBoth(dict[str, Any]):
+    """A dict whose items are attributes too, each kept for itself, as an EasyDict."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self[name] = part
+
+    def __setitem__(self, name: str, part: Any) -> None:
+        super().__setitem__(name, part)
+        super().__setattr__(name, part)
+
+
+@dataclasses.dataclass
+class Together:
+    """A batch with tensors that are no fields."""
+
+    both: torch.Tensor
+
+    def __post_init__(self) -> None:
+        self.y = self.both[:, 3:]
+
+    @functools.cached_property
+    def x(self) -> torch.Tensor:
+        return self.both[:, :3]
+
+
+def together(x: torch.Tensor, y: torch.Tensor) -> Together:
+    made = Together(torch.cat([x, y], 1))
+    assert made.x.shape == x.shape
+    return made
+
+
 FORMS: dict[str, Any] = {
+    "items and attributes": lambda x, y: ByBoth(x=x, y=y),
     "keys as attributes": lambda x, y: ByName(x=x, y=y),
     "keys linked to attributes": lambda x, y: Linked(x=x, y=y),
     "a list of its own": lambda x, y: PairInList([x, y]),
     "a tuple of its own": lambda x, y: PairInTuple((x, y)),
     "a named tuple made of one thing": lambda x, y: PairOfOne((x, y)),
     "a data class that sets more when it is made": scaled,
+    "a data class with more than its fields": together,
 }
 
 
