@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lrwidget.backup.origin import module_of
+from lrwidget.backup.tensor_copies import put_values_back
 
 # Training that writes to its batches does so at once: after so many steps without, none are kept.
 LOOKS = 2
@@ -48,7 +49,7 @@ class _Kept:
         with torch.no_grad():
             if _is_plain(self.value) and self._changed_unseen():
                 self.value.data = self.data
-                self.data.copy_(self.copy)
+                put_values_back(self.data, self.copy)
             elif self.value._version != self.version:
                 self.value.copy_(self.copy)
         if self.value.is_leaf:

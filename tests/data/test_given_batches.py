@@ -150,3 +150,15 @@ def test_the_curve_is_that_of_training_which_writes_to_them() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert records.loss.tolist() == losses
+
+
+def test_places_that_are_one_in_memory_are_as_before() -> None:
+    class Ones(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x.data[:1] = 1.0
+            return x
+
+    data = [(torch.full((1, 4), 2.0).expand(8, 4), torch.arange(8) % 3) for _ in range(3)]
+    before = values(data)
+    swept(of_model(Ones(), data))
+    assert values(data) == before
