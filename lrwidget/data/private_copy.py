@@ -22,8 +22,11 @@ def private_copy(loader: Any) -> Any:
     if vars(loader).get("_iterator") is not None:
         # Workers that live on are seeded once. In the next pass over the user's no number is drawn
         # for that, which would change the order of the samples.
-        drawn = loader.generator or torch.default_generator
-        vars(made)["generator"] = torch.Generator().set_state(drawn.get_state())
+        drawn = loader.generator
+        if drawn is None and torch.get_default_device().type == "cpu":
+            drawn = torch.default_generator
+        if drawn is not None:  # else it is that of the default device, where no order is drawn
+            vars(made)["generator"] = torch.Generator(drawn.device).set_state(drawn.get_state())
     return made
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrwidget import LRRecords, lr_find, refine
+from lrwidget.data.private_copy import private_copy
 
 SAMPLES = TensorDataset(torch.randn(64, 3), torch.randn(64, 1))
 
@@ -92,3 +93,11 @@ def test_the_order_is_that_of_the_next_pass_where_workers_live_on(own: bool) -> 
         optimizer.step()
         losses.append(loss.item())
     assert records.loss.tolist() == losses
+
+
+def test_workers_are_seeded_as_their_loader_does_it_on_another_default_device() -> None:
+    loader = DataLoader(SAMPLES, batch_size=8, num_workers=1, persistent_workers=True)
+    list(loader)
+    assert private_copy(loader).generator.device.type == "cpu"
+    with torch.device("meta"):  # a seed that is drawn there needs a generator of that device
+        assert private_copy(loader).generator is None
