@@ -58,6 +58,7 @@ class DirectStep:
             or of_torch._global_optimizer_pre_hooks
             or of_torch._global_optimizer_post_hooks
             or torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+            or torch.autograd.profiler._is_profiler_enabled  # of another thread, for all of them
         ):
             optimizer.step()
         else:

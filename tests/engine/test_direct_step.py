@@ -1,6 +1,7 @@
 """Call an optimizer's step without its entry in torch's profiler."""
 
 import functools
+import threading
 from typing import Any
 
 import pytest
@@ -83,6 +84,18 @@ def test_the_profiler_gets_its_entry() -> None:
     step = DirectStep(one_parameter())
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         step()
+    assert "Optimizer.step#SGD.step" in {event.key for event in profiler.key_averages()}
+
+
+def test_a_profiler_of_all_threads_gets_its_entry() -> None:
+    step = DirectStep(one_parameter())
+    of_all = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], experimental_config=of_all
+    ) as profiler:
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
     assert "Optimizer.step#SGD.step" in {event.key for event in profiler.key_averages()}
 
 
