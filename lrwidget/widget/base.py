@@ -112,7 +112,7 @@ class ThreadSafeWidget(anywidget.AnyWidget):
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:  # noqa: ARG002
         """Return the current traits, brought up to date once for all of them.
 
-        None is left out: the page has no defaults for them, where `drop_defaults` expects some.
+        No trait is left out: the page has no defaults, where `drop_defaults` expects some.
         """
         with self._lock:
             self._catch_up()
