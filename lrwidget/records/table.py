@@ -49,7 +49,9 @@ class RecordsTable:
 
     def copy(self) -> Self:
         """Return a copy of the present rows, with a deep copy of meta."""
-        copied = type(self)(copy.deepcopy(self.meta))
+        copied = object.__new__(type(self))  # a subclass may be made of other things
+        vars(copied).update(vars(self))  # with what it, or a user, has added
+        copied.meta = copy.deepcopy(self.meta)
         copied.stop_reason = self.stop_reason
         count = self._count
         copied._table, copied._count = self._table[: max(count, 1)].copy(), count

@@ -89,9 +89,10 @@ def test_a_copy_made_within_a_row_has_nothing_of_that_row() -> None:
     assert copied.sweep_starts == [0]
 
 
-@pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
-)
+DUPLICATES = [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
 def test_a_duplicate_shares_nothing(duplicate: Callable[[LRRecords], LRRecords]) -> None:
     records = filled([(1e-3, 2.0)], {"label": "first"})
     other = duplicate(records)
@@ -104,6 +105,22 @@ def test_a_duplicate_shares_nothing(duplicate: Callable[[LRRecords], LRRecords])
     assert list(other.frame) == ["lr", "loss"]
     assert other.sweep_starts == [0]
     assert records.meta == {"label": "first"}
+
+
+class Named(LRRecords):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+def test_a_duplicate_has_what_a_subclass_adds(duplicate: Callable[[Any], Any]) -> None:
+    named: Any = Named("first")
+    named.append(1e-3, 2.0)
+    named.of_user = [1]
+    other = duplicate(named)
+    assert (other.name, other.of_user, len(other)) == ("first", [1], 1)
+    assert other.meta == {}
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
