@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from inspect import isfunction
+from itertools import chain
 from typing import Any
 
 import torch
@@ -92,7 +93,7 @@ class TransformersTask(FrameworkTask):
             evaluate=self._measure,
         )
         # Further modules of the step, such as a loss or a teacher, are restored, too.
-        self.loss_fn: nn.ModuleList = nn.ModuleList(_other_modules(trainer))
+        self.loss_fn: nn.ModuleList = nn.ModuleList(_other_modules(trainer, *self._callbacks))
         # trl leaves its reference model in train mode, and its parameters trainable.
         pretrained = import_module("transformers").PreTrainedModel
         others = [module for module in self.loss_fn if isinstance(module, pretrained)]
@@ -274,10 +275,10 @@ def _objects_put_back(trainer: Any) -> Iterator[None]:
             uninterrupted(restore)
 
 
-def _other_modules(trainer: Any) -> list[nn.Module]:
+def _other_modules(trainer: Any, *callbacks: Any) -> list[nn.Module]:
     found: list[nn.Module] = []
-    for name, value in vars(trainer).items():
-        if name in ("model", "model_wrapped"):
+    for name, value in chain.from_iterable(vars(one).items() for one in (trainer, *callbacks)):
+        if name in ("model", "model_wrapped") or value is trainer.model:
             continue
         values = value.values() if isinstance(value, dict) else [value]
         found += [module for module in values if isinstance(module, nn.Module)]
