@@ -351,7 +351,12 @@ def _members_of(kind: type) -> Iterator[Any]:
 
 def _of(held: list[Any], kinds: tuple[type, ...]) -> list[Any]:
     """Return the items of some kinds; of millions of items the few types are compared."""
-    found = {kind for kind in set(map(type, held)) if issubclass(kind, kinds)}
+    few: Iterable[type]
+    try:
+        few = set(map(type, held))
+    except TypeError:  # a class of classes may refuse to be hashed
+        few = {id(kind): kind for kind in map(type, held)}.values()
+    found = [kind for kind in few if issubclass(kind, kinds)]
     return [item for item in held if type(item) in found] if found else []
 
 

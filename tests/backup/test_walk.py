@@ -23,3 +23,18 @@ def test_items_of_a_long_list_are_told_by_their_few_types(monkeypatch: pytest.Mo
     found = list(walk.used_by(lambda: rows, containers=True))
     assert layer in [value for value in found if isinstance(value, nn.Module)]
     assert asked < 1000
+
+
+def test_items_of_a_long_list_may_be_of_a_class_that_cannot_be_hashed() -> None:
+    class Kind(type):
+        def __eq__(cls, other: object) -> bool:
+            return cls is other
+
+    class Odd(metaclass=Kind):
+        pass
+
+    layer = nn.Linear(1, 1)
+    rows: list[Any] = [*(Odd() for _ in range(10_000)), layer]
+    assert layer in [
+        value for value in walk.used_by(lambda: rows, containers=True) if value is layer
+    ]
