@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike
 from lrwidget.curve.falls_again import falls_again_doubt
 from lrwidget.curve.landmarks import Landmarks, find_landmarks
 from lrwidget.curve.normalize import Array, as_floats, broke_off, read_sweeps
-from lrwidget.curve.not_finite import CAUSE, REMEDY, sudden_end
+from lrwidget.curve.not_finite import CAUSE, LOOK_AT_WEIGHTS, REMEDY, sudden_end
 from lrwidget.text.numbers import fall_in_words, rate_in_words
 
 # A fall of less than one standard deviation of a batch is noise, and one of more than three is not.
@@ -209,7 +209,7 @@ def _spread(decades: Array, losses: Array) -> float | None:
 def _lack(decades: Array, losses: Array) -> str | None:
     """Return why the sweep cannot be analysed; None if it can."""
     if losses.size and not np.isfinite(losses).any():
-        return f"no loss was finite, so no rate is the cause: {REMEDY}"
+        return f"no loss was finite, so no rate is the cause: {LOOK_AT_WEIGHTS}"
     points = len(decades)
     if points < LEAST_STEPS:
         shown = f"{points} usable point{'' if points == 1 else 's'}"

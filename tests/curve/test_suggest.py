@@ -112,6 +112,7 @@ def test_where_no_loss_is_finite_no_rate_is_blamed(loss, shape):
     s = suggest(ladder(), np.full(shape, loss))
     assert s.lr is None
     assert s.reason.startswith("no loss was finite, so no rate is the cause: look for NaN")
+    assert "look for NaN in the model's weights too" in s.reason
 
 
 def test_never_explodes():
