@@ -25,7 +25,13 @@ from lrwidget.task.optimizers import (
     refuse_without_rate,
     zeroes_as_usual,
 )
-from lrwidget.task.rates import added_groups, configured_rate, rate_groups, set_rate
+from lrwidget.task.rates import (
+    PresentGroups,
+    added_groups,
+    configured_rate,
+    rate_groups,
+    set_rate,
+)
 from lrwidget.task.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -85,6 +91,7 @@ class TrainingStep:
         if task.others == "follow":
             optimizers += parts.other_optimizers
         self._groups = rate_groups(optimizers)
+        self._present_groups = PresentGroups(optimizers)
         self._known = len(parts.optimizer.param_groups)
         self._configured = float(configured_rate(parts.optimizer.param_groups[0]))
         trained = [parts.optimizer, *parts.other_optimizers]
@@ -117,6 +124,7 @@ class TrainingStep:
 
     def set_rate(self, lr: float) -> None:
         """Set the first param group to `lr` and the others in their ratio to it."""
+        self._groups = self._present_groups(self._groups)
         if len(self._optimizer.param_groups) > self._known:  # layers that are trained from now on
             self._groups += added_groups(self._optimizer, self._known, self._configured)
             added = self._optimizer.param_groups[self._known :]

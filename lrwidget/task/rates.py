@@ -6,6 +6,7 @@ schedule multiplies.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -46,6 +47,24 @@ def added_groups(optimizer: Any, known: int, first: float) -> RateGroups:
     usual = optimizer.defaults.get("lr")
     added = [group for group in optimizer.param_groups[known:] if group["lr"] == usual]
     return [(group, float(group["lr"]) / first) for group in added if first]
+
+
+class PresentGroups:
+    """Finds the param groups that have taken the places of others, as `load_state_dict` makes them
+    anew; the former ones belong to no optimizer any more."""
+
+    def __init__(self, optimizers: Iterable[Any]) -> None:
+        self._held = [(one, list(one.param_groups)) for one in with_inner(optimizers)]
+
+    def __call__(self, groups: RateGroups) -> RateGroups:
+        """Return `groups` with the present ones in the places of former ones."""
+        anew: dict[int, Any] = {}
+        for optimizer, held in self._held:
+            now = optimizer.param_groups
+            if len(now) != len(held) or any(map(operator.is_not, now, held)):
+                anew |= {id(old): new for old, new in zip(held, now, strict=False)}
+                held[:] = now
+        return [(anew.get(id(group), group), ratio) for group, ratio in groups] if anew else groups
 
 
 def set_rate(groups: RateGroups, lr: float) -> None:

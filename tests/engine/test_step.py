@@ -1,5 +1,6 @@
 """One training step of a task."""
 
+import operator
 from typing import Any
 
 import pytest
@@ -225,6 +226,33 @@ def test_groups_keep_their_ratios_and_other_optimizers_follow_when_asked() -> No
         for lr, (first, second, third) in zip(records.lr, rates, strict=True):
             assert (first, second) == pytest.approx((lr * expected[0], lr * expected[1]))
             assert third == pytest.approx(0.6 if expected[2] is None else lr * expected[2])
+
+
+@pytest.mark.parametrize("own_step", [False, True])
+def test_groups_that_a_loaded_state_makes_anew_are_given_the_rate(own_step: bool) -> None:
+    model, _, loss_fn, loader = problem()
+    groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters()}]
+    optimizer = torch.optim.SGD(groups, lr=0.2)
+    before = list(optimizer.param_groups)
+    rates: list[list[float]] = []
+    optimizer.register_step_post_hook(
+        lambda one, *_: rates.append([group["lr"] for group in one.param_groups])
+    )
+
+    def loss_of(output: Any, target: Any) -> torch.Tensor:
+        if len(rates) in (3, 5):  # as a training that goes back to a state that it has kept
+            optimizer.load_state_dict(optimizer.state_dict())
+        return loss_fn(output, target)
+
+    def step(batch: Any) -> torch.Tensor:
+        return loss_of(model(batch[0]), batch[1])
+
+    records = swept(
+        TrainingTask(model, optimizer, loss_of, loader, step=step if own_step else None)
+    )
+    assert rates == [[pytest.approx(lr), pytest.approx(2 * lr)] for lr in records.lr]
+    assert all(map(operator.is_, optimizer.param_groups, before))
+    assert [group["lr"] for group in before] == [0.1, 0.2]
 
 
 def test_a_zero_grad_of_its_own_is_called() -> None:
