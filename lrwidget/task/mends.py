@@ -69,7 +69,8 @@ def mend(
     if output is None:
         return _other_inputs(tensors, told) if narrow else ""
     target = batch[-1]
-    if isinstance(target, (tuple, list)) and target and isinstance(target[0], str):
+    of_text = isinstance(target, (tuple, list)) and target and isinstance(target[0], str)
+    if of_text and "argument 'target'" in told:  # of a loss of classes; others ask for a size
         return (
             f"The targets are text, such as {target[0][:20]!r}: let the data set give each class "
             "its index, classes.index(label), classes being the list of all."
