@@ -56,9 +56,10 @@ class RecordsTable:
         count = self._count
         copied._table, copied._count = self._table[: max(count, 1)].copy(), count
         copied.sweep_starts = [start for start in self.sweep_starts if start <= count]
+        # A list of items may be interrupted by a collection of garbage, a copied dict may not.
         copied._extra = {
-            name: {row: value for row, value in list(column.items()) if row < count}
-            for name, column in list(self._extra.items())
+            name: {row: value for row, value in column.copy().items() if row < count}
+            for name, column in self._extra.copy().items()
         }
         return copied
 
