@@ -1,109 +1,180 @@
 """Put back the tensors and arrays of the user's own batches that training writes to."""
 
 import dataclasses
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, default_collate
 
-from lrwidget.backup.origin import module_of
 from lrwidget.backup.tensor_copies import put_values_back
+from lrwidget.backup.walk import is_plain, own_attributes
 
 # Training that writes to its batches does so at once: after so many steps without, none are kept.
 LOOKS = 2
+# How deeply tensors are looked for in a batch.
+_DEPTH = 6
 
 
 @dataclasses.dataclass(slots=True)
-class _Kept:
-    """A tensor or an array and what it held."""
+class _Array:
+    """An array, or a slice of one that may be made anew in each pass, and what it held."""
 
-    value: Any
-    data: Any  # the memory of a tensor, which may be given another
-    copy: Any
+    value: weakref.ref[Any]
+    owner: weakref.ref[Any]  # whose memory it is
+    address: int
+    strides: tuple[int, ...]
+    copy: np.ndarray[Any, Any]
+
+    def changed(self) -> bool:
+        now = self._now()
+        return now is not None and bool(now.tobytes() != self.copy.tobytes())
+
+    def put_back(self) -> None:
+        now = self._now()
+        if now is not None:
+            now[...] = self.copy
+
+    def _now(self) -> Any:
+        """Return the array, or the slice made once more; None if nobody holds either."""
+        value, owner = self.value(), self.owner()
+        if value is not None or owner is None:
+            return value
+        return np.ndarray(
+            self.copy.shape,
+            self.copy.dtype,
+            owner.ravel(order="K"),  # a view, in the order of the memory
+            self.address - _address(owner),
+            self.strides,
+        )
+
+
+@dataclasses.dataclass(slots=True)
+class _Tensor:
+    """A tensor, or a slice of one that may be made anew in each pass, and what it held."""
+
+    value: weakref.ref[Any]
+    owner: weakref.ref[Any]  # whose memory it is
+    data: torch.Tensor  # the memory of a tensor, which may be given another
+    copy: torch.Tensor
     version: int
     requires_grad: bool
     grad: torch.Tensor | None
 
     def changed(self) -> bool:
-        if isinstance(self.value, np.ndarray):
-            return bool(self.value.tobytes() != self.copy.tobytes())
-        return bool(
-            self.value._version != self.version
-            or self.value.requires_grad != self.requires_grad
-            or self.value.grad is not self.grad
-            or (_is_plain(self.value) and self._changed_unseen())
-        )
-
-    def _changed_unseen(self) -> bool:
-        """Return whether a tensor was changed by way of its `data`, which counts no version."""
-        if self.value.data_ptr() != self.data.data_ptr() or self.value.shape != self.data.shape:
+        value = self.value()
+        if value is not None and (
+            value.requires_grad != self.requires_grad or value.grad is not self.grad
+        ):
             return True
+        return self._is_moved(value) or self._is_written()
+
+    def put_back(self) -> None:
+        value = self.value()
+        with torch.no_grad():
+            if self._is_moved(value):
+                value.data = self.data
+            if self._is_written():
+                now = self.data if value is None or _is_plain(value) else value
+                put_values_back(now, self.copy)
+        if value is not None and value.is_leaf:
+            value.requires_grad_(self.requires_grad)
+            value.grad = self.grad
+
+    def _is_moved(self, value: Any) -> bool:
+        if value is None or not _is_plain(value):
+            return False
+        return bool(value.data_ptr() != self.data.data_ptr() or value.shape != self.data.shape)
+
+    def _is_written(self) -> bool:
+        if self.data._version != self.version:
+            return True
+        if not _is_plain(self.data):
+            return False
+        # By way of its `data`, which counts no version.
         both_nan = (self.data != self.data) & (self.copy != self.copy)
         return not bool(((self.data == self.copy) | both_nan).all())
 
-    def put_back(self) -> None:
-        if isinstance(self.value, np.ndarray):
-            self.value[...] = self.copy
-            return
-        with torch.no_grad():
-            if _is_plain(self.value) and self._changed_unseen():
-                self.value.data = self.data
-                put_values_back(self.data, self.copy)
-            elif self.value._version != self.version:
-                self.value.copy_(self.copy)
-        if self.value.is_leaf:
-            self.value.requires_grad_(self.requires_grad)
-            self.value.grad = self.grad
-
 
 class GivenBatches:
-    """Watches the batches of a list, which are the user's own objects; a loader makes new ones.
+    """Watches the batches that are the user's own objects, or slices of some.
+
+    Those that a loader has made are forgotten when they are gone.
 
     Args:
         data: what the batches come from.
-
-    Attributes:
-        looks: whether the next step is looked at.
     """
 
     def __init__(self, data: Any) -> None:
-        # Our own wrappers give the batches of what they wrap.
-        while module_of(type(data)).startswith("lrwidget.data.") and hasattr(data, "_loader"):
-            data = data._loader
-        self.looks: bool = isinstance(data, list | tuple)
-        self._steps = 0
-        self._present: list[_Kept] = []
-        self._written: dict[int, _Kept] = {}
+        self._steps_left = 0 if _makes_new_ones(data) else LOOKS
+        self._present: dict[Any, _Array | _Tensor] = {}
+        self._written: dict[Any, _Array | _Tensor] = {}
+
+    @property
+    def looks(self) -> bool:
+        """Whether the next step is to be looked at."""
+        gone = [key for key, kept in self._written.items() if kept.owner() is None]
+        for key in gone:
+            del self._written[key]
+        return self._steps_left > 0 or bool(self._written)
 
     def before(self, batches: Sequence[Any]) -> None:
         """Remember what the batches of a step hold."""
-        self._present = [
-            _kept(value)
-            for value in {id(value): value for value in _values(batches)}.values()
-            if id(value) not in self._written
-        ]
+        self._present = {}
+        for value in _values(batches):
+            owner, key = _owner_and_key(value)
+            if key not in self._written and key not in self._present:
+                self._present[key] = _kept(value, owner)
 
     def after(self) -> None:
         """Keep what the step has changed."""
-        self._written |= {id(kept.value): kept for kept in self._present if kept.changed()}
-        self._present = []
-        self._steps += 1
-        self.looks = self._steps < LOOKS or bool(self._written)
+        self._written |= {key: kept for key, kept in self._present.items() if kept.changed()}
+        self._present = {}
+        self._steps_left -= 1
 
     def put_back(self) -> None:
         """Put back what the steps have changed, also a step that was not looked at to its end."""
         self.after()
-        for kept in self._written.values():
+        for kept in reversed(self._written.values()):  # of slices that overlap the oldest last
             kept.put_back()
-        self._written.clear()
+        self._written = {}
 
 
-def _kept(value: Any) -> _Kept:
+def _makes_new_ones(data: Any) -> bool:
+    """Return whether all batches of a loader are stacked here or come from another process."""
+    return isinstance(data, DataLoader) and (
+        data.num_workers > 0
+        or (data.batch_sampler is not None and data.collate_fn is default_collate)
+    )
+
+
+def _owner_and_key(value: Any) -> tuple[Any, Any]:
+    """Return the object whose memory it is, and what a slice that is made once more shares."""
+    owner, place = value, ()
     if isinstance(value, np.ndarray):
-        return _Kept(value, value, value.copy(), 0, False, None)
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        if value.dtype.hasobject or not owner.flags.forc:
+            owner = value
+        place = (_address(value), value.strides)
+    elif _is_plain(value) and value._base is not None:
+        owner, place = value._base, (value.storage_offset(), value.stride())
+    return owner, id(value) if owner is value else (id(owner), place, value.shape, value.dtype)
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _kept(value: Any, owner: Any) -> _Array | _Tensor:
+    refs = weakref.ref(value), weakref.ref(owner)
+    if isinstance(value, np.ndarray):
+        return _Array(*refs, _address(value), value.strides, value.copy())
     data = value.detach()
-    return _Kept(value, data, data.clone(), value._version, value.requires_grad, value.grad)
+    grad = value.grad if value.is_leaf else None
+    return _Tensor(*refs, data, data.clone(), value._version, value.requires_grad, grad)
 
 
 def _is_plain(value: torch.Tensor) -> bool:
@@ -115,8 +186,9 @@ def _is_plain(value: torch.Tensor) -> bool:
     )
 
 
-def _values(value: Any) -> Iterator[Any]:
-    """Yield the tensors and arrays in containers."""
+def _values(value: Any, depth: int = _DEPTH) -> Iterator[Any]:
+    """Yield the tensors and arrays in containers and plain objects."""
+    inner: Any = ()
     if isinstance(value, torch.Tensor):
         if value.is_leaf and not value.is_inference():
             yield value
@@ -124,11 +196,12 @@ def _values(value: Any) -> Iterator[Any]:
         if value.flags.writeable:
             yield value
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _values(item)
+        inner = value.values()
     elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _values(item)
+        inner = value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from _values(getattr(value, field.name, None))
+        inner = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    elif is_plain(type(value)):
+        inner = (own_attributes(value) or {}).values()
+    for item in inner if depth else ():
+        yield from _values(item, depth - 1)

@@ -1,5 +1,7 @@
-"""The batches of a user's list are as before, also where training writes to them."""
+"""The batches that a user holds are as before, also where training writes to them."""
 
+import operator
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -7,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
+from lrwidget.data.given_batches import GivenBatches
 
 
 def of_model(first: nn.Module, data: Any) -> TrainingTask:
@@ -162,3 +166,108 @@ def test_places_that_are_one_in_memory_are_as_before() -> None:
     before = values(data)
     swept(of_model(Ones(), data))
     assert values(data) == before
+
+
+class Passes:
+    """A loader of one's own over batches that somebody holds."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+
+class Slices:
+    """Gives a part of the tensors or arrays at a time."""
+
+    def __init__(self, *held: Any) -> None:
+        self.held = held
+
+    def __iter__(self) -> Any:
+        for i in range(0, len(self.held[0]), 8):
+            yield tuple(item[i : i + 8] for item in self.held)
+
+
+# Smaller ones are put back with what else a loader holds.
+WIDTH = 8000
+HOLDERS = {
+    "a loader of one's own": Passes,
+    "a DataLoader that puts nothing together": lambda held: DataLoader(held, batch_size=None),
+    "a DataLoader of one batch at a time": lambda held: DataLoader(
+        held, batch_size=1, collate_fn=operator.itemgetter(0)
+    ),
+    "the values of a dict": lambda held: dict(enumerate(held)).values(),
+    "a generator": lambda held: (batch for _ in range(4) for batch in held),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
+@pytest.mark.parametrize("first", [Centred, Halved, MadeAnew])
+def test_they_are_as_before_whatever_holds_them(holder: Any, first: type[nn.Module]) -> None:
+    held = [(torch.randn(40, WIDTH), torch.arange(40) % 3) for _ in range(3)]
+    model = nn.Sequential(first(), nn.Linear(WIDTH, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    before = [(x.clone(), x.data_ptr()) for x, _ in held]
+    lr_find(
+        TrainingTask(model, optimizer, nn.CrossEntropyLoss(), holder(held)), steps=8, end_lr=1e-3
+    )
+    for (x, _), (kept, at) in zip(held, before, strict=True):
+        assert torch.equal(x, kept)
+        assert x.data_ptr() == at
+
+
+@pytest.mark.parametrize("first", [Centred, Halved])
+def test_tensors_whose_slices_are_written_to_are_as_before(first: type[nn.Module]) -> None:
+    x, y = torch.randn(40, WIDTH), torch.arange(40) % 3
+    before = x.clone()
+    model = nn.Sequential(first(), nn.Linear(WIDTH, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    lr_find(TrainingTask(model, optimizer, nn.CrossEntropyLoss(), Slices(x, y)), steps=12)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_whose_slices_are_written_to_are_as_before(order: Any) -> None:
+    x = np.asarray(np.random.default_rng(0).normal(size=(40, WIDTH)), np.float32, order=order)
+    before = x.copy()
+    model = nn.Linear(WIDTH, 3)
+
+    def step(batch: Any) -> torch.Tensor:
+        inputs, targets = batch
+        inputs -= inputs.mean() + 1
+        output = model(torch.from_numpy(np.ascontiguousarray(inputs)))
+        return nn.functional.cross_entropy(output, torch.from_numpy(targets))
+
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    lr_find(TrainingTask(model, optimizer, data=Slices(x, np.arange(40) % 3), step=step), steps=12)
+    assert np.array_equal(x, before)
+
+
+def test_batches_that_a_loader_makes_are_not_kept() -> None:
+    alive = []
+    made: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    class Makes:
+        def __iter__(self) -> Any:
+            for _ in range(20):
+                batch = torch.randn(8, 4)
+                made.add(batch)
+                alive.append(len(made))
+                yield batch, torch.arange(8) % 3
+
+    lr_find(of_model(Centred(), Makes()), steps=20, end_lr=1e-3)
+    assert max(alive) <= 3
+
+
+def test_looking_ends_where_what_is_written_to_is_made_anew() -> None:
+    given = GivenBatches(Passes(None))
+    looks = []
+    for _ in range(4):
+        batch = torch.zeros(8)
+        looks.append(given.looks)
+        if given.looks:
+            given.before([batch])
+            batch += 1
+            given.after()
+    assert looks == [True, True, False, False]
