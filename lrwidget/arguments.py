@@ -1,6 +1,8 @@
 """Turn the arguments of `lr_find` and the widget into a task and the options of its sweep."""
 
+import difflib
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -44,12 +46,7 @@ def task_and_options(
     known = {*SWEEP_OPTIONS, *TASK_OPTIONS}
     unknown = [name for name in options if name not in known]
     if unknown:
-        step = {"step", "accumulate_in_step"} & set(unknown)
-        raise TypeError(
-            f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
-            + (f"a step of your own goes with {OWN_STEP}" if step else "")
-            + ("" if step else f"expected some of {', '.join(sorted(known))}")
-        )
+        raise _unknown_options(unknown, known)
     if isinstance(model, TrainingTask):
         positional = {"optimizer": optimizer, "loss_fn": loss_fn, "data": data}
         beside = [name for name, value in positional.items() if value is not None] + list(rest)
@@ -71,3 +68,43 @@ def task_and_options(
         factory = optimizer
         optimizer = lambda parameters: made_by(factory, parameters, sweep.start_lr)  # noqa: E731
     return TrainingTask(model, optimizer, loss_fn, data, **rest), sweep
+
+
+# What the finders of other libraries call it.
+_NAMES_ELSEWHERE = {
+    **dict.fromkeys(("min_lr", "init_value", "lr", "lr_min", "start_learning_rate"), "start_lr"),
+    **dict.fromkeys(("max_lr", "final_value", "lr_max", "end_learning_rate"), "end_lr"),
+    **dict.fromkeys(("num_iter", "num_it", "num_steps", "num_training", "iterations"), "steps"),
+    **dict.fromkeys(("mode", "step_mode", "schedule_type"), "spacing"),
+    **dict.fromkeys(
+        ("diverge_th", "early_stop_threshold", "stop_div", "stop_factor"), "stop_at_divergence"
+    ),
+    **dict.fromkeys(("criterion", "loss", "loss_func", "loss_function"), "loss_fn"),
+    **dict.fromkeys(
+        ("dataloader", "dataset", "loader", "train_dataloader", "train_dataloaders"), "data"
+    ),
+    **dict.fromkeys(("train_dataset", "train_dl", "train_loader", "trainloader"), "data"),
+    **dict.fromkeys(
+        ("val_dataloader", "val_dataloaders", "val_loader", "valid_loader"), "val_data"
+    ),
+    **dict.fromkeys(
+        ("accumulate_grad_batches", "accumulation_steps", "gradient_accumulation_steps"),
+        "accumulate",
+    ),
+    **dict.fromkeys(("gradient_clip_val", "max_grad_norm"), "clip_grad_norm"),
+    **dict.fromkeys(("amp", "amp_config"), "autocast"),
+}
+
+
+def _unknown_options(unknown: Sequence[str], known: set[str]) -> TypeError:
+    said = f"unknown option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
+    if {"step", "accumulate_in_step"} & set(unknown):
+        return TypeError(f"{said}a step of your own goes with {OWN_STEP}")
+    for name in unknown:
+        here = difflib.get_close_matches(name, {*known, "optimizer", "loss_fn", "data"}, n=1)
+        if meant := _NAMES_ELSEWHERE.get(name) or (here[0] if here else None):
+            said += f"for {name}= " if len(unknown) > 1 else ""
+            said += f"did you mean {meant}=? "
+        elif name == "progress":
+            said += "progress= is for lr_find: a widget shows how far it is; "
+    return TypeError(f"{said}expected some of {', '.join(sorted(known))}")

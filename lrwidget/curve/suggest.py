@@ -293,8 +293,10 @@ def _story(marks: Landmarks, losses: Array, rate: float | None, share: float, su
         if rate is None:
             return story
         return f"{story}, and this rate is a factor {_factor(marks.climbs - rate)} below"
+    # The smoothed curve may pass below all losses where it bends sharply.
+    low = max(marks.level - marks.fall, float(np.nanmin(losses)))
     story = (
-        f"loss fell from {fall_in_words(marks.level, marks.level - marks.fall)} "
+        f"loss fell from {fall_in_words(marks.level, low)} "
         f"between {_text(marks.begun)} and {_text(marks.minimum)}"
     )
     if marks.half_lost is not None:

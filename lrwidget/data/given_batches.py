@@ -72,7 +72,7 @@ class _Tensor:
         return self._is_moved(value) or self._is_written()
 
     def put_back(self) -> None:
-        value = self.value()
+        value: Any = self.value()
         with torch.no_grad():
             if self._is_moved(value):
                 value.data = self.data
@@ -152,7 +152,8 @@ def _makes_new_ones(data: Any) -> bool:
 
 def _owner_and_key(value: Any) -> tuple[Any, Any]:
     """Return the object whose memory it is, and what a slice that is made once more shares."""
-    owner, place = value, ()
+    owner: Any = value
+    place: Any = ()
     if isinstance(value, np.ndarray):
         while isinstance(owner.base, np.ndarray):
             owner = owner.base

@@ -32,7 +32,7 @@ def draw(
         suggested: the suggested rate; None draws none.
         ax, smoothing, y_max: as there.
     """
-    if not 0 <= number(smoothing) < 1:
+    if not 0 <= number(smoothing) <= 0.99:
         raise ValueError(f"smoothing is {smoothing!r}; expected 0 to 0.99")
     if y_max is not None and not math.isfinite(number(y_max)):
         raise ValueError(f"y_max is {y_max!r}; expected a finite number, or None")

@@ -1,5 +1,6 @@
 """The training task: a model, its optimizer, its batches, and the training step."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
@@ -146,8 +147,8 @@ class TrainingTask:
                 f"autocast is {autocast!r}; expected True, False, a dtype such as "
                 "torch.bfloat16, or None"
             )
-        if clip_grad_norm is not None and not number(clip_grad_norm) > 0:
-            raise ValueError(f"clip_grad_norm is {clip_grad_norm!r}; expected a positive norm")
+        if clip_grad_norm is not None:
+            _refuse_no_norm(clip_grad_norm)
         if scaler is not None and not (hasattr(scaler, "scale") and hasattr(scaler, "step")):
             raise TypeError(f"scaler is {scaler!r}; expected a torch.amp.GradScaler, or None")
         if others not in get_args(Others):
@@ -353,3 +354,10 @@ def _numbered(device: torch.device | str) -> torch.device:
 
 def _device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
+
+
+def _refuse_no_norm(norm: Any) -> None:
+    if not number(norm) > 0:
+        is_number = isinstance(norm, float) or not math.isnan(number(norm))
+        wrong = ValueError if is_number else TypeError
+        raise wrong(f"clip_grad_norm is {norm!r}; expected a positive norm, or None")

@@ -156,5 +156,9 @@ def finite(name: str, value: Any) -> float:
     """Return `value` as a finite float, or raise TraitError."""
     plain = number(value)
     if not math.isfinite(plain):
-        raise traitlets.TraitError(f"{name} is {value!r}; expected a finite number such as 1e-3")
+        such = _SUCH_AS.get(name, "1e-3")
+        raise traitlets.TraitError(f"{name} is {value!r}; expected a finite number such as {such}")
     return plain
+
+
+_SUCH_AS = {"smoothing": "0.9", "y_max": "2.5"}

@@ -147,6 +147,14 @@ def test_a_fall_is_told_with_as_many_digits_as_show_it(offset):
     assert 0 < top - floor < 0.2
 
 
+def test_a_fall_is_not_told_as_deeper_than_all_losses():
+    lr = np.geomspace(1e-6, 10, 100)
+    decades = np.log10(lr)
+    loss = 2.3 / (1 + np.exp(16 * (decades + 4))) + 0.01
+    reason = suggest(lr, np.where(decades > 0, loss + 2 * lr**3, loss)).reason
+    assert "fell from 2.31 to 0.01 between" in reason
+
+
 @pytest.mark.parametrize("points", [0, 1, 2, 9])
 def test_too_few_points_for_any_rate(points):
     lr = ladder(points)

@@ -88,7 +88,7 @@ else:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("smoothing", [1.0, -0.1, None, "0.9"])
+@pytest.mark.parametrize("smoothing", [1.0, 0.995, -0.1, None, "0.9"])
 def test_a_smoothing_out_of_its_range_is_named(smoothing: object) -> None:
     with pytest.raises(ValueError, match="smoothing is "):
         LRRecords().plot(smoothing=smoothing)  # type: ignore[arg-type]

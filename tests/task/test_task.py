@@ -38,6 +38,29 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it() -> None:
         task_and_options(*problem(), num_iter=100)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("num_iter", "steps"),
+        ("num_training", "steps"),
+        ("min_lr", "start_lr"),
+        ("stop_div", "stop_at_divergence"),
+        ("criterion", "loss_fn"),
+        ("train_dataloader", "data"),
+        ("clip_gradnorm", "clip_grad_norm"),
+        ("stepz", "steps"),
+    ],
+)
+def test_an_unknown_keyword_is_told_what_it_is_called_here(given: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=f"unknown option '{given}'; did you mean {meant}=\\?"):
+        task_and_options(*problem(), **{given: 1})
+
+
+def test_each_of_several_unknown_keywords_is_told_what_it_is_called_here() -> None:
+    with pytest.raises(TypeError, match=r"for min_lr= did you mean start_lr=\? for max_lr= did"):
+        task_and_options(*problem(), min_lr=1e-5, max_lr=1)
+
+
 @pytest.mark.parametrize("bad", [None, "model", lambda x: x])
 def test_a_model_that_is_no_module_is_refused(bad: object) -> None:
     _, optimizer, loss_fn, loader = problem()
@@ -157,8 +180,9 @@ def test_loader_options_need_a_data_set() -> None:
         ("accumulate", 1.5, TypeError),
         ("clip_grad_norm", 0.0, ValueError),
         ("clip_grad_norm", -1.0, ValueError),
-        ("clip_grad_norm", "1", ValueError),
-        ("clip_grad_norm", [1.0], ValueError),
+        ("clip_grad_norm", float("nan"), ValueError),
+        ("clip_grad_norm", "1", TypeError),
+        ("clip_grad_norm", [1.0], TypeError),
         ("scaler", True, TypeError),
         ("loader_options", 2, TypeError),
         ("device", "gpu", ValueError),

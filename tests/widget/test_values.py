@@ -204,6 +204,14 @@ def test_values_that_make_no_sense_are_refused_in_words(name: str, value: Any) -
     assert getattr(w, name) == before
 
 
+@pytest.mark.parametrize(
+    ("trait", "such"), [("smoothing", "0.9"), ("y_max", "2.5"), ("lr", "1e-3")]
+)
+def test_a_word_where_a_number_goes_is_told_a_fitting_number(trait: str, such: str) -> None:
+    with pytest.raises(traitlets.TraitError, match=f"{trait} is 'x'.* such as {such}$"):
+        setattr(finder(), trait, "x")
+
+
 def test_a_range_without_an_end_is_refused_as_a_whole() -> None:
     with pytest.raises(traitlets.TraitError, match=r"lr_range is \(None, 1\); expected a pair"):
         finder().lr_range = (None, 1)
