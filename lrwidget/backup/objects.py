@@ -277,8 +277,10 @@ def entries(kind: Any, value: Any) -> PutBack:
 
 
 def in_order(keys: Iterable[Any], kept: Iterable[Any]) -> bool:
-    """Return whether keys of a dict are in the order of `kept`; of tensors `==` would tell more."""
-    return list(map(hash, keys)) == list(map(hash, kept))
+    """Return whether keys of a dict are in the order of `kept`."""
+    now, before = list(keys), list(kept)
+    # The hashes first, since `==` of tensors gives a tensor. Those of -1 and -2 are equal.
+    return list(map(hash, now)) == list(map(hash, before)) and now == before
 
 
 def filled_slots(value: Any, descriptors: list[Any]) -> PutBack:

@@ -35,6 +35,16 @@ def taken_in_turn() -> Beside:
     return add, lambda: list(waiting.items())
 
 
+def taken_in_turn_by_keys_of_equal_hashes() -> Beside:
+    waiting = {-1: "a", -2: "b"}
+
+    def add() -> None:
+        if next(iter(waiting)) == -1:
+            waiting[-1] = waiting.pop(-1)
+
+    return add, lambda: list(waiting.items())
+
+
 def members() -> Beside:
     open_tasks = {1, 2, 3}
     return lambda: open_tasks and open_tasks.pop(), lambda: sorted(open_tasks)
@@ -59,7 +69,15 @@ def bits() -> Beside:
 
 
 @pytest.mark.parametrize(
-    "make", [least_recently_used, taken_in_turn, members, numbers_in_an_array, bits]
+    "make",
+    [
+        least_recently_used,
+        taken_in_turn,
+        taken_in_turn_by_keys_of_equal_hashes,
+        members,
+        numbers_in_an_array,
+        bits,
+    ],
 )
 def test_what_a_step_uses(make: Callable[[], Beside]) -> None:
     model, (add, state) = network(), make()
