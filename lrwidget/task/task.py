@@ -131,6 +131,7 @@ class TrainingTask:
                 f"model is {a_kind(model)}; expected a torch.nn.Module or a TrainingTask"
                 f"{way_out(model)}"
             )
+        _refuse_without_values(model)
         refuse_misplaced(model, optimizer, loss_fn)
         functions = {"loss_fn": loss_fn, "step": step, "metric": metric, "evaluate": evaluate}
         for name, function in functions.items():
@@ -361,3 +362,12 @@ def _refuse_no_norm(norm: Any) -> None:
         is_number = isinstance(norm, float) or not math.isnan(number(norm))
         wrong = ValueError if is_number else TypeError
         raise wrong(f"clip_grad_norm is {norm!r}; expected a positive norm, or None")
+
+
+def _refuse_without_values(model: nn.Module) -> None:
+    parameters = list(model.parameters())
+    if parameters and all(parameter.is_meta for parameter in parameters):
+        raise ValueError(
+            "the model is on the device 'meta', without values; expected a model with weights: "
+            "load them, or make it outside of torch.device('meta') and of init_empty_weights()"
+        )

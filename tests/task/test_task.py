@@ -61,6 +61,12 @@ def test_each_of_several_unknown_keywords_is_told_what_it_is_called_here() -> No
         task_and_options(*problem(), min_lr=1e-5, max_lr=1)
 
 
+def test_a_model_without_values_is_refused() -> None:
+    model = nn.Linear(4, 3, device="meta")
+    with pytest.raises(ValueError, match=r"model is on the device 'meta'.*load them"):
+        TrainingTask(model, torch.optim.SGD, nn.CrossEntropyLoss(), [torch.zeros(8, 4)])
+
+
 @pytest.mark.parametrize("bad", [None, "model", lambda x: x])
 def test_a_model_that_is_no_module_is_refused(bad: object) -> None:
     _, optimizer, loss_fn, loader = problem()
