@@ -77,10 +77,11 @@ class _Tensor:
             if self._is_moved(value):
                 value.data = self.data
             if self._is_written():
-                if value is None or _is_plain(value):
-                    put_values_back(self.data, self.copy)
+                now = self.data if value is None or _is_plain(value) else value
+                if _is_plain(now):
+                    put_values_back(now, self.copy)
                 else:
-                    value.copy_(self.copy)
+                    now.copy_(self.copy)
         if value is not None and value.is_leaf:
             value.requires_grad_(self.requires_grad)
             value.grad = self.grad
