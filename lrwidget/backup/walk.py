@@ -267,20 +267,23 @@ def is_state(value: Any) -> bool:
     """
     if is_a(value, dict):
         return any(is_a(item, torch.Tensor) for item in items(value, MAX_ITEMS))
-    level, seen = [value], 0
+    level, seen = [value], set[int]()
     for _ in range(_STATE_DEPTH):
         nearest, level = level, []
         for item in nearest:
             if is_a(item, _OBJECTS) or module_of(type(item)).startswith(_OF_TORCH):
                 return True
-            seen += 1
-            if seen < _STATE_OBJECTS and (item is not value or is_plain(type(item))):
+            if id(item) in seen or len(seen) >= _STATE_OBJECTS:
+                continue
+            seen.add(id(item))
+            if item is not value or is_plain(type(item)):
                 level += _inside(item, containers=True)
     return False
 
 
-# The maximum number of levels and objects that `is_state` examines.
-_STATE_DEPTH = 4
+# The maximum number of levels and objects that `is_state` examines. An environment is wrapped many
+# times over, and the wrappers count, too.
+_STATE_DEPTH = 2 * _MAX_DEPTH + 2
 _STATE_OBJECTS = 1000
 
 

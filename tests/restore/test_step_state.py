@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -234,6 +235,49 @@ def test_it_is_as_before(situation: str, way: str) -> None:
     assert differences(before, fingerprint(**subjects)) == []
     it.step(BATCHES[1])
     assert differences(before, fingerprint(**subjects)) != []
+
+
+class Simulation:
+    """An environment of an installed package, with a random generator."""
+
+    __module__ = psutil.__name__
+
+    def __init__(self) -> None:
+        self.generator = np.random.default_rng(0)
+
+    def advance(self) -> float:
+        return float(self.generator.standard_normal())
+
+
+class Limited:
+    """A wrapper of an environment, which counts what it passes on."""
+
+    __module__ = psutil.__name__
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.elapsed = inner, 0
+
+    def advance(self) -> float:
+        self.elapsed += 1
+        return float(self.inner.advance())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_environment_that_is_wrapped_many_times_over_is_as_before(way: str) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    wrapped = [Limited(Simulation())]
+    for _ in range(6):
+        wrapped.append(Limited(wrapped[-1]))
+    outermost = wrapped[-1]
+
+    def step(batch: Any) -> torch.Tensor:
+        loss: torch.Tensor = MSE(model(batch[0]), batch[1] + outermost.advance())
+        return loss
+
+    step(BATCHES[0])
+    WAYS[way](TrainingTask(model, optimizer, data=BATCHES, step=step, evaluate=step))
+    assert [one.elapsed for one in wrapped] == [1] * 7
 
 
 def test_each_trial_of_a_check_begins_with_the_same_state_of_all() -> None:
