@@ -304,7 +304,10 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
             f"model {type(model).__name__} has no parameter; keep its layers in attributes of "
             "their own or in an nn.ModuleList, since a module does not find those in a plain list"
         )
-    if not trainable:
+    trains_beside = is_optimizer(optimizer) and any(
+        p.requires_grad for group in optimizer.param_groups for p in group["params"]
+    )
+    if not trainable and not trains_beside:
         raise ValueError(
             f"model {type(model).__name__} has no trainable parameter ({len(own)} in all); "
             "set requires_grad = True on those to train"
@@ -320,7 +323,8 @@ def _ready_optimizer(optimizer: Any, model: nn.Module, loss_fn: Any) -> torch.op
     refuse_without_rate(ready)
     known = {id(p) for p in own}
     swept = [p for group in ready.param_groups for p in group["params"]]
-    if not any(id(p) in known for p in swept):
+    # Of a frozen model a prompt, an image or an adapter in hooks is trained.
+    if trainable and not any(id(p) in known for p in swept):
         raise ValueError(
             f"optimizer {type(ready).__name__} holds {len(swept)} parameters, none of them "
             f"the model's; make it from model.parameters() of this {type(model).__name__}"
