@@ -169,6 +169,8 @@ class RaySource(RemoteSource):
                     f"task_factory{signature} was to be called with ({_names(rest)}): {error}; "
                     f"expected its own arguments, and of the options {', '.join(SWEEP_OPTIONS)}"
                 ) from None
+        for name in given.keys() - sweep.keys():  # so that no job fails at it, one after another
+            _pickle(given[name], f"argument {name} of task_factory")
         return dataclasses.replace(options, **sweep), rest
 
 
@@ -181,7 +183,7 @@ def _pickle(value: Any, name: str = "task_factory") -> bytes:
         pickled: bytes = cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
     except Exception as error:
         raise TypeError(
-            f"{name} cannot be sent to a worker ({type(error).__name__}: {error}); make "
-            "inside of it what cannot be pickled, such as open files, locks and connections"
+            f"{name} cannot be sent to a worker ({type(error).__name__}: {error}); make inside "
+            "of task_factory what cannot be pickled, such as open files, locks and connections"
         ) from error
     return pickled

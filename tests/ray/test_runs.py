@@ -320,6 +320,11 @@ def test_what_cannot_be_pickled_is_refused_at_once() -> None:
     lock = threading.Lock()
     with pytest.raises(TypeError, match="task_factory cannot be sent to a worker"):
         RaySource(lambda: lock, RayRunner())
+    with pytest.raises(TypeError, match="argument lock of task_factory cannot be sent to a worker"):
+        RaySource(lambda lock: lock, RayRunner(), lock=lock)
+    mine = RaySource(lambda lock=None: lock, RayRunner())
+    with pytest.raises(TypeError, match="argument lock of task_factory cannot be sent to a worker"):
+        mine.runner("", {"lock": lock})
 
 
 def test_options_are_the_sweeps_or_the_factorys() -> None:
