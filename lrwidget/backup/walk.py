@@ -268,7 +268,7 @@ def is_state(value: Any) -> bool:
     if is_a(value, dict):
         return any(is_a(item, torch.Tensor) for item in items(value, MAX_ITEMS))
     level, seen = [value], set[int]()
-    for _ in range(_STATE_DEPTH):
+    for _ in range(_STATE_DEPTH if is_users(module_of(type(value))) else _WRAPPED_DEPTH):
         nearest, level = level, []
         for item in nearest:
             if is_a(item, _OBJECTS) or module_of(type(item)).startswith(_OF_TORCH):
@@ -281,9 +281,10 @@ def is_state(value: Any) -> bool:
     return False
 
 
-# The maximum number of levels and objects that `is_state` examines. An environment is wrapped many
-# times over, and the wrappers count, too.
-_STATE_DEPTH = 2 * _MAX_DEPTH + 2
+# The maximum number of levels and objects that `is_state` examines. Of packages also wrappers of
+# wrappers of an environment count; what the user's own count, `Variables` puts back.
+_STATE_DEPTH = 4
+_WRAPPED_DEPTH = 10
 _STATE_OBJECTS = 1000
 
 
