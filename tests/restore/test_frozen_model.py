@@ -61,6 +61,7 @@ def plain_loop(task: TrainingTask) -> list[float]:
     return losses
 
 
+@pytest.mark.usefixtures("own_folder_for_temporary_files")
 @pytest.mark.parametrize("make", [image, temperature, adapter_in_a_hook])
 def test_it_is_swept_as_a_plain_loop_would_and_put_back(make: Callable[[], TrainingTask]) -> None:
     task = make()
