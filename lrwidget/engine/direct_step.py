@@ -67,7 +67,7 @@ class DirectStep:
 
 def _wrapped_by_torch(optimizer: Any, wrapper: Any) -> Callable[[Any], object] | None:
     """Return what `wrapper` calls if it is torch's own and does nothing but tell of it."""
-    if not isinstance(optimizer, Optimizer) or not hasattr(torch.autograd, "_profiler_enabled"):
+    if not isinstance(optimizer, Optimizer) or not _tells_of_profilers():
         return None
     code = getattr(wrapper, "__code__", None)
     if code is None or code is not Optimizer.profile_hook_step(Optimizer.step).__code__:
@@ -75,3 +75,10 @@ def _wrapped_by_torch(optimizer: Any, wrapper: Any) -> Callable[[Any], object] |
     tells = type(optimizer)._optimizer_step_code is Optimizer._optimizer_step_code
     wrapped: Callable[[Any], object] = wrapper.__wrapped__
     return wrapped if tells and frozenset(code.co_names) == _NAMES else None
+
+
+def _tells_of_profilers() -> bool:
+    """Return whether this version of torch can be asked for them as above."""
+    return hasattr(torch.autograd, "_profiler_enabled") and hasattr(
+        torch.autograd.profiler, "_is_profiler_enabled"
+    )

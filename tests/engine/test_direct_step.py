@@ -80,6 +80,18 @@ def test_it_makes_no_entry_in_the_profiler_while_none_listens() -> None:
     assert weights(optimizer) == [0.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [(torch.autograd, "_profiler_enabled"), (torch.autograd.profiler, "_is_profiler_enabled")],
+)
+def test_where_torch_cannot_be_asked_for_a_profiler_it_gets_its_entry(
+    of: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(of, name)
+    step = DirectStep(one_parameter())
+    assert step._wrapped is None
+
+
 def test_the_profiler_gets_its_entry() -> None:
     step = DirectStep(one_parameter())
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
