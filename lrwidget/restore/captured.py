@@ -13,7 +13,6 @@ from torch.optim import optimizer as of_all_optimizers
 
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES, ObjectState
-from lrwidget.backup.origin import is_users, module_of
 from lrwidget.backup.reach import reached
 from lrwidget.backup.rng import is_generator
 from lrwidget.backup.tensor_copies import nbytes_of
@@ -93,11 +92,11 @@ class Captured:
         """Return the variables that functions of the loaders and their data sets set."""
         return Variables(_functions_among(self._reached_by_loaders))
 
-    def state_used_by_loaders(self, leave: Collection[int]) -> ObjectState:
-        """Return the small tensors and arrays that the functions of loaders use, and the objects of
-        installed packages that hold some, such as an environment."""
-        used = filter(_is_state_of_loaders, self._used_by_their_functions)
-        return ObjectState(used, leave=leave, as_data=True)
+    def arrays_of_loaders(self, leave: Collection[int]) -> ObjectState:
+        """Return the small tensors and arrays that the functions of loaders use."""
+        used = self._used_by_their_functions
+        arrays = [value for value in used if walk.is_a(value, (torch.Tensor, np.ndarray))]
+        return ObjectState(arrays, leave=leave, as_data=True)
 
     @functools.cached_property
     def _held_functions(self) -> list[Any]:
@@ -176,13 +175,6 @@ def _functions_among(found: list[Any]) -> list[Any]:
     """Return the functions that loaders and data sets use, and the classes."""
     functions = [value for value in found if walk.is_a(value, walk.FUNCTIONS)]
     return [*functions, *{type(value) for value in found}]
-
-
-def _is_state_of_loaders(value: Any) -> bool:
-    if walk.is_a(value, (torch.Tensor, np.ndarray)):
-        return True
-    kind = type(value)  # what objects of the user's classes hold is among what is used
-    return walk.is_plain(kind) and not is_users(module_of(kind)) and has_state(value)
 
 
 def _classes_of(task: TrainingTask) -> set[type]:

@@ -36,7 +36,7 @@ def restored_loaders_and_also(captured: Captured) -> Iterator[list[Any]]:
         found = {id(g): g for g in (*loaders.generators, *functions.generators)}
         further = [g for g in captured.generators if id(g) not in found]
         kept += [ObjectState(further, leave=trained), captured.variables_of_loaders()]
-        kept.append(captured.state_used_by_loaders(trained))
+        kept.append(captured.arrays_of_loaders(trained))
         generators = [*found.values(), *further]
         if task.also:
             also = ObjectState(task.also, leave=trained)

@@ -41,7 +41,7 @@ class TrainingState:
         functions = ObjectState(used, leave=trained, as_data=True, only=moves_on_its_own)
         self._beside: list[ObjectState | Backup | Variables] = [
             *(loaders, functions, captured.variables_of_loaders(), captured.variables()),
-            captured.state_used_by_loaders(trained),
+            captured.arrays_of_loaders(trained),
         ]
         if task.also:
             also = ObjectState(task.also, leave=trained)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from torch.utils.data import (
     IterableDataset,
 )
 
-from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find
+from lrwidget import LRRecords, check_lrs
 from tests.restore.endings import find
 from tests.restore.loaders import X, Y, swept, task_of
 
@@ -111,40 +110,6 @@ def test_a_loader_that_begins_a_pass_to_tell_its_state_has_not_begun() -> None:
     first, second = check_lrs(task, [1e-30, 2e-30], 8).trials
     assert first.loss.tolist() == second.loss.tolist()
     assert vars(data) == before
-
-
-class Environment:
-    """An environment of an installed package."""
-
-    __module__ = psutil.__name__
-
-    def __init__(self) -> None:
-        self.state, self.elapsed = np.zeros(4, dtype=np.float32), 0
-
-    def advance(self) -> np.ndarray[Any, Any]:
-        self.state, self.elapsed = self.state + 1, self.elapsed + 1
-        return self.state
-
-
-@pytest.mark.parametrize("snapshot", ["auto", "cpu"])
-def test_an_environment_that_only_a_function_of_the_data_names_is_as_before(snapshot: Any) -> None:
-    environment = Environment()
-
-    class Rollouts:
-        def __iter__(self) -> Iterator[Any]:
-            for _ in range(8):
-                states = np.stack([environment.advance() for _ in range(8)])
-                yield torch.from_numpy(states), torch.zeros(8, 1)
-
-    model = nn.Linear(4, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    task = TrainingTask(model, optimizer, nn.MSELoss(), Rollouts(), snapshot=snapshot)
-    before = environment.state
-    lr_find(task, start_lr=1e-6, end_lr=1e-2, steps=10, progress=False)
-    assert (environment.state is before, environment.elapsed) == (True, 0)
-    first, second = check_lrs(task, [1e-5, 1e-5 * (1 + 1e-12)], 3).trials
-    assert first.loss.tolist() == pytest.approx(second.loss.tolist(), rel=1e-5)
-    assert (environment.state is before, environment.elapsed) == (True, 0)
 
 
 def test_data_are_not_copied() -> None:
