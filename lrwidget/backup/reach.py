@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -61,6 +62,7 @@ _PLAIN = frozenset(
 # Containers that have no attributes.
 BARE = frozenset((dict, frozenset, list, set, tuple))
 _RESULT_TYPES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
+_SAMPLES = frozenset((torch.Tensor, np.ndarray))
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
 
@@ -109,8 +111,15 @@ def reached(
                 found[id(value)] = value
             continue
         found[id(value)] = value
-        if functions or kind is not types.FunctionType:
-            waiting.extend(_held_by(value, as_data is not None))
+        if not functions and kind is types.FunctionType:
+            continue
+        held = _held_by(value, as_data is not None)
+        if as_data is not None and kind in BARE:
+            # A list of batches has many, which hold nothing else: they need not wait their turn.
+            batches = {id(item): item for item in held if _is_batch(item)}
+            held = [item for item in held if id(item) not in batches]
+            found |= {key: item for key, item in batches.items() if key not in leave}
+        waiting.extend(held)
     return list(found.values())
 
 
@@ -197,6 +206,16 @@ def _held_by_object(value: Any, as_data: bool) -> Iterator[Any]:
         yield from [item for name, item in list(attributes.items()) if name != "_iterator"]
     for _, item in slot_values(value, slots(type(value))):
         yield item
+
+
+def _is_batch(value: Any) -> bool:
+    """Return whether it is a tuple or list of tensors and arrays alone."""
+    if type(value) not in (tuple, list):
+        return False
+    try:
+        return _SAMPLES.issuperset(map(type, value))
+    except TypeError:  # a class of classes may refuse to be hashed
+        return False
 
 
 def _is_array(value: Any) -> bool:

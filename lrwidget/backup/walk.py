@@ -129,6 +129,14 @@ def at_rest(attributes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def types_among(values: Iterable[Any]) -> list[type]:
+    """Return the types of values, each once."""
+    try:
+        return list(set(map(type, values)))
+    except TypeError:  # a class of classes may refuse to be hashed
+        return list({id(kind): kind for kind in map(type, values)}.values())
+
+
 def own_attributes(value: Any) -> dict[str, Any] | None:
     """Return the `__dict__` of an object, not a copy; None if it has none."""
     # Of a threading.local those of this thread, in which all of a sweep runs.
@@ -355,12 +363,7 @@ def _members_of(kind: type) -> Iterator[Any]:
 
 def _of(held: list[Any], kinds: tuple[type, ...]) -> list[Any]:
     """Return the items of some kinds; of millions of items the few types are compared."""
-    few: Iterable[type]
-    try:
-        few = set(map(type, held))
-    except TypeError:  # a class of classes may refuse to be hashed
-        few = {id(kind): kind for kind in map(type, held)}.values()
-    found = [kind for kind in few if issubclass(kind, kinds)]
+    found = [kind for kind in types_among(held) if issubclass(kind, kinds)]
     return [item for item in held if type(item) in found] if found else []
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
+from lrwidget.backup.walk import types_among
 from lrwidget.data.not_numbers import not_numbers
 from lrwidget.text.articles import a_kind
 
@@ -31,7 +32,9 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
         data = (_stacked(data[0], data[1]), data[1])
         if _are_texts(*data):
             raise not_numbers(data[0], 0, 2, name)
-    if not any(isinstance(part, torch.Tensor) or _is_array(part) for part in data):
+    # A list of batches has many parts of one type.
+    kinds = types_among(data)
+    if not any(issubclass(kind, torch.Tensor) or _is_kind_of_array(kind) for kind in kinds):
         return None
     if isinstance(data, tuple) and len(data) == 2 and _holds_arrays(data[0]):
         data = (*data[0], data[1])  # several inputs, ((X1, X2), y)
@@ -64,7 +67,11 @@ def arrays_as_data_set(data: Any, name: str, own_step: bool) -> TensorDataset | 
 
 def _is_array(part: Any) -> bool:
     """Return whether `part` is a numpy array, or a table or column with `to_numpy`."""
-    return isinstance(part, np.ndarray) or callable(getattr(type(part), "to_numpy", None))
+    return _is_kind_of_array(type(part))
+
+
+def _is_kind_of_array(kind: type) -> bool:
+    return issubclass(kind, np.ndarray) or callable(getattr(kind, "to_numpy", None))
 
 
 def _holds_arrays(part: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from lrwidget.backup.walk import types_among
 from lrwidget.data.arrays import arrays_as_data_set
 from lrwidget.data.collation import collate_at_once, collation_of, put_together
 from lrwidget.data.known_datasets import as_tensors, holds_a_loader, known_kind
@@ -147,7 +148,7 @@ def asked_size(
 def _are_samples(items: Sequence[Any], asked: BatchRequest, own_step: bool) -> bool:
     if own_step and not asked.given:
         return False
-    kinds = {isinstance(item, torch.Tensor) for item in items}
+    kinds = {issubclass(kind, torch.Tensor) for kind in types_among(items)}
     if len(kinds) > 1:
         raise TypeError(
             f"{asked.name} is {describe(items)}, whose parts are not alike; expected batches, all "

@@ -13,7 +13,7 @@ from torch.optim import optimizer as of_all_optimizers
 
 from lrwidget.backup import walk
 from lrwidget.backup.objects import MAX_BYTES, ObjectState
-from lrwidget.backup.reach import reached
+from lrwidget.backup.reach import BARE, reached
 from lrwidget.backup.rng import is_generator
 from lrwidget.backup.tensor_copies import nbytes_of
 from lrwidget.backup.variables import Variables
@@ -72,7 +72,8 @@ class Captured:
         found: list[Any] = []
         for value in reached(task.loaders, as_data=walk.MAX_ITEMS, functions=False):
             found += [value, *walk.items(value, walk.MAX_ITEMS)]
-        large = [value for value in found if _is_large(value) and id(value) not in own]
+        arrays = [value for value in found if type(value) not in BARE]
+        large = [value for value in arrays if _is_large(value) and id(value) not in own]
         return [*large, *data_of_step(task)]
 
     @functools.cached_property

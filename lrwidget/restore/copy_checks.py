@@ -72,7 +72,7 @@ def shared_by(outside: Sequence[Any], data: Sequence[Any], memo: dict[int, Any])
         copied = memo.get(id(value))
         name = type(value).__name__
         if copied is None or copied is value:
-            if _storages([value]) & storages:
+            if not storages.isdisjoint(pointers(value)):
                 raise NotCopied(f"data or a function has a view of one of its tensors ({name})")
         elif walk.is_a(value, _STATE):
             raise NotCopied(

@@ -31,6 +31,9 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         kwargs: initial values of traits.
     """
 
+    # How anywidget tells classes apart when it replaces their styles.
+    _anywidget_id = traitlets.Unicode().tag(sync=True)
+
     # Read before __init__ has run to its end, and after it has failed.
     _ready = False
     _catching_up = False
@@ -49,7 +52,21 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         self._ready = True
         super().__init__(**kwargs)
 
+    def add_traits(self, **traits: Any) -> None:
+        """Add traits that the class does not have.
+
+        anywidget adds its own to each widget, for which traitlets makes a class for that widget
+        alone. Our class has them, which saves a tenth of the time to make a widget.
+        """
+        missing = {name: trait for name, trait in traits.items() if not self.has_trait(name)}
+        if missing:
+            super().add_traits(**missing)
+
     # -- from the background threads to the traits ----------------------------------------------
+
+    @traitlets.default("_anywidget_id")
+    def _name_of_class(self) -> str:
+        return f"{type(self).__module__}.{type(self).__name__}"
 
     def _catch_up(self, *, send_streamed: bool = False) -> None:
         """Set the traits to the values that the background threads published.
@@ -124,6 +141,8 @@ class ThreadSafeWidget(anywidget.AnyWidget):
 
     def send_state(self, key: Any = None) -> None:
         """Send the current traits; the lock keeps them from changing while they are sent."""
+        if self.comm is None:  # not yet open, or closed
+            return
         with self._lock:
             super().send_state(key)
 

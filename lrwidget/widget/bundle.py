@@ -2,6 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
+
+import traitlets
 
 STATIC = Path(__file__).parents[1] / "static"
 NOT_BUILT = """
@@ -18,14 +21,14 @@ NO_WIDGETS = (
 )
 
 
-def bundled(name: str, otherwise: str) -> str | Path:
-    """Return a front-end file for anywidget; `otherwise` if it is not built.
+def bundled(name: str, otherwise: str) -> "traitlets.Unicode[str, Any] | Path":
+    """Return a front-end file as a trait for anywidget; `otherwise` if it is not built.
 
-    This is the text, because anywidget keeps every widget whose source is a file alive even after
-    it is closed. With live reload (ANYWIDGET_HMR=1) it is the path.
+    Its value is the text, because anywidget keeps every widget whose source is a file alive even
+    after it is closed. With live reload (ANYWIDGET_HMR=1) it is the path.
     """
     file = STATIC / name
-    if not file.is_file():
-        return otherwise
-    # anywidget treats text as a path if it has no line break and ends like a file name.
-    return file if os.environ.get("ANYWIDGET_HMR") == "1" else file.read_text("utf-8") + "\n"
+    built = file.is_file()
+    if built and os.environ.get("ANYWIDGET_HMR") == "1":
+        return file
+    return traitlets.Unicode(file.read_text("utf-8") if built else otherwise).tag(sync=True)

@@ -134,7 +134,7 @@ class LRFinderWidget(ThreadSafeWidget):
         runner: Any = None,
         **options: Any,
     ) -> None:
-        # Not later: anywidget makes a class of its own for each widget.
+        # Not later: `add_traits` gives a widget a class of its own.
         self._refuses_unknown = type(self) is LRFinderWidget
         height = whole_number("height", height, 100)
         self._layout_is_ours = not isinstance(layout, Widget)

@@ -14,7 +14,7 @@ from anywidget._util import enable_custom_widget_manager_once
 import lrwidget
 from lrwidget.widget import bundle
 from lrwidget.widget.bundle import bundled
-from tests.widget.finder import finder
+from tests.widget.finder import finder, training
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,9 @@ def static(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_text_of_the_bundle(static: Path) -> None:
     (static / "widget.js").write_text("export default {}; // ä.js", "utf-8")
-    assert bundled("widget.js", otherwise="") == "export default {}; // ä.js\n"
+    trait = bundled("widget.js", otherwise="")
+    assert trait.default_value == "export default {}; // ä.js"  # type: ignore[union-attr]
+    assert trait.metadata == {"sync": True}  # type: ignore[union-attr]
 
 
 def test_file_for_live_reloading(static: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +40,24 @@ def test_file_for_live_reloading(static: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_sentence_where_nothing_is_built(static: Path) -> None:
-    assert bundled("widget.js", otherwise=bundle.NOT_BUILT) == bundle.NOT_BUILT
+    trait = bundled("widget.js", otherwise=bundle.NOT_BUILT)
+    assert trait.default_value == bundle.NOT_BUILT  # type: ignore[union-attr]
     assert "npm run build" in bundle.NOT_BUILT
+
+
+def test_a_widget_needs_no_class_of_its_own_to_be_made() -> None:
+    first, second = finder(), finder()
+    assert type(first) is type(second) is lrwidget.LRFinderWidget
+    assert first._anywidget_id == "lrwidget.widget.widget.LRFinderWidget"
+
+
+def test_a_subclass_may_bring_its_own_front_end() -> None:
+    class Bare(lrwidget.LRFinderWidget):
+        _esm = "export default { render({ el }) { el.textContent = 'bare'; } };\n"
+
+    w = Bare(**training(), steps=20)
+    assert w.get_state("_esm")["_esm"] == Bare._esm
+    assert w._anywidget_id.endswith("Bare")
 
 
 def test_the_built_front_end_is_small() -> None:
