@@ -62,7 +62,7 @@ _PLAIN = frozenset(
 # Containers that have no attributes.
 BARE = frozenset((dict, frozenset, list, set, tuple))
 _RESULT_TYPES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
-_SAMPLES = frozenset((torch.Tensor, np.ndarray))
+_NUMBERS = frozenset((torch.Tensor, np.ndarray, bool, int, float, complex, str, bytes))
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
 
@@ -74,7 +74,7 @@ def reached(
     functions: bool = True,
     trained: bool = False,
 ) -> list[Any]:
-    """Return `subjects` and all objects that they refer to, nearest first, each once.
+    """Return `subjects` and all that they refer to, each once, nearest first and batches last.
 
     References are items of containers, attributes (with `__slots__`), the closure and defaults of
     a function, and the random generators among the globals that a function, or a method of an
@@ -93,6 +93,7 @@ def reached(
     # Objects that the user names in `also=` are followed, whatever their type.
     named = set() if as_data is not None else set(map(id, subjects))
     found: dict[int, Any] = {}  # keeps the objects alive, so that no id is reused
+    batches: dict[int, Any] = {}
     followed: dict[type, bool] = {}
     waiting = collections.deque(subjects)
     while waiting and (as_data is None or len(found) < as_data):
@@ -115,12 +116,12 @@ def reached(
             continue
         held = _held_by(value, as_data is not None)
         if as_data is not None and kind in BARE:
-            # A list of batches has many, which hold nothing else: they need not wait their turn.
-            batches = {id(item): item for item in held if _is_batch(item)}
-            held = [item for item in held if id(item) not in batches]
-            found |= {key: item for key, item in batches.items() if key not in leave}
+            # A list may hold many batches, which lead to nothing else.
+            here = {id(item): item for item in held if _is_batch(item)}
+            held = [item for item in held if id(item) not in here]
+            batches |= {key: item for key, item in here.items() if key not in leave}
         waiting.extend(held)
-    return list(found.values())
+    return list((found | batches).values())
 
 
 def is_at_work(attributes: dict[str, Any]) -> bool:
@@ -209,11 +210,11 @@ def _held_by_object(value: Any, as_data: bool) -> Iterator[Any]:
 
 
 def _is_batch(value: Any) -> bool:
-    """Return whether it is a tuple or list of tensors and arrays alone."""
+    """Return whether it is a tuple or list of tensors, arrays, numbers and texts alone."""
     if type(value) not in (tuple, list):
         return False
     try:
-        return _SAMPLES.issuperset(map(type, value))
+        return _NUMBERS.issuperset(map(type, value))
     except TypeError:  # a class of classes may refuse to be hashed
         return False
 

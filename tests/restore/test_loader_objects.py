@@ -112,6 +112,27 @@ def test_a_loader_that_begins_a_pass_to_tell_its_state_has_not_begun() -> None:
     assert vars(data) == before
 
 
+@pytest.mark.parametrize("more", [(), ("name", 3)])
+def test_a_function_beside_a_thousand_batches_is_put_back(more: tuple[Any, ...]) -> None:
+    calls = 0
+
+    def turned(x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return x if calls % 2 else -x
+
+    class Turned:
+        def __init__(self, turn: Any) -> None:
+            self.batches = [(X[:4] + i, Y[:4], *more) for i in range(1000)]
+            self.turn = [turn]
+
+        def __iter__(self) -> Iterator[Any]:
+            return ((self.turn[0](x), y) for x, y, *_ in self.batches)
+
+    swept(Turned(turned))
+    assert calls == 0
+
+
 def test_data_are_not_copied() -> None:
     size = 4_000_000
 
