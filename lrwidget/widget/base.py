@@ -16,6 +16,8 @@ from lrwidget.stream.threads import in_background
 logger: logging.Logger = logging.getLogger(__name__)
 
 
+# The traits that anywidget adds to each widget.
+ANYWIDGET = frozenset({"_anywidget_id", "_css", "_esm"})
 # ipywidgets' own traits that a page may set.
 IPYWIDGETS = frozenset({"layout", "tabbable", "tooltip", "_dom_classes", "_view_count"})
 
@@ -53,14 +55,15 @@ class ThreadSafeWidget(anywidget.AnyWidget):
         super().__init__(**kwargs)
 
     def add_traits(self, **traits: Any) -> None:
-        """Add traits that the class does not have.
+        """Add traits to this widget, but for those of anywidget that its class has.
 
-        anywidget adds its own to each widget, for which traitlets makes a class for that widget
-        alone. Our class has them, which saves a tenth of the time to make a widget.
+        anywidget adds its own to each widget, and traitlets then makes a class for that widget
+        alone, which took a tenth of the time to make a widget.
         """
-        missing = {name: trait for name, trait in traits.items() if not self.has_trait(name)}
-        if missing:
-            super().add_traits(**missing)
+        known = {name for name in ANYWIDGET if self.has_trait(name)}
+        added = {name: trait for name, trait in traits.items() if name not in known}
+        if added:
+            super().add_traits(**added)
 
     # -- from the background threads to the traits ----------------------------------------------
 
