@@ -63,6 +63,7 @@ _PLAIN = frozenset(
 BARE = frozenset((dict, frozenset, list, set, tuple))
 _RESULT_TYPES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
 _NUMBERS = frozenset((torch.Tensor, np.ndarray, bool, int, float, complex, str, bytes))
+_MANY = 100  # items, of which few are anything but samples
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
 
@@ -95,9 +96,9 @@ def reached(
     found: dict[int, Any] = {}  # keeps the objects alive, so that no id is reused
     batches: dict[int, Any] = {}
     followed: dict[type, bool] = {}
-    waiting = collections.deque(subjects)
-    while waiting and (as_data is None or len(found) < as_data):
-        value = waiting.popleft()
+    waiting, later = collections.deque(subjects), collections.deque[Any]()
+    while (waiting or later) and (as_data is None or len(found) < as_data):
+        value = (waiting or later).popleft()
         kind = type(value)
         if kind not in followed:
             followed[kind] = _is_followed(kind)
@@ -114,14 +115,17 @@ def reached(
         found[id(value)] = value
         if not functions and kind is types.FunctionType:
             continue
-        held = _held_by(value, as_data is not None)
+        held = list(_held_by(value, as_data is not None))
         if as_data is not None and kind in BARE:
-            # A list may hold many batches, which lead to nothing else.
+            # A list of batches has many, which hold nothing else: they need not be followed, and
+            # take no place of what comes after them.
             here = {id(item): item for item in held if _is_batch(item)}
             held = [item for item in held if id(item) not in here]
+            here = here if len(batches) < as_data else {}
             batches |= {key: item for key, item in here.items() if key not in leave}
-        waiting.extend(held)
-    return list((found | batches).values())
+        # Samples in a long list take no place either of what else a loader holds.
+        (later if len(held) > _MANY else waiting).extend(held)
+    return list({**found, **batches}.values())
 
 
 def is_at_work(attributes: dict[str, Any]) -> bool:
