@@ -15,6 +15,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from lrwidget.backup.origin import library_of, module_of
 from lrwidget.backup.rng import is_generator
 from lrwidget.backup.walk import (
+    MANY,
     MAX_ITEMS,
     closure_and_defaults,
     is_a,
@@ -63,7 +64,6 @@ _PLAIN = frozenset(
 BARE = frozenset((dict, frozenset, list, set, tuple))
 _RESULT_TYPES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
 _NUMBERS = frozenset((torch.Tensor, np.ndarray, bool, int, float, complex, str, bytes))
-_MANY = 100  # items, of which few are anything but samples
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
 
@@ -124,7 +124,7 @@ def reached(
             here = here if len(batches) < as_data else {}
             batches |= {key: item for key, item in here.items() if key not in leave}
         # Samples in a long list take no place either of what else a loader holds.
-        (later if len(held) > _MANY else waiting).extend(held)
+        (later if len(held) > MANY and items(value) else waiting).extend(held)
     return list({**found, **batches}.values())
 
 

@@ -168,6 +168,7 @@ _CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, collections.d
 _TRAINED = (nn.Module, nn.Parameter)
 # A longer container is data, such as a training set; its items are not read.
 MAX_ITEMS = 1000
+MANY = 30  # items, of which few are anything but samples
 
 
 def slots(kind: type) -> list[Any]:
@@ -235,7 +236,7 @@ _READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 
 # The depth to which references are followed: a loss calls a helper that uses the model.
 _MAX_DEPTH = 4
-# The maximum number of objects that are followed.
+# The maximum number of objects that are followed, and as many of samples.
 _MAX_OBJECTS = 20_000
 
 
@@ -252,18 +253,21 @@ def used_by(*values: Any, containers: bool = False, classes: bool = True) -> Ite
             all methods, whether they are called or not.
     """
     seen: dict[int, Any] = {id(value): value for value in values}
-    level = list(values)
+    level = [(value, False) for value in values]
+    # Of data there may be so much that nothing else would be found.
+    left = {False: _MAX_OBJECTS, True: _MAX_OBJECTS}
     # An object and its attributes count as two levels, and so do its class and the methods.
     for _ in range(2 * _MAX_DEPTH + 2):
-        nearest, level = level, []
-        for outer in nearest:
-            for item in (*_inside(outer, containers), *(_code_of(outer) if classes else ())):
-                if id(item) not in seen and _is_followed(item):
-                    seen[id(item)] = item
-                    level.append(item)
+        nearest, level = [pair for pair in level if left[pair[1]] > 0], []
+        for outer, in_data in nearest:
+            held = [*_inside(outer, containers), *(_code_of(outer) if classes else ())]
+            long = len(held) > MANY and is_a(outer, _CONTAINERS)
+            for item in held:
+                if left[in_data] > 0 and id(item) not in seen and _is_followed(item):
+                    is_data = in_data or (long and not is_a(item, torch.Tensor))
+                    seen[id(item)], left[is_data] = item, left[is_data] - 1
+                    level.append((item, is_data))
                     yield item
-                if len(seen) > _MAX_OBJECTS:
-                    return
 
 
 def is_state(value: Any) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from lrwidget import lr_find
+from lrwidget import TrainingTask, lr_find
 
 MSE = nn.functional.mse_loss
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -74,3 +75,68 @@ def test_a_long_list_of_samples_does_not_hide_a_model_or_a_generator(kind: str) 
         optimizer.step()
         losses.append(loss.item())
     assert losses == list(records.loss)
+
+
+class Average:
+    """An average of the weights, in a dict deep within."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.held = {"of": {"all": [p.detach().clone() for p in model.parameters()]}}
+
+    def update(self, model: nn.Module) -> float:
+        for kept, p in zip(self.held["of"]["all"], model.parameters(), strict=True):
+            kept.mul_(0.9).add_(p.detach(), alpha=0.1)
+        return float(self.held["of"]["all"][0].sum())
+
+
+class Loop:
+    def __init__(self) -> None:
+        fields = [f"field {i}" for i in range(25)]
+        self.samples = [{name: torch.ones(1) for name in fields} for _ in range(1000)]
+        self.model = nn.Linear(1, 1)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+        self.state = {"average": Average(self.model)}
+
+    def step(self, number: int) -> torch.Tensor:
+        sample = self.samples[number]["field 3"]
+        loss: torch.Tensor = (self.model(sample) - 1).square().sum()
+        return loss + self.state["average"].update(self.model)
+
+
+def test_many_samples_that_a_step_uses_do_not_hide_what_it_changes() -> None:
+    loop = Loop()
+    task = TrainingTask(
+        loop.model, loop.optimizer, data=list(range(9)), step=lambda i: loop.step(i)
+    )
+    kept = loop.state["average"].held["of"]["all"]
+    before = [tensor.clone() for tensor in kept]
+
+    lr_find(task, steps=20, progress=False)
+
+    assert all(map(torch.equal, kept, before))
+
+
+class Videos(torch.utils.data.Dataset[Pair]):
+    """A data set of some lists of some frames, whose preparation counts deep within."""
+
+    def __init__(self) -> None:
+        self.videos = [{"frames": [{"at": {"second": j}} for j in range(90)]} for _ in range(90)]
+        self.held = {"by": [{"for": {"all": [{"generator": torch.Generator()}]}}]}
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> Pair:
+        generator = self.held["by"][0]["for"]["all"][0]["generator"]
+        return torch.rand(1, generator=generator), torch.ones(1)
+
+
+def test_lists_of_lists_do_not_hide_a_generator() -> None:
+    data = Videos()
+    generator = data.held["by"][0]["for"]["all"][0]["generator"]
+    before = generator.get_state()
+    model = nn.Linear(1, 1)
+
+    lr_find(model, torch.optim.SGD(model.parameters()), MSE, DataLoader(data, 8), progress=False)
+
+    assert torch.equal(generator.get_state(), before)
