@@ -45,7 +45,8 @@ class Captured:
         classes = set(map(type, (*modules, *optimizers, task.loss_fn, task.metric)))
         data = set(map(id, self.data))
         used = walk.used_by(*self._held_functions, *classes, containers=True)
-        return [value for value in (*used, *used_by_step(task)) if id(value) not in data]
+        found = [value for value in (*used, *used_by_step(task)) if id(value) not in data]
+        return [*found, *averages_among(found, task.model)]
 
     @functools.cached_property
     def used_by_loaders(self) -> list[Any]:
@@ -111,6 +112,20 @@ class Captured:
     @functools.cached_property
     def _reached_by_loaders(self) -> list[Any]:
         return reached(self.task.loaders, as_data=walk.MAX_ITEMS, trained=True)
+
+
+def averages_among(found: list[Any], model: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the tensors of containers that are so long only because the model has so many."""
+    own = [*model.parameters(), *model.buffers()]
+    # A state dict has tied weights by each name.
+    most, limit = 2 * len(own), 2 * sum(map(nbytes_of, own))
+    if most > walk.MAX_ITEMS:
+        for value in found:
+            held = walk.items(value, most)
+            if len(held) > walk.MAX_ITEMS:
+                tensors = [item for item in held if type(item) is torch.Tensor]
+                if sum(map(nbytes_of, tensors)) <= limit:
+                    yield from tensors
 
 
 def _parts_of(task: TrainingTask) -> tuple[list[nn.Module], list[Any]]:

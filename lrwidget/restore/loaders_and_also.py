@@ -11,7 +11,7 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.backup.objects import ObjectState, puts_back
 from lrwidget.backup.reach import moves_on_its_own, reached
 from lrwidget.backup.variables import Variables
-from lrwidget.restore.captured import Captured
+from lrwidget.restore.captured import Captured, averages_among
 from lrwidget.task.task import TrainingTask
 
 
@@ -39,7 +39,8 @@ def restored_loaders_and_also(captured: Captured) -> Iterator[list[Any]]:
         kept.append(captured.arrays_of_loaders(trained))
         generators = [*found.values(), *further]
         if task.also:
-            also = ObjectState(task.also, leave=trained)
+            averages = averages_among(reached(task.also), task.model)
+            also = ObjectState([*task.also, *averages], leave=trained)
             place = "device" if task.snapshot == "auto" else task.snapshot
             tensors = Backup(also.tensors, place)
             kept += [also, tensors]
