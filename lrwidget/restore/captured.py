@@ -114,18 +114,22 @@ class Captured:
         return reached(self.task.loaders, as_data=walk.MAX_ITEMS, trained=True)
 
 
-def averages_among(found: list[Any], model: nn.Module) -> Iterator[torch.Tensor]:
-    """Yield the tensors of containers that are so long only because the model has so many."""
-    own = [*model.parameters(), *model.buffers()]
-    # A state dict has tied weights by each name.
-    most, limit = 2 * len(own), 2 * sum(map(nbytes_of, own))
+def averages_among(found: list[Any], model: nn.Module) -> Iterator[Any]:
+    """Yield the items of containers that are so long only because the models have so many tensors:
+    averages of the weights, or what is kept for each of them."""
+    modules = [model, *(value for value in found if walk.is_a(value, nn.Module))]
+    tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+    own = {id(tensor): tensor for tensor in tensors}
+    most = 2 * len(own)  # a state dict has tied weights by each name
     if most > walk.MAX_ITEMS:
+        limit = 4 * sum(map(nbytes_of, own.values()))
         for value in found:
             held = walk.items(value, most)
             if len(held) > walk.MAX_ITEMS:
-                tensors = [item for item in held if type(item) is torch.Tensor]
-                if sum(map(nbytes_of, tensors)) <= limit:
-                    yield from tensors
+                held += [item for kept in held for item in walk.items(kept, walk.MANY)]
+                kept_for_each = [item for item in held if type(item) is torch.Tensor]
+                if kept_for_each and sum(map(nbytes_of, kept_for_each)) <= limit:
+                    yield from filter(has_state, held)
 
 
 def _parts_of(task: TrainingTask) -> tuple[list[nn.Module], list[Any]]:

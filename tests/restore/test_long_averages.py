@@ -19,7 +19,8 @@ class Average:
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        return list(self.kept.values() if isinstance(self.kept, dict) else self.kept)
+        held = list(self.kept.values() if isinstance(self.kept, dict) else self.kept)
+        return [item["of"] if isinstance(item, dict) else item for item in held]
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> float:
@@ -30,6 +31,7 @@ class Average:
 
 KEPT = {
     "by name": lambda model: {name: t.clone() for name, t in model.state_dict().items()},
+    "in dicts": lambda model: {p: {"of": p.detach().clone()} for p in model.parameters()},
     "in a list": lambda model: [p.detach().clone() for p in model.parameters()],
 }
 USED_BY = ("step", "loss", "hook", "also")
@@ -62,6 +64,23 @@ def test_averages_of_a_model_of_very_many_tensors_are_as_before(kept: str, used_
     loss_fn = None if used_by == "step" else held["loss"]
 
     lr_find(TrainingTask(model, optimizer, loss_fn, BATCHES, **further), steps=5, progress=False)
+
+    assert all(map(torch.equal, average.tensors, before))
+
+
+def test_averages_of_a_larger_network_beside_the_model_are_as_before() -> None:
+    other = nn.Sequential(*(nn.Linear(2, 2) for _ in range(501)))
+    average = Average(other, KEPT["by name"])
+    before = [tensor.clone() for tensor in average.tensors]
+    model = nn.Linear(2, 2)
+
+    def step(batch: Any) -> torch.Tensor:
+        loss: torch.Tensor = MSE(model(batch[0]), batch[1])
+        return loss + average.update(other)
+
+    optimizer = torch.optim.SGD(model.parameters())
+    task = TrainingTask(model, optimizer, data=BATCHES, step=step)
+    lr_find(task, steps=5, progress=False)
 
     assert all(map(torch.equal, average.tensors, before))
 
