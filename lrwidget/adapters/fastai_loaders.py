@@ -121,11 +121,18 @@ def _places(training: Any, valid: Any) -> tuple[list[int], list[int]] | None:
             return [], []
         return labels[0], [] if valid is None else labels[-1]
     splits = training.splits
+    if isinstance(splits[0], slice):  # of all items
+        return None
     if valid is not None and getattr(valid, "splits", None) != splits:
         return [], []
-    rows = range(len(training))
-    first = list(rows) if isinstance(splits[0], slice) else list(map(int, splits[0]))
-    return first, [] if valid is None else list(map(int, splits[1]))
+    trained, validated = (_rows_of(part, splits) for part in (training, valid))
+    return trained, validated
+
+
+def _rows_of(part: Any, splits: Sequence[Any]) -> list[int]:
+    """Return the rows of a part, which need not be the first or second one."""
+    number = getattr(part, "split_idx", None)
+    return [] if number is None else list(map(int, splits[number]))
 
 
 class _Part(Indexed):
