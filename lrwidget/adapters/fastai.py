@@ -369,7 +369,6 @@ def _same_order(loader: Any) -> Iterator[None]:
         yield
     finally:
         generator.setstate(state)
-        loader.rng = generator
 
 
 def _no_logger(*_: Any, **__: Any) -> None:

@@ -86,12 +86,7 @@ def _step_none(*_: Any, **__: Any) -> None:
 
 
 def _with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
-    """Yield each scheduler once, with those that it is made of."""
-    waiting, seen = list(schedulers), set()
-    while waiting:
-        scheduler = waiting.pop(0)
-        if id(scheduler) in seen:
-            continue
-        seen.add(id(scheduler))
+    """Yield the schedulers, each with those that it is made of."""
+    for scheduler in schedulers:
         yield scheduler
-        waiting += list(getattr(scheduler, "_schedulers", ()))
+        yield from _with_inner(getattr(scheduler, "_schedulers", ()))
