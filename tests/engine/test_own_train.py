@@ -247,6 +247,23 @@ def test_what_was_in_eval_mode_is_so_after_validation_too() -> None:
     assert states == [(False, True)] * 12
 
 
+@PLACES
+def test_a_part_is_switched_once_though_what_it_is_in_is_in_eval_mode(snapshot: Any) -> None:
+    switched: list[bool] = []
+
+    class Noting(nn.Linear):
+        def train(self, mode: bool = True) -> "Noting":
+            switched.append(mode)
+            return super().train(mode)
+
+    model = nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.Dropout(), Noting(8, 4)))
+    model[1].eval()
+    model[1][1].train()
+    switched.clear()
+    swept(model, snapshot=snapshot, val_data=batches()[:1], val_every=4)
+    assert switched == [True, *([False, True] * 3)]
+
+
 @pytest.mark.parametrize("make", [merging, averaged, part_averaged])
 def test_trials_go_on_from_what_was_trained(make: Callable[[], nn.Module]) -> None:
     model = make()

@@ -170,3 +170,25 @@ def test_the_widget_shows_it() -> None:
         w.wait(60)
     assert "step (test_ended_iterator.py" in (w.error or "")
     w.close()
+
+
+def own_words() -> None:
+    try:
+        next(iter(()))
+    except StopIteration as error:
+        raise RuntimeError("the shards are used up") from error
+
+
+def generator_without_cause() -> None:
+    raise RuntimeError("generator raised StopIteration")
+
+
+@pytest.mark.parametrize("raises", [own_words, generator_without_cause])
+def test_an_error_that_says_more_or_has_no_such_cause_keeps_its_words(raises: Any) -> None:
+    with pytest.raises(RuntimeError) as expected:
+        raises()
+    task = own_step()
+    task.step = lambda _: raises()
+    with pytest.raises(RuntimeError) as caught:
+        lr_find(task, progress=False)
+    assert str(caught.value) == str(expected.value)
