@@ -117,10 +117,8 @@ class Sender:
             self._wake.clear()
             # Read before the rows, so that the last iteration sees all of them.
             over = self.run.over
-            now = time.monotonic()
-            if self.page.greeted:
-                repeats.clear()
-            elif repeats and now - began >= repeats[0]:
+            passed = time.monotonic() - began
+            if repeats and passed >= repeats[0] and not self.page.greeted:
                 repeats.pop(0)
                 sent, told = 0, None
             sent, told = self._send_news(sent, told, urgent=over)

@@ -249,6 +249,52 @@ def test_marker_is_not_moved_once_somebody_has_picked(sending: Sending) -> None:
     assert all("lr" not in message.content for message in sending.comm.sent)
 
 
+def test_only_the_outcome_moves_the_marker_and_within_the_range_of_the_page(
+    sending: Sending,
+) -> None:
+    sending.page.clamp = lambda lr: lr and min(lr, 0.25)
+    sending.sender.start()
+    sending.run.feed(3)
+    sending.until(lambda: page_after(sending.comm.sent).rows)
+    sending.end()
+    moved = [message.content["lr"] for message in sending.comm.sent if "lr" in message.content]
+    assert moved == [0.25]
+
+
+def test_a_change_of_state_the_end_and_the_outcome_do_not_wait_their_turn(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urgent: list[bool] = []
+    monkeypatch.setattr(sending.page.budget, "wait", lambda **given: urgent.append(given["urgent"]))
+    sending.sender.start()
+    sending.until(lambda: sending.comm.sent)
+    sending.run.feed(1)
+    sending.until(lambda: page_after(sending.comm.sent).rows)
+    sending.run.state = "paused"
+    sending.sender.wake()
+    sending.until(lambda: sending.comm.sent[-1].content["state"] == "paused")
+    sending.run.state = "finished"
+    sending.end()
+    assert urgent == [True, False, True, True, True]
+
+
+def test_observers_in_python_hear_of_a_run_while_it_runs(sending: Sending) -> None:
+    sending.sender.start()
+    sending.until(lambda: sending.news)
+
+
+def test_a_message_says_what_is_so_after_its_turn_came(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause(**_: bool) -> None:
+        sending.run.state = "paused"
+
+    monkeypatch.setattr(sending.page.budget, "wait", pause)
+    sending.sender.start()
+    sending.until(lambda: sending.comm.sent)
+    assert sending.comm.sent[0].content["state"] == "paused"
+
+
 @pytest.mark.parametrize(("sweep", "moved"), [(7, True), (8, False), (None, False)])
 def test_what_is_no_sweep_moves_only_the_marker_of_the_one_that_it_refines(
     sending: Sending, sweep: int | None, moved: bool
