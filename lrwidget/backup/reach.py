@@ -158,6 +158,7 @@ def _unwrapped(loaders: Iterable[Any]) -> Iterator[Any]:
 
 
 def _is_followed(kind: type) -> bool:
+    # The iterator that a DataLoader holds belongs to the user's epoch in progress.
     if issubclass(kind, (*_SCALAR, _BaseDataLoaderIter)):
         return False
     roots = [library_of(base) for base in kind.__mro__]
@@ -207,8 +208,7 @@ def _held_by_object(value: Any, as_data: bool) -> Iterator[Any]:
         yield from (item for item in held if not (samples and _is_array(item)))
     attributes = own_attributes(value)
     if attributes is not None:
-        # `_iterator` of a DataLoader belongs to the user's epoch in progress.
-        yield from [item for name, item in list(attributes.items()) if name != "_iterator"]
+        yield from list(attributes.values())
     for _, item in slot_values(value, slots(type(value))):
         yield item
 

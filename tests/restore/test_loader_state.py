@@ -129,6 +129,32 @@ def _noise() -> Augmented:
     return Augmented(Drawing(np.random.default_rng(1), lambda g: g.standard_normal()))
 
 
+class Cursor:
+    """Counts up, as the position in a stream."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def __next__(self) -> int:
+        self.position += 1
+        return self.position % 24
+
+
+class GoesOn:
+    """Batches from where the last pass has ended."""
+
+    def __init__(self) -> None:
+        self._iterator = Cursor()
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(4):
+            at = [next(self._iterator) for _ in range(4)]
+            yield X[at], Y[at]
+
+    def state(self) -> Any:
+        return self._iterator.position
+
+
 class FromGlobal(Dataset[Any]):
     """A data set that uses a global generator, as in a notebook."""
 
@@ -201,6 +227,7 @@ HOLDERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "an iterable of batches with slots": _case(
         lambda held: held, lambda: Slotted(np.random.default_rng(0))
     ),
+    "a position in what goes on": _case(lambda held: held, GoesOn),
     "a sampler in a batch sampler": _sampled(
         lambda order: DataLoader(SAMPLES, batch_sampler=BatchSampler(order, 8, False))
     ),
