@@ -2,6 +2,7 @@
 
 import collections
 import random
+import types
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -372,3 +373,37 @@ def test_averages_of_timm(version: str) -> None:
     before = fingerprint(ema=ema)
     find(TrainingTask(model, optimizer, data=BATCHES, step=step, also=[ema]))
     assert differences(before, fingerprint(ema=ema)) == []
+
+
+GLOBAL_RNG = np.random.default_rng(4)
+REGISTERED: dict[str, Any] = {}
+
+
+class Noise:
+    """Draws from a generator of its class, from a global one, and by a method that it is given."""
+
+    of_class = np.random.default_rng(5)
+
+    def __init__(self, more: Any) -> None:
+        self.more = more
+
+    def __call__(self) -> float:
+        return float(self.of_class.random() + GLOBAL_RNG.random()) + float(self.more())
+
+
+def test_generators_that_only_its_methods_use_are_put_back_too() -> None:
+    inner = np.random.default_rng(6)
+    noise = Noise(types.MethodType(lambda _: inner.random(), SimpleNamespace()))
+    REGISTERED["noise"] = noise
+    generators = [inner, Noise.of_class, GLOBAL_RNG]
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        # By its name, so that nothing else leads to it.
+        return (output - target).square().mean() + globals()["REGISTERED"]["noise"]()
+
+    model = nn.Linear(3, 2)
+    before = fingerprint(generators=generators)
+    find(TrainingTask(model, torch.optim.SGD, loss, BATCHES, also=[noise]))
+    assert differences(before, fingerprint(generators=generators)) == []
+    noise()
+    assert len(differences(before, fingerprint(generators=generators))) == 3
