@@ -160,10 +160,8 @@ def _weak(value: Any) -> Iterator[Any]:
         keys = value.values() if walk.is_a(value, weakref.WeakValueDictionary) else value
         yield from keys
     elif walk.is_a(value, dict):
-        for name, item in dict.items(value):
-            # Recurrent modules make these anew when they are copied.
-            anew = type(name) is str and name == "_flat_weight_refs"
-            if walk.is_a(item, weakref.ref) and not anew:
+        for item in dict.values(value):
+            if walk.is_a(item, weakref.ref):
                 yield weakref.ref.__call__(item)
 
 

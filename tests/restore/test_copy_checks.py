@@ -358,7 +358,7 @@ def test_a_check_and_a_refinement_leave_it_as_before(make: Callable[[], Parts]) 
 
 
 def settings_that_nobody_writes() -> Parts:
-    settings = types.SimpleNamespace(scale=2.0, names=["a", "b"])
+    settings = types.SimpleNamespace(scale=2.0, names=["a", "b"], best=float("nan"))
     model = Net(settings, lambda net, x: net.used.scale)
     return parts(model, data=Samples(settings, lambda settings, x: x * settings.scale))
 
