@@ -8,6 +8,7 @@ from torch import nn
 
 from lrwidget import LRRecords, lr_find, refine
 from tests.adapters.test_held_out import INPUTS, Pairs, short_trials
+from tests.restore.fingerprint import differences, fingerprint
 
 __all__ = ["short_trials"]
 
@@ -178,3 +179,31 @@ def test_methods_of_the_net_are_called_as_in_fit_and_what_they_count_is_put_back
     trained = made()
     trained.partial_fit(X[:24], Y[:24])
     assert records.loss.tolist() == pytest.approx(notes[:7], rel=1e-5)
+
+
+def test_a_second_optimizer_is_as_before_beside_a_criterion_that_is_no_module() -> None:
+    from skorch import NeuralNet
+
+    class Squares:
+        def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return (output - target).square().mean()
+
+    class Two(NeuralNet):  # type: ignore[misc]
+        def initialize_optimizer(self, *args: Any, **keywords: Any) -> Any:
+            super().initialize_optimizer(*args, **keywords)
+            self.second_ = torch.optim.Adam([self.module_.bias], 0.01)
+            return self
+
+        def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+            self.second_.zero_grad()
+            found = super().train_step_single(batch, **fit_params)
+            self.second_.step()
+            return found
+
+    x, y = torch.randn(32, 3), torch.randn(32, 1)
+    net = Two(nn.Linear(3, 1), Squares, max_epochs=1, train_split=None, verbose=0).fit(x, y)
+    subjects = {"module": net.module_, "first": net.optimizer_, "second": net.second_}
+    before = fingerprint(**subjects)
+    records = lr_find(net, x, y, progress=False)
+    assert len(records) > 12
+    assert differences(before, fingerprint(**subjects)) == []
