@@ -51,6 +51,7 @@ def sweep(
     """
     reason = StopReason.FAILED
     ladder = Ladder(options) if ladder is None else ladder
+    records.under_way = True
     try:
         alone = nullcontext() if locked else exclusive(task)
         with alone, Team.assembled(task, _common(options)) as team:
@@ -75,7 +76,7 @@ def sweep(
         ladder.close()
         if "options" in records.meta:
             records.meta["options"] = plain(ladder.options)
-        records.stop_reason = reason
+        records.stop_reason, records.under_way = reason, False
     return reason
 
 

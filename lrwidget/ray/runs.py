@@ -189,12 +189,13 @@ class RemoteSweeps(RemoteRunner[LRRecords], RecordsRunner):
         return self._options.start_lr, self._options.end_lr
 
     def _begin_job(self, number: int) -> None:  # noqa: ARG002
+        self.records.under_way = True
         self.records.begin_sweep()
 
     def _set_stop_reason(self, reason: StopReason) -> None:
         # The metadata of each job describes its own repeat, not the whole run.
         self.records.meta.update(options=plain(self._options), seed=self._options.seed)
-        self.records.stop_reason = reason
+        self.records.stop_reason, self.records.under_way = reason, False
 
 
 class RemoteCheck(RemoteRunner[CheckResults]):

@@ -196,8 +196,8 @@ def _facts(records: RecordsTable) -> str:
     facts.append(f"lr {rate_text(lr.min())} to {rate_text(lr.max())}")
     finite = loss[np.isfinite(loss)]
     facts.append(f"lowest loss {_number(finite.min())}" if finite.size else "no finite loss")
-    facts.append("running" if records.stop_reason is None else records.stop_reason.value)
-    return ", ".join(facts)
+    facts.append(records.end)
+    return ", ".join(filter(None, facts))
 
 
 def _bundle(

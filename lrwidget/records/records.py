@@ -169,6 +169,7 @@ class LRRecords(RecordsTable):
         from lrwidget.records.display import show_records
 
         shown = self.copy()  # a sweep may add rows meanwhile
+        shown.under_way = self.under_way
         return show_records(shown, shown.suggestion, shown.refinement, include, exclude)
 
     def __repr__(self) -> str:
@@ -182,5 +183,5 @@ class LRRecords(RecordsTable):
         )
         best = self.suggestion.lr
         found = "no suggestion" if best is None else f"suggestion {rate_in_words(best)}"
-        end = "running" if self.stop_reason is None else self.stop_reason.value
-        return f"LRRecords({steps_in_words(self._count)}, {span}, {fall}, {end}, {found})"
+        facts = [steps_in_words(self._count), span, fall, self.end, found]
+        return f"LRRecords({', '.join(filter(None, facts))})"

@@ -33,13 +33,15 @@ class RecordsTable:
             empty.
 
     Attributes:
-        stop_reason: why the sweep ended; None before that.
+        stop_reason: why the sweep ended; None before that, and of rows that no sweep has added.
+        under_way: whether a sweep is adding rows.
         sweep_starts: number of the first row of each sweep.
     """
 
     def __init__(self, meta: dict[str, Any] | None = None) -> None:
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.stop_reason: StopReason | None = None
+        self.under_way: bool = False
         self.sweep_starts: list[int] = [0]
         # The writer fills a row before it counts it, and replaces the array to grow: a reader that
         # reads the count before the array never sees an incomplete row.
@@ -52,7 +54,7 @@ class RecordsTable:
         copied = object.__new__(type(self))  # a subclass may be made of other things
         vars(copied).update(vars(self))  # with what it, or a user, has added
         copied.meta = copy.deepcopy(self.meta)
-        copied.stop_reason = self.stop_reason
+        copied.stop_reason, copied.under_way = self.stop_reason, False
         count = self._count
         copied._table, copied._count = self._table[: max(count, 1)].copy(), count
         copied.sweep_starts = [start for start in self.sweep_starts if start <= count]
@@ -62,6 +64,13 @@ class RecordsTable:
             for name, column in self._extra.copy().items()
         }
         return copied
+
+    @property
+    def end(self) -> str:
+        """Why the sweep ended, "running" while it is under way; "" if nothing is known of it."""
+        if self.stop_reason is not None:
+            return self.stop_reason.value
+        return "running" if self.under_way else ""
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copy.copy, copy.deepcopy and pickle take: whole rows that are not shared."""

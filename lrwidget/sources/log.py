@@ -97,8 +97,12 @@ class LogRunner(RecordsRunner):
         return options.start_lr, options.end_lr
 
     def _follow(self) -> Generator[None, None, StopReason]:
-        with contextlib.closing(self._reader):
-            return (yield from self._read())
+        self.records.under_way = True
+        try:
+            with contextlib.closing(self._reader):
+                return (yield from self._read())
+        finally:
+            self.records.under_way = False
 
     def _read(self) -> Generator[None, None, StopReason]:
         if not self._lines:  # a replaced runner may have read lines of this sweep

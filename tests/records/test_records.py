@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrwidget import LRRecords
+from lrwidget import LRRecords, TrainingTask
 from lrwidget.curve.smoothing import smoothed
 from lrwidget.curve.suggest import suggest
+from lrwidget.engine.sweep import sweep
 from lrwidget.records.jsonl import Log
 from lrwidget.records.table import StopReason
+from lrwidget.task.options import SweepOptions
+from tests.tasks import problem
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 tables = st.lists(st.tuples(st.floats(1e-12, 1e3), numbers), max_size=40)
@@ -177,6 +180,23 @@ def test_it_prints_as_one_telling_line() -> None:
         assert fact in text
     assert repr(LRRecords()) == "LRRecords(no steps yet)"
     assert "no finite loss" in repr(filled([(1.0, math.nan)]))
+
+
+def test_only_while_a_sweep_adds_rows_it_says_that_it_is_running(tmp_path: Path) -> None:
+    records = curve()
+    records.save(tmp_path / "rows.jsonl")
+    for one in (records, LRRecords.load(tmp_path / "rows.jsonl")):
+        assert "running" not in repr(one) + str(one._repr_mimebundle_())
+    task = TrainingTask(*problem())
+    work = sweep(task, SweepOptions(steps=5), swept := LRRecords())
+    next(work)
+    for text in (repr(swept), *swept._repr_mimebundle_().values()):
+        assert "running" in text
+    for duplicate in DUPLICATES:
+        assert "running" not in repr(duplicate(swept))
+    work.close()
+    assert "stopped" in repr(swept)
+    assert "running" not in repr(swept) + str(swept._repr_mimebundle_())
 
 
 def test_the_suggestion_lies_in_the_fall_and_its_rules_are_named() -> None:
