@@ -13,6 +13,7 @@ from lrwidget.backup.interrupts import finish
 from lrwidget.data.batches import end_workers
 from lrwidget.data.held_out import spread
 from lrwidget.data.passed_over import MOST, rows_of
+from lrwidget.data.without import base_of
 from lrwidget.restore.attributes import remember_attributes
 from lrwidget.task.task import TrainingTask
 from lrwidget.text.articles import a_kind
@@ -168,6 +169,12 @@ class FrameworkTask(TrainingTask):
     def read_from(self) -> Any:
         """The framework's loader, of which this task has a private one in a session."""
         return self.data.loader
+
+    @property
+    def samples_named(self) -> Any:
+        """The framework's loader if it is torch's and known; others it reads in its own way."""
+        loader = self.data.loader
+        return loader if isinstance(base_of(loader), DataLoader) else None
 
     @property
     def validation(self) -> Any:

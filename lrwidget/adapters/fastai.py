@@ -116,6 +116,11 @@ class FastaiTask(FrameworkTask):
         return indexed(self._loader, next(iter(self._valid()), None))
 
     @property
+    def samples_named(self) -> Any:
+        """The rows of what fastai has split, or the loader if it is torch's."""
+        return getattr(self.read_from, "rows_given", super().samples_named)
+
+    @property
     def validation(self) -> ValidationData | None:
         """The Learner's validation data."""
         loaders = self._valid()

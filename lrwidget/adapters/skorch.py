@@ -97,6 +97,11 @@ class SkorchTask(FrameworkTask):
             vars(self._loader)["rows_given"] = self._rows()
         return self._loader
 
+    @property
+    def samples_named(self) -> Any:
+        """The rows of X, where the net splits it."""
+        return getattr(self.read_from, "rows_given", super().samples_named)
+
     validation_name = "the net's validation split"
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lrwidget.adapters.base import (
     FrameworkTask,
@@ -103,6 +104,14 @@ class TransformersTask(FrameworkTask):
     def batch_size(self) -> int | None:
         """Samples per batch."""
         return int(self._trainer._train_batch_size)
+
+    @property
+    def samples_named(self) -> Any:
+        """The train_dataset, unless the Trainer reads in a way of its own."""
+        data, own = self._trainer.train_dataset, self._trainer.get_train_dataloader
+        usual = import_module("transformers").Trainer.get_train_dataloader
+        reads_it = getattr(own, "__func__", None) is usual
+        return DataLoader(data) if reads_it and hasattr(data, "__len__") else None
 
     @contextmanager
     def session(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """What `held_out=` names: a share of the samples, indices or a mask."""
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -8,9 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from lrwidget.backup.origin import library_of
+from lrwidget.data.by_index import OwnIndices
 from lrwidget.data.without import all_of, base_of, innermost
 
 SHARE = 0.2
@@ -56,6 +65,8 @@ def refuse_bad_share(wanted: Any, loader: Any = None) -> None:
         refuse_other_batches(indices, len(loader))
         if len(set(indices)) == len(loader):
             raise no_batch_left(len(loader))
+    elif isinstance(getattr(base_of(loader), "dataset", None), IterableDataset):
+        refuse_other_batches(indices, math.inf)  # how many it has, only a pass shows
     pool = _pool_at_once(loader)
     if pool is not None and len(held := indices.among(pool)) == len(pool):
         raise nothing_left(len(held), len(pool))
@@ -64,11 +75,17 @@ def refuse_bad_share(wanted: Any, loader: Any = None) -> None:
 def _pool_at_once(loader: Any) -> Sequence[int] | None:
     """Return the indices that a loader may read if that is known without reading its sampler."""
     loader = base_of(loader)
-    if not isinstance(loader, DataLoader) or loader.batch_sampler is None:
+    if isinstance(loader, OwnIndices):
+        return loader.pool()
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None
-    if isinstance(loader.dataset, IterableDataset):
+    # Without batches, any other sampler may give lists, which only a reading shows.
+    if loader.batch_sampler is None and type(loader.sampler) not in _IN_TURN:
         return None
     inner, _ = innermost(loader)
+    if type(inner) is WeightedRandomSampler:
+        with suppress(TypeError, NotImplementedError):
+            return range(len(loader.dataset))  # type: ignore[arg-type]
     # Any other sampler may give indices that are no numbers, or more than once.
     if type(inner) is not SubsetRandomSampler:
         return all_of(inner)
@@ -77,7 +94,10 @@ def _pool_at_once(loader: Any) -> Sequence[int] | None:
     return None
 
 
-def refuse_other_batches(named: Iterable[int], count: int) -> None:
+_IN_TURN = (RandomSampler, SequentialSampler)
+
+
+def refuse_other_batches(named: Iterable[int], count: float) -> None:
     """Refuse places of batches that a pass of so many batches does not have.
 
     Raises:

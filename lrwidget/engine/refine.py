@@ -107,8 +107,7 @@ def validate_refinement(task: TrainingTask, planned_steps: int | None, held_out:
     if planned_steps is not None:
         whole_number("planned_steps", planned_steps, 1)
     refuse_if_read_once(task)
-    # A framework's loader is its own only in a session.
-    refuse_bad_share(held_out, None if task.reads_itself else task.data)
+    refuse_bad_share(held_out, task.samples_named)
     if task.reads_itself and task.evaluate is None:
         raise does_all_itself(task)
 

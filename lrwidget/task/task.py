@@ -214,6 +214,11 @@ class TrainingTask:
         """The loader of the samples that are trained on; of some tasks only in a session."""
         return self.data
 
+    @property
+    def samples_named(self) -> Any:
+        """The data whose samples `held_out` names, if it is known before a session; else None."""
+        return self.data
+
     # Further objects that training changes, which neither model nor optimizers hold; of some tasks
     # only in a session.
     trained_beside: Sequence[Any] = ()

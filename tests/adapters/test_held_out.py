@@ -369,3 +369,47 @@ def test_a_check_ranks_by_the_frameworks_validation_loss(folder: Path) -> None:
     assert check_lrs(trainer(folder), [1e-5, 1e-2], 3).ranked_by == "final_loss"
     with pytest.raises(TypeError, match="start_lr is an option of a sweep"):
         check_lrs(trainer(folder), [1e-5], start_lr=1)
+
+
+# -- indices that the data lacks -----------------------------------------------------------------
+
+
+def named(framework: str, folder: Path) -> dict[str, Any]:
+    """Return what `lr_find` is given of a framework, with 32 samples to train on or to split."""
+    if framework == "transformers":
+        return {"model": trainer(folder)}
+    if framework == "lightning":
+        return {"model": module(validates=False), "data": DataLoader(Pairs(INPUTS), 8)}
+    if framework == "skorch":
+        from skorch import NeuralNetRegressor
+        from skorch.dataset import ValidSplit
+
+        whole = Pairs(INPUTS)
+        net = NeuralNetRegressor(network(), train_split=ValidSplit(4), batch_size=4)
+        return {"model": net, "X": whole.inputs.numpy(), "y": whole.targets.numpy()}
+    if framework == "fastai":
+        from fastai.data.load import DataLoader as Own
+
+        return {"model": learner(folder, Own(Pairs(INPUTS), bs=8, shuffle=True), [])}
+    from accelerate import Accelerator
+
+    forget_accelerate()
+    model, loader = network(), DataLoader(Pairs(INPUTS), 8, shuffle=True)
+    sgd = torch.optim.SGD(model.parameters(), 0.01)
+    names = ("model", "optimizer", "data")
+    prepared = Accelerator(cpu=True).prepare(model, sgd, loader)
+    return {**dict(zip(names, prepared, strict=True)), "loss_fn": nn.MSELoss()}
+
+
+@pytest.mark.parametrize(
+    "framework", ["transformers", "lightning", "skorch", "fastai", "accelerate"]
+)
+def test_indices_that_the_data_lacks_are_refused_before_the_sweep(
+    folder: Path, framework: str
+) -> None:
+    given = named(framework, folder)
+    with pytest.raises(ValueError, match=r"index 32, which .* does not have") as refused:
+        lr_find(**given, refine=True, held_out=[3, 32], progress=False)
+    assert not hasattr(refused.value, "records")
+    result = judged(given.pop("model"), **given, held_out=[3, 31])
+    assert result.held_out.startswith("2 named of 32 samples")

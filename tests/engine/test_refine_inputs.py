@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    Sampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+)
 
 from lrwidget import LRRecords, TrainingTask, check_lrs, lr_find, refine
 from lrwidget.curve.search import choose
@@ -330,3 +337,33 @@ def test_a_result_from_before_its_samples_were_counted_is_read() -> None:
     saved = refine(TrainingTask(*problem()), LRRecords(), 900, held_out=range(100)).as_json()
     del saved["held_out_samples"]
     assert Refinement.from_json(saved).confidence == saved["confidence"]
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return zip(*blobs(), strict=True)
+
+
+ROWS = TensorDataset(torch.randn(20, 2), torch.arange(20) % 2)
+LACKING: dict[str, tuple[Any, list[int], str]] = {
+    "drawn by weight": (DataLoader(ROWS, 4, sampler=WeightedRandomSampler([1.0] * 20, 20)),
+                        [3, 20], "index 20, which"),
+    "one by one": (DataLoader([next(iter(DataLoader(ROWS, 4)))] * 6, batch_size=None),
+                   [6], "index 6, which"),
+    "of a stream": (DataLoader(Stream(), 4), [-1], "batch -1; they are counted from 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_indices_that_the_data_lacks_are_refused_before_the_sweep(name: str) -> None:
+    data, held_out, words = LACKING[name]
+    model = nn.Linear(2, 2)
+    sgd = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match=words) as refused:
+        lr_find(
+            *(model, sgd, nn.CrossEntropyLoss(), data),
+            refine=True,
+            held_out=held_out,
+            progress=False,
+        )
+    assert not hasattr(refused.value, "records")
