@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import dataclasses
 import enum
+import os
 import threading
 import time
 import traceback
@@ -106,6 +107,7 @@ class Runner(Generic[Result]):
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
         self._running_for = 0.0
         self._running_since: float | None = None
 
@@ -119,6 +121,14 @@ class Runner(Generic[Result]):
     def on_its_thread(self) -> bool:
         """Whether the work is what calls this."""
         return self._thread is threading.current_thread()
+
+    @property
+    def forked(self) -> bool:
+        """Whether the work was started in a process that this one was forked from.
+
+        No thread is forked, so that nothing ends the work here.
+        """
+        return os.getpid() != self._process
 
     def start(self) -> None:
         """Start the work and return at once.
@@ -137,6 +147,7 @@ class Runner(Generic[Result]):
             if lock is not None:
                 lock.acquire(self.stop)
             self._go.set()
+            self._process = os.getpid()
             # A copy of the context: ipykernel 7.0 looks up the cell's context in any thread that
             # sends messages.
             context = contextvars.copy_context()
@@ -180,12 +191,18 @@ class Runner(Generic[Result]):
             timeout: most seconds to wait; None waits without a limit.
 
         Raises:
-            RuntimeError: the work was never started.
+            RuntimeError: the work was never started, or goes on in the process that this one was
+                forked from.
             TimeoutError: the work has not ended in time; it continues.
             Exception: any exception of the task.
         """
         if self._thread is None:
             raise RuntimeError("the sweep has not been started; call start() first")
+        if self.forked and not self._ended.is_set():
+            raise RuntimeError(
+                f"the sweep runs in process {self._process}, from which this one was forked with "
+                "the rows until then; wait() there, before the fork"
+            )
         if not self._ended.wait(timeout):
             raise TimeoutError(f"the sweep has not ended within {timeout} seconds; it goes on")
         self._thread.join()
@@ -196,7 +213,7 @@ class Runner(Generic[Result]):
     def close(self) -> None:
         """Stop, wait for the thread to end, and release model, optimizer and data."""
         self.stop()
-        if self._thread is not None and not self.on_its_thread:
+        if self._thread is not None and not self.on_its_thread and not self.forked:
             # Before Python 3.13 an interrupted join() marks a living thread as ended.
             self._ended.wait()
             self._thread.join()

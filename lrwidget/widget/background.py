@@ -94,7 +94,7 @@ class BackgroundRun(Generic[Result, End]):
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds`; return whether the run has ended and all rows are sent."""
-        return self._sender.join(seconds)
+        return self._left_behind or self._sender.join(seconds)
 
     def raise_error(self) -> None:
         """Raise the exception that ended the run, if any; not after `close`."""
@@ -106,8 +106,10 @@ class BackgroundRun(Generic[Result, End]):
         runner = self._runner
         if runner is None:
             return
+        left_behind = self._left_behind
         runner.close()
-        self._sender.join()
+        if not left_behind:
+            self._sender.join()
         self._runner = None  # it holds the exception, whose frames hold the model
 
     @property
@@ -124,6 +126,8 @@ class BackgroundRun(Generic[Result, End]):
             return self.outcome.state
         if not self.started:
             return RunState.IDLE.value
+        if self._left_behind:
+            return RunState.STOPPED.value
         paused = self._runner is not None and self._runner.state == RunState.PAUSED
         return RunState.PAUSED.value if paused else RunState.RUNNING.value
 
@@ -198,6 +202,13 @@ class BackgroundRun(Generic[Result, End]):
             error=error,
             traceback=None if runner.traceback is None else redact_paths(runner.traceback),
         )
+
+    @property
+    def _left_behind(self) -> bool:
+        """Whether this process was forked while the run was under way, and has no thread of it."""
+        if self.outcome is not None or not self.started:
+            return False
+        return self._runner is None or self._runner.forked
 
     def _the_runner(self) -> Runner[Result]:
         if self._runner is None:
