@@ -26,7 +26,7 @@ from lrwidget.restore.attributes import put_back_after
 from lrwidget.task.loss import outputs_and_loss
 from lrwidget.task.loss_value import mean_of
 from lrwidget.task.optimizers import in_words
-from lrwidget.task.task import FUNCTIONS
+from lrwidget.task.task import FUNCTIONS, refuse_no_norm
 from lrwidget.text.articles import a_kind
 
 # Types that shard one model over the processes, with their own training loops.
@@ -63,6 +63,8 @@ class AccelerateTask(FrameworkTask):
         refuse_sharded_model(optimizer)
         if loss_fn is not None and not callable(loss_fn):
             raise TypeError(f"loss_fn is {loss_fn!r}; expected {FUNCTIONS['loss_fn']}, or None")
+        if clip_grad_norm is not None:
+            refuse_no_norm(clip_grad_norm)
         self._state = optimizer.gradient_state
         self._prepared = optimizer
         self._loader = loader

@@ -149,7 +149,7 @@ class TrainingTask:
                 "torch.bfloat16, or None"
             )
         if clip_grad_norm is not None:
-            _refuse_no_norm(clip_grad_norm)
+            refuse_no_norm(clip_grad_norm)
         if scaler is not None and not (hasattr(scaler, "scale") and hasattr(scaler, "step")):
             raise TypeError(f"scaler is {scaler!r}; expected a torch.amp.GradScaler, or None")
         if others not in get_args(Others):
@@ -366,7 +366,8 @@ def _device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _refuse_no_norm(norm: Any) -> None:
+def refuse_no_norm(norm: Any) -> None:
+    """Refuse a `clip_grad_norm` that is no positive number."""
     if not number(norm) > 0:
         is_number = isinstance(norm, float) or not math.isnan(number(norm))
         wrong = ValueError if is_number else TypeError

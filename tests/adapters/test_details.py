@@ -1,6 +1,7 @@
 """How each framework moves, casts, schedules, accumulates and frees."""
 
 import gc
+import math
 import multiprocessing
 import threading
 import warnings
@@ -438,3 +439,13 @@ def test_a_loss_with_parameters_is_put_back(folder: Path) -> None:
     lr_find(model, optimizer, loss, loader, **SHORT)
     assert loss.weight.item() == 1.0
     assert loss.weight.grad is None
+
+
+@pytest.mark.parametrize("norm", [0, -1.0, math.nan, "1"])
+def test_a_norm_to_clip_at_that_is_none_is_refused_beside_accelerate(
+    norm: Any, folder: Path
+) -> None:
+    case = make("accelerate", folder)
+    given = case.keywords | {"clip_grad_norm": norm}
+    with pytest.raises((TypeError, ValueError), match="expected a positive norm, or None"):
+        lr_find(*case.arguments, **given, steps=2, progress=False)
