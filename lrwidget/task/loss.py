@@ -95,7 +95,7 @@ def split(model: Any, batch: Any, loss_fn: Any = None) -> tuple[Any, Any]:
     if isinstance(batch, torch.Tensor):
         return (batch,), _NO_TARGET
     if isinstance(batch, Mapping):
-        return _split_mapping(model, batch)
+        return _split_mapping(model, batch, loss_fn)
     target = _find_target(batch)
     if target is not None:
         return (batch,), target
@@ -192,7 +192,7 @@ def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
     if len(batch) == 1:
         by_names = by_name(batch[0]) if isinstance(batch[0], Mapping) else {}
         if any(name in by_names for name in TARGET_NAMES):
-            return _split_mapping(model, batch[0])
+            return _split_mapping(model, batch[0], loss_fn)
         return _inputs(model, batch[0], None), _NO_TARGET
     if len(batch) == 2:
         return _inputs(model, batch[0], batch[1]), batch[1]
@@ -211,7 +211,7 @@ def _split_sequence(model: Any, batch: Any, loss_fn: Any) -> tuple[Any, Any]:
             return tuple(told[:-1]), told[-1]
         if takes(loss_fn).least == 3 and accepted.fits(len(told) - 2):
             return tuple(told[:-2]), _Targets(told[-2:])
-    raise _unreadable_batch(model, batch, accepted)
+    raise _unreadable_batch(model, batch, accepted, loss_fn)
 
 
 def _target_last(batch: Any) -> list[Any]:
@@ -225,7 +225,7 @@ def _target_last(batch: Any) -> list[Any]:
     return list(batch)
 
 
-def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
+def _split_mapping(model: Any, batch: Mapping[Any, Any], loss_fn: Any) -> tuple[Any, Any]:
     accepted, fields = takes(model), by_name(batch)
     goal = next((name for name in TARGET_NAMES if name in fields), None)
     target = _NO_TARGET if goal is None else fields[goal]
@@ -243,12 +243,12 @@ def _split_mapping(model: Any, batch: Mapping[Any, Any]) -> tuple[Any, Any]:
         return told, target
     if len(told) == 1 and accepted.fits(1):
         return _inputs(model, next(iter(told.values())), target), target
-    raise _unreadable_batch(model, batch, accepted)
+    raise _unreadable_batch(model, batch, accepted, loss_fn)
 
 
-def _unreadable_batch(model: Any, batch: Any, accepted: Takes) -> TypeError:
+def _unreadable_batch(model: Any, batch: Any, accepted: Takes, loss_fn: Any) -> TypeError:
     names = "any names" if accepted.names is None else ", ".join(sorted(accepted.names))
-    step = suggested_step(batch, accepted.least, with_loss_fn=True)
+    step = suggested_step(batch, accepted.least, True, targets=takes(loss_fn).least - 1)
     return TypeError(
         f"a batch is {describe(batch)}, which does not fit {type(model).__name__}.forward({names})"
         f"; expected {HANDLED}, such as {step}"
@@ -391,7 +391,10 @@ def _note(error: Exception, model: Any, loss_fn: Any, batch: Any, output: Any = 
             )
         returned = None if output is _NO_TARGET else output
         alone = missing and loss_fn is not None and _takes_output_only(loss_fn)
-        step = suggested_step(batch, takes(model).least, loss_fn is not None, returned, alone=alone)
+        given, goals = takes(model).least, 1 if loss_fn is None else takes(loss_fn).least - 1
+        step = suggested_step(
+            batch, given, loss_fn is not None, returned, alone=alone, targets=goals
+        )
         error.add_note(
             f"{'; '.join(told)}. To read it in another way give a step of your own: {step}"
         )

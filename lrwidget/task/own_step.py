@@ -10,7 +10,13 @@ from lrwidget.data.structure import TARGET_NAMES, by_name, is_text, named_fields
 
 
 def suggested_step(
-    batch: Any, inputs: int, with_loss_fn: bool, output: Any = None, *, alone: bool = False
+    batch: Any,
+    inputs: int,
+    with_loss_fn: bool,
+    output: Any = None,
+    *,
+    alone: bool = False,
+    targets: int = 1,
 ) -> str:
     """Return a call of TrainingTask with a step that suits the batch, to copy and adapt.
 
@@ -20,8 +26,10 @@ def suggested_step(
         with_loss_fn: whether there is a loss function.
         output: the model's output, if known; the loss function gets its first tensor.
         alone: whether the loss function takes the output alone.
+        targets: number of arguments that the loss function requires after the output.
     """
-    loss = _loss_of(batch, max(inputs, 1), with_loss_fn, first_tensor(output))
+    wanted = max(inputs, 1), max(targets, 1)
+    loss = _loss_of(batch, wanted, with_loss_fn, first_tensor(output))
     if alone and loss.startswith("loss_fn("):
         loss = f"{loss.rsplit(', ', 1)[0]})"
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
@@ -45,7 +53,8 @@ def comparing_step(sources: list[str], count: int, together: bool, part: str = "
     return f"TrainingTask(model, optimizer, data=data, step=lambda batch: {loss})"
 
 
-def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
+def _loss_of(batch: Any, wanted: tuple[int, int], with_loss_fn: bool, part: str) -> str:
+    inputs, targets = wanted
     name, fields = "batch", batch
     if isinstance(batch, (tuple, list)) and len(batch) == 1 and isinstance(batch[0], Mapping):
         name, fields = "batch[0]", batch[0]
@@ -56,8 +65,9 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
         goal = next((key for key in TARGET_NAMES if key in fields), None)
         places = [key for key, value in fields.items() if key != goal and not is_text(value)]
         given = [f"{name}[{key!r}]" for key in places[:inputs]]
-        rest = places[inputs:] or places[-1:]
-        target = f"{name}[{(rest[0] if goal is None and rest else goal)!r}]"
+        rest = places[inputs:]
+        goals = [goal, *rest] if goal is not None or not places else rest or places[-1:]
+        target = ", ".join(f"{name}[{key!r}]" for key in goals[:targets])
     elif isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) and batch:
         places = [place for place, value in enumerate(batch) if not is_text(value)] or [0]
         if _is_detection_target(batch[places[-1]]) and len(places) > 1:
@@ -66,7 +76,9 @@ def _loss_of(batch: Any, inputs: int, with_loss_fn: bool, part: str) -> str:
             arguments = ", ".join(f"batch[{place}]" for place in places)
             return f"model({arguments})"
         given = [f"batch[{place}]" for place in places[:inputs]]
-        target = f"batch[{(places[inputs:] or places[-1:])[0]}]"
+        rest = places[inputs:] or places[-1:]
+        together = len(rest) == 1 and targets > 1 and isinstance(batch[rest[0]], (tuple, list))
+        target = "*" * together + ", ".join(f"batch[{place}]" for place in rest[:targets])
     else:
         if not with_loss_fn:
             return "model(batch)"

@@ -152,3 +152,27 @@ def test_a_model_of_two_inputs_that_gets_one_is_shown_the_step(loss_fn: Any, ste
     with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
         outputs_and_loss(TwoInputs(), loss_fn, (x, x))
     assert step in caught.value.__notes__[0]
+
+
+FRAMES, TEXTS = torch.randn(12, 4, 8), torch.randint(1, 5, (4, 5))
+LENGTHS = (torch.full((4,), 12), torch.full((4,), 5))
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        (FRAMES, TEXTS, *LENGTHS),
+        (FRAMES, (TEXTS, *LENGTHS)),
+        dict(zip(("x", "labels", "frames", "letters"), (FRAMES, TEXTS, *LENGTHS), strict=True)),
+    ],
+    ids=["in a row", "together", "by name"],
+)
+def test_the_suggested_step_gives_a_loss_all_that_it_needs(batch: Any) -> None:
+    model = nn.Sequential(nn.Linear(8, 5), nn.LogSoftmax(-1))
+    loss_fn = nn.CTCLoss()
+    with pytest.raises(TypeError) as refused:
+        outputs_and_loss(model, loss_fn, batch)
+    words = " ".join([str(refused.value), *getattr(refused.value, "__notes__", [])])
+    step = words[words.rindex("step=lambda batch: ") + len("step=") :].removesuffix(")")
+    loss = eval(step, {"model": model, "loss_fn": loss_fn})(batch)
+    assert torch.equal(loss, loss_fn(model(FRAMES), TEXTS, *LENGTHS))
