@@ -76,7 +76,7 @@ def test_an_editable_install_builds_and_finds_the_front_end(unbuilt: Path, tmp_p
     (link_to,) = tmp_path.glob("*.pth")
     found = python(
         "import lrwidget.widget.bundle as b; "
-        "print(b.__file__, 'export' in b.bundled('widget.js', ''))",
+        "print(b.__file__, 'export' in b.bundled('widget.js', '').default_value)",
         env={**os.environ, "PYTHONPATH": link_to.read_text("utf-8").strip()},
     )
     assert found == f"{unbuilt / 'lrwidget' / 'widget' / 'bundle.py'} True"

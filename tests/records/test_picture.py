@@ -313,7 +313,10 @@ def test_odd_curves_are_shown_too(name: str, meta: dict) -> None:
 
 
 def test_a_sweep_with_rows_still_to_come_is_running() -> None:
-    assert "running" in shown(filled([(1e-3, 2.0)])).text
+    records = filled([(1e-3, 2.0)])
+    assert "running" not in shown(records).text
+    records.under_way = True
+    assert "running" in shown(records).text
 
 
 def test_what_comes_from_a_file_cannot_become_part_of_the_page() -> None:
