@@ -15,6 +15,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from lrwidget.backup.origin import library_of, module_of
 from lrwidget.backup.rng import is_generator
 from lrwidget.backup.walk import (
+    CONTAINERS,
     MANY,
     MAX_ITEMS,
     closure_and_defaults,
@@ -63,7 +64,7 @@ _PLAIN = frozenset(
 # Containers that have no attributes.
 BARE = frozenset((dict, frozenset, list, set, tuple))
 _RESULT_TYPES = frozenset((bytearray, collections.Counter, collections.deque, dict, list, set))
-_NUMBERS = frozenset((torch.Tensor, np.ndarray, bool, int, float, complex, str, bytes))
+_LEAD_NOWHERE = frozenset((torch.Tensor, np.ndarray, bool, int, float, complex, str, bytes))
 _SCALAR = (bool, int, float, complex, str, bytes, type(None), type, types.ModuleType)
 
 
@@ -124,8 +125,8 @@ def reached(
             here = here if len(batches) < as_data else {}
             batches |= {key: item for key, item in here.items() if key not in leave}
         # Samples in a long list take no place either of what else a loader holds.
-        (later if len(held) > MANY and items(value) else waiting).extend(held)
-    return list({**found, **batches}.values())
+        (later if len(held) > MANY and is_a(value, CONTAINERS) else waiting).extend(held)
+    return list((found | batches).values())
 
 
 def is_at_work(attributes: dict[str, Any]) -> bool:
@@ -218,7 +219,7 @@ def _is_batch(value: Any) -> bool:
     if type(value) not in (tuple, list):
         return False
     try:
-        return _NUMBERS.issuperset(map(type, value))
+        return _LEAD_NOWHERE.issuperset(map(type, value))
     except TypeError:  # a class of classes may refuse to be hashed
         return False
 

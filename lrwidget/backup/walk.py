@@ -156,7 +156,7 @@ def items(value: Any, most: int | None = None) -> list[Any]:
         most: return an empty list for a container with more items; None for no limit.
     """
     own = type(value)
-    for kind in (own,) if own in _CONTAINERS else _CONTAINERS:
+    for kind in (own,) if own in CONTAINERS else CONTAINERS:
         if is_a(value, kind):
             if most is not None and kind.__len__(value) > most:
                 return []
@@ -164,7 +164,7 @@ def items(value: Any, most: int | None = None) -> list[Any]:
     return []
 
 
-_CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, collections.deque)
+CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, collections.deque)
 _TRAINED = (nn.Module, nn.Parameter)
 # A longer container is data, such as a training set; its items are not read.
 MAX_ITEMS = 1000
@@ -261,7 +261,7 @@ def used_by(*values: Any, containers: bool = False, classes: bool = True) -> Ite
         nearest, level = [pair for pair in level if left[pair[1]] > 0], []
         for outer, in_data in nearest:
             held = [*_inside(outer, containers), *(_code_of(outer) if classes else ())]
-            long = len(held) > MANY and is_a(outer, _CONTAINERS)
+            long = len(held) > MANY and is_a(outer, CONTAINERS)
             for item in held:
                 if left[in_data] > 0 and id(item) not in seen and _is_followed(item):
                     is_data = in_data or (long and not is_a(item, torch.Tensor))
@@ -384,7 +384,7 @@ def _inside(value: Any, containers: bool) -> Iterator[Any]:
     elif is_a(value, CACHED):
         held = gc.get_referents(value)  # the function, and its results so far
         yield from held if len(held) <= MAX_ITEMS else _of(held, (*_TRAINED, *FUNCTIONS))
-    elif is_a(value, _CONTAINERS):
+    elif is_a(value, CONTAINERS):
         if containers:
             held = items(value)
             yield from held if len(held) <= MAX_ITEMS else _of(held, _TRAINED)

@@ -367,7 +367,11 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def refuse_no_norm(norm: Any) -> None:
-    """Refuse a `clip_grad_norm` that is no positive number."""
+    """Refuse a `clip_grad_norm` that is no positive number.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
     if not number(norm) > 0:
         is_number = isinstance(norm, float) or not math.isnan(number(norm))
         wrong = ValueError if is_number else TypeError

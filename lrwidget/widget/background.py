@@ -106,9 +106,8 @@ class BackgroundRun(Generic[Result, End]):
         runner = self._runner
         if runner is None:
             return
-        left_behind = self._left_behind
         runner.close()
-        if not left_behind:
+        if not self._left_behind:
             self._sender.join()
         self._runner = None  # it holds the exception, whose frames hold the model
 
